@@ -1,0 +1,77 @@
+# The commands of the project: `make help` lists them. Each sets up what it needs first, installing only what is missing.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# What `make run` serves, where, and with how many workers.
+APP        ?= app:app
+BIND       ?= 127.0.0.1:8000
+WORKERS    ?= $(shell getconf _NPROCESSORS_ONLN)
+PYTHONPATH ?= examples/fastapi_app
+# For the application alone: what sets up, builds and tests must not import from there.
+unexport APP BIND WORKERS PYTHONPATH
+
+SETUP  := python3 tools/setup.py
+REBAR3 := rebar3
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+
+# Where the set-up puts Cowboy if Hex does not answer; a folder that is not there does no harm.
+export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
+
+# $(call step,NAME,COMMAND): a step whose failure does not keep the next from running; verdict sums up and fails if any did.
+step    = $(2) || failed="$$failed $(1)";
+verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
+
+.PHONY: help setup compile run shell test check bench-smoke clean distclean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  make run APP=module:attribute BIND=host:port WORKERS=number PYTHONPATH=folder[:folder]'
+
+setup: ## Install whatever is missing for all of these
+	@$(SETUP) all
+
+compile: ## Compile the Erlang side
+	@$(SETUP) run
+	@$(REBAR3) compile
+
+run: compile ## Serve examples/fastapi_app on http://127.0.0.1:8000, or what the variables below say
+	@exec bin/hornbeam run '$(APP)' --bind '$(BIND)' --workers '$(WORKERS)' --venv $(VENV) \
+	    $(foreach folder,$(subst :, ,$(PYTHONPATH)),--pythonpath '$(folder)')
+
+shell: compile ## Open an Erlang shell with the application started
+	@exec erl -pa _build/default/lib/*/ebin \
+	    -eval '{ok, _} = application:ensure_all_started(hornbeam).'
+
+test: ## Run every suite: EUnit and Common Test (with PropEr), then pytest (with hypothesis)
+	@$(SETUP) run test browser
+	@$(REBAR3) compile
+	@failed=; \
+	$(call step,eunit,$(REBAR3) eunit) \
+	$(call step,ct,$(REBAR3) ct) \
+	$(call step,pytest,$(PYTHON) -m pytest) \
+	$(verdict)
+
+check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
+	@$(SETUP) run check
+	@failed=; \
+	$(call step,xref,$(REBAR3) xref) \
+	$(call step,dialyzer,$(REBAR3) dialyzer) \
+	$(call step,ruff check,$(PYTHON) -m ruff check) \
+	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
+	$(call step,mypy,$(PYTHON) -m mypy) \
+	$(verdict)
+
+bench-smoke: compile ## Measure for a moment against uvicorn
+	@$(SETUP) bench
+	@$(PYTHON) bench/smoke.py
+
+clean: ## Remove what compilers and tests made
+	@rm -rf _build/*/lib/hornbeam _build/*/extras _build/*/rel _build/test \
+	    .mypy_cache .pytest_cache .ruff_cache .hypothesis erl_crash.dump rebar3.crashdump
+	@find . \( -path './$(VENV)' -o -path ./.git \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## Remove what the set-up made, too
+	@rm -rf .deps $(VENV) _build rebar.lock

@@ -1,0 +1,1 @@
+"""Hornbeam's worker: runs one Python application behind a port of the BEAM."""

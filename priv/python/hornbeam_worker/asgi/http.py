@@ -1,0 +1,244 @@
+"""One HTTP request: `receive`, `send`, and every way to use them wrongly.
+
+Source: ASGI, HTTP & WebSocket message format 2.5.
+
+States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE. The start is held
+until the first body event, so that a response in one piece is one frame.
+
+Flow control. `await send(body)` returns while at most a window's worth of body is not acknowledged by
+`credit` frames. The request's body is asked for with `demand` frames as the application takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from hornbeam_worker import frames
+from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
+
+if TYPE_CHECKING:
+    from hornbeam_worker.asgi.scope import Scope
+    from hornbeam_worker.server import Server
+
+__all__ = ["HTTPCycle"]
+
+logger = logging.getLogger("hornbeam.asgi")
+
+WAITING: Final = 0
+HELD: Final = 1
+STREAMING: Final = 2
+COMPLETE: Final = 3
+
+# The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
+APP_ERROR: Final = 1
+NO_RESPONSE: Final = 2
+INCOMPLETE_RESPONSE: Final = 3
+
+# The largest piece of a body in one frame.
+PIECE: Final = 65_536
+
+
+class HTTPCycle:
+    """Runs the application for one request."""
+
+    __slots__ = (
+        "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_phase",
+        "_scope", "_server", "_status", "_stream", "_unacknowledged", "_waiters", "task",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, stream: int, scope: Scope, flags: int, body: bytes) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._server = server
+        self._stream = stream
+        self._scope = scope
+        # The request's body
+        self._buffered: bytes | None = body  # None: all of it has been given
+        self._complete = bool(flags & 1)  # all of it has arrived
+        self._expects = bool(flags & 2)  # the client waits for 100 (Continue)
+        # The response
+        self._phase = WAITING
+        self._status = 0
+        self._headers = b""
+        self._unacknowledged = 0
+        # Both
+        self._gone = False
+        self._disconnect_told = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    # What arrives from Erlang
+
+    def on_body(self, last: bool, data: bytes) -> None:
+        """More of the request's body."""
+        self._buffered = (self._buffered or b"") + data
+        self._complete = last
+        self._wake()
+
+    def on_credit(self, count: int) -> None:
+        """The client's socket has taken `count` bytes."""
+        self._unacknowledged -= count
+        self._wake()
+
+    def on_disconnect(self) -> None:
+        """The client has gone, or the server has given up (timeout)."""
+        self._gone = True
+        self._wake()
+
+    # What the application calls
+
+    async def receive(self) -> dict[str, Any]:
+        """The next `http.request`, then `http.disconnect` when the client goes or all is said."""
+        if self._buffered is not None:
+            if self._expects and not self._buffered:
+                self._demand(0)
+            while not (self._buffered or self._complete or self._over()):
+                await self._change()
+            if not self._over():
+                return self._take_body()
+        while not self._over():
+            await self._change()
+        if self._disconnect_told:
+            await asyncio.sleep(0)  # asked again and again: let the others run
+        self._disconnect_told = True
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Takes `http.response.start` and `http.response.body`.
+
+        Raises ClientDisconnected when the client has gone, RuntimeError for a wrong order, TypeError
+        and ValueError for wrong values.
+        """
+        kind = message["type"]
+        if self._gone:
+            raise ClientDisconnected("the client has disconnected")
+        if kind == "http.response.body" and self._phase in (HELD, STREAMING):
+            await self._send_body(message)
+        elif kind == "http.response.start" and self._phase == WAITING:
+            self._hold_start(message)
+        elif self._phase != COMPLETE:
+            raise RuntimeError(f"unexpected ASGI message {kind!r} {_WHEN[self._phase]}")
+
+    async def run(self) -> None:
+        """Calls the application and ends the stream whatever it does."""
+        try:
+            await self._server.app(self._scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self._abort(APP_ERROR)
+        except Exception as error:
+            if not (self._gone and caused_by_disconnect(error)):
+                self._log("exception in the application", error)
+            self._abort(APP_ERROR)
+        else:
+            if self._phase != COMPLETE and not self._gone:
+                self._log("the application returned without completing its response", None)
+                self._abort(INCOMPLETE_RESPONSE if self._phase == STREAMING else NO_RESPONSE)
+        finally:
+            self._server.finished(self._stream)
+
+    # Inside
+
+    def _over(self) -> bool:
+        return self._gone or self._phase == COMPLETE
+
+    def _take_body(self) -> dict[str, Any]:
+        body, self._buffered = self._buffered or b"", b""
+        if self._complete:
+            self._buffered = None
+        elif body:
+            self._demand(len(body))
+        return {"type": "http.request", "body": body, "more_body": not self._complete}
+
+    def _demand(self, count: int) -> None:
+        self._expects = False
+        self._server.transport.send(
+            frames.flagged(frames.DEMAND, self._stream, False, count.to_bytes(4, "big"))
+        )
+
+    def _hold_start(self, message: dict[str, Any]) -> None:
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 999:
+            raise ValueError(f"an HTTP status from 200 to 999 is needed, not {status!r}")
+        headers = message.get("headers", ())
+        self._headers = msgpack.packb(headers if type(headers) is list else list(headers))
+        self._status = int(status)
+        self._phase = HELD
+
+    async def _send_body(self, message: dict[str, Any]) -> None:
+        body = message.get("body", b"")
+        if not isinstance(body, bytes):
+            body = bytes(memoryview(body))  # TypeError unless bytes-like
+        last = not message.get("more_body", False)
+        if len(body) <= self._server.piece:
+            if self._phase == HELD:
+                self._start(last, body)
+            else:
+                await self._data(last, body)
+        else:
+            await self._send_in_pieces(last, body)
+        if last:
+            self._phase = COMPLETE
+            if self._waiters:
+                self._wake()
+
+    async def _send_in_pieces(self, last: bool, body: bytes) -> None:
+        view = memoryview(body)
+        piece, size = self._server.piece, len(body)
+        # What fits into a window needs no acknowledgement before it is complete.
+        if self._phase == HELD and last and size <= self._server.window:
+            self._start(last, body)
+            return
+        for at in range(0, size, piece):
+            ends = last and at + piece >= size
+            if self._phase == HELD:
+                self._start(False, body[:piece])
+            else:
+                await self._data(ends, view[at : at + piece])
+
+    def _start(self, last: bool, body: bytes) -> None:
+        self._server.transport.send(
+            frames.response(self._stream, last, self._status, self._headers, body)
+        )
+        self._phase = STREAMING
+        self._headers = b""
+        self._unacknowledged = len(body)
+
+    async def _data(self, last: bool, data: bytes | memoryview) -> None:
+        size = len(data)
+        while self._unacknowledged + size > self._server.window:
+            await self._change()
+            if self._gone:
+                raise ClientDisconnected("the client has disconnected")
+        self._unacknowledged += size
+        self._server.transport.send(frames.data_head(self._stream, last, size), data)
+
+    def _abort(self, reason: int) -> None:
+        if not self._over():
+            self._phase = COMPLETE
+            self._server.transport.send(
+                frames.flagged(frames.ABORT, self._stream, True, bytes([reason]))
+            )
+
+    def _log(self, text: str, error: BaseException | None) -> None:
+        scope = self._scope
+        logger.error("%s: %s %s", text, scope.get("method"), scope.get("path"), exc_info=error)
+
+    async def _change(self) -> None:
+        waiter: asyncio.Future[None] = self._server.loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+_WHEN: Final = {
+    WAITING: "before http.response.start",
+    HELD: "after http.response.start",
+    STREAMING: "while the response's body is being sent",
+}

@@ -1,0 +1,29 @@
+"""Why a worker cannot start: the kinds that `hornbeam_frame:failure/2` knows."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["FailureKind", "StartFailure"]
+
+
+class FailureKind(enum.IntEnum):
+    """The first byte of a `failed` frame; each is an error of `hornbeam:start/2` of its own."""
+
+    MSGPACK_MISSING = 1
+    MODULE_NOT_FOUND = 2
+    ATTRIBUTE_MISSING = 3
+    IMPORT_FAILED = 4
+    LIFESPAN_FAILED = 5
+    NOT_CALLABLE = 6
+    WORKER_FAILED = 7
+    PYTHON_UNSUPPORTED = 8
+
+
+class StartFailure(Exception):
+    """The worker cannot start; `text` is for a person."""
+
+    def __init__(self, kind: FailureKind, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text

@@ -1,0 +1,146 @@
+"""The frames between the BEAM and this worker: a codec without I/O, the mirror of `hornbeam_frame`.
+
+The diagram of a frame and the table of types stand in `src/wire/hornbeam_frame.erl`; both sides read
+`test/wire_vectors.json` in their tests. Integers are big-endian; a frame is
+
+    size:u32  type:u8  stream:u32  payload (size - 5 bytes)
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+__all__ = ["MAX_SIZE", "PROTOCOL_VERSION", "Decoder", "Frame", "FrameError", "encode"]
+
+PROTOCOL_VERSION: Final = 1
+# The largest frame that either side accepts.
+MAX_SIZE: Final = 67_108_864
+
+# To the worker.
+BOOT: Final = 0x01
+DRAIN: Final = 0x02
+STOP: Final = 0x03
+PING: Final = 0x04
+REPLY: Final = 0x05
+EVENT: Final = 0x06
+INVOKE: Final = 0x07
+REQUEST: Final = 0x10
+BODY: Final = 0x11
+CREDIT: Final = 0x12
+DISCONNECT: Final = 0x13
+WS_OPEN: Final = 0x20
+WS_TEXT: Final = 0x21
+WS_BINARY: Final = 0x22
+WS_CLOSE: Final = 0x23
+# From the worker.
+HELLO: Final = 0x41
+READY: Final = 0x42
+FAILED: Final = 0x43
+DRAINED: Final = 0x44
+PONG: Final = 0x45
+LOG: Final = 0x46
+CALL: Final = 0x47
+RESULT: Final = 0x48
+RESPONSE: Final = 0x50
+DATA: Final = 0x51
+DEMAND: Final = 0x52
+ABORT: Final = 0x53
+INFORM: Final = 0x54
+TRAILERS: Final = 0x55
+PATHSEND: Final = 0x56
+WS_ACCEPT: Final = 0x60
+WS_SEND_TEXT: Final = 0x61
+WS_SEND_BYTES: Final = 0x62
+WS_END: Final = 0x63
+WS_SUBSCRIBE: Final = 0x64
+WS_UNSUBSCRIBE: Final = 0x65
+
+_TO_WORKER = frozenset(
+    [BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE, REQUEST, BODY, CREDIT, DISCONNECT]
+    + [WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE]
+)
+
+_HEADER = struct.Struct(">IBI")
+_RESPONSE = struct.Struct(">IBIBHI")
+_DATA = struct.Struct(">IBIB")
+
+
+class FrameError(Exception):
+    """The bytes are no frame: the other side is not what it should be."""
+
+
+class Frame(NamedTuple):
+    """One frame as it arrived; `stream` is 0 for the worker as a whole, a call's id for REPLY."""
+
+    type: int
+    stream: int
+    payload: bytes
+
+
+def encode(kind: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame as bytes."""
+    return _HEADER.pack(5 + len(payload), kind, stream) + payload
+
+
+def response(stream: int, last: bool, status: int, headers: bytes, body: bytes) -> bytes:
+    """A RESPONSE frame; `headers` is a msgpack array of pairs of bytes."""
+    size = 12 + len(headers) + len(body)
+    head = _RESPONSE.pack(size, RESPONSE, stream, last, status, len(headers))
+    return b"".join((head, headers, body))
+
+
+def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
+    """A frame about a stream: a byte of flags (bit 0: the last of the stream), then the payload."""
+    return _DATA.pack(6 + len(payload), kind, stream, last) + payload
+
+
+def data_head(stream: int, last: bool, size: int) -> bytes:
+    """What stands before the `size` bytes of a DATA frame, which need not be copied for it."""
+    return _DATA.pack(6 + size, DATA, stream, last)
+
+
+class Decoder:
+    """Splits a stream of bytes into frames, however the bytes are cut."""
+
+    __slots__ = ("_chunks", "_have", "_need")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._have = 0
+        self._need = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Adds bytes and returns the frames that they complete, in order; FrameError for garbage."""
+        if self._chunks:
+            self._chunks.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        frames: list[Frame] = []
+        at, end = 0, len(data)
+        while end - at >= 9:
+            size, kind, stream = _HEADER.unpack_from(data, at)
+            if size < 5 or size > MAX_SIZE:
+                raise FrameError(f"a frame of {size} bytes")
+            if kind not in _TO_WORKER:
+                raise FrameError(f"a frame of type {kind:#04x}")
+            after = at + 4 + size
+            if after > end:
+                break
+            frames.append(Frame(kind, stream, data[at + 9 : after]))
+            at = after
+        if at < end:
+            self._hold(data[at:])
+        return frames
+
+    def _hold(self, rest: bytes) -> None:
+        self._chunks.append(rest)
+        self._have = len(rest)
+        self._need = 0
+        if self._have >= 4:
+            self._need = 4 + int.from_bytes(rest[:4], "big")
+            if self._need > MAX_SIZE + 4:
+                raise FrameError(f"a frame of {self._need - 4} bytes")

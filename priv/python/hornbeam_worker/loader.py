@@ -1,0 +1,66 @@
+"""From "module:attribute" to an application object. The only code that imports applications."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hornbeam_worker.failure import FailureKind, StartFailure
+
+__all__ = ["extend_path", "load"]
+
+
+def extend_path(directories: Sequence[str]) -> None:
+    """Puts the directories in front of `sys.path`, in their order."""
+    sys.path[:0] = list(directories)
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Imports "package.module:object.attribute"; StartFailure with a text to act on otherwise."""
+    module_name, _, attributes = target.partition(":")
+    if not module_name or not attributes:
+        raise StartFailure(
+            FailureKind.MODULE_NOT_FOUND, f'"{target}" is not of the form "module:attribute"'
+        )
+    found: Any = _import(module_name)
+    for name in attributes.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise StartFailure(
+                FailureKind.ATTRIBUTE_MISSING, f'"{attributes}" in module "{module_name}"'
+            ) from None
+    if not callable(found):
+        raise StartFailure(
+            FailureKind.NOT_CALLABLE, f'"{target}" is of type {type(found).__name__}'
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _import(name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The module itself, or a package that should hold it; not one that it imports in turn.
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            looked = ", ".join(sys.path)
+            raise StartFailure(
+                FailureKind.MODULE_NOT_FOUND, f'no module "{name}" (looked in: {looked})'
+            ) from None
+        raise StartFailure(FailureKind.IMPORT_FAILED, application_traceback(error)) from None
+    except (Exception, SystemExit) as error:
+        raise StartFailure(FailureKind.IMPORT_FAILED, application_traceback(error)) from None
+
+
+def application_traceback(error: BaseException) -> str:
+    """The traceback from the application's first line on, without Hornbeam's and importlib's."""
+    frame = error.__traceback__
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if "importlib" not in file and "hornbeam_worker" not in file:
+            break
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))

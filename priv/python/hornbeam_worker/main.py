@@ -1,0 +1,53 @@
+"""The life of a worker process, from the first frame to the last.
+
+hello -> (boot arrives) -> load the application -> lifespan start-up -> ready -> serve -> (stop arrives)
+-> lifespan shutdown -> exit 0. A start that fails says so in a `failed` frame and exits 3.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from hornbeam_worker import frames
+from hornbeam_worker.failure import FailureKind, StartFailure
+from hornbeam_worker.transport import Transport
+
+__all__ = ["main"]
+
+OLDEST = (3, 10)
+
+
+def main() -> NoReturn:
+    """Runs the worker; called once, by `__main__`."""
+    transport = Transport()
+    transport.send_threadsafe(
+        frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
+    )
+    try:
+        check_interpreter()
+        # Imports msgpack, so only now.
+        from hornbeam_worker.server import run
+
+        run(transport)
+    except StartFailure as failure:
+        report = bytes([failure.kind]) + failure.text.encode("utf-8", "backslashreplace")
+        transport.send_threadsafe(frames.encode(frames.FAILED, 0, report))
+        transport.flush_blocking()
+        sys.exit(3)
+    transport.flush_blocking()
+    sys.exit(0)
+
+
+def check_interpreter() -> None:
+    """StartFailure when this interpreter cannot run a worker."""
+    if sys.version_info < OLDEST:
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise StartFailure(
+            FailureKind.PYTHON_UNSUPPORTED,
+            f"{sys.executable} is Python {version}; Hornbeam needs {OLDEST[0]}.{OLDEST[1]} or newer",
+        )
+    try:
+        import msgpack  # noqa: F401
+    except ModuleNotFoundError:
+        raise StartFailure(FailureKind.MSGPACK_MISSING, sys.executable) from None

@@ -1,0 +1,181 @@
+"""The worker's loop: sends every frame where it belongs, and starts and ends the application.
+
+Called by `main`. Owns the cycles (one per stream in progress) by their stream ids. A frame for a stream that is no
+longer here is late and is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgpack
+
+import hornbeam_erlang._client
+from hornbeam_worker import frames, loader, logs
+from hornbeam_worker.asgi.http import PIECE, HTTPCycle
+from hornbeam_worker.asgi.lifespan import Lifespan
+from hornbeam_worker.asgi.scope import http_scope
+from hornbeam_worker.calls import Calls
+from hornbeam_worker.frames import Frame
+from hornbeam_worker.transport import Transport
+
+__all__ = ["Server", "run"]
+
+# Of the time that a stop may take, the part that requests and background tasks in progress get.
+_TASKS_SHARE: Final = 0.5
+
+
+class Server:
+    """What one worker process serves. `app`, `loop`, `transport`, `window` and `piece` are for cycles."""
+
+    def __init__(
+        self, transport: Transport, loop: asyncio.AbstractEventLoop, boot: dict[str, Any]
+    ) -> None:
+        self.transport = transport
+        self.loop = loop
+        self.app: Callable[..., Any] = _not_loaded
+        self.window: int = boot["window"]
+        self.piece: int = min(PIECE, self.window // 4)
+        self._boot = boot
+        self._lifespan: Lifespan | None = None
+        self._state: dict[str, Any] = {}
+        self._cycles: dict[int, HTTPCycle] = {}
+        self._stop = loop.create_future()
+        self._draining = False
+        self._control: dict[int, Callable[[bytes], None]] = {
+            frames.STOP: self._on_stop,
+            frames.DRAIN: self._on_drain,
+            frames.PING: self._on_ping,
+        }
+
+    async def serve(self) -> None:
+        """Starts the application, serves until told to stop, ends the application."""
+        self.app = loader.load(self._boot["app"])
+        self._lifespan = Lifespan(self.app, self._boot["lifespan"])
+        await self._lifespan.startup()
+        self._state = self._lifespan.state
+        # What the start has made stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self.transport.send(frames.encode(frames.READY, 0, b"\x80"))
+        await self._stop
+        await self._finish_tasks()
+        await self._lifespan.shutdown()
+
+    def deliver(self, frame: Frame) -> None:
+        """Takes one frame from the transport."""
+        kind, stream, payload = frame
+        if kind == frames.REQUEST:
+            self._open(stream, payload)
+        elif stream:
+            cycle = self._cycles.get(stream)
+            if cycle is None:
+                return
+            if kind == frames.CREDIT:
+                cycle.on_credit(int.from_bytes(payload, "big"))
+            elif kind == frames.BODY:
+                cycle.on_body(bool(payload[0] & 1), payload[1:])
+            elif kind == frames.DISCONNECT:
+                cycle.on_disconnect()
+        else:
+            self._control[kind](payload)
+
+    def stop(self) -> None:
+        """The BEAM has gone: end as after a stop frame."""
+        if not self._stop.done():
+            self._stop.set_result(None)
+
+    def finished(self, stream: int) -> None:
+        """A cycle's application has returned."""
+        del self._cycles[stream]
+        if self._draining and not self._cycles:
+            self.transport.send(frames.encode(frames.DRAINED, 0))
+
+    def _open(self, stream: int, payload: bytes) -> None:
+        start = 5 + int.from_bytes(payload[1:5], "big")
+        scope = http_scope(payload[5:start], self._state)
+        cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
+        self._cycles[stream] = cycle
+        cycle.task = self.loop.create_task(cycle.run())
+
+    def _on_stop(self, _payload: bytes) -> None:
+        self.stop()
+
+    def _on_drain(self, _payload: bytes) -> None:
+        self._draining = True
+        if not self._cycles:
+            self.transport.send(frames.encode(frames.DRAINED, 0))
+
+    def _on_ping(self, payload: bytes) -> None:
+        figures = msgpack.packb({"running": len(self._cycles)})
+        echo = len(payload).to_bytes(2, "big") + payload
+        self.transport.send(frames.encode(frames.PONG, 0, echo + figures))
+
+    async def _finish_tasks(self) -> None:
+        """Lets what is in progress see the disconnect and end, for a time; then cancels it."""
+        tasks = [cycle.task for cycle in self._cycles.values() if cycle.task is not None]
+        if not tasks:
+            return
+        for cycle in self._cycles.values():
+            cycle.on_disconnect()
+        patience = self._boot["shutdown_timeout"] / 1000 * _TASKS_SHARE
+        _done, pending = await asyncio.wait(tasks, timeout=patience)
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending, timeout=1)
+
+
+def run(transport: Transport) -> None:
+    """Waits for the boot frame, then runs the server in a loop of its own until it ends."""
+    first = transport.read_first()
+    boot: dict[str, Any] = msgpack.unpackb(first.payload)
+    logs.install(boot["log_level"], transport.send_threadsafe)
+    loader.extend_path(boot["pythonpath"])
+    loop = _new_loop(boot["loop"])
+    asyncio.set_event_loop(loop)
+    calls = Calls(transport)
+    server = Server(transport, loop, boot)
+
+    def at_eof() -> None:
+        calls.fail_all()
+        server.stop()
+
+    transport.attach(server.deliver, calls.on_reply, at_eof)
+    transport.poll_time = boot["call_poll_time"] / 1_000_000
+    hornbeam_erlang._client.connect(calls.call)
+    # The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop) must
+    # not come before it. Handlers, not SIG_IGN, which child processes would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: None)
+    try:
+        loop.run_until_complete(_serve(transport, loop, server))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def _serve(transport: Transport, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+    transport.start(loop)
+    await server.serve()
+    transport.flush()
+
+
+def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind != "asyncio":
+        try:
+            import uvloop
+
+            return uvloop.new_event_loop()
+        except ModuleNotFoundError:
+            if kind == "uvloop":
+                raise
+    return asyncio.new_event_loop()
+
+
+async def _not_loaded(*_arguments: object) -> None:
+    raise RuntimeError("the application is not loaded yet")

@@ -1,0 +1,230 @@
+"""Descriptors 3 and 4 <-> frames: the only file of the worker that does I/O with the BEAM.
+
+Descriptor 3 is read, 4 is written (Erlang's `nouse_stdio`); stdin, stdout and stderr stay the
+application's own. Both are moved to other numbers that no child process inherits.
+
+Writing. In the loop's thread frames are collected and written once per iteration of the loop: the flush
+is scheduled by the first frame and runs behind everything that was ready then. Other threads write at
+once, under the lock that keeps frames whole. The BEAM always reads, so a full pipe is short-lived; what it
+does not take is kept and written when the loop says that the pipe has room.
+
+Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's thread
+(`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once, all other
+frames are kept in order for the loop's next iteration. It polls for `poll_time` before it blocks,
+since waking a sleeping process is the greater part of what a call costs.
+
+End. End-of-file means that the BEAM is gone: `on_eof` is called. A watching thread sees the same
+when the loop is blocked and ends the process itself after `EOF_GRACE` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hornbeam_worker import frames
+from hornbeam_worker.frames import Decoder, Frame
+
+__all__ = ["Transport"]
+
+READ_SIZE: Final = 262_144
+# Seconds that the loop has to end the process by itself when the BEAM has gone.
+EOF_GRACE: Final = 5.0
+_F_SETPIPE_SZ: Final = 1031
+_PIPE_SIZE: Final = 1_048_576
+
+
+class Transport:
+    """The pipe to the BEAM. `poll_time`: see "Reading", in seconds."""
+
+    def __init__(self) -> None:
+        self.poll_time = 0.0
+        self._deliver: Callable[[Frame], None] = _drop
+        self._on_reply: Callable[[int, bytes], None] = _drop
+        self._on_eof: Callable[[], None] = _drop
+        self._read_fd = _own(3)
+        self._write_fd = _own(4)
+        self._decoder = Decoder()
+        self._deferred: list[Frame] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._pending: list[bytes | memoryview] = []  # of the loop's thread, not yet handed over
+        self._scheduled = False
+        self._unwritten = b""  # what the full pipe did not take; guarded by _lock
+        self._eof = False
+
+    def read_first(self) -> Frame:
+        """Blocks for the first frame, before there is a loop; ConnectionError when there is none."""
+        first: list[Frame] = []
+        while not first:
+            self._block()
+            first = self._read()
+            if self._eof:
+                raise ConnectionError("the Erlang side has gone")
+        self._deferred = first[1:]
+        return first[0]
+
+    def attach(
+        self,
+        deliver: Callable[[Frame], None],
+        on_reply: Callable[[int, bytes], None],
+        on_eof: Callable[[], None],
+    ) -> None:
+        """Says who gets what: `deliver` every frame but REPLY, which goes to `on_reply`."""
+        self._deliver, self._on_reply, self._on_eof = deliver, on_reply, on_eof
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Attaches to the running loop. Frames sent before are written now."""
+        self._loop = loop
+        loop.add_reader(self._read_fd, self._readable)
+        loop.call_soon(self._deliver_deferred)
+        threading.Thread(target=self._watch, name="hornbeam-watch", daemon=True).start()
+        self.flush()
+
+    # Writing
+
+    def send(self, *parts: bytes | memoryview) -> None:
+        """Queues an encoded frame, whole or in parts. Loop's thread only."""
+        self._pending.extend(parts)
+        if not self._scheduled:
+            self._scheduled = True
+            if self._loop is not None:
+                self._loop.call_soon(self.flush)
+
+    def send_threadsafe(self, data: bytes) -> None:
+        """Writes an encoded frame at once, from any thread."""
+        with self._lock:
+            self._write(data)
+
+    def flush(self) -> None:
+        """Writes what was queued. Loop's thread only."""
+        self._scheduled = False
+        pending, self._pending = self._pending, []
+        if pending:
+            with self._lock:
+                self._write(b"".join(pending))
+
+    def flush_blocking(self) -> None:
+        """Writes everything, however long the pipe takes: for the last words of a process."""
+        self.flush()
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            os.set_blocking(self._write_fd, True)
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(self._write_fd, self._unwritten) :]
+
+    def _write(self, data: bytes) -> None:
+        if self._unwritten:
+            self._unwritten += data
+            return
+        try:
+            written = os.write(self._write_fd, data)
+        except BlockingIOError:
+            written = 0
+        except BrokenPipeError:
+            return  # the BEAM is gone; end-of-file follows
+        if written < len(data):
+            self._unwritten = data[written:]
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._await_room)
+
+    def _await_room(self) -> None:
+        if self._loop is not None:
+            self._loop.add_writer(self._write_fd, self._writable)
+
+    def _writable(self) -> None:
+        with self._lock:
+            data, self._unwritten = self._unwritten, b""
+            if data:
+                self._write(data)
+            if not self._unwritten and self._loop is not None:
+                self._loop.remove_writer(self._write_fd)
+
+    # Reading
+
+    def _readable(self) -> None:
+        self._deliver_deferred()
+        for frame in self._read():
+            if frame.type == frames.REPLY:
+                self._on_reply(frame.stream, frame.payload)
+            else:
+                self._deliver(frame)
+
+    def _read(self) -> list[Frame]:
+        try:
+            data = os.read(self._read_fd, READ_SIZE)
+        except BlockingIOError:
+            return []
+        if not data:
+            self._at_eof()
+            return []
+        return self._decoder.feed(data)
+
+    def _at_eof(self) -> None:
+        if not self._eof:
+            self._eof = True
+            if self._loop is not None:
+                self._loop.remove_reader(self._read_fd)
+                self._loop.call_soon(self._on_eof)
+
+    def _deliver_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for frame in deferred:
+            self._deliver(frame)
+
+    def wait_in_loop(self, done: Callable[[], bool]) -> None:
+        """Reads in the loop's thread until `done()`; ConnectionError when the BEAM goes meanwhile."""
+        self.flush()
+        poll_until = time.perf_counter() + self.poll_time
+        while True:
+            received = self._read()
+            for frame in received:
+                if frame.type == frames.REPLY:
+                    self._on_reply(frame.stream, frame.payload)
+                else:
+                    if not self._deferred and self._loop is not None:
+                        self._loop.call_soon(self._deliver_deferred)
+                    self._deferred.append(frame)
+            if done():
+                return
+            if self._eof:
+                raise ConnectionError("the Erlang side has gone")
+            if not received and time.perf_counter() > poll_until:
+                self._block()
+
+    def _block(self) -> None:
+        poller = select.poll()
+        poller.register(self._read_fd, select.POLLIN)
+        if self._unwritten:
+            poller.register(self._write_fd, select.POLLOUT)
+        for fd, _event in poller.poll():
+            if fd == self._write_fd:
+                self._writable()
+
+    def _watch(self) -> None:
+        # No events asked for: poll returns for hang-up and errors only.
+        poller = select.poll()
+        poller.register(self._read_fd, 0)
+        poller.poll()
+        time.sleep(EOF_GRACE)
+        os._exit(70)
+
+
+def _drop(*_arguments: object) -> None:
+    """Before `attach` nobody is there."""
+
+
+def _own(fd: int) -> int:
+    """Moves a pipe's end to a number of its own, closed on exec, non-blocking, with a larger buffer."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(fd)
+    os.set_blocking(moved, False)
+    with contextlib.suppress(OSError):  # a limit of the system's; the pipe then keeps its size
+        fcntl.fcntl(moved, _F_SETPIPE_SZ, _PIPE_SIZE)
+    return moved

@@ -1,0 +1,101 @@
+"""bin/hornbeam as a user runs it, where no application is needed: help, version, mistakes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHER = ROOT / "bin" / "hornbeam"
+
+
+def hornbeam(
+    *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LAUNCHER, *arguments], capture_output=True, text=True, timeout=60, env=env, cwd=cwd
+    )
+
+
+def documented_flags() -> list[str]:
+    page = (ROOT / "docs" / "options.md").read_text()
+    return re.findall(r"^\| `\w+` \| `(--[a-z-]+)", page, re.MULTILINE)
+
+
+def test_help_mentions_every_flag() -> None:
+    done = hornbeam("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    flags = documented_flags()
+    assert {"--bind", "--workers", "--mount"} <= set(flags)
+    assert [flag for flag in flags if f"\n  {flag} " not in done.stdout] == []
+
+
+def test_run_has_the_same_help() -> None:
+    assert hornbeam("run", "--help").stdout == hornbeam("help").stdout
+
+
+def test_version() -> None:
+    done = hornbeam("version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"hornbeam \d+\.\d+\.\d+ \(Erlang/OTP \d+\)\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "a command is missing"),
+        (["runn"], 'there is no command "runn"; did you mean run?'),
+        (["run"], "run needs the application to serve, such as app:app"),
+        (["run", "a:b", "c:d"], 'run takes one application; what is "c:d"?'),
+        (["run", "app:app", "--wrokers", "2"], "unknown flag --wrokers; did you mean --workers?"),
+        (["run", "app:app", "--bind"], "the flag --bind needs a value"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments: list[str], message: str) -> None:
+    done = hornbeam(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"hornbeam: {message}\nTry: hornbeam help\n"
+
+
+def test_a_bad_value_exits_with_1() -> None:
+    done = hornbeam("run", "app:app", "--workers", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "hornbeam: bad option workers: must be an integer from 1 to 1024, got 0 (flag --workers)\n"
+    )
+
+
+def test_messages_are_unicode_in_any_locale() -> None:
+    env = {**os.environ, "LC_ALL": "C", "HORNBEAM_LOOP": "smörgås"}
+    done = hornbeam("run", "app:app", env=env)
+    assert done.returncode == 1
+    assert 'got "smörgås" (environment variable HORNBEAM_LOOP)' in done.stderr
+
+
+def test_it_runs_through_a_link_from_anywhere(tmp_path: Path) -> None:
+    link = tmp_path / "hb"
+    link.symlink_to(LAUNCHER)
+    done = subprocess.run(
+        [link, "version"], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_lies_about_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "signal.py").write_text("raise SystemExit('imported')\n")
+    done = hornbeam("version", env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_before_make_it_says_how_to_compile(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    copy = tmp_path / "bin" / "hornbeam"
+    copy.write_bytes(LAUNCHER.read_bytes())
+    copy.chmod(0o755)
+    done = subprocess.run([copy, "version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == f"hornbeam: not compiled yet; run: make -C {tmp_path} compile\n"

@@ -1,0 +1,123 @@
+%%% The command line: `hornbeam run APP [flags]`, `help`, `version`.
+%%%
+%%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
+%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam as
+%%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text and hornbeam.
+%%%
+%%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
+%%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
+-module(hornbeam_cli).
+
+-export([main/0]).
+
+%% What a command ends with: the VM stays up, or exits with a status.
+-type outcome() :: stay | {exit, 0..2}.
+
+%% Runs while the VM boots (`-s`): the VM counts as started when the server is up.
+-spec main() -> ok.
+main() ->
+    ok = io:setopts(standard_io, [{encoding, unicode}]),
+    ok = io:setopts(standard_error, [{encoding, unicode}]),
+    case command(init:get_plain_arguments()) of
+        stay -> ok;
+        {exit, Status} -> erlang:halt(Status, [{flush, true}])
+    end.
+
+-spec command([string()]) -> outcome().
+command(["run" | Args]) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> run(Args)
+    end;
+command([Help | _]) when Help =:= "help"; Help =:= "--help"; Help =:= "-h" ->
+    help();
+command([Version | _]) when Version =:= "version"; Version =:= "--version" ->
+    io:put_chars(["hornbeam ", version(), " (Erlang/OTP ", erlang:system_info(otp_release), ")\n"]),
+    {exit, 0};
+command([]) ->
+    usage_error("a command is missing");
+command([Unknown | _]) ->
+    usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
+                 hornbeam_option_text:suggest(Unknown, ["run", "help", "version"])]).
+
+wants_help(Args) ->
+    Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
+    lists:member("--help", Flags) orelse lists:member("-h", Flags).
+
+help() ->
+    io:put_chars([
+        "Hornbeam serves Python ASGI applications from Erlang.\n\n"
+        "Usage:\n"
+        "  hornbeam run MODULE:ATTRIBUTE [flags]   serve an application until SIGTERM or Ctrl-C\n"
+        "  hornbeam version                        print the version\n"
+        "  hornbeam help                           print this text\n\n"
+        "Flags of run. Each may also be given as an environment variable: HORNBEAM_MAX_QUEUE\n"
+        "for --max-queue. docs/options.md says more.\n",
+        hornbeam_options:help_text()]),
+    {exit, 0}.
+
+run(Args) ->
+    case hornbeam_options:from_args(Args) of
+        {ok, [App], Given} -> resolve(App, Given);
+        {ok, [], _} -> usage_error("run needs the application to serve, such as app:app");
+        {ok, [_, Second | _], _} ->
+            usage_error(["run takes one application; what is ", hornbeam_option_text:show(Second), "?"]);
+        {error, {usage, Text}} -> usage_error(Text);
+        {error, Reason} -> failed(hornbeam_options:format_error(Reason))
+    end.
+
+%% sys.config is there once the application is loaded.
+resolve(App, Given) ->
+    ok = load(),
+    case hornbeam_options:resolve(Given) of
+        {ok, Options} -> start(App, Options);
+        {error, Reason} -> failed(hornbeam_options:format_error(Reason))
+    end.
+
+%% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
+start(App, Options) ->
+    case application:ensure_all_started(hornbeam, permanent) of
+        {ok, _} ->
+            case hornbeam:start(App, Options) of
+                {ok, _} -> serving(App, Options);
+                {error, Reason} -> failed(hornbeam:format_error(Reason))
+            end;
+        {error, {Application, Reason}} ->
+            failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
+    end.
+
+serving(App, #{name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
+    #{binds := Binds} = hornbeam:info(Name),
+    Applications = [App | [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts]],
+    Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
+    Workers = lists:sum([OwnWorkers | [N || #{workers := N} <- Settings]]),
+    io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
+                  " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
+    stay.
+
+%% A start that fails because the VM is being stopped is no failure: the stop goes on and has its own exit status.
+failed(Text) ->
+    case init:get_status() of
+        {stopping, _} -> stay;
+        _ -> complain(Text), {exit, 1}
+    end.
+
+usage_error(Text) ->
+    complain([Text, "\nTry: hornbeam help"]),
+    {exit, 2}.
+
+complain(Text) ->
+    io:put_chars(standard_error, ["hornbeam: ", string:trim(unicode:characters_to_list(Text), trailing, "\n"), "\n"]).
+
+version() ->
+    ok = load(),
+    case application:get_key(hornbeam, vsn) of
+        {ok, Version} -> Version;
+        undefined -> "of unknown version"
+    end.
+
+load() ->
+    case application:load(hornbeam) of
+        ok -> ok;
+        {error, {already_loaded, hornbeam}} -> ok
+    end.

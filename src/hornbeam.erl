@@ -1,0 +1,93 @@
+%%% The public interface: start, stop and look at servers of Python applications.
+%%%
+%%%     1> hornbeam:start("app:app", #{worker_class => asgi, lifespan => on}).
+%%%     {ok, <0.123.0>}
+%%%
+%%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server.
+-module(hornbeam).
+
+-export([start/1, start/2, stop/0, stop/1, info/0, info/1, format_error/1]).
+
+%% The name of a server that was given none.
+-define(DEFAULT, default).
+
+%% @doc Starts a server from options alone: with `mounts', or with the application as `app'.
+-spec start(App :: string() | binary() | map()) -> {ok, pid()} | {error, term()}.
+start(Options) when is_map(Options) ->
+    {App, Rest} = case maps:take(app, Options) of
+        error -> {undefined, Options};
+        Taken -> Taken
+    end,
+    start(App, Rest);
+start(App) ->
+    start(App, #{}).
+
+%% @doc Starts a server for `"module:attribute"' and returns when every worker is ready and the socket
+%% is open. Options: docs/options.md. After an error nothing is left running;
+%% format_error/1 makes a text of the reason.
+-spec start(App :: string() | binary() | undefined, Options :: map()) ->
+    {ok, pid()} | {error, term()}.
+start(App, Options) ->
+    case application:ensure_all_started(hornbeam) of
+        {ok, _} -> start_checked(application_name(App), hornbeam_options:resolve(Options));
+        {error, Reason} -> {error, Reason}
+    end.
+
+application_name(undefined) -> undefined;
+application_name(App) -> unicode:characters_to_binary(App).
+
+start_checked(_App, {error, Reason}) ->
+    {error, Reason};
+start_checked(undefined, {ok, #{mounts := []}}) ->
+    {error, no_application};
+start_checked(App, {ok, #{name := Name} = Config0}) ->
+    Config = Config0#{app => App},
+    case interpreters(hornbeam_mounts:build(Name, Config)) of
+        ok -> hornbeam_server:start(Name, Config);
+        {error, Reason} -> {error, Reason}
+    end.
+
+interpreters(Mounts) ->
+    case [Error || Mount <- Mounts,
+                   {error, _} = Error <- [hornbeam_python:interpreter(
+                                              hornbeam_mounts:settings(Mount))]] of
+        [] -> ok;
+        [Error | _] -> Error
+    end.
+
+%% @doc Stops the server with the default name. See stop/1.
+-spec stop() -> ok | {error, not_found}.
+stop() ->
+    stop(?DEFAULT).
+
+%% @doc Stops a server: no new connections, what is in progress is finished (up to graceful_timeout), the
+%% lifespan's shutdown runs in every worker, the processes end.
+-spec stop(Name :: atom()) -> ok | {error, not_found}.
+stop(Name) ->
+    hornbeam_server:stop(Name).
+
+%% @doc Looks at the server with the default name. See info/1.
+-spec info() -> map() | {error, not_found}.
+info() ->
+    info(?DEFAULT).
+
+%% @doc A server's name, addresses (`binds', as URLs with the ports in use) and applications, each with
+%% its workers: number, state, os_pid, in_flight, requests, memory (bytes), age (ms), restarts.
+-spec info(Name :: atom()) -> map() | {error, not_found}.
+info(Name) ->
+    case hornbeam_server_sup:find(Name) of
+        {ok, Server} ->
+            #{name => Name,
+              binds => binds(hornbeam_server:listener(Server)),
+              applications => [hornbeam_mounts:info(Mount) || Mount <- hornbeam_mounts:all(Name)]};
+        error ->
+            {error, not_found}
+    end.
+
+binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
+binds(error) -> [].
+
+%% @doc The reason of an error as text for a person, with Python's traceback where there is one.
+-spec format_error(term()) -> iodata().
+format_error({error, Reason}) -> hornbeam_error:format(Reason);
+format_error(Reason) -> hornbeam_error:format(Reason).

@@ -1,0 +1,23 @@
+%%% Records that cross the folders. Each belongs to the module named in its comment.
+
+%% hornbeam_pool: a worker process that takes requests. `counters' (atomics) outlives any one Python
+%% process of the worker: ?SLOT_LOAD is what is in progress, ?SLOT_NEXT_ID the last stream id given
+%% out, ?SLOT_OPEN 1 while the worker takes requests.
+-record(slot, {
+    worker :: pid(),
+    counters :: atomics:atomics_ref()
+}).
+-define(SLOT_LOAD, 1).
+-define(SLOT_NEXT_ID, 2).
+-define(SLOT_OPEN, 3).
+-define(SLOT_SIZE, 3).
+
+%% hornbeam_mounts: one application under one path prefix. Immutable while the server runs.
+-record(mount, {
+    prefix = <<>> :: binary(),          % <<>> or <<"/api">>: no slash at the end
+    root_path = <<>> :: binary(),       % the scope's root_path: the option's and the prefix
+    path_prefix = <<>> :: binary(),     % what a proxy took away and the scope's path gets back
+    app :: binary(),
+    pool :: term(),                     % hornbeam_pool:id()
+    settings :: map()                   % the validated options as they hold for this mount
+}).

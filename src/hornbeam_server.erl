@@ -1,0 +1,97 @@
+%%% One started server: its pools (one per mount) and, once their workers are ready, its listener.
+%%%
+%%%     hornbeam_server (rest_for_one)
+%%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
+%%%     └─ hornbeam_listener       last to start, first to stop
+%%%
+%%% Called by: hornbeam. Calls: hornbeam_server_sup, hornbeam_pool (await_ready), hornbeam_mounts.
+%%%
+%%% The listener is added when every pool is ready. Were it a child from the beginning, a start that
+%%% fails (a mistake in the application, a port in use) would also be reported by supervisors, at length; so
+%%% its reason goes to the caller of hornbeam:start/2 and nowhere else.
+-module(hornbeam_server).
+-behaviour(supervisor).
+
+-export([start/2, stop/1, listener/1, pool_ids/1]).
+-export([start_link/2, init/1]).
+
+-include("hornbeam.hrl").
+
+%% @doc Starts a server; returns when its socket is open. After an error nothing is left running.
+-spec start(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
+start(Name, Config) ->
+    case hornbeam_server_sup:start_server(Name, Config) of
+        {ok, Server} ->
+            case open(Name, Server, Config) of
+                ok ->
+                    {ok, Server};
+                {error, Reason} ->
+                    _ = stop(Name),
+                    {error, Reason}
+            end;
+        {error, {already_started, _}} ->
+            {error, {already_started, Name}};
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+open(Name, Server, Config) ->
+    case await_ready(pool_ids(Name)) of
+        ok ->
+            case supervisor:start_child(Server, listener_spec(Name, Config)) of
+                {ok, _} -> ok;
+                {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
+                {error, {Reason, _Child}} -> {error, Reason}
+            end;
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+%% The workers themselves keep startup_timeout.
+await_ready([]) ->
+    ok;
+await_ready([Pool | Rest]) ->
+    case hornbeam_pool:await_ready(Pool, infinity) of
+        ok -> await_ready(Rest);
+        {error, Reason} -> {error, Reason}
+    end.
+
+-spec stop(Name :: atom()) -> ok | {error, not_found}.
+stop(Name) ->
+    case hornbeam_server_sup:stop_server(Name) of
+        ok -> hornbeam_mounts:forget(Name);
+        {error, not_found} -> {error, not_found}
+    end.
+
+-spec listener(Server :: pid()) -> {ok, pid()} | error.
+listener(Server) ->
+    case lists:keyfind(listener, 1, supervisor:which_children(Server)) of
+        {listener, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
+        _ -> error
+    end.
+
+-spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
+pool_ids(Name) ->
+    [Pool || #mount{pool = Pool} <- hornbeam_mounts:all(Name)].
+
+-spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
+start_link(Name, Config) ->
+    case supervisor:start_link(?MODULE, {Name, Config}) of
+        {ok, Pid} -> {ok, Pid};
+        {error, Reason} -> {error, Reason}
+    end.
+
+-spec init({atom(), map()}) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init({Name, Config}) ->
+    Mounts = hornbeam_mounts:build(Name, Config),
+    ok = hornbeam_mounts:publish(Name, Mounts),
+    {ok, {#{strategy => rest_for_one, intensity => 5, period => 30},
+          [pool_spec(Mount) || Mount <- Mounts]}}.
+
+pool_spec(#mount{pool = Id} = Mount) ->
+    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Mount]},
+      type => supervisor, shutdown => infinity}.
+
+listener_spec(Name, Config) ->
+    #{id => listener, start => {hornbeam_listener, start_link, [Name, Config]},
+      shutdown => infinity}.

@@ -1,0 +1,25 @@
+%%% The root of the supervision tree.
+%%%
+%%%     hornbeam_sup (rest_for_one)
+%%%     ├─ hornbeam_tables       owns the ETS tables
+%%%     ├─ hornbeam_state        expires entries of the shared state
+%%%     └─ hornbeam_server_sup   one child per started server
+%%%
+%%% The order is the order of need: what is above a process is there before it and after it.
+-module(hornbeam_sup).
+-behaviour(supervisor).
+
+-export([start_link/0, init/1]).
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+
+-spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init([]) ->
+    {ok, {#{strategy => rest_for_one, intensity => 3, period => 10}, [
+        #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
+        #{id => hornbeam_state, start => {hornbeam_state, start_link, []}},
+        #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
+          type => supervisor, shutdown => infinity}
+    ]}}.

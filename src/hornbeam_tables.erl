@@ -1,0 +1,31 @@
+%%% Owns every ETS table of the application and never does anything else, so it does not crash and a
+%%% table outlives the process that writes it.
+%%%
+%%% The tables are public because each has one writing module that is not this process; no other
+%%% module writes there.
+%%%
+%%%   hornbeam_pools    hornbeam_pool     rows of one pool each: who takes requests; read per request
+%%%   hornbeam_state    hornbeam_state    the applications' shared state
+-module(hornbeam_tables).
+-behaviour(gen_server).
+
+-export([start_link/0, init/1, handle_call/3, handle_cast/2]).
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+-spec init([]) -> {ok, []}.
+init([]) ->
+    Options = [named_table, public, set, {read_concurrency, true}],
+    hornbeam_pools = ets:new(hornbeam_pools, [{keypos, 2} | Options]),
+    hornbeam_state = ets:new(hornbeam_state, [{write_concurrency, true} | Options]),
+    {ok, []}.
+
+-spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_supported}, State}.
+
+-spec handle_cast(term(), []) -> {noreply, []}.
+handle_cast(_Request, State) ->
+    {noreply, State}.

@@ -1,0 +1,23 @@
+%%% Cowboy's log lines, to the OTP logger, less one kind that is no fault here.
+%%%
+%%% Called by: Cowboy (option `logger'). A worker's or a timer's message can cross the end of its stream on the way; Cowboy
+%%% would warn of each ("message ... for unknown stream").
+-module(hornbeam_cowboy_log).
+
+-export([debug/2, info/2, notice/2, warning/2, error/2]).
+
+-spec debug(io:format(), [term()]) -> ok.
+debug(Format, Arguments) -> logger:debug(Format, Arguments).
+
+-spec info(io:format(), [term()]) -> ok.
+info(Format, Arguments) -> logger:info(Format, Arguments).
+
+-spec notice(io:format(), [term()]) -> ok.
+notice(Format, Arguments) -> logger:notice(Format, Arguments).
+
+-spec warning(io:format(), [term()]) -> ok.
+warning("Received message ~p for unknown stream ~p." ++ _, _Arguments) -> ok;
+warning(Format, Arguments) -> logger:warning(Format, Arguments).
+
+-spec error(io:format(), [term()]) -> ok.
+error(Format, Arguments) -> logger:error(Format, Arguments).

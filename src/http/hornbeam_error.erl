@@ -1,0 +1,76 @@
+%%% What goes wrong, in one table: reason -> status, body and log level of an answer; and the text of
+%%% every reason that a person reads.
+%%%
+%%% Called by: hornbeam_request (answers), hornbeam, hornbeam_worker (texts).
+-module(hornbeam_error).
+
+-export([answer/1, format/1]).
+-export_type([reason/0]).
+
+%% Why a request is answered by the server and not by the application.
+-type reason() :: app_error | no_response | incomplete_response | protocol_misuse | bad_response
+                | worker_died | timeout | overloaded | no_worker | not_found | body_too_large.
+
+%% @doc Status, body, and the level at which it is logged (`none' where the application's own process
+%% has logged it with its traceback, or where it is the client's matter).
+-spec answer(reason()) -> {cowboy:http_status(), binary(), logger:level() | none}.
+answer(app_error) -> {500, <<"Internal Server Error">>, none};
+answer(no_response) -> {500, <<"Internal Server Error">>, none};
+answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
+answer(protocol_misuse) -> {500, <<"Internal Server Error">>, none};
+answer(bad_response) -> {500, <<"Internal Server Error">>, error};
+answer(worker_died) -> {502, <<"Bad Gateway">>, error};
+answer(timeout) -> {504, <<"Gateway Timeout">>, warning};
+answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
+answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
+answer(not_found) -> {404, <<"Not Found">>, none};
+answer(body_too_large) -> {413, <<"Content Too Large">>, none}.
+
+%% @doc A reason as text for a person, without a line break at the end.
+-spec format(term()) -> iolist().
+format({bad_option, _Key, _Reason} = Error) ->
+    hornbeam_options:format_error(Error);
+format({python_not_found, Name}) ->
+    io_lib:format("there is no Python interpreter ~ts", [Name]);
+format({msgpack_missing, Interpreter}) ->
+    io_lib:format("the Python package msgpack is missing in ~ts; install it with: "
+                  "~ts -m pip install msgpack", [Interpreter, Interpreter]);
+format({python_unsupported, Text}) ->
+    io_lib:format("~ts", [Text]);
+format({module_not_found, Text}) ->
+    io_lib:format("the application's module was not found: ~ts", [Text]);
+format({attribute_missing, Text}) ->
+    io_lib:format("the application was not found in its module: ~ts", [Text]);
+format({not_callable, Text}) ->
+    io_lib:format("the application cannot be called: ~ts", [Text]);
+format({import_failed, Traceback}) ->
+    ["the application could not be imported:\n", text(Traceback)];
+format({lifespan_failed, Text}) ->
+    ["the application's lifespan failed: ", text(Text)];
+format({worker_failed, Text}) ->
+    ["the worker failed:\n", text(Text)];
+format({python_exited, {exit_status, Status}}) when Status > 128 ->
+    io_lib:format("Python was ended by signal ~b", [Status - 128]);
+format({python_exited, {exit_status, Status}}) ->
+    io_lib:format("Python exited with status ~b", [Status]);
+format({startup_timeout, Timeout}) when is_integer(Timeout) ->
+    io_lib:format("the application was not ready after ~b ms (startup_timeout)", [Timeout]);
+format({bad_frame, Reason}) ->
+    io_lib:format("it sent what is no frame (~tp)", [Reason]);
+format({listen_failed, Bind, Reason}) ->
+    io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({already_started, Name}) ->
+    io_lib:format("a server named ~p runs already", [Name]);
+format(no_application) ->
+    "neither an application nor a mount is given";
+format(Other) ->
+    io_lib:format("~tp", [Other]).
+
+listen_reason(eaddrinuse) -> "the address is in use";
+listen_reason(eacces) -> "permission denied";
+listen_reason(eaddrnotavail) -> "this machine has no such address";
+listen_reason(Posix) when is_atom(Posix) -> inet:format_error(Posix);
+listen_reason(Other) -> io_lib:format("~tp", [Other]).
+
+text(Bytes) ->
+    string:trim(Bytes, trailing, "\n").

@@ -1,0 +1,318 @@
+%%% One HTTP request as a state machine without effects: event -> {effects, state}.
+%%%
+%%% Called by: hornbeam_stream, which brings the events and carries out the effects. Calls:
+%%% hornbeam_frame, hornbeam_headers, hornbeam_error (all pure).
+%%%
+%%% Phases
+%%%
+%%%     gathering ──body complete, or `submit'──▶ placing ──placed──▶ sent ──response──▶ answering ──▶ over
+%%%                                                │  ▲                │                  │
+%%%                                           no_place└─try_again    lost, timeout: an answer of the
+%%%                                                ▼  │              server's; once more to another
+%%%                                               waiting            worker where that is safe
+%%%
+%%%   gathering  the request has a body and the first bytes of it may already be here: hornbeam_stream sends itself
+%%%              `submit', which comes after whatever was read together with the head. So a small
+%%%              body that came at once travels in the frame of its scope, and nobody waits for one
+%%%              that did not.
+%%%   placing    a place on a worker is being taken (effect `checkout')
+%%%   waiting    no place is free; queue_timeout runs
+%%%   sent       on a worker; `timeout' runs until the response starts
+%%%   answering  the response has started
+%%%   over       every further event is ignored
+%%%
+%%% Credit. Towards the application: Cowboy reads body_prefetch bytes ahead and each `demand' of the
+%%% application lets it read as many more. Towards the client: each piece of the response is credited
+%%% when it is handed to Cowboy, whose write blocks while the client is slow; what is on its way is then at most
+%%% the window (which Python keeps) and one piece. On HTTP/2 Cowboy does not block but raises an alarm:
+%%% credit is withheld until it is off. Credit is sent in portions of a quarter of the window.
+%%%
+%%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
+%%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
+%%% passing it on to Python goes to another whatever the method.
+-module(hornbeam_request).
+
+-export([new/3, event/2, gone/1, summary/1]).
+-export_type([request/0, event/0, effect/0]).
+
+-include("hornbeam.hrl").
+
+-type event() :: {body, fin | nofin, binary()} | submit
+               | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
+               | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died}
+               | {timeout, response | queue} | {alarm, on | off}.
+
+-type effect() :: {cowboy, cowboy_stream:commands()}
+                | cut                                   % end the connection or stream mid-response
+                | checkout | {wait, front | back} | cancel_wait
+                | {open, #slot{}, hornbeam_frame:stream_id(), iodata()}
+                | {send, #slot{}, iodata()}
+                | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
+                | {timer, response | queue, timeout()} | cancel_timer
+                | {log, logger:level(), Reason :: term()}.
+
+-record(request, {
+    %% For the life of the request:
+    method :: binary(),
+    version :: cowboy:http_version(),
+    scope :: binary(),
+    settings :: map(),
+    %% The request's body, as far as it has come:
+    body = [] :: iodata(),
+    body_size = 0 :: non_neg_integer(),     % of what is in `body'
+    received = 0 :: non_neg_integer(),      % of all of it
+    complete :: boolean(),
+    expects :: boolean(),                   % the client waits for 100 (Continue)
+    %% Where it is:
+    phase = gathering :: gathering | placing | waiting | sent | answering | over,
+    slot :: #slot{} | undefined,
+    id :: hornbeam_frame:stream_id() | undefined,
+    whole = true :: boolean(),              % scope and body are all that the worker was sent
+    again = false :: boolean(),             % it was sent to a second worker
+    %% The response:
+    sink = false :: boolean(),              % no body may be sent; what comes is dropped
+    left = none :: none | non_neg_integer(), % of the declared content-length
+    taken = 0 :: non_neg_integer(),         % not yet credited
+    alarm = off :: on | off
+}).
+-opaque request() :: #request{}.
+
+-define(IS_SAFE(Method), (Method =:= <<"GET">> orelse Method =:= <<"HEAD">>
+                          orelse Method =:= <<"OPTIONS">>)).
+
+%% @doc A request whose head has been read.
+-spec new(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
+new(#{method := Method, version := Version, headers := Headers, has_body := HasBody} = Req, Scope,
+    #{max_body_size := MaxBody} = Settings) ->
+    Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
+                       complete = not HasBody, expects = HasBody andalso expects(Headers)},
+    case maps:get(body_length, Req) of
+        Length when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
+        _ when HasBody -> {[], Request};
+        _ -> place(Request)
+    end.
+
+expects(#{<<"expect">> := Value}) -> string:lowercase(Value) =:= <<"100-continue">>;
+expects(_) -> false.
+
+%% @doc For a log line.
+-spec summary(request()) -> #{method := binary(), phase := atom()}.
+summary(#request{method = Method, phase = Phase}) ->
+    #{method => Method, phase => Phase}.
+
+%% @doc The client has gone, or the connection ends: what has to be undone.
+-spec gone(request()) -> [effect()].
+gone(#request{phase = Phase, slot = Slot, id = Id}) when Phase =:= sent; Phase =:= answering ->
+    [cancel_timer, {close, Slot, Id, disconnect(Id)}];
+gone(#request{phase = waiting}) ->
+    [cancel_timer, cancel_wait];
+gone(#request{}) ->
+    [].
+
+-spec event(event(), request()) -> {[effect()], request()}.
+event({worker, Type, Payload}, #request{phase = Phase} = Request)
+        when Phase =:= sent; Phase =:= answering ->
+    case hornbeam_frame:parse(Type, Payload) of
+        {ok, Term} -> answer(Type, Term, Request);
+        %% The worker ended the stream with a reason: hornbeam_error knows what to say.
+        Reason when is_atom(Reason), Reason =/= error -> fail(Reason, Request);
+        error -> fail(bad_response, Request)
+    end;
+event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
+    Received = Received0 + byte_size(Data),
+    Request = Request0#request{received = Received, complete = IsFin =:= fin},
+    case Received > maps:get(max_body_size, Settings) of
+        true -> fail(body_too_large, Request);
+        false -> body(Data, Request)
+    end;
+event(submit, #request{phase = gathering} = Request) ->
+    place(Request);
+event({placed, Slot, Id}, #request{phase = placing} = Request) ->
+    Sent = Request#request{phase = sent, slot = Slot, id = Id},
+    {[{timer, response, maps:get(timeout, Request#request.settings)},
+      {open, Slot, Id, open_frame(Sent)}], Sent};
+event(no_place, #request{phase = placing, again = Again, settings = Settings} = Request) ->
+    Where = case Again of true -> front; false -> back end,
+    {[{timer, queue, maps:get(queue_timeout, Settings)}, {wait, Where}],
+     Request#request{phase = waiting}};
+event(try_again, #request{phase = waiting} = Request) ->
+    {[cancel_timer, checkout], Request#request{phase = placing, again = true}};
+event({worker_lost, refused}, #request{phase = sent, whole = true} = Request) ->
+    place(Request);
+event({worker_lost, died}, #request{phase = sent, whole = true, again = false, method = Method,
+                                    complete = true} = Request) when ?IS_SAFE(Method) ->
+    place(Request#request{again = true});
+event({worker_lost, _}, #request{phase = Phase} = Request)
+        when Phase =:= sent; Phase =:= answering ->
+    fail(worker_died, Request#request{slot = undefined});
+event({timeout, response}, #request{phase = sent} = Request) ->
+    fail(timeout, Request);
+event({timeout, queue}, #request{phase = waiting} = Request) ->
+    {Effects, Failed} = fail(overloaded, Request),
+    {[cancel_wait | Effects], Failed};
+event({wait_failed, _}, #request{phase = waiting} = Request) ->
+    fail(overloaded, Request);
+event({alarm, Alarm}, #request{} = Request) ->
+    credit(0, Request#request{alarm = Alarm});
+event(_Late, Request) ->
+    {[], Request}.
+
+%%% The request's body
+
+body(Data, #request{phase = Phase} = Request)
+        when Phase =:= gathering; Phase =:= placing; Phase =:= waiting ->
+    Held = Request#request{body = [Request#request.body | Data],
+                           body_size = Request#request.body_size + byte_size(Data)},
+    case Phase =:= gathering andalso Held#request.complete of
+        true -> place(Held);
+        false -> {[], Held}
+    end;
+body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = Request)
+        when Phase =:= sent; Phase =:= answering ->
+    Flags = case Complete of true -> 1; false -> 0 end,
+    {[{send, Slot, hornbeam_frame:encode(body, Id, [Flags | Data])}],
+     Request#request{whole = false}};
+body(_Data, Request) ->
+    {[], Request}.
+
+open_frame(#request{id = Id, scope = Scope, body = Body, body_size = Size, complete = Complete,
+                    expects = Expects}) ->
+    Flags = case {Complete, Expects} of
+        {true, _} -> 1;
+        {false, true} -> 2;
+        {false, false} -> 0
+    end,
+    hornbeam_frame:request(Id, Flags, Scope, Body, Size).
+
+place(Request) ->
+    {[checkout], Request#request{phase = placing}}.
+
+%%% The response
+
+answer(response, {Last, Status, Packed, Body}, #request{phase = sent} = Request) ->
+    case hornbeam_headers:decode(Packed) of
+        {ok, Headers} ->
+            case hornbeam_headers:content_length(Headers) of
+                {error, Reason} -> fail({bad_response, Reason}, Request);
+                Length -> start(Last, Status, Headers, Length, Body, Request)
+            end;
+        {error, Reason} ->
+            fail({bad_response, Reason}, Request)
+    end;
+answer(data, {Last, Data}, #request{phase = answering, sink = true} = Request) ->
+    ends(Last, [], credit(byte_size(Data), Request));
+answer(data, {Last, Data}, #request{phase = answering, left = none} = Request) ->
+    data(Last, Data, Request);
+answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) ->
+    case Left - byte_size(Data) of
+        Rest when Rest < 0 -> fail({bad_response, body_too_long}, Request);
+        Rest when Rest > 0, Last -> fail({bad_response, body_too_short}, Request);
+        Rest -> data(Last, Data, Request#request{left = Rest})
+    end;
+answer(demand, Count, #request{phase = Phase, expects = Expects, received = Received} = Request) ->
+    Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
+    Flow = [{flow, Count} || Count > 0],
+    {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+answer(_Type, _Term, Request) ->
+    fail(bad_response, Request).
+
+%% The whole response in one frame.
+start(true, Status, Headers, Length, Body, Request) ->
+    case whole_length(Status, Length, byte_size(Body), Request) of
+        {error, Reason} ->
+            fail({bad_response, Reason}, Request);
+        {SayLength, SendBody} ->
+            Map = header_map(Headers, SayLength, Request),
+            Sent = case SendBody of true -> Body; false -> <<>> end,
+            {[cancel_timer, {cowboy, [{response, Status, Map, Sent}, stop]}],
+             Request#request{phase = over}}
+    end;
+%% The first piece of a response that goes on.
+start(false, Status, Headers, Length, Body, #request{method = Method} = Request0) ->
+    Request = Request0#request{phase = answering},
+    case Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
+        true ->
+            Say = case Status of 204 -> none; _ -> Length end,
+            Head = {response, Status, header_map(Headers, Say, Request), <<>>},
+            started(Head, credit(byte_size(Body), Request#request{sink = true}));
+        false ->
+            Head = {headers, Status, header_map(Headers, Length, Request)},
+            started(Head, answer(data, {false, Body}, Request#request{left = Length}))
+    end.
+
+started(Head, {Effects, Request}) ->
+    {[cancel_timer, {cowboy, [Head]} | Effects], Request}.
+
+%% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
+whole_length(204, _Length, _Size, _Request) -> {none, false};
+whole_length(304, Length, _Size, _Request) -> {Length, false};
+whole_length(_, none, 0, #request{method = <<"HEAD">>}) -> {none, false};
+whole_length(_, none, Size, #request{method = <<"HEAD">>}) -> {Size, false};
+whole_length(_, Length, _Size, #request{method = <<"HEAD">>}) -> {Length, false};
+whole_length(_, none, Size, _Request) -> {Size, true};
+whole_length(_, Size, Size, _Request) -> {Size, true};
+whole_length(_, Length, Size, _Request) when Size < Length -> {error, body_too_short};
+whole_length(_, _Length, _Size, _Request) -> {error, body_too_long}.
+
+header_map(Headers, Length, #request{version = Version}) ->
+    hornbeam_headers:response(Headers, Length, Version, block).
+
+data(Last, <<>>, Request) when not Last ->
+    {[], Request};
+data(Last, Data, Request) ->
+    IsFin = case Last of true -> fin; false -> nofin end,
+    ends(Last, [{data, IsFin, Data}], credit(byte_size(Data), Request)).
+
+ends(false, Commands, {Credit, Request}) ->
+    {[{cowboy, Commands} | Credit], Request};
+ends(true, Commands, {_Credit, Request}) ->
+    {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}.
+
+%% Counts what Cowboy has been given and tells Python, a quarter of a window at a time.
+credit(Size, #request{taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
+    Taken = Taken0 + Size,
+    case Request of
+        #request{phase = answering, slot = Slot, id = Id} when Taken * 4 >= Window, Alarm =:= off ->
+            Frame = hornbeam_frame:encode(credit, Id, <<Taken:32>>),
+            {[{send, Slot, Frame}], Request#request{taken = 0}};
+        _ ->
+            {[], Request#request{taken = Taken}}
+    end.
+
+%%% Answers of the server's own
+
+fail(Reason, #request{phase = answering} = Request) ->
+    {[cut | logged(Reason) ++ leave(Request)], Request#request{phase = over}};
+fail(Reason, #request{phase = over} = Request) ->
+    {logged(Reason), Request};
+fail(Reason, #request{method = Method, complete = Complete} = Request) ->
+    {Status, Text, _Level} = hornbeam_error:answer(kind(Reason)),
+    Map = header_map(error_headers(Reason, Complete), byte_size(Text), Request),
+    Body = case Method of <<"HEAD">> -> <<>>; _ -> Text end,
+    {[cancel_timer | logged(Reason) ++ leave(Request)]
+     ++ [{cowboy, [{response, Status, Map, Body}, stop]}],
+     Request#request{phase = over}}.
+
+%% A body that nobody will read is not read: the connection closes after the answer.
+error_headers(Reason, Complete) ->
+    [{<<"content-type">>, <<"text/plain; charset=utf-8">>}]
+    ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded]
+    ++ [{<<"connection">>, <<"close">>} || not Complete].
+
+kind({Kind, _Detail}) -> Kind;
+kind(Kind) -> Kind.
+
+logged(Reason) ->
+    case hornbeam_error:answer(kind(Reason)) of
+        {_, _, none} -> [];
+        {_, _, Level} -> [{log, Level, Reason}]
+    end.
+
+leave(#request{phase = Phase, slot = #slot{} = Slot, id = Id})
+        when Phase =:= sent; Phase =:= answering ->
+    [{close, Slot, Id, disconnect(Id)}];
+leave(_Request) ->
+    [].
+
+disconnect(Id) ->
+    hornbeam_frame:encode(disconnect, Id, <<0>>).

@@ -1,0 +1,144 @@
+%%% The Cowboy stream handler: brings events to hornbeam_request and carries out its effects.
+%%%
+%%% Called by: Cowboy, in the connection process, which must never wait here: a request is submitted by a message to a
+%%% worker, and the answer arrives in info/3. No process is made per request.
+%%%
+%%% Messages, all of the form {{ConnectionPid, StreamId}, Event} (Cowboy passes Event to info/3):
+%%%   from hornbeam_worker  {worker, Type, Payload}, {worker_lost, Why}
+%%%   from hornbeam_pool    try_again
+%%%   from itself           submit, {timeout, Name}
+-module(hornbeam_stream).
+-behaviour(cowboy_stream).
+
+-export([init/3, data/4, info/3, terminate/3, early_error/5]).
+
+-include("hornbeam.hrl").
+
+-record(stream, {
+    owner :: hornbeam_pool:owner(),
+    pool :: hornbeam_pool:id(),
+    path :: binary(),
+    version :: cowboy:http_version(),
+    request :: hornbeam_request:request(),
+    timer :: reference() | undefined
+}).
+%% `answered': Cowboy has been given a whole answer; nothing is left to do.
+-type state() :: #stream{} | answered.
+
+-spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) ->
+    {cowboy_stream:commands(), state()}.
+init(StreamId, #{path := Path, version := Version} = Req, #{hornbeam := Server}) ->
+    case hornbeam_mounts:find(Server, Path) of
+        {ok, #mount{pool = Pool, settings = Settings} = Mount} ->
+            Scope = hornbeam_scope:encode(Req, Mount),
+            {Effects, Request} = hornbeam_request:new(Req, Scope, Settings),
+            Owner = {self(), StreamId},
+            _ = Effects =:= [] andalso (self() ! {Owner, submit}),
+            run(Effects, [], #stream{owner = Owner, pool = Pool, path = Path, version = Version,
+                                     request = Request});
+        error ->
+            {Status, Text, _} = hornbeam_error:answer(not_found),
+            Headers = hornbeam_headers:response([{<<"content-type">>, <<"text/plain">>}],
+                                                byte_size(Text), Version, map),
+            {[{response, Status, Headers, Text}, stop], answered}
+    end.
+
+-spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) ->
+    {cowboy_stream:commands(), state()}.
+data(_StreamId, IsFin, Data, State) ->
+    event({body, IsFin, Data}, State).
+
+-spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
+info(_StreamId, {alarm, _Name, OnOff}, State) ->
+    event({alarm, OnOff}, State);
+%% Cowboy completes by itself what an ended stream left open: a 204 or 500, a last chunk.
+info(_StreamId, {response, _, _, _} = Command, State) ->
+    {[Command], State};
+info(_StreamId, {data, fin, <<>>} = Command, State) ->
+    {[Command], State};
+info(_StreamId, Event, State) ->
+    event(Event, State).
+
+-spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), state()) -> ok.
+terminate(_StreamId, _Reason, #stream{request = Request} = Stream) ->
+    _ = run(hornbeam_request:gone(Request), [], Stream),
+    ok;
+terminate(_StreamId, _Reason, answered) ->
+    ok.
+
+-spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(),
+                  Response, cowboy:opts()) -> Response
+    when Response :: cowboy_stream:resp_command().
+early_error(_StreamId, _Reason, _PartialReq, Response, _Opts) ->
+    Response.
+
+event(Event, #stream{request = Request0} = Stream) ->
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    run(Effects, [], Stream#stream{request = Request});
+event(_Event, answered) ->
+    {[], answered}.
+
+%% Commands: for Cowboy, as a list of lists (newest first).
+run([], Commands, Stream) ->
+    {lists:append(lists:reverse(Commands)), Stream};
+run([{cowboy, New} | Rest], Commands, Stream) ->
+    run(Rest, [New | Commands], Stream);
+run([checkout | Rest], Commands, #stream{pool = Pool, request = Request0} = Stream) ->
+    Event = case hornbeam_pool:checkout(Pool) of
+        {ok, Slot, Id} -> {placed, Slot, Id};
+        none -> no_place
+    end,
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    run(Effects ++ Rest, Commands, Stream#stream{request = Request});
+run([{open, Slot, Id, Frame} | Rest], Commands, #stream{owner = Owner} = Stream) ->
+    ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
+    run(Rest, Commands, Stream);
+run([{send, Slot, Frame} | Rest], Commands, Stream) ->
+    ok = hornbeam_worker:send(Slot, Frame),
+    run(Rest, Commands, Stream);
+run([{close, Slot, Id, Frame} | Rest], Commands, Stream) ->
+    ok = hornbeam_worker:close(Slot, Id, Frame),
+    run(Rest, Commands, Stream);
+run([{wait, Where} | Rest], Commands, #stream{pool = Pool, owner = Owner} = Stream) ->
+    case hornbeam_pool:wait(Pool, Owner, Where) of
+        ok ->
+            run(Rest, Commands, Stream);
+        {error, Reason} ->
+            {Effects, Request} = hornbeam_request:event({wait_failed, Reason},
+                                                        Stream#stream.request),
+            run(Effects ++ Rest, Commands, Stream#stream{request = Request})
+    end;
+run([cancel_wait | Rest], Commands, #stream{pool = Pool, owner = Owner} = Stream) ->
+    ok = hornbeam_pool:cancel(Pool, Owner),
+    run(Rest, Commands, Stream);
+run([{timer, Name, Time} | Rest], Commands, Stream) ->
+    run(Rest, Commands, start_timer(Name, Time, cancel_timer(Stream)));
+run([cancel_timer | Rest], Commands, Stream) ->
+    run(Rest, Commands, cancel_timer(Stream));
+run([cut | Rest], Commands, #stream{version = Version} = Stream) ->
+    run(Rest, [cut(Version) | Commands], Stream);
+run([{log, Level, Reason} | Rest], Commands, #stream{path = Path, request = Request} = Stream) ->
+    #{method := Method} = hornbeam_request:summary(Request),
+    logger:log(Level, "~ts ~ts: ~ts", [Method, Path, hornbeam_error:format(Reason)]),
+    run(Rest, Commands, Stream).
+
+start_timer(_Name, infinity, Stream) ->
+    Stream;
+start_timer(Name, Time, #stream{owner = Owner} = Stream) ->
+    Stream#stream{timer = erlang:send_after(Time, self(), {Owner, {timeout, Name}})}.
+
+cancel_timer(#stream{timer = undefined} = Stream) ->
+    Stream;
+cancel_timer(#stream{timer = Timer} = Stream) ->
+    _ = erlang:cancel_timer(Timer, [{async, true}, {info, false}]),
+    Stream#stream{timer = undefined}.
+
+%% The client must see that the response is not complete. HTTP/2: the stream is reset. HTTP/1: the
+%% connection is closed in the middle, by taking it over from Cowboy, which would otherwise write a
+%% last chunk as if all were well; with a body that only the connection's end delimits (HTTP/1.0), it is reset.
+cut('HTTP/2') ->
+    [{internal_error, cut, 'The response could not be completed.'}];
+cut('HTTP/1.0') ->
+    [{switch_protocol, #{}, hornbeam_cut, reset}];
+cut('HTTP/1.1') ->
+    [{switch_protocol, #{}, hornbeam_cut, close}].

@@ -1,0 +1,178 @@
+%%% The one declaration of every option of Hornbeam.
+%%%
+%%% Owns: what options exist: key, type, default, scope, group, documentation, and the checks that involve several
+%%% options. Everything else is derived from it: validation (hornbeam_options), environment variables, flags and
+%%% sys.config (hornbeam_option_sources), `--help` and docs/options.md (hornbeam_option_docs).
+%%% Called by those modules and by hornbeam_option_mount. Calls nothing but text helpers.
+%%%
+%%% To add an option: add one entry to the group it belongs to, and run `make docs`. Nothing else names options.
+%%%
+%%%   key      the atom in a map of options; `--kebab-case` and HORNBEAM_UPPER_CASE follow from it
+%%%   type     see hornbeam_option_types:type(); a new kind of value is a module with that behaviour: {custom, Module}
+%%%   default  as a user would write it; it is validated like any other value
+%%%   scope    server, or mount when a mount may have its own value
+%%%   doc      one line; say what 0, infinity and "" mean
+%%% and, where they apply:
+%%%   unit     ms | us | bytes, shown in the documentation
+%%%   check    fun((Normalised) -> ok | {error, Text} | {error, Text, Culprit}): what the type alone cannot say
+%%%   secret   true: the value is masked by hornbeam_options:mask/1 and never quoted in an error
+%%%   metavar  what stands for the value in `--help` where the type alone does not tell
+%%%   flag     the flag's name where it is not the key's (a list whose flag reads better in the singular)
+%%%
+%%% An option that nothing reads is a defect: declare it with the code that uses it. Whoever adds `ssl` adds a
+%%% function to cross_checks/0 as well (certfile is needed when ssl is true), modelled on one_interpreter/1.
+-module(hornbeam_option_table).
+
+-export([specs/0, groups/0, cross_checks/0, find/1]).
+
+-type spec() :: hornbeam_option_types:spec().
+-type group() :: application | python | listener | workers | timeouts | limits.
+-export_type([group/0]).
+
+%% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
+-define(MAX_MS, 16#FFFFFFFF).
+-define(MIB, 1048576).
+
+%% The groups in the order in which the documentation shows them, with their headings.
+-spec groups() -> [{group(), string()}].
+groups() ->
+    [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
+     {timeouts, "Timeouts"}, {limits, "Limits"}].
+
+-spec specs() -> [spec()].
+specs() ->
+    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits().
+
+-spec find(term()) -> {ok, spec()} | error.
+find(Key) ->
+    case [Spec || #{key := K} = Spec <- specs(), K =:= Key] of
+        [Spec] -> {ok, Spec};
+        [] -> error
+    end.
+
+%% Checks of the whole map, after every value has been normalised. The first error is reported.
+-spec cross_checks() -> [fun((map()) -> ok | {error, {atom(), iodata()}})].
+cross_checks() ->
+    [fun one_interpreter/1].
+
+%% --- the options ---------------------------------------------------------------------------------------------------
+
+application() ->
+    [#{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
+       doc => "Interface of the application."},
+     #{group => application, key => lifespan, type => {enum, [auto, on, off]}, default => auto, scope => mount,
+       doc => "ASGI lifespan events: auto runs without them where the application does not support them, on makes "
+              "that a start-up error, off never sends them."},
+     #{group => application, key => root_path, type => text, default => "", scope => server,
+       check => fun root_path/1,
+       doc => "Path under which a proxy publishes the server: begins with \"/\" and does not end with it; \"\" for "
+              "none."},
+     #{group => application, key => mounts, flag => "mount", metavar => "PREFIX=APP[;OPTION=VALUE]...",
+       type => {list, {custom, hornbeam_option_mount}},
+       default => [], scope => server, check => fun different_prefixes/1,
+       doc => "Further applications, each below a path of its own; the longest prefix wins. A mount may have its own "
+              "value of each option marked \"per mount\"."},
+     #{group => application, key => name, type => name, default => default, scope => server,
+       doc => "Name of the server; one node can run several under different names."}].
+
+python() ->
+    [#{group => python, key => python, type => interpreter, default => "python3", scope => mount,
+       doc => "Interpreter of the workers: a name that is looked up in PATH, or a path. Not together with venv."},
+     #{group => python, key => venv, type => {optional, venv}, default => "", scope => mount,
+       doc => "Virtual environment whose interpreter runs the workers; \"\" for none."},
+     #{group => python, key => pythonpath, type => {list, directory}, default => ["."], scope => mount,
+       doc => "Directories put in front of sys.path."},
+     #{group => python, key => chdir, type => {optional, directory}, default => "", scope => server,
+       doc => "Directory that the workers run in, and that relative paths of the other Python options start from; \"\" "
+              "for the server's own."},
+     #{group => python, key => env, type => environment, default => [], scope => mount, secret => true,
+       doc => "Environment variables of the workers, besides those of the server."},
+     #{group => python, key => log_level, type => {enum, [debug, info, warning, error, critical]}, default => info,
+       scope => server, doc => "Level of Python's root logger."},
+     #{group => python, key => loop, type => {enum, [auto, uvloop, asyncio]}, default => auto, scope => server,
+       doc => "Event loop; auto takes uvloop where it can be imported."},
+     #{group => python, key => call_poll_time, type => {integer, 0, 10000}, unit => us, default => 200,
+       scope => server,
+       doc => "How long a synchronous call to Erlang polls for its answer before it blocks; 0 blocks at once. Polling "
+              "costs CPU time and makes such calls several times faster."}].
+
+listener() ->
+    [#{group => listener, key => bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
+       default => "127.0.0.1:8000", scope => server, check => fun at_least_one/1,
+       doc => "Addresses to listen on; port 0 takes a free port, \":PORT\" is every IPv4 address."},
+     #{group => listener, key => acceptors, type => {integer, 1, 1024}, default => 10, scope => server,
+       doc => "Processes that accept connections, for each address."},
+     #{group => listener, key => max_connections, type => {limit, 1, 10000000}, default => 16384, scope => server,
+       doc => "Open connections for each address; more wait in the kernel's queue."}].
+
+workers() ->
+    [#{group => workers, key => workers, type => {integer, 1, 1024}, default => 1, scope => mount,
+       doc => "Python processes of the application. One is enough to begin with, as in uvicorn; more use more cores."},
+     #{group => workers, key => max_concurrency, type => {integer, 1, 1000000}, default => 10000, scope => server,
+       doc => "Requests in progress in one worker; more wait in the queue."},
+     #{group => workers, key => max_queue, type => {integer, 0, 1000000}, default => 1000, scope => server,
+       doc => "Requests that may wait for a worker; more are answered with 503. 0 for no queue."},
+     #{group => workers, key => window, type => {integer, 1024, 1024 * ?MIB}, unit => bytes, default => 262144,
+       scope => server,
+       doc => "Bytes of a response that the client has not taken yet before the application's send() waits."},
+     #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 65536,
+       scope => server,
+       doc => "Bytes of a request's body sent to the worker before the application asks for them."}].
+
+timeouts() ->
+    [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,
+       doc => "Until the application has started its response; then 504. Not a limit on the response itself."},
+     #{group => timeouts, key => queue_timeout, type => {limit, 0, ?MAX_MS}, unit => ms, default => 10000,
+       scope => server, doc => "How long a request may wait for a worker; then 503."},
+     #{group => timeouts, key => startup_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 60000,
+       scope => server, doc => "Until a worker is ready: imports and lifespan start-up included."},
+     #{group => timeouts, key => graceful_timeout, type => {limit, 0, ?MAX_MS}, unit => ms, default => 30000,
+       scope => server, doc => "How long a stop waits for what is in progress; 0 does not wait."},
+     #{group => timeouts, key => shutdown_timeout, type => {integer, 1, ?MAX_MS}, unit => ms, default => 10000,
+       scope => server,
+       doc => "How long a worker may take to end: half of it for tasks in progress, then lifespan shutdown."},
+     #{group => timeouts, key => keepalive_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 75000,
+       scope => server,
+       doc => "How long a connection may stay idle between requests. Longer than the 60 s after which common load "
+              "balancers give up, so that they close first and never send a request into a closing connection."},
+     #{group => timeouts, key => send_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
+       scope => server, doc => "How long one write to a client may block; then the connection is closed."}].
+
+limits() ->
+    [#{group => limits, key => max_request_line, type => {integer, 64, ?MIB}, unit => bytes, default => 8192,
+       scope => server, doc => "Length of the request line; beyond it 414."},
+     #{group => limits, key => max_header_size, type => {integer, 64, ?MIB}, unit => bytes, default => 16384,
+       scope => server, doc => "Length of one header field's value; beyond it 431."},
+     #{group => limits, key => max_headers, type => {integer, 1, 10000}, default => 100, scope => server,
+       doc => "Header fields of a request; beyond it 431."},
+     #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
+       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."}].
+
+%% --- what a type alone cannot say ----------------------------------------------------------------------------------
+
+root_path(<<>>) ->
+    ok;
+root_path(Path) ->
+    case re:run(Path, "^/[^?#\\s[:cntrl:]]*[^/?#\\s[:cntrl:]]$", [unicode, dollar_endonly]) of
+        {match, _} -> ok;
+        nomatch -> {error, "must begin with \"/\" and not end with it", Path}
+    end.
+
+at_least_one([]) -> {error, "must name at least one address"};
+at_least_one(_) -> ok.
+
+different_prefixes(Mounts) ->
+    Prefixes = [Prefix || {Prefix, _, _} <- Mounts],
+    case Prefixes -- lists:usort(Prefixes) of
+        [] -> ok;
+        [Twice | _] -> {error, ["has two applications at ", hornbeam_option_text:show(Twice)]}
+    end.
+
+%% Compared with the defaults, not with what was given, so that a validated map is valid again.
+one_interpreter(#{venv := Venv, python := Python}) ->
+    {ok, #{default := Default}} = find(python),
+    case Venv =/= <<>> andalso Python =/= list_to_binary(Default) of
+        true -> {error, {venv, ["cannot be given together with python: venv ", hornbeam_option_text:show(Venv),
+                               ", python ", hornbeam_option_text:show(Python)]}};
+        false -> ok
+    end.

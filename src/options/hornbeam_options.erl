@@ -1,0 +1,188 @@
+%%% The options of Hornbeam: validation, precedence and everything derived from the table of options.
+%%%
+%%% Owns the rules that hold for all options; the options themselves are declared in hornbeam_option_table, which says
+%%% how to add one. Called by hornbeam (start, reload, info), hornbeam_cli and the documentation's build. Calls
+%%% hornbeam_option_table, _types, _sources (environment, flags, sys.config), _docs, _bind and _mount. No process, no
+%%% state.
+-module(hornbeam_options).
+
+-export([validate/1, resolve/1, defaults/0, spec/1, keys/0]).
+-export([from_env/0, from_env/1, from_args/1, from_app_env/0]).
+-export([help_text/0, markdown/0, format_error/1, mask/1]).
+-export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
+-export_type([options/0, given/0, error/0]).
+
+%% Every option of the table, normalised: the shapes are those of hornbeam_option_types:type(). A validated map is
+%% valid, and validates to itself.
+-type options() :: #{atom() => term()}.
+
+%% Options as somebody wrote them.
+-type given() :: #{term() => term()} | proplists:proplist().
+
+-type error() :: {bad_option, Key :: term(), Reason :: binary()}.
+
+%% Fills in the defaults and normalises. Relative paths become absolute, starting from `chdir`.
+-spec validate(given() | term()) -> {ok, options()} | {error, error()}.
+validate(Given) ->
+    case to_map(Given) of
+        {ok, Map} ->
+            case known(Map) of
+                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1]);
+                Error -> Error
+            end;
+        Error ->
+            Error
+    end.
+
+%% Validates what is explicitly given, over environment variables, over sys.config, over the defaults.
+-spec resolve(given() | term()) -> {ok, options()} | {error, error()}.
+resolve(Explicit) ->
+    case {from_app_env(), from_env(), to_map(Explicit)} of
+        {{ok, Config}, {ok, Env}, {ok, Map}} -> validate(maps:merge(maps:merge(Config, Env), Map));
+        {{error, _} = Error, _, _} -> Error;
+        {_, {error, _} = Error, _} -> Error;
+        {_, _, Error} -> Error
+    end.
+
+%% The defaults as they are declared, before validate/1 normalises them.
+-spec defaults() -> #{atom() => term()}.
+defaults() ->
+    maps:from_list([{Key, Default} || #{key := Key, default := Default} <- hornbeam_option_table:specs()]).
+
+-spec spec(atom()) -> {ok, hornbeam_option_types:spec()} | error.
+spec(Key) -> hornbeam_option_table:find(Key).
+
+-spec keys() -> [atom()].
+keys() -> [Key || #{key := Key} <- hornbeam_option_table:specs()].
+
+-spec from_env() -> {ok, #{atom() => term()}} | {error, error()}.
+from_env() -> from_env(fun os:getenv/1).
+
+%% Getenv is asked for HORNBEAM_<KEY> of every option; what is not set, or set to nothing, is left out.
+-spec from_env(fun((string()) -> string() | false)) -> {ok, #{atom() => term()}} | {error, error()}.
+from_env(Getenv) -> hornbeam_option_sources:env(Getenv, hornbeam_option_table:specs()).
+
+-spec from_args([string()]) ->
+    {ok, Positional :: [string()], #{atom() => term()}} | {error, error() | {usage, binary()}}.
+from_args(Args) -> hornbeam_option_sources:args(Args, hornbeam_option_table:specs()).
+
+%% The application environment of hornbeam, which sys.config sets.
+-spec from_app_env() -> {ok, #{atom() => term()}} | {error, error()}.
+from_app_env() -> hornbeam_option_sources:app_env(application:get_all_env(hornbeam), hornbeam_option_table:specs()).
+
+%% The options part of `hornbeam --help`.
+-spec help_text() -> unicode:chardata().
+help_text() -> hornbeam_option_docs:help_text(hornbeam_option_table:specs()).
+
+%% docs/options.md.
+-spec markdown() -> binary().
+markdown() -> hornbeam_option_docs:markdown(hornbeam_option_table:specs()).
+
+-spec format_error(error() | {usage, binary()}) -> unicode:chardata().
+format_error({bad_option, Key, Reason}) -> ["bad option ", key_text(Key), ": ", Reason];
+format_error({usage, Text}) -> Text.
+
+%% The options without the values of secret ones, for logs and info: maps keep their keys.
+-spec mask(options()) -> options().
+mask(Options) ->
+    Masked = maps:map(fun mask_value/2, Options),
+    case Masked of
+        #{mounts := Mounts} when is_list(Mounts) ->
+            Masked#{mounts := [{Prefix, App, mask(Overrides)} || {Prefix, App, Overrides} <- Mounts]};
+        #{} -> Masked
+    end.
+
+-spec parse_bind(term()) -> {ok, hornbeam_option_bind:bind()} | {error, error()}.
+parse_bind(Given) -> single(bind, {custom, hornbeam_option_bind}, Given).
+
+-spec format_bind(hornbeam_option_bind:bind()) -> binary().
+format_bind(Bind) -> hornbeam_option_bind:format(Bind).
+
+%% "module:attribute", as in hornbeam:start/2 and in mounts. It is no option, but it is refused in the same way.
+-spec check_app(term()) -> {ok, binary()} | {error, error()}.
+check_app(Given) -> single(app, app, Given).
+
+%% The options that a mount's workers run with: its own overrides over the server's.
+-spec for_mount(options(), #{atom() => term()}) -> options().
+for_mount(Options, Overrides) -> hornbeam_option_mount:with_overrides(Options, Overrides).
+
+%% --- validation ----------------------------------------------------------------------------------------------------
+
+to_map(Given) when is_map(Given) ->
+    {ok, Given};
+to_map(Given) when length(Given) >= 0 ->
+    case [Item || Item <- Given, not is_property(Item)] of
+        [] -> {ok, proplists:to_map(Given)};
+        _ -> not_options()
+    end;
+to_map(_) ->
+    not_options().
+
+is_property({_, _}) -> true;
+is_property(Item) -> is_atom(Item).
+
+not_options() -> {error, {bad_option, options, <<"must be a map or a property list">>}}.
+
+known(Map) ->
+    case maps:keys(maps:without(keys(), Map)) of
+        [] -> ok;
+        [Unknown | _] ->
+            Names = hornbeam_option_text:names(keys()),
+            Text = ["there is no such option", hornbeam_option_text:suggest(Unknown, Names)],
+            {error, {bad_option, Unknown, unicode:characters_to_binary(Text)}}
+    end.
+
+values([#{key := Key, default := Default} = Spec | Rest], Map, Done) ->
+    case hornbeam_option_types:value(Spec, maps:get(Key, Map, Default)) of
+        {ok, Value} -> values(Rest, Map, Done#{Key => Value});
+        Error -> Error
+    end;
+values([], _, Done) ->
+    {ok, Done}.
+
+then({ok, Options}, [Step | Steps]) -> then(Step(Options), Steps);
+then(Result, _) -> Result.
+
+%% Paths start from the directory of the workers, which itself starts from ours.
+anchor(Options) ->
+    {ok, Chdir} = spec(chdir),
+    Here = filename:absname(<<".">>),
+    case anchor_option(Chdir, Here, Options) of
+        {ok, #{chdir := <<>>}} -> anchor_all(hornbeam_option_table:specs(), Here, Options);
+        {ok, #{chdir := Base} = Changed} -> anchor_all(hornbeam_option_table:specs(), Base, Changed);
+        Error -> Error
+    end.
+
+anchor_all([Spec | Rest], Base, Options) ->
+    case anchor_option(Spec, Base, Options) of
+        {ok, Anchored} -> anchor_all(Rest, Base, Anchored);
+        Error -> Error
+    end;
+anchor_all([], _, Options) ->
+    {ok, Options}.
+
+anchor_option(#{key := Key, type := Type}, Base, Options) ->
+    case hornbeam_option_types:anchor(Type, maps:get(Key, Options), Base) of
+        {ok, Value} -> {ok, Options#{Key := Value}};
+        {error, Text} -> {error, {bad_option, Key, unicode:characters_to_binary(Text)}}
+    end.
+
+cross_check(Options) ->
+    case [Problem || Check <- hornbeam_option_table:cross_checks(), {error, Problem} <- [Check(Options)]] of
+        [] -> {ok, Options};
+        [{Key, Text} | _] -> {error, {bad_option, Key, unicode:characters_to_binary(Text)}}
+    end.
+
+single(Key, Type, Given) ->
+    Spec = #{key => Key, type => Type, default => Given, scope => server, group => application, doc => ""},
+    hornbeam_option_types:value(Spec, Given).
+
+mask_value(Key, Value) ->
+    case spec(Key) of
+        {ok, #{secret := true}} when is_map(Value) -> maps:map(fun(_, _) -> <<"***">> end, Value);
+        {ok, #{secret := true}} when Value =/= <<>> -> <<"***">>;
+        _ -> Value
+    end.
+
+key_text(Key) when is_atom(Key) -> atom_to_list(Key);
+key_text(Key) -> hornbeam_option_text:show(Key).

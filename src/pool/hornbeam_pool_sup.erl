@@ -1,0 +1,29 @@
+%%% One application's pool: the process that keeps its workers and the workers themselves.
+%%%
+%%% one_for_all: the pool knows its workers by their processes and a worker its pool, so neither
+%%% is of use without the other. Python processes that die are no matter of this supervisor: a
+%%% hornbeam_worker outlives them and starts the next one itself.
+-module(hornbeam_pool_sup).
+-behaviour(supervisor).
+
+-export([start_link/1, init/1, worker_sup/1]).
+
+-include("hornbeam.hrl").
+
+-spec start_link(hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
+start_link(Mount) ->
+    supervisor:start_link(?MODULE, Mount).
+
+-spec init(hornbeam_mounts:mount()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Mount) ->
+    {ok, {#{strategy => one_for_all, intensity => 5, period => 30}, [
+        #{id => workers, start => {hornbeam_worker_sup, start_link, []},
+          type => supervisor, shutdown => infinity},
+        #{id => pool, start => {hornbeam_pool, start_link, [self(), Mount]}}
+    ]}}.
+
+%% @doc The supervisor of the workers, for the pool. Called after the pool's own start.
+-spec worker_sup(PoolSup :: pid()) -> pid().
+worker_sup(PoolSup) ->
+    {workers, Pid, _, _} = lists:keyfind(workers, 1, supervisor:which_children(PoolSup)),
+    Pid.

@@ -1,0 +1,63 @@
+%%% The Python interpreter as an operating system process: which one, how it is started, how it is ended.
+%%%
+%%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
+-module(hornbeam_python).
+
+-export([interpreter/1, open/2, kill/1, resident_memory/1]).
+
+%% @doc The interpreter's path, from the options `python' and `venv'.
+-spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
+interpreter(#{venv := Venv}) when Venv =/= <<>> ->
+    executable(filename:join([Venv, "bin", "python"]));
+interpreter(#{python := Python}) ->
+    executable(Python).
+
+executable(Name) ->
+    case os:find_executable(unicode:characters_to_list(Name)) of
+        false -> {error, {python_not_found, unicode:characters_to_binary(Name)}};
+        Path -> {ok, filename:absname(Path)}
+    end.
+
+%% @doc Starts a worker process. Its descriptors 3 (read) and 4 (write) are the port; stdin, stdout and
+%% stderr stay what the BEAM's are, so that the application's print goes where it always went.
+%%
+%% The port never reports itself busy (busy_limits_port): what is queued for Python is bounded by the
+%% credit of each stream and the number of streams, and a port that suspended its owner would stop
+%% the heartbeat of the very worker that it should watch.
+-spec open(file:filename(), map()) -> port().
+open(Interpreter, #{env := Env, chdir := Chdir}) ->
+    Main = filename:join([code:priv_dir(hornbeam), "python", "hornbeam_worker", "__main__.py"]),
+    erlang:open_port({spawn_executable, Interpreter},
+                     [{args, ["-u", Main]}, nouse_stdio, stream, binary, exit_status, hide,
+                      {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
+                      {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
+                      | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]).
+
+to_list(Text) ->
+    unicode:characters_to_list(Text).
+
+%% @doc SIGKILL. Only for a process whose port has not reported its exit status: until then
+%% the operating system cannot have given the number to anybody else.
+-spec kill(OsPid :: pos_integer()) -> ok.
+kill(OsPid) ->
+    Kill = os:find_executable("kill"),
+    Port = erlang:open_port({spawn_executable, Kill},
+                            [{args, ["-KILL", integer_to_list(OsPid)]}, exit_status, in,
+                             stderr_to_stdout]),
+    receive
+        {Port, {exit_status, _}} -> ok
+    after 5000 -> ok
+    end.
+
+%% @doc The resident memory of a process in bytes (Linux: /proc), 0 where it cannot be told.
+-spec resident_memory(OsPid :: pos_integer() | undefined) -> non_neg_integer().
+resident_memory(undefined) ->
+    0;
+resident_memory(OsPid) ->
+    case file:read_file(["/proc/", integer_to_list(OsPid), "/statm"]) of
+        {ok, Text} ->
+            [_Size, Resident | _] = binary:split(Text, <<" ">>, [global]),
+            binary_to_integer(Resident) * 4096;
+        {error, _} ->
+            0
+    end.

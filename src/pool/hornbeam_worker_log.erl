@@ -1,0 +1,34 @@
+%%% Python's logging records as events of the OTP logger.
+%%%
+%%% Called by: hornbeam_app (init/0), hornbeam_worker with the map of a `log' frame (hornbeam_worker/logs.py makes it).
+-module(hornbeam_worker_log).
+
+-export([init/0, write/2]).
+
+-include_lib("kernel/include/logger.hrl").
+
+%% @doc Lets every record pass OTP's primary level (notice, unless configured): which of them are
+%% wanted is said by the option `log_level', on Python's side, before they cost anything.
+-spec init() -> ok.
+init() ->
+    logger:set_module_level(?MODULE, all).
+
+%% @doc Logs a record: `level' (a number of Python's logging), `logger', `message', and `traceback'
+%% when there is one. The event's metadata carry worker and logger name for other handlers.
+-spec write(Worker :: pos_integer(), Record :: map()) -> ok.
+write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Message} = Record)
+        when is_integer(Number), is_binary(Name), is_binary(Message) ->
+    Trace = case Record of
+        #{<<"traceback">> := Text} when is_binary(Text) -> [$\n, Text];
+        _ -> []
+    end,
+    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Trace],
+         #{hornbeam_worker => Worker, python_logger => Name});
+write(Worker, Record) ->
+    ?LOG_ERROR("worker ~b sent a log record of another form: ~tp", [Worker, Record]).
+
+level(Number) when Number >= 50 -> critical;
+level(Number) when Number >= 40 -> error;
+level(Number) when Number >= 30 -> warning;
+level(Number) when Number >= 20 -> info;
+level(_) -> debug.

@@ -1,0 +1,278 @@
+%%% The frames between the BEAM and a Python worker: encoding, and splitting a byte stream.
+%%%
+%%% Called by: hornbeam_worker (every frame), hornbeam_stream and hornbeam_websocket (the frames of
+%%% one stream). Calls: hornbeam_msgpack. Its mirror in Python is hornbeam_worker/frames.py; both read
+%%% test/wire_vectors.json in their suites.
+%%%
+%%% A frame is one {packet, 4} packet:
+%%%
+%%%     0        4      5           9
+%%%     +--------+------+-----------+---------------------+
+%%%     | size   | type | stream id | payload             |
+%%%     | u32    | u8   | u32       | size - 5 bytes      |
+%%%     +--------+------+-----------+---------------------+
+%%%
+%%% All integers are big-endian. `size' counts what follows it: 5 + the payload. The port itself is
+%%% opened in stream mode and split here: one message then carries all frames of one read (up to
+%%% 64 KiB), and a length is checked against ?MAX_SIZE before memory is taken for it.
+%%%
+%%% Stream ids are taken by the connection process from the worker's own counter, never reused while a
+%%% worker process lives. Id 0 is the worker as a whole. Call ids (types `call', `reply', `invoke' and
+%%% `result') are a numbering of their own, made by the side that calls.
+%%%
+%%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
+%%% says: this is the last frame of the stream. So the worker process routes without decoding.
+%%%
+%%%   type            code  payload
+%%%   to the worker
+%%%     boot          01    msgpack map: what to run and how (hornbeam_worker:boot/1)
+%%%     drain         02    -      answer `drained' when nothing is running any more
+%%%     stop          03    -      run the lifespan's shutdown, then exit
+%%%     ping          04    any bytes, sent back in `pong'
+%%%     reply         05    status:u8 (0 ok, 1 error), msgpack value       (stream = call id)
+%%%     event         06    msgpack: a published message
+%%%     invoke        07    msgpack: run a Python function                  (stream = call id)
+%%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
+%%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
+%%%     body          11    flags:u8 (1 last), bytes
+%%%     credit        12    count:u32   bytes of the response that the client's socket has taken
+%%%     disconnect    13    reason:u8   the stream is over for the client
+%%%     ws_open       20    scope (msgpack array, hornbeam_scope)
+%%%     ws_text       21    UTF-8 bytes
+%%%     ws_binary     22    bytes
+%%%     ws_close      23    code:u16, reason (UTF-8)
+%%%   from the worker
+%%%     hello         41    protocol version:u16, msgpack map about the process; always the first
+%%%     ready         42    msgpack map
+%%%     failed        43    kind:u8, UTF-8 text (no msgpack: it may be what is missing)
+%%%     drained       44    -
+%%%     pong          45    size:u16, the bytes of the ping, msgpack map of figures
+%%%     log           46    msgpack map: one logging record
+%%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
+%%%     result        48    status:u8, msgpack value                        (stream = call id)
+%%%     response      50    flags:u8, status:u16, size:u32, headers (msgpack array of pairs), body
+%%%     data          51    flags:u8, bytes of the response's body
+%%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
+%%%     abort         53    flags:u8, reason:u8 (abort_reason/1)
+%%%     inform        54    flags:u8, status:u16, headers
+%%%     trailers      55    flags:u8, headers
+%%%     pathsend      56    flags:u8, path (UTF-8)
+%%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers]
+%%%     ws_send_text  61    flags:u8, UTF-8 bytes
+%%%     ws_send_bytes 62    flags:u8, bytes
+%%%     ws_end        63    flags:u8, code:u16, reason (UTF-8)
+%%%     ws_subscribe  64    flags:u8, topic (UTF-8)
+%%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
+-module(hornbeam_frame).
+
+-export([encode/3, request/5, new/0, feed/2, parse/2, is_last/1]).
+-export([protocol_version/0, max_size/0]).
+-export_type([buffer/0, frame/0, type/0, stream_id/0]).
+
+-define(PROTOCOL_VERSION, 1).
+%% The largest frame that either side accepts: a value of 10 MB and a WebSocket message of 16 MiB fit.
+-define(MAX_SIZE, 67108864).
+
+-type stream_id() :: 0..16#ffffffff.
+-type to_worker() :: boot | drain | stop | ping | reply | event | invoke | request | body | credit
+                   | disconnect | ws_open | ws_text | ws_binary | ws_close.
+-type from_worker() :: hello | ready | failed | drained | pong | log | call | result | response
+                     | data | demand | abort | inform | trailers | pathsend | ws_accept
+                     | ws_send_text | ws_send_bytes | ws_end | ws_subscribe | ws_unsubscribe.
+-type type() :: to_worker() | from_worker().
+-type frame() :: {type(), stream_id(), Payload :: binary()}.
+
+%% What is left of an unfinished frame: the bytes so far (newest first), how many they are and how
+%% many the frame needs (0: not even its size is known). A large frame is joined once, when complete.
+-record(buffer, {
+    chunks = [] :: [binary()],
+    have = 0 :: non_neg_integer(),
+    need = 0 :: non_neg_integer()
+}).
+-opaque buffer() :: #buffer{}.
+
+-spec protocol_version() -> pos_integer().
+protocol_version() -> ?PROTOCOL_VERSION.
+
+-spec max_size() -> pos_integer().
+max_size() -> ?MAX_SIZE.
+
+%% @doc One frame as bytes, ready for the port.
+-spec encode(type(), stream_id(), iodata()) -> iodata().
+encode(Type, Stream, Payload) ->
+    [<<(5 + iolist_size(Payload)):32, (code(Type)), Stream:32>> | Payload].
+
+%% @doc The frame that opens an HTTP stream. BodyFlags: bit 0 the body is complete, bit 1 the client
+%% waits for 100 (Continue).
+-spec request(stream_id(), BodyFlags :: 0..3, Scope :: binary(), Body :: iodata(),
+              BodySize :: non_neg_integer()) -> iodata().
+request(Stream, Flags, Scope, Body, BodySize) ->
+    Size = byte_size(Scope),
+    [<<(10 + Size + BodySize):32, 16#10, Stream:32, Flags, Size:32>>, Scope | Body].
+
+-spec new() -> buffer().
+new() -> #buffer{}.
+
+%% @doc Adds bytes; answers with the frames that they complete, in order.
+-spec feed(binary(), buffer()) -> {ok, [frame()], buffer()} | {error, Reason}
+    when Reason :: {frame_size, non_neg_integer()} | {frame_type, byte()}.
+feed(Data, #buffer{chunks = []}) ->
+    split(Data, []);
+feed(Data, #buffer{chunks = Chunks, have = Have0, need = Need}) ->
+    Have = Have0 + byte_size(Data),
+    case Need > Have of
+        true -> {ok, [], #buffer{chunks = [Data | Chunks], have = Have, need = Need}};
+        false -> split(iolist_to_binary(lists:reverse(Chunks, [Data])), [])
+    end.
+
+split(<<Size:32, _/binary>>, _) when Size < 5; Size > ?MAX_SIZE ->
+    {error, {frame_size, Size}};
+split(<<Size:32, Code, Stream:32, Rest/binary>> = Data, Acc) ->
+    Length = Size - 5,
+    case Rest of
+        <<Payload:Length/binary, More/binary>> ->
+            case type(Code) of
+                unknown -> {error, {frame_type, Code}};
+                Type -> split(More, [{Type, Stream, Payload} | Acc])
+            end;
+        _ ->
+            {ok, lists:reverse(Acc), hold(Data, Size + 4)}
+    end;
+split(<<>>, Acc) ->
+    {ok, lists:reverse(Acc), #buffer{}};
+split(<<Size:32, _/binary>> = Data, Acc) ->
+    {ok, lists:reverse(Acc), hold(Data, Size + 4)};
+split(Data, Acc) ->
+    {ok, lists:reverse(Acc), hold(Data, 0)}.
+
+%% Copied, so that the rest of a frame does not keep the whole read alive.
+hold(Data, Need) ->
+    #buffer{chunks = [binary:copy(Data)], have = byte_size(Data), need = Need}.
+
+%% @doc Whether a frame from a worker about a stream is the last one of it.
+-spec is_last(Payload :: binary()) -> boolean().
+is_last(<<_:7, Last:1, _/binary>>) -> Last =:= 1.
+
+%% @doc The payload of a frame of a stream, or of the worker, as a term. Headers stay encoded
+%% (hornbeam_headers decodes them where they are used).
+-spec parse(type(), Payload :: binary()) -> {ok, term()} | error.
+parse(response, <<Flags, Status:16, Size:32, Headers:Size/binary, Body/binary>>) ->
+    {ok, {Flags band 1 =:= 1, Status, Headers, Body}};
+parse(data, <<Flags, Data/binary>>) ->
+    {ok, {Flags band 1 =:= 1, Data}};
+parse(demand, <<_, Count:32>>) ->
+    {ok, Count};
+parse(abort, <<_, Reason>>) ->
+    abort_reason(Reason);
+parse(inform, <<_, Status:16, Headers/binary>>) ->
+    {ok, {Status, Headers}};
+parse(trailers, <<_, Headers/binary>>) ->
+    {ok, Headers};
+parse(pathsend, <<_, Path/binary>>) ->
+    {ok, Path};
+parse(ws_accept, <<_, Accept/binary>>) ->
+    case hornbeam_msgpack:decode_raw(Accept) of
+        {ok, [Subprotocol, Headers]} -> {ok, {Subprotocol, Headers}};
+        _ -> error
+    end;
+parse(Type, <<_, Data/binary>>) when Type =:= ws_send_text; Type =:= ws_send_bytes;
+                                     Type =:= ws_subscribe; Type =:= ws_unsubscribe ->
+    {ok, Data};
+parse(ws_end, <<_, Code:16, Reason/binary>>) ->
+    {ok, {Code, Reason}};
+parse(hello, <<Version:16, Info/binary>>) ->
+    with_map(Info, fun(Map) -> {Version, Map} end);
+parse(Type, Info) when Type =:= ready; Type =:= log ->
+    with_map(Info, fun(Map) -> Map end);
+parse(pong, <<Size:16, Echo:Size/binary, Figures/binary>>) ->
+    with_map(Figures, fun(Map) -> {Echo, Map} end);
+parse(failed, <<Kind, Text/binary>>) ->
+    failure(Kind, Text);
+parse(call, <<Operation, Arguments/binary>>) ->
+    {ok, {Operation, Arguments}};
+parse(_, _) ->
+    error.
+
+with_map(Bytes, Fun) ->
+    case hornbeam_msgpack:decode_raw(Bytes) of
+        {ok, Map} when is_map(Map) -> {ok, Fun(Map)};
+        _ -> error
+    end.
+
+%% Why an application's answer ends before it is complete. Keys of hornbeam_error's table.
+abort_reason(1) -> {ok, app_error};
+abort_reason(2) -> {ok, no_response};
+abort_reason(3) -> {ok, incomplete_response};
+abort_reason(4) -> {ok, protocol_misuse};
+abort_reason(_) -> error.
+
+failure(1, Text) -> {ok, {msgpack_missing, Text}};
+failure(2, Text) -> {ok, {module_not_found, Text}};
+failure(3, Text) -> {ok, {attribute_missing, Text}};
+failure(4, Text) -> {ok, {import_failed, Text}};
+failure(5, Text) -> {ok, {lifespan_failed, Text}};
+failure(6, Text) -> {ok, {not_callable, Text}};
+failure(7, Text) -> {ok, {worker_failed, Text}};
+failure(8, Text) -> {ok, {python_unsupported, Text}};
+failure(_, _) -> error.
+
+code(boot) -> 16#01;
+code(drain) -> 16#02;
+code(stop) -> 16#03;
+code(ping) -> 16#04;
+code(reply) -> 16#05;
+code(event) -> 16#06;
+code(invoke) -> 16#07;
+code(request) -> 16#10;
+code(body) -> 16#11;
+code(credit) -> 16#12;
+code(disconnect) -> 16#13;
+code(ws_open) -> 16#20;
+code(ws_text) -> 16#21;
+code(ws_binary) -> 16#22;
+code(ws_close) -> 16#23;
+code(hello) -> 16#41;
+code(ready) -> 16#42;
+code(failed) -> 16#43;
+code(drained) -> 16#44;
+code(pong) -> 16#45;
+code(log) -> 16#46;
+code(call) -> 16#47;
+code(result) -> 16#48;
+code(response) -> 16#50;
+code(data) -> 16#51;
+code(demand) -> 16#52;
+code(abort) -> 16#53;
+code(inform) -> 16#54;
+code(trailers) -> 16#55;
+code(pathsend) -> 16#56;
+code(ws_accept) -> 16#60;
+code(ws_send_text) -> 16#61;
+code(ws_send_bytes) -> 16#62;
+code(ws_end) -> 16#63;
+code(ws_subscribe) -> 16#64;
+code(ws_unsubscribe) -> 16#65.
+
+%% Only what a worker may send: a frame meant for a worker is garbage when it comes from one.
+type(16#41) -> hello;
+type(16#42) -> ready;
+type(16#43) -> failed;
+type(16#44) -> drained;
+type(16#45) -> pong;
+type(16#46) -> log;
+type(16#47) -> call;
+type(16#48) -> result;
+type(16#50) -> response;
+type(16#51) -> data;
+type(16#52) -> demand;
+type(16#53) -> abort;
+type(16#54) -> inform;
+type(16#55) -> trailers;
+type(16#56) -> pathsend;
+type(16#60) -> ws_accept;
+type(16#61) -> ws_send_text;
+type(16#62) -> ws_send_bytes;
+type(16#63) -> ws_end;
+type(16#64) -> ws_subscribe;
+type(16#65) -> ws_unsubscribe;
+type(_) -> unknown.

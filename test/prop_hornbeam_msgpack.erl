@@ -1,0 +1,110 @@
+%%% Properties of hornbeam_msgpack, run by properties_tests.
+-module(prop_hornbeam_msgpack).
+
+-include_lib("proper/include/proper.hrl").
+
+-export([prop_round_trip/0, prop_raw_round_trip/0, prop_truncated/0, prop_trailing/0, prop_changed/0,
+         prop_random/0]).
+
+prop_round_trip() ->
+    ?FORALL(Term, value(), hornbeam_msgpack:decode(encoded(Term)) =:= {ok, Term}).
+
+%% Raw mode sees the same shape, with bytes where value mode marks them.
+prop_raw_round_trip() ->
+    ?FORALL(Term, value(),
+            case hornbeam_msgpack:decode_raw(encoded(Term)) of
+                {ok, Raw} -> Raw =:= unmarked(Term);
+                {error, duplicate_key} -> duplicated(Term);
+                _ -> false
+            end).
+
+prop_truncated() ->
+    ?FORALL(Term, value(),
+            begin
+                Bytes = encoded(Term),
+                ?FORALL(Size, integer(0, byte_size(Bytes) - 1),
+                        hornbeam_msgpack:decode(binary:part(Bytes, 0, Size)) =:= {error, truncated})
+            end).
+
+prop_trailing() ->
+    ?FORALL({Term, More}, {value(), non_empty(binary())},
+            hornbeam_msgpack:decode(<<(encoded(Term))/binary, More/binary>>) =:= {error, trailing_bytes}).
+
+%% One byte of valid bytes replaced.
+prop_changed() ->
+    ?FORALL({Term, Byte}, {value(), byte()},
+            begin
+                Bytes = encoded(Term),
+                ?FORALL(At, integer(0, byte_size(Bytes) - 1),
+                        begin
+                            <<Before:At/binary, _, After/binary>> = Bytes,
+                            clean(<<Before/binary, Byte, After/binary>>)
+                        end)
+            end).
+
+prop_random() ->
+    ?FORALL(Bytes, binary(), clean(Bytes)).
+
+%% Either it is refused with a reason, or what it means can be encoded again.
+clean(Bytes) ->
+    case {hornbeam_msgpack:decode(Bytes), hornbeam_msgpack:decode_raw(Bytes)} of
+        {{error, _}, {Tag, _}} when Tag =:= ok; Tag =:= error -> true;
+        {{ok, Term}, {Tag, _}} when Tag =:= ok; Tag =:= error -> again(Term)
+    end.
+
+again(Term) ->
+    case hornbeam_msgpack:try_encode(Term) of
+        {ok, IoData} -> hornbeam_msgpack:decode(iolist_to_binary(IoData)) =:= {ok, Term};
+        %% Bytes may say what Python never says: #{1 => a, 1.0 => b}.
+        {error, {not_encodable, {same_key, _, _}}} -> true
+    end.
+
+encoded(Term) -> iolist_to_binary(hornbeam_msgpack:encode(Term)).
+
+unmarked({bytes, B}) when is_binary(B) -> B;
+unmarked(L) when is_list(L) -> [unmarked(E) || E <- L];
+unmarked(T) when is_tuple(T) -> list_to_tuple([unmarked(E) || E <- tuple_to_list(T)]);
+unmarked(M) when is_map(M) -> maps:from_list([{unmarked(K), unmarked(V)} || {K, V} <- maps:to_list(M)]);
+unmarked(Scalar) -> Scalar.
+
+%% Whether some map has both a text and the same bytes as keys.
+duplicated(M) when is_map(M) ->
+    Keys = [unmarked(K) || K <- maps:keys(M)],
+    length(lists:usort(Keys)) < length(Keys) orelse duplicated(maps:keys(M) ++ maps:values(M));
+duplicated(T) when is_tuple(T) -> duplicated(tuple_to_list(T));
+duplicated(L) when is_list(L) -> lists:any(fun duplicated/1, L);
+duplicated(_) -> false.
+
+%%% Generators: what decoding can give, so that a round trip is exact.
+
+value() -> ?SIZED(Size, value(Size)).
+
+value(Size) when Size < 2 ->
+    scalar();
+value(Size) ->
+    Part = ?LAZY(value(Size div 3)),
+    frequency([{3, scalar()}, {2, list(Part)}, {2, loose_tuple(Part)}, {2, dict(Part)}]).
+
+scalar() ->
+    oneof([none, boolean(), nan, infinity, '-infinity', integer(), boundary(), large_integer(), float(),
+           text(), {bytes, binary()}, {bytes, repeated(binary(1))}, repeated(<<"a">>)]).
+
+%% Around the widths of the format.
+boundary() ->
+    ?LET({Bits, Sign, Near}, {oneof([5, 7, 8, 15, 16, 31, 32, 63, 64]), oneof([1, -1]), integer(-2, 2)},
+         Sign * (1 bsl Bits) + Near).
+
+large_integer() ->
+    ?LET({Bits, Sign, Near}, {integer(64, 2100), oneof([1, -1]), integer()}, Sign * (1 bsl Bits) + Near).
+
+text() -> ?LET(Text, list(frequency([{4, integer(0, 127)}, {1, character()}])), unicode:characters_to_binary(Text)).
+
+character() -> oneof([integer(128, 16#d7ff), integer(16#e000, 16#10ffff)]).
+
+repeated(Byte) -> ?LET({B, Times}, {Byte, oneof([31, 32, 255, 256, 65535, 65536])}, binary:copy(B, Times)).
+
+dict(Part) ->
+    ?SUCHTHAT(Map, ?LET(Pairs, list({Part, Part}), maps:from_list(Pairs)), is_dict(Map)).
+
+%% Not with keys that are one in Python.
+is_dict(Map) -> element(1, hornbeam_msgpack:try_encode(Map)) =:= ok.

@@ -1,0 +1,125 @@
+"""Owns where Cowboy, Cowlib and Ranch come from.
+
+First of these: the code path (ERL_LIBS) or `_build`, and no network is asked; Hex, where it
+answers; the sources of Debian's `rabbitmq-server`, which carries them unmodified, built with their
+own makefiles into `.deps/erlang/lib`. Called by `tools/setup.py` after the Erlang step.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from provision import debian_source
+from provision.erlang import LIBRARIES
+from provision.machine import DEPS, ROOT, SetupError, run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from provision.erlang import App
+
+# In the order in which they must be built: each reads the headers of those before it.
+VERSIONS = {"ranch": "2.1.0", "cowlib": "2.13.0", "cowboy": "2.12.0"}
+KEPT = ("ebin", "include", "src", "LICENSE")
+
+SOURCE = "rabbitmq-server"
+SUITE = "trixie"
+
+# How long Hex may take to give three small packages before it counts as out of reach.
+HEX_SECONDS = 30
+
+
+def ensure(on_path: Mapping[str, App]) -> None:
+    """Make sure of the three libraries; ``on_path`` is what `erl` found, `.deps` included."""
+    if all(_suits(name, on_path) for name in VERSIONS) or _fetched_from_hex():
+        return
+    say("Cowboy: asking Hex")
+    try:
+        get_deps = ("rebar3", "get-deps")
+        run(get_deps, log="hex", failure="Hex does not answer", timeout=HEX_SECONDS)
+    except SetupError:
+        say("Cowboy: Hex does not answer; from Debian's sources instead (about 30 s, once)")
+    if _fetched_from_hex():
+        return
+    try:
+        _from_debian()
+    except SetupError as error:
+        raise SetupError(f"no Cowboy: Hex does not answer, and {error}", error.log) from error
+
+
+def _suits(name: str, on_path: Mapping[str, App]) -> bool:
+    """The version that this project is built against, or a later one of the same major version."""
+    if name not in on_path:
+        return False
+    there, wanted = _numbers(on_path[name].version), _numbers(VERSIONS[name])
+    return there[:1] == wanted[:1] and there >= wanted
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+
+
+def _fetched_from_hex() -> bool:
+    libraries = ROOT / "_build" / "default" / "lib"
+    return all((libraries / name / "src").is_dir() for name in VERSIONS)
+
+
+def _from_debian() -> None:
+    """Build in a folder of its own and rename at the end: there is a whole tree or none."""
+    for killed in DEPS.glob("building-*"):
+        # Errors do not matter: what a killed set-up started may still be writing there.
+        shutil.rmtree(killed, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=DEPS) as folder:
+        work = Path(folder)
+        sources, built = work / "sources", work / "lib"
+        _unpack(debian_source.fetch(SOURCE, SUITE, work), sources)
+        for name, version in VERSIONS.items():
+            say(f"Cowboy: building {name} {version}")
+            _build(sources, name)
+        for name, version in VERSIONS.items():
+            _keep(sources / name, built / name)
+            _verify(built / name, name, version)
+        LIBRARIES.parent.mkdir(parents=True, exist_ok=True)
+        if LIBRARIES.exists():
+            LIBRARIES.rename(work / "replaced")
+        built.rename(LIBRARIES)
+
+
+def _unpack(tarball: Path, into: Path) -> None:
+    """Only the regular files below `deps/NAME/` of the three, as `NAME/…`."""
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            top, path = PurePosixPath(member.name).parts[:2], PurePosixPath(member.name).parts[2:]
+            if top[1:] != ("deps",) or path[0:1] == () or path[0] not in VERSIONS:
+                continue
+            content = archive.extractfile(member)
+            if content is not None and ".." not in path:
+                target = into.joinpath(*path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
+
+
+def _build(sources: Path, name: str) -> None:
+    make = ("make", "-C", sources / name, "app")
+    # IS_DEP: the new warnings of a later OTP are no errors in a library.
+    settings = ("SKIP_DEPS=1", "IS_DEP=1", f"DEPS_DIR={sources}")
+    # Emptied: a `make -n` or `make -j` that runs the set-up is not meant for theirs.
+    env = {"MAKEFLAGS": "", "MAKELEVEL": "", "ERL_LIBS": ""}
+    run((*make, *settings), log=f"build-{name}", failure=f"{name} does not build", env=env)
+
+
+def _keep(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for part in KEPT:
+        if (source / part).exists():
+            (source / part).rename(target / part)
+
+
+def _verify(library: Path, name: str, version: str) -> None:
+    description = library / "ebin" / f"{name}.app"
+    if f'{{vsn, "{version}"}}' not in description.read_text():
+        raise SetupError(f"{SUITE}'s {SOURCE} does not carry {name} {version}")
