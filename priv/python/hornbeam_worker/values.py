@@ -1,7 +1,7 @@
 """Python values to msgpack bytes and back: what may travel between an application and Erlang.
 
-Called by: whatever sends values to Erlang or gets them from there (calls, replies, events, the boot
-map). Calls: the msgpack package. Its mirror in Erlang is src/wire/hornbeam_msgpack.erl, which has
+Called by: whatever sends values to Erlang or gets them from there (calls, replies, events, the
+boot map). Calls: the msgpack package. Its mirror in Erlang is src/wire/hornbeam_msgpack.erl, which has
 the table of types; both read test/wire_vectors.json in their suites.
 
 A value travels only if it comes back equal and of the same type, so the types are exact: a subclass
@@ -38,8 +38,9 @@ _ALLOWED = "None, bool, int, float, str, bytes, list, tuple and dict can"
 _BIN_AND_EXT = bytes([0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8])
 _ARRAY_AND_MAP = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 
-# A packer keeps the largest buffer that it ever needed: after more than this it is dropped.
+# A packer keeps the largest buffer that it ever needed: after more bytes than this it is dropped.
 _KEPT_BUFFER = 262_144
+# Of more bytes than this it takes longer to search them than to look at the parts of the value.
 _SEARCHED = 65_536
 
 # So many tuples in one another are unpacked on the C stack, 41 kB each (about 200 of them would end
@@ -61,14 +62,15 @@ def pack(value: object) -> bytes:
     except IndexError:
         packer = _Packer()
     try:
-        data = packer.pack(value)
-    except _TupleFoundError:
-        data = packer.pack_tuples(value, _check(value))
+        try:
+            data = packer.pack(value)
+        except _TupleFoundError:
+            data = packer.pack_tuples(value, _check(value))
+        else:
+            if _is_doubtful(data):
+                _check(value)
     except (TypeError, ValueError) as error:
         raise _refusal(value) or error from None
-    else:
-        if _is_doubtful(data):
-            _check(value)
     if len(data) <= _KEPT_BUFFER:
         _idle_packers.append(packer)
     return data
@@ -92,7 +94,7 @@ def unpack(data: bytes | memoryview) -> Any:
         raise TypeError(text) from error
 
 
-class _TupleFoundError(Exception):
+class _TupleFoundError(RuntimeError):
     """The packer met a tuple that it has not packed yet."""
 
 
@@ -124,7 +126,7 @@ class _Packer:
         if type(part) is not tuple:
             raise TypeError
         if id(part) not in self._packed:
-            raise _TupleFoundError
+            raise _TupleFoundError("the value changed while it was packed")
         return self._packed[id(part)]
 
 
@@ -136,8 +138,8 @@ def _is_doubtful(data: bytes) -> bool:
     """Whether a value that was packed to `data` needs a look at each of its parts.
 
     The packer is exact about types but for bytearray, memoryview and msgpack's own ExtType and
-    Timestamp, and its limit of depth is another one than ours. What it wrote shows, in a tenth of
-    the time, whether there can be any of these. Large data is slower to search than its parts.
+    Timestamp, and its limit of depth is not ours. What it wrote shows, in a tenth of the time,
+    whether there can be any of these.
     """
     return (
         len(data) > _SEARCHED
@@ -151,7 +153,7 @@ def _count(data: bytes, which: bytes) -> int:
 
 
 def _check(value: object) -> list[tuple[Any, ...]]:
-    """The tuples in a value, each before those that are in it. Raises as `pack` does.
+    """The tuples in a value, each before those that are in it; TypeError if it cannot travel.
 
     Depth first, so that a value that contains itself is found out after MAX_DEPTH steps.
     """
@@ -164,7 +166,7 @@ def _check(value: object) -> list[tuple[Any, ...]]:
             if kind in _SCALARS:
                 continue
             if kind not in _CONTAINERS or depth == MAX_DEPTH:
-                raise _refusal(value) or RuntimeError("the value changed while it was packed")
+                raise TypeError("the value changed while it was packed")
             todo.append((depth + 1, part))
             if kind is dict:
                 todo.append((depth + 1, part.values()))
