@@ -24,7 +24,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile run shell test check bench-smoke clean distclean
+.PHONY: help setup compile docs run shell test check bench-smoke clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ setup: ## Install whatever is missing for all of these
 compile: ## Compile the Erlang side
 	@$(SETUP) run
 	@$(REBAR3) compile
+
+docs: compile ## Write docs/options.md from the table of options
+	@erl -noshell -pa _build/default/lib/hornbeam/ebin \
+	    -eval 'ok = file:write_file("docs/options.md", hornbeam_options:markdown()), halt().'
 
 run: compile ## Serve examples/fastapi_app on http://127.0.0.1:8000, or what the variables below say
 	@exec bin/hornbeam run '$(APP)' --bind '$(BIND)' --workers '$(WORKERS)' --venv $(VENV) \
@@ -61,7 +65,7 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 	$(call step,dialyzer,$(REBAR3) dialyzer) \
 	$(call step,ruff check,$(PYTHON) -m ruff check) \
 	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
-	$(call step,mypy,$(PYTHON) -m mypy) \
+	$(call step,mypy,$(PYTHON) -m mypy && $(PYTHON) -m mypy --scripts-are-modules bin/hornbeam) \
 	$(verdict)
 
 bench-smoke: compile ## Measure for a moment against uvicorn

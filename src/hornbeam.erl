@@ -29,18 +29,20 @@ start(App) ->
     {ok, pid()} | {error, term()}.
 start(App, Options) ->
     case application:ensure_all_started(hornbeam) of
-        {ok, _} -> start_checked(application_name(App), hornbeam_options:resolve(Options));
+        {ok, _} -> start_checked(check_app(App), hornbeam_options:resolve(Options));
         {error, Reason} -> {error, Reason}
     end.
 
-application_name(undefined) -> undefined;
-application_name(App) -> unicode:characters_to_binary(App).
+check_app(undefined) -> {ok, undefined};
+check_app(App) -> hornbeam_options:check_app(App).
 
+start_checked({error, Reason}, _Options) ->
+    {error, Reason};
 start_checked(_App, {error, Reason}) ->
     {error, Reason};
-start_checked(undefined, {ok, #{mounts := []}}) ->
+start_checked({ok, undefined}, {ok, #{mounts := []}}) ->
     {error, no_application};
-start_checked(App, {ok, #{name := Name} = Config0}) ->
+start_checked({ok, App}, {ok, #{name := Name} = Config0}) ->
     Config = Config0#{app => App},
     case interpreters(hornbeam_mounts:build(Name, Config)) of
         ok -> hornbeam_server:start(Name, Config);

@@ -68,11 +68,21 @@ run(Args) ->
 
 %% sys.config is there once the application is loaded.
 resolve(App, Given) ->
+    ok = log_to_stderr(),
     ok = load(),
     case hornbeam_options:resolve(Given) of
         {ok, Options} -> start(App, Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end.
+
+%% One line per event, on stderr: stdout is the application's.
+log_to_stderr() ->
+    ok = logger:remove_handler(default),
+    logger:add_handler(default, logger_std_h, #{
+        config => #{type => standard_error},
+        filters => [{progress, {fun logger_filters:progress/2, stop}}],
+        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, "\n"]}}
+    }).
 
 %% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
 start(App, Options) ->

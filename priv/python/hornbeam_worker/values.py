@@ -1,8 +1,8 @@
 """Python values to msgpack bytes and back: what may travel between an application and Erlang.
 
-Called by: whatever sends values to Erlang or gets them from there (calls, replies, events, the
-boot map). Calls: the msgpack package. Its mirror in Erlang is src/wire/hornbeam_msgpack.erl, which has
-the table of types; both read test/wire_vectors.json in their suites.
+Called by: calls, and whatever else sends values to Erlang or gets them from there. Calls: the
+msgpack package. Its mirror in Erlang is src/wire/hornbeam_msgpack.erl, which has the table of
+types; both read test/wire_vectors.json in their suites.
 
 A value travels only if it comes back equal and of the same type, so the types are exact: a subclass
 (an Enum, an OrderedDict), a bytearray or a set is refused rather than changed on the way.
@@ -14,13 +14,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from msgpack import (  # type: ignore[import-untyped]
-    ExtType,
-    Packer,
-    Unpacker,
-    UnpackException,
-    unpackb,
-)
+from msgpack import ExtType, Packer, Unpacker, UnpackException, unpackb
 
 __all__ = ["MAX_DEPTH", "pack", "unpack"]
 
@@ -50,8 +44,8 @@ _STACK_LEVELS = 8
 _ExtHook = Callable[[int, bytes], Any]
 
 
-def pack(value: object) -> bytes:
-    """The bytes of a value, for Erlang to read.
+def pack(value: object, name: str = "value") -> bytes:
+    """The bytes of a value, for Erlang to read. Errors call it by `name`.
 
     Raises TypeError, which names the part and where it is, for what is not exactly None, a bool,
     int, float, str, bytes, list, tuple or dict, and for a str with lone surrogates. Raises
@@ -70,7 +64,7 @@ def pack(value: object) -> bytes:
             if _is_doubtful(data):
                 _check(value)
     except (TypeError, ValueError) as error:
-        raise _refusal(value) or error from None
+        raise _refusal(value, name) or error from None
     if len(data) <= _KEPT_BUFFER:
         _idle_packers.append(packer)
     return data
@@ -85,7 +79,7 @@ def unpack(data: bytes | memoryview) -> Any:
     try:
         return unpackb(data, ext_hook=_ext_hook, strict_map_key=False)
     except (ValueError, UnpackException, RecursionError) as error:
-        text = f"not a value from Erlang: {error!r}"
+        text = f"not a value from Erlang: {str(error) or type(error).__name__}"
         raise ValueError(text) from error
     except TypeError as error:
         if "unhashable" not in str(error):
@@ -175,10 +169,10 @@ def _check(value: object) -> list[tuple[Any, ...]]:
     return tuples
 
 
-def _refusal(value: object) -> TypeError | ValueError | None:
+def _refusal(value: object, name: str) -> TypeError | ValueError | None:
     """Why a value cannot travel, with the path of the part that is in the way."""
     path: list[str] = []
-    stack: list[Iterator[tuple[str, Any]]] = [iter([("value", value)])]
+    stack: list[Iterator[tuple[str, Any]]] = [iter([(name, value)])]
     while stack:
         for label, part in stack[-1]:
             path.append(label)
