@@ -65,7 +65,7 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 	$(call step,dialyzer,$(REBAR3) dialyzer) \
 	$(call step,ruff check,$(PYTHON) -m ruff check) \
 	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
-	$(call step,mypy,$(PYTHON) -m mypy && $(PYTHON) -m mypy --scripts-are-modules bin/hornbeam) \
+	$(call step,mypy,$(PYTHON) -m mypy) \
 	$(verdict)
 
 bench-smoke: compile ## Measure for a moment against uvicorn
