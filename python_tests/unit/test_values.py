@@ -166,22 +166,34 @@ def test_packs_after_an_error() -> None:
     assert pack([1]) == b"\x91\x01"
 
 
+def nested(wrap: Any, innermost: Any, depth: int) -> Any:
+    for _ in range(depth):
+        innermost = wrap(innermost)
+    return innermost
+
+
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"a": v}])
 @pytest.mark.parametrize("innermost", [[], (), {}])
 def test_depth(wrap: Any, innermost: Any) -> None:
-    value = innermost
-    for _ in range(MAX_DEPTH - 1):
-        value = wrap(value)
-    data = pack(value)
-    assert pack(unpack(data)) == data
+    deepest = nested(wrap, innermost, MAX_DEPTH - 1)
+    assert pack(deepest)
     with pytest.raises(ValueError, match=r"^value.*…: nested more than 500 deep$"):
-        pack(wrap(value))
+        pack(wrap(deepest))
+
+
+@pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"a": v}])
+def test_unpacks_as_deep_as_it_packs(wrap: Any) -> None:
+    data = pack(nested(wrap, [], MAX_DEPTH - 1))
+    assert pack(unpack(data)) == data
+
+
+def test_unpacks_tuples_in_tuples() -> None:
+    data = pack(nested(lambda v: (v,), 1, 300))
+    assert pack(unpack(data)) == data
 
 
 def test_depth_of_keys() -> None:
-    key: tuple[Any, ...] = ()
-    for _ in range(MAX_DEPTH - 2):
-        key = (key,)
+    key = nested(lambda v: (v,), (), MAX_DEPTH - 2)
     assert pack({key: 1})
     with pytest.raises(ValueError, match="nested more than 500 deep"):
         pack({(key,): 1})
@@ -205,18 +217,16 @@ def test_part_in_two_places_travels_twice() -> None:
 
 
 def test_tuples_in_tuples_need_little_stack() -> None:
-    value: tuple[Any, ...] = ()
-    for _ in range(400):
-        value = (value,)
-    results: list[Any] = []
+    data = pack(nested(lambda v: (v,), 1, 300))
+    results: list[bytes] = []
     before = threading.stack_size(1024 * 1024)
     try:
-        thread = threading.Thread(target=lambda: results.append(pack(unpack(pack(value)))))
+        thread = threading.Thread(target=lambda: results.append(pack(unpack(data))))
         thread.start()
     finally:
         threading.stack_size(before)
     thread.join()
-    assert results == [pack(value)]
+    assert results == [data]
 
 
 def test_malformed_tuple_deep_inside() -> None:

@@ -31,6 +31,8 @@
 -export([encode/1, try_encode/1, decode/1, decode_raw/1]).
 -export_type([part/0, reason/0]).
 
+-dialyzer(no_improper_lists).
+
 %% Containers nested in one another; the same number stands in values.py.
 -define(MAX_DEPTH, 500).
 -define(MAX_32, 16#ffffffff).

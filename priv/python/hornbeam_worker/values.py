@@ -63,7 +63,7 @@ def pack(value: object, name: str = "value") -> bytes:
         else:
             if _is_doubtful(data):
                 _check(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _refusal(value, name) or error from None
     if len(data) <= _KEPT_BUFFER:
         _idle_packers.append(packer)
@@ -73,8 +73,9 @@ def pack(value: object, name: str = "value") -> bytes:
 def unpack(data: bytes | memoryview) -> Any:
     """The value that Erlang packed. `data` holds that value and nothing else.
 
-    Raises ValueError for bytes that are no value, TypeError for a map that cannot be a dict because
-    one of its keys is a list or a map.
+    Raises ValueError for bytes that are no value, and for tuples so many in one another (400 and
+    more) that the interpreter's recursion limit is reached; TypeError for a map that cannot be a
+    dict because one of its keys is a list or a map.
     """
     try:
         return unpackb(data, ext_hook=_ext_hook, strict_map_key=False)
