@@ -3,9 +3,9 @@
     with Hornbeam("echo:app", workers=2) as server:
         httpx.get(server.url)
 
-Every server listens on a free port of 127.0.0.1 and runs applications from python_tests/apps. Leaving
-the block stops it with SIGTERM and fails the test unless it exits with 0 in time and leaves no
-process behind.
+Every server listens on a free port of 127.0.0.1 and runs applications from python_tests/apps.
+Leaving the block stops it with SIGTERM and fails the test unless it exits with 0 in time and leaves
+no process behind.
 """
 
 from __future__ import annotations
@@ -61,9 +61,14 @@ class Hornbeam:
     def start(self) -> Hornbeam:
         """Starts and waits for the line that names the address; StartError when there is none."""
         self._process = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            text=True, env=self._env, cwd=ROOT,
-        )  # fmt: skip
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._env,
+            cwd=ROOT,
+        )
         threading.Thread(target=self._collect, daemon=True).start()
         line = self.wait_for_output(r"^Hornbeam .* serving .* on (\S+)", START_TIMEOUT)
         self.url = line.group(1).rstrip(",")

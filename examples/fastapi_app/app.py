@@ -16,8 +16,9 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
-from hornbeam_erlang import state_get, state_incr, state_set
 from pydantic import BaseModel
+
+from hornbeam_erlang import state_get, state_incr, state_set
 
 logger = logging.getLogger("fastapi_app")
 
@@ -32,7 +33,9 @@ class Item(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Loads a catalogue at the start and releases it at the end."""
-    catalogue = {number: {"name": f"item {number}", "price": number * 1.5} for number in range(1, 101)}
+    catalogue = {
+        number: {"name": f"item {number}", "price": number * 1.5} for number in range(1, 101)
+    }
     logger.info("catalogue loaded: %d items", len(catalogue))
     yield {"catalogue": catalogue}
     catalogue.clear()

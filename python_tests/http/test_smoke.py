@@ -7,6 +7,8 @@ from harness import ROOT, Hornbeam
 
 
 def test_the_example_answers() -> None:
-    with Hornbeam("app:app", pythonpath=str(ROOT / "examples" / "fastapi_app"), workers=2) as server:
+    with Hornbeam(
+        "app:app", pythonpath=str(ROOT / "examples" / "fastapi_app"), workers=2
+    ) as server:
         views = [httpx.get(server.url).json()["views"] for _ in range(10)]
         assert views == list(range(1, 11))

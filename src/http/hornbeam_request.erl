@@ -114,8 +114,6 @@ event({worker, Type, Payload}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->
     case hornbeam_frame:parse(Type, Payload) of
         {ok, Term} -> answer(Type, Term, Request);
-        %% The worker ended the stream with a reason: hornbeam_error knows what to say.
-        Reason when is_atom(Reason), Reason =/= error -> fail(Reason, Request);
         error -> fail(bad_response, Request)
     end;
 event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
@@ -213,6 +211,9 @@ answer(demand, Count, #request{phase = Phase, expects = Expects, received = Rece
     Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
     Flow = [{flow, Count} || Count > 0],
     {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+%% The application ended the stream with a reason: hornbeam_error knows what to say.
+answer(abort, Reason, Request) ->
+    fail(Reason, Request);
 answer(_Type, _Term, Request) ->
     fail(bad_response, Request).
 

@@ -29,7 +29,7 @@ new(Worker, Settings) ->
     #services{worker = Worker, settings = Settings}.
 
 %% @doc Answers a call frame's payload: operation:u8, msgpack array of arguments.
--spec call(non_neg_integer(), binary(), state()) -> {reply, iodata(), state()} | {noreply, state()}.
+-spec call(non_neg_integer(), binary(), state()) -> {reply, iodata(), state()}.
 call(Id, <<Operation, Packed/binary>>, Services) ->
     Answer = case hornbeam_msgpack:decode(Packed) of
         {ok, Arguments} when is_list(Arguments) ->

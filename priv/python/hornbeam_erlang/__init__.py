@@ -2,6 +2,8 @@
 
     from hornbeam_erlang import state_incr
     views = state_incr("views")
+
+The functions work in coroutines and in threads.
 """
 
 from hornbeam_erlang._state import (

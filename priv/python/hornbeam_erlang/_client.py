@@ -20,7 +20,7 @@ _call: Callable[[int, list[Any]], Any] | None = None
 
 
 def connect(function: Callable[[int, list[Any]], Any]) -> None:
-    """Called by the worker at its start: `function(operation, arguments)` carries calls from now on."""
+    """Called by the worker at its start: `function(operation, arguments)` carries calls."""
     global _call
     _call = function
 

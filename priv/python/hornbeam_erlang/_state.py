@@ -20,7 +20,9 @@ def state_get(key: Any, default: Any = None) -> Any:
 
 
 def state_set(key: Any, value: Any, ttl: float | None = None) -> None:
-    """Stores a value; with `ttl` it expires after so many seconds. TypeError if it cannot travel."""
+    """Stores a value; with `ttl` it expires after so many seconds. TypeError for what cannot
+    travel.
+    """
     call("state_set", key, value, _milliseconds(ttl))
 
 
@@ -32,7 +34,8 @@ def state_delete(key: Any) -> bool:
 def state_incr(key: Any, delta: int = 1, ttl: float | None = None) -> int:
     """Adds to a counter (0 where there is none) and returns the sum; exact whoever else counts.
 
-    `ttl`, in seconds, holds when this call makes the counter. TypeError when the value is not an integer.
+    `ttl`, in seconds, holds when this call makes the counter. TypeError when the value is not an
+    integer.
     """
     value: int = call("state_incr", key, delta, _milliseconds(ttl))
     return value

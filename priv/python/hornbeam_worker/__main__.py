@@ -1,7 +1,7 @@
 """The entry of a worker process; `hornbeam_python:open/2` runs this file by its path.
 
-Run by path, Python puts this folder in front of `sys.path`; the folder above it belongs there instead,
-and last, so that nothing of Hornbeam hides a module of the application.
+Run by path, Python puts this folder in front of `sys.path`; the folder above it belongs there
+instead, and last, so that nothing of Hornbeam hides a module of the application.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Calls from Python to Erlang: numbers them, sends them, and brings each reply to its caller.
 
-Called by `hornbeam_erlang` (through its `_client`). A call is a frame {operation:u8, msgpack array}; the reply is
-{status:u8, msgpack value}. In the loop's thread a synchronous call reads the pipe until its reply has
-come; in any other thread it waits for the loop to bring it.
+Called by `hornbeam_erlang` (through its `_client`). A call is a frame {operation:u8, msgpack
+array}; the reply is {status:u8, msgpack value}. In the loop's thread a synchronous call reads the
+pipe until its reply has come; in any other thread it waits for the loop to bring it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Calls:
         self._waiting: dict[int, _Call] = {}
 
     def call(self, operation: int, arguments: list[Any]) -> Any:
-        """Sends a call and returns its value or ABSENT. Works in the loop's thread and in any other."""
+        """Sends a call and returns its value or ABSENT. For the loop's thread and any other."""
         packed = values.pack(arguments)
         number = next(self._numbers) & 0xFFFFFFFF
         frame = frames.encode(frames.CALL, number, bytes([operation]) + packed)

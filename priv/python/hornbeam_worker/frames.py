@@ -1,7 +1,7 @@
 """The frames between the BEAM and this worker: a codec without I/O, the mirror of `hornbeam_frame`.
 
-The diagram of a frame and the table of types stand in `src/wire/hornbeam_frame.erl`; both sides read
-`test/wire_vectors.json` in their tests. Integers are big-endian; a frame is
+The diagram of a frame and the table of types stand in `src/wire/hornbeam_frame.erl`; both sides
+read `test/wire_vectors.json` in their tests. Integers are big-endian; a frame is
 
     size:u32  type:u8  stream:u32  payload (size - 5 bytes)
 """
@@ -57,8 +57,10 @@ WS_SUBSCRIBE: Final = 0x64
 WS_UNSUBSCRIBE: Final = 0x65
 
 _TO_WORKER = frozenset(
-    [BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE, REQUEST, BODY, CREDIT, DISCONNECT]
-    + [WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE]
+    (
+        *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE),
+        *(REQUEST, BODY, CREDIT, DISCONNECT, WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE),
+    )
 )
 
 _HEADER = struct.Struct(">IBI")
@@ -111,7 +113,7 @@ class Decoder:
         self._need = 0
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Adds bytes and returns the frames that they complete, in order; FrameError for garbage."""
+        """Adds bytes; the frames that they complete, in order. FrameError for garbage."""
         if self._chunks:
             self._chunks.append(data)
             self._have += len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -26,13 +27,12 @@ def load(target: str) -> Callable[..., Any]:
             FailureKind.MODULE_NOT_FOUND, f'"{target}" is not of the form "module:attribute"'
         )
     found: Any = _import(module_name)
-    for name in attributes.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise StartFailure(
-                FailureKind.ATTRIBUTE_MISSING, f'"{attributes}" in module "{module_name}"'
-            ) from None
+    try:
+        found = operator.attrgetter(attributes)(found)
+    except AttributeError:
+        raise StartFailure(
+            FailureKind.ATTRIBUTE_MISSING, f'"{attributes}" in module "{module_name}"'
+        ) from None
     if not callable(found):
         raise StartFailure(
             FailureKind.NOT_CALLABLE, f'"{target}" is of type {type(found).__name__}'

@@ -1,7 +1,7 @@
 """Python's logging records, sent to the OTP logger.
 
-The handler sits on the root logger, as `logging.basicConfig` would put one there; an application that
-configures its own handlers keeps them. Records go out at once, from whatever thread.
+The handler sits on the root logger, as `logging.basicConfig` would put one there; an application
+that configures its own handlers keeps them. Records go out at once, from whatever thread.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ErlangHandler(logging.Handler):
             self.handleError(record)
 
     def format_message(self, record: logging.LogRecord) -> str:
-        """The message alone, or what a formatter that the application has set makes of the record."""
+        """The message alone, or what a formatter set by the application makes of the record."""
         return self.format(record) if self.formatter else record.getMessage()
 
 

@@ -1,7 +1,7 @@
 """The life of a worker process, from the first frame to the last.
 
-hello -> (boot arrives) -> load the application -> lifespan start-up -> ready -> serve -> (stop arrives)
--> lifespan shutdown -> exit 0. A start that fails says so in a `failed` frame and exits 3.
+hello -> (boot arrives) -> load the application -> lifespan start-up -> ready -> serve -> (stop
+arrives) -> lifespan shutdown -> exit 0. A start that fails says so in a `failed` frame and exits 3.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def check_interpreter() -> None:
         version = ".".join(map(str, sys.version_info[:3]))
         raise StartFailure(
             FailureKind.PYTHON_UNSUPPORTED,
-            f"{sys.executable} is Python {version}; Hornbeam needs {OLDEST[0]}.{OLDEST[1]} or newer",
+            f"{sys.executable} is Python {version}; "
+            f"Hornbeam needs {OLDEST[0]}.{OLDEST[1]} or newer",
         )
     try:
         import msgpack  # noqa: F401

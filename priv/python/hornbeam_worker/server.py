@@ -1,7 +1,7 @@
 """The worker's loop: sends every frame where it belongs, and starts and ends the application.
 
-Called by `main`. Owns the cycles (one per stream in progress) by their stream ids. A frame for a stream that is no
-longer here is late and is dropped.
+Called by `main`. Owns the cycles (one per stream in progress) by their stream ids. A frame for a
+stream that is no longer here is late and is dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _TASKS_SHARE: Final = 0.5
 
 
 class Server:
-    """What one worker process serves. `app`, `loop`, `transport`, `window` and `piece` are for cycles."""
+    """What one worker process serves.
+
+    `app`, `loop`, `transport`, `window` and `piece` are for cycles.
+    """
 
     def __init__(
         self, transport: Transport, loop: asyncio.AbstractEventLoop, boot: dict[str, Any]
@@ -148,8 +151,8 @@ def run(transport: Transport) -> None:
     transport.attach(server.deliver, calls.on_reply, at_eof)
     transport.poll_time = boot["call_poll_time"] / 1_000_000
     hornbeam_erlang._client.connect(calls.call)
-    # The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop) must
-    # not come before it. Handlers, not SIG_IGN, which child processes would inherit.
+    # The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop)
+    # must not come before it. Handlers, not SIG_IGN, which child processes would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: None)
     try:

@@ -3,15 +3,15 @@
 Descriptor 3 is read, 4 is written (Erlang's `nouse_stdio`); stdin, stdout and stderr stay the
 application's own. Both are moved to other numbers that no child process inherits.
 
-Writing. In the loop's thread frames are collected and written once per iteration of the loop: the flush
-is scheduled by the first frame and runs behind everything that was ready then. Other threads write at
-once, under the lock that keeps frames whole. The BEAM always reads, so a full pipe is short-lived; what it
-does not take is kept and written when the loop says that the pipe has room.
+Writing. In the loop's thread frames are collected and written once per iteration of the loop: the
+flush is scheduled by the first frame and runs behind everything that was ready then. Other threads
+write at once, under the lock that keeps frames whole. The BEAM always reads, so a full pipe is
+short-lived; what it does not take is kept and written when the loop says that the pipe has room.
 
-Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's thread
-(`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once, all other
-frames are kept in order for the loop's next iteration. It polls for `poll_time` before it blocks,
-since waking a sleeping process is the greater part of what a call costs.
+Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
+thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
+all other frames are kept in order for the loop's next iteration. It polls for `poll_time` before it
+blocks, since waking a sleeping process is the greater part of what a call costs.
 
 End. End-of-file means that the BEAM is gone: `on_eof` is called. A watching thread sees the same
 when the loop is blocked and ends the process itself after `EOF_GRACE` seconds.
@@ -61,7 +61,7 @@ class Transport:
         self._eof = False
 
     def read_first(self) -> Frame:
-        """Blocks for the first frame, before there is a loop; ConnectionError when there is none."""
+        """Blocks for the first frame, before there is a loop; ConnectionError if none comes."""
         first: list[Frame] = []
         while not first:
             self._block()
@@ -179,7 +179,7 @@ class Transport:
             self._deliver(frame)
 
     def wait_in_loop(self, done: Callable[[], bool]) -> None:
-        """Reads in the loop's thread until `done()`; ConnectionError when the BEAM goes meanwhile."""
+        """Reads in the loop's thread until `done()`; ConnectionError if the BEAM goes meanwhile."""
         self.flush()
         poll_until = time.perf_counter() + self.poll_time
         while True:
@@ -221,7 +221,7 @@ def _drop(*_arguments: object) -> None:
 
 
 def _own(fd: int) -> int:
-    """Moves a pipe's end to a number of its own, closed on exec, non-blocking, with a larger buffer."""
+    """Moves a pipe's end to a number of its own: closed on exec, non-blocking, a larger buffer."""
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(fd)
     os.set_blocking(moved, False)

@@ -2,11 +2,12 @@
 
 Source: ASGI, HTTP & WebSocket message format 2.5.
 
-States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE. The start is held
-until the first body event, so that a response in one piece is one frame.
+States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE. The start is
+held until the first body event, so that a response in one piece is one frame.
 
-Flow control. `await send(body)` returns while at most a window's worth of body is not acknowledged by
-`credit` frames. The request's body is asked for with `demand` frames as the application takes it.
+Flow control. `await send(body)` returns while at most a window's worth of body is not acknowledged
+by `credit` frames. The request's body is asked for with `demand` frames as the application takes
+it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class HTTPCycle:
     # What the application calls
 
     async def receive(self) -> dict[str, Any]:
-        """The next `http.request`, then `http.disconnect` when the client goes or all is said."""
+        """The next `http.request`; `http.disconnect` when the client has gone or all is said."""
         if self._buffered is not None:
             if self._expects and not self._buffered:
                 self._demand(0)
@@ -108,8 +109,8 @@ class HTTPCycle:
     async def send(self, message: dict[str, Any]) -> None:
         """Takes `http.response.start` and `http.response.body`.
 
-        Raises ClientDisconnected when the client has gone, RuntimeError for a wrong order, TypeError
-        and ValueError for wrong values.
+        Raises ClientDisconnected when the client has gone, RuntimeError for a wrong order,
+        TypeError and ValueError for wrong values.
         """
         kind = message["type"]
         if self._gone:

@@ -1,8 +1,8 @@
 """The lifespan protocol: once per worker, in the loop that serves its requests.
 
-Source: ASGI, Lifespan protocol 2.0. `auto`: an exception (or a return) before the application has answered the
-start-up means that it does not support lifespan, and the worker goes on without; `on`: that is a
-start-up error; `startup.failed` is one in both.
+Source: ASGI, Lifespan protocol 2.0. `auto`: an exception (or a return) before the application has
+answered the start-up means that it does not support lifespan, and the worker goes on without; `on`:
+that is a start-up error; `startup.failed` is one in both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Lifespan:
         self._started, self._stopped = loop.create_future(), loop.create_future()
         self._task = loop.create_task(self._run(), name="hornbeam-lifespan")
         self._events.put_nowait({"type": "lifespan.startup"})
-        await asyncio.wait([self._task, self._started], return_when=asyncio.FIRST_COMPLETED)
+        await _either(self._task, self._started)
         if self._started.done():
             message = self._started.result()
             if message is not None:
@@ -59,11 +59,11 @@ class Lifespan:
         self._task = None
 
     async def shutdown(self) -> None:
-        """Tells the application that the worker ends and waits for its answer. Errors are logged."""
+        """Tells the application that the worker ends; waits for its answer. Errors are logged."""
         if self._task is None or self._task.done() or self._stopped is None:
             return
         self._events.put_nowait({"type": "lifespan.shutdown"})
-        await asyncio.wait([self._task, self._stopped], return_when=asyncio.FIRST_COMPLETED)
+        await _either(self._task, self._stopped)
         if self._stopped.done() and (message := self._stopped.result()) is not None:
             logger.error("the application's lifespan shutdown failed: %s", message)
 
@@ -100,3 +100,8 @@ class Lifespan:
         if future is None or future.done():
             raise RuntimeError(f"unexpected ASGI message {kind!r}: it was sent before")
         future.set_result(result)
+
+
+async def _either(task: asyncio.Task[None], answer: asyncio.Future[str | None]) -> None:
+    both: list[asyncio.Future[Any]] = [task, answer]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
