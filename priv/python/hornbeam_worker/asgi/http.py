@@ -128,7 +128,7 @@ class HTTPCycle:
             await self._server.app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
             self._abort(APP_ERROR)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not (self._gone and caused_by_disconnect(error)):
                 self._log("exception in the application", error)
             self._abort(APP_ERROR)
