@@ -7,7 +7,6 @@ stream that is no longer here is late and is dropped.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable
 from typing import Any, Final
@@ -61,9 +60,6 @@ class Server:
         self._lifespan = Lifespan(self.app, self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        # What the start has made stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
         self.transport.send(frames.encode(frames.READY, 0, b"\x80"))
         await self._stop
         await self._finish_tasks()
