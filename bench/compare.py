@@ -1,8 +1,8 @@
 """Servers side by side: starts them, loads them in turn, and reports medians and ratios.
 
-Two shared cores are noisy: only what was measured in the same run, in interleaved rounds, is compared,
-and as a ratio of medians. Every server listens on a free port of 127.0.0.1 and is ended by its own
-process id.
+Two shared cores are noisy: only what was measured in the same run, in interleaved rounds, is
+compared, and as a ratio of medians. Every server listens on a free port of 127.0.0.1 and is ended
+by its own process id.
 """
 
 from __future__ import annotations

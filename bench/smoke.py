@@ -1,7 +1,7 @@
 """`make bench-smoke`: Hornbeam next to uvicorn, one worker each, in the same run.
 
-Two applications: the raw ASGI hello (the server's own cost) and a FastAPI route that returns JSON (what a
-user sees). 64 connections by wrk. Writes bench/results/smoke.md with --write.
+Two applications: the raw ASGI hello (the server's own cost) and a FastAPI route that returns JSON
+(what a user sees). 64 connections by wrk. Writes bench/results/smoke.md with --write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write bench/results/smoke.md")
     options = parser.parse_args()
     lines = [
-        "| application | Hornbeam (requests/s) | uvicorn (requests/s) | ratio | rounds' ratios | aim |",
+        "| application | Hornbeam (requests/s) | uvicorn (requests/s) | ratio | rounds | aim |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for app, aim in CASES.items():
@@ -34,7 +34,8 @@ def main() -> None:
         ratios = [a / b for a, b in zip(ours.rates, peer.rates, strict=True)]
         lines.append(
             f"| {app} | {ours.median:,.0f} | {peer.median:,.0f} | "
-            f"**{statistics.median(ratios):.2f}** | {min(ratios):.2f} to {max(ratios):.2f} | {aim} |"
+            f"**{statistics.median(ratios):.2f}** | "
+            f"{min(ratios):.2f} to {max(ratios):.2f} | {aim} |"
         )
     table = "\n".join(lines)
     print(table)
@@ -42,8 +43,8 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "smoke.md").write_text(
             f"# Next to uvicorn (uvloop, httptools)\n\n"
-            f"`make bench-smoke`: one worker each, 64 connections (wrk), {options.rounds} interleaved "
-            f"rounds of {options.seconds:g} s, medians.\n\n{table}\n\n"
+            f"`make bench-smoke`: one worker each, 64 connections (wrk), {options.rounds} "
+            f"interleaved rounds of {options.seconds:g} s, medians.\n\n{table}\n\n"
             f"{datetime.date.today().isoformat()}; {machine()}.\n"
         )
 

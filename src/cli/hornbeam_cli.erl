@@ -75,13 +75,14 @@ resolve(App, Given) ->
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end.
 
-%% One line per event, on stderr: stdout is the application's.
+%% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
 log_to_stderr() ->
     ok = logger:remove_handler(default),
     logger:add_handler(default, logger_std_h, #{
         config => #{type => standard_error},
         filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, "\n"]}}
+        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, "\n"],
+                                         single_line => false}}
     }).
 
 %% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.

@@ -9,7 +9,8 @@
 %%%                                                │  ▲                │                  │
 %%%                                           no_place└─try_again    lost, timeout: an answer of the
 %%%                                                ▼  │              server's; once more to another
-%%%                                               waiting            worker where that is safe
+%%%                                                waiting            worker where that is safe
+%%%     sent, answering ──response complete before the request's body──▶ draining ──▶ over
 %%%
 %%%   gathering  the request has a body and the first bytes of it may already be here: hornbeam_stream sends itself
 %%%              `submit', which comes after whatever was read together with the head. So a small
@@ -19,6 +20,8 @@
 %%%   waiting    no place is free; queue_timeout runs
 %%%   sent       on a worker; `timeout' runs until the response starts
 %%%   answering  the response has started
+%%%   draining   HTTP/1: the answer is complete, and the rest of the request's body, which stands before the
+%%%              next request, is read and dropped: up to ?MAX_DRAIN bytes, for keepalive_timeout at most
 %%%   over       every further event is ignored
 %%%
 %%% Credit. Towards the application: Cowboy reads body_prefetch bytes ahead and each `demand' of the
@@ -40,7 +43,7 @@
 -type event() :: {body, fin | nofin, binary()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died}
-               | {timeout, response | queue} | {alarm, on | off}.
+               | {timeout, response | queue | drain} | {alarm, on | off}.
 
 -type effect() :: {cowboy, cowboy_stream:commands()}
                 | cut                                   % end the connection or stream mid-response
@@ -48,7 +51,7 @@
                 | {open, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {send, #slot{}, iodata()}
                 | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
-                | {timer, response | queue, timeout()} | cancel_timer
+                | {timer, response | queue | drain, timeout()} | cancel_timer
                 | {log, logger:level(), Reason :: term()}.
 
 -record(request, {
@@ -62,9 +65,10 @@
     body_size = 0 :: non_neg_integer(),     % of what is in `body'
     received = 0 :: non_neg_integer(),      % of all of it
     complete :: boolean(),
+    length :: non_neg_integer() | undefined, % as the client declared it
     expects :: boolean(),                   % the client waits for 100 (Continue)
     %% Where it is:
-    phase = gathering :: gathering | placing | waiting | sent | answering | over,
+    phase = gathering :: gathering | placing | waiting | sent | answering | draining | over,
     slot :: #slot{} | undefined,
     id :: hornbeam_frame:stream_id() | undefined,
     whole = true :: boolean(),              % scope and body are all that the worker was sent
@@ -77,17 +81,21 @@
 }).
 -opaque request() :: #request{}.
 
+%% The same as Cowboy's default for max_skip_body_length: beyond it Cowboy ends the connection.
+-define(MAX_DRAIN, 1000000).
+
 -define(IS_SAFE(Method), (Method =:= <<"GET">> orelse Method =:= <<"HEAD">>
                           orelse Method =:= <<"OPTIONS">>)).
 
 %% @doc A request whose head has been read.
 -spec new(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
-new(#{method := Method, version := Version, headers := Headers, has_body := HasBody} = Req, Scope,
-    #{max_body_size := MaxBody} = Settings) ->
+new(#{method := Method, version := Version, headers := Headers, has_body := HasBody,
+      body_length := Length}, Scope, #{max_body_size := MaxBody} = Settings) ->
     Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
-                       complete = not HasBody, expects = HasBody andalso expects(Headers)},
-    case maps:get(body_length, Req) of
-        Length when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
+                       complete = not HasBody, expects = HasBody andalso expects(Headers),
+                       length = Length},
+    case Length of
+        _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
         _ when HasBody -> {[], Request};
         _ -> place(Request)
     end.
@@ -106,6 +114,8 @@ gone(#request{phase = Phase, slot = Slot, id = Id}) when Phase =:= sent; Phase =
     [cancel_timer, {close, Slot, Id, disconnect(Id)}];
 gone(#request{phase = waiting}) ->
     [cancel_timer, cancel_wait];
+gone(#request{phase = draining}) ->
+    [cancel_timer];
 gone(#request{}) ->
     [].
 
@@ -116,6 +126,8 @@ event({worker, Type, Payload}, #request{phase = Phase} = Request)
         {ok, Term} -> answer(Type, Term, Request);
         error -> fail(bad_response, Request)
     end;
+event({body, IsFin, Data}, #request{phase = draining} = Request) ->
+    drain(IsFin, byte_size(Data), Request);
 event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
     Received = Received0 + byte_size(Data),
     Request = Request0#request{received = Received, complete = IsFin =:= fin},
@@ -145,6 +157,8 @@ event({worker_lost, _}, #request{phase = Phase} = Request)
     fail(worker_died, Request#request{slot = undefined});
 event({timeout, response}, #request{phase = sent} = Request) ->
     fail(timeout, Request);
+event({timeout, drain}, #request{phase = draining} = Request) ->
+    {[cut], Request#request{phase = over}};
 event({timeout, queue}, #request{phase = waiting} = Request) ->
     {Effects, Failed} = fail(overloaded, Request),
     {[cancel_wait | Effects], Failed};
@@ -172,6 +186,13 @@ body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = 
      Request#request{whole = false}};
 body(_Data, Request) ->
     {[], Request}.
+
+drain(fin, _Size, Request) ->
+    {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}};
+drain(nofin, Size, #request{received = Received} = Request) when Received + Size < ?MAX_DRAIN ->
+    {[], Request#request{received = Received + Size}};
+drain(nofin, _Size, Request) ->
+    {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}}.
 
 open_frame(#request{id = Id, scope = Scope, body = Body, body_size = Size, complete = Complete,
                     expects = Expects}) ->
@@ -225,8 +246,8 @@ start(true, Status, Headers, Length, Body, Request) ->
         {SayLength, SendBody} ->
             Map = header_map(Headers, SayLength, Request),
             Sent = case SendBody of true -> Body; false -> <<>> end,
-            {[cancel_timer, {cowboy, [{response, Status, Map, Sent}, stop]}],
-             Request#request{phase = over}}
+            {Effects, Ended} = finish([{response, status(Status), Map, Sent}], Request),
+            {[cancel_timer | Effects], Ended}
     end;
 %% The first piece of a response that goes on.
 start(false, Status, Headers, Length, Body, #request{method = Method} = Request0) ->
@@ -234,10 +255,10 @@ start(false, Status, Headers, Length, Body, #request{method = Method} = Request0
     case Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
         true ->
             Say = case Status of 204 -> none; _ -> Length end,
-            Head = {response, Status, header_map(Headers, Say, Request), <<>>},
+            Head = {response, status(Status), header_map(Headers, Say, Request), <<>>},
             started(Head, credit(byte_size(Body), Request#request{sink = true}));
         false ->
-            Head = {headers, Status, header_map(Headers, Length, Request)},
+            Head = {headers, status(Status), header_map(Headers, Length, Request)},
             started(Head, answer(data, {false, Body}, Request#request{left = Length}))
     end.
 
@@ -255,8 +276,28 @@ whole_length(_, Size, Size, _Request) -> {Size, true};
 whole_length(_, Length, Size, _Request) when Size < Length -> {error, body_too_short};
 whole_length(_, _Length, _Size, _Request) -> {error, body_too_long}.
 
-header_map(Headers, Length, #request{version = Version}) ->
+header_map(Headers, Length, #request{complete = true, version = Version}) ->
+    hornbeam_headers:response(Headers, Length, Version, block);
+header_map(Headers0, Length, #request{version = Version} = Request) ->
+    Headers = case wants_rest(Request) of
+        true -> Headers0;
+        false -> Headers0 ++ [{<<"connection">>, <<"close">>}]
+    end,
     hornbeam_headers:response(Headers, Length, Version, block).
+
+%% Whether the connection may go on after a response before the end of the request's body. A client
+%% that waits for 100 (Continue) may not send it at all (RFC 9110, 10.1.1).
+wants_rest(#request{expects = true}) -> false;
+wants_rest(#request{length = undefined}) -> true;
+wants_rest(#request{length = Length, received = Received}) -> Length - Received =< ?MAX_DRAIN.
+
+%% Cowlib knows the reason phrases of these alone and crashes for other numbers.
+status(Code) when Code =< 208; Code =:= 226; Code >= 300, Code =< 308; Code >= 400, Code =< 418;
+                  Code >= 421, Code =< 426; Code =:= 428; Code =:= 429; Code =:= 431; Code =:= 451;
+                  Code >= 500, Code =< 508; Code =:= 510; Code =:= 511 ->
+    Code;
+status(Code) ->
+    <<(integer_to_binary(Code))/binary, " ">>.
 
 data(Last, <<>>, Request) when not Last ->
     {[], Request};
@@ -267,6 +308,21 @@ data(Last, Data, Request) ->
 ends(false, Commands, {Credit, Request}) ->
     {[{cowboy, Commands} | Credit], Request};
 ends(true, Commands, {_Credit, Request}) ->
+    finish(Commands, Request).
+
+%% The response is complete. What Cowboy itself does with the rest of a body is not used: it waits for
+%% ever when it has stopped reading, and forgets a request that came in one piece with that rest.
+finish(Commands, #request{complete = false, version = Version, settings = Settings} = Request)
+        when Version =/= 'HTTP/2' ->
+    case wants_rest(Request) of
+        true ->
+            {[{timer, drain, maps:get(keepalive_timeout, Settings)},
+              {cowboy, Commands ++ [{flow, ?MAX_DRAIN}]}],
+             Request#request{phase = draining, received = 0}};
+        false ->
+            {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}
+    end;
+finish(Commands, Request) ->
     {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}.
 
 %% Counts what Cowboy has been given and tells Python, a quarter of a window at a time.
