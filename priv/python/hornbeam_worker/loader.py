@@ -7,11 +7,14 @@ import operator
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hornbeam_worker.failure import FailureKind, StartFailure
 
-__all__ = ["extend_path", "load"]
+__all__ = ["application_traceback", "extend_path", "load"]
+
+_OUR_FOLDERS = tuple(f"{Path(file).parent}/" for file in (__file__, importlib.__file__))
 
 
 def extend_path(directories: Sequence[str]) -> None:
@@ -51,16 +54,17 @@ def _import(name: str) -> object:
                 FailureKind.MODULE_NOT_FOUND, f'no module "{name}" (looked in: {looked})'
             ) from None
         raise StartFailure(FailureKind.IMPORT_FAILED, application_traceback(error)) from None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit and KeyboardInterrupt of the application, too
         raise StartFailure(FailureKind.IMPORT_FAILED, application_traceback(error)) from None
 
 
 def application_traceback(error: BaseException) -> str:
     """The traceback from the application's first line on, without Hornbeam's and importlib's."""
     frame = error.__traceback__
-    while frame is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if "importlib" not in file and "hornbeam_worker" not in file:
-            break
+    while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    return "".join(traceback.format_exception(type(error), error, frame))
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(("<frozen importlib", *_OUR_FOLDERS))
