@@ -3,10 +3,13 @@
 %%%     1> hornbeam:start("app:app", #{worker_class => asgi, lifespan => on}).
 %%%     {ok, <0.123.0>}
 %%%
-%%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server.
+%%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server,
+%%% hornbeam_call, hornbeam_callbacks.
 -module(hornbeam).
 
 -export([start/1, start/2, stop/0, stop/1, info/0, info/1, format_error/1]).
+-export([call/2, call/3, call/4]).
+-export([register_function/2, register_function/3, unregister_function/1]).
 
 %% The name of a server that was given none.
 -define(DEFAULT, default).
@@ -45,7 +48,9 @@ start_checked({ok, undefined}, {ok, #{mounts := []}}) ->
 start_checked({ok, App}, {ok, #{name := Name} = Config0}) ->
     Config = Config0#{app => App},
     case interpreters(hornbeam_mounts:build(Name, Config)) of
-        ok -> hornbeam_server:start(Name, Config);
+        ok ->
+            ok = hornbeam_state_limits:configure(Config),
+            hornbeam_server:start(Name, Config);
         {error, Reason} -> {error, Reason}
     end.
 
@@ -93,3 +98,36 @@ binds(error) -> [].
 -spec format_error(term()) -> iodata().
 format_error({error, Reason}) -> hornbeam_error:format(Reason);
 format_error(Reason) -> hornbeam_error:format(Reason).
+
+%% @doc As call/4, with 5 seconds and the default server.
+-spec call(Target :: string() | binary(), Arguments :: [term()]) ->
+    {ok, term()} | {error, hornbeam_call:failure()}.
+call(Target, Arguments) ->
+    call(Target, Arguments, 5000).
+
+-spec call(Target :: string() | binary(), Arguments :: [term()], timeout()) ->
+    {ok, term()} | {error, hornbeam_call:failure()}.
+call(Target, Arguments, Timeout) ->
+    call(Target, Arguments, Timeout, #{}).
+
+%% @doc Runs the Python function `"module:function"' on the least loaded worker, an async one in its event
+%% loop, a plain one in a thread of its own. Timeout in ms. Options: hornbeam_call:options().
+-spec call(Target :: string() | binary(), Arguments :: [term()], timeout(),
+           hornbeam_call:options()) ->
+    {ok, term()} | {error, hornbeam_call:failure()}.
+call(Target, Arguments, Timeout, Options) ->
+    hornbeam_call:call(Target, Arguments, Timeout, Options).
+
+%% @doc Offers a fun to Python: `hornbeam_erlang.call(Name, ...)'. `{ok, Value}' arrives as the value,
+%% `{error, Reason}' and exceptions as ErlangError, anything else as it is.
+-spec register_function(hornbeam_callbacks:name(), fun()) -> ok.
+register_function(Name, Fun) ->
+    hornbeam_callbacks:register(Name, Fun).
+
+-spec register_function(hornbeam_callbacks:name(), module(), atom()) -> ok.
+register_function(Name, Module, Function) ->
+    hornbeam_callbacks:register(Name, Module, Function).
+
+-spec unregister_function(hornbeam_callbacks:name()) -> ok | {error, not_registered}.
+unregister_function(Name) ->
+    hornbeam_callbacks:unregister(Name).

@@ -2,8 +2,9 @@
 %%%
 %%%     hornbeam_sup (rest_for_one)
 %%%     ├─ hornbeam_tables       owns the ETS tables
-%%%     ├─ hornbeam_state        expires entries of the shared state
+%%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
 %%%     ├─ hornbeam_pubsub       the pg scope of publish/subscribe
+%%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     └─ hornbeam_server_sup   one child per started server
 %%%
 %%% The order is the order of need: what is above a process is there before it and after it.
@@ -20,8 +21,10 @@ start_link() ->
 init([]) ->
     {ok, {#{strategy => rest_for_one, intensity => 3, period => 10}, [
         #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
-        #{id => hornbeam_state, start => {hornbeam_state, start_link, []}},
+        #{id => hornbeam_state_sweeper, start => {hornbeam_state_sweeper, start_link, []}},
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []}},
+        #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
+          type => supervisor, shutdown => infinity},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity}
     ]}}.

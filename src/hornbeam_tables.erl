@@ -20,6 +20,10 @@ init([]) ->
     Options = [named_table, public, set, {read_concurrency, true}],
     hornbeam_pools = ets:new(hornbeam_pools, [{keypos, 2} | Options]),
     hornbeam_state = ets:new(hornbeam_state, [{write_concurrency, true} | Options]),
+    Ordered = [named_table, public, ordered_set, {write_concurrency, true}],
+    hornbeam_state_expiry = ets:new(hornbeam_state_expiry, Ordered),
+    hornbeam_state_order = ets:new(hornbeam_state_order, Ordered),
+    hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
     {ok, []}.
 
 -spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.

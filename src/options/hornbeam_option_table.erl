@@ -26,7 +26,7 @@
 -export([specs/0, groups/0, cross_checks/0, find/1]).
 
 -type spec() :: hornbeam_option_types:spec().
--type group() :: application | python | listener | workers | timeouts | limits.
+-type group() :: application | python | listener | workers | timeouts | limits | services.
 -export_type([group/0]).
 
 %% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
@@ -37,11 +37,11 @@
 -spec groups() -> [{group(), string()}].
 groups() ->
     [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
-     {timeouts, "Timeouts"}, {limits, "Limits"}].
+     {timeouts, "Timeouts"}, {limits, "Limits"}, {services, "Shared state and other nodes"}].
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits().
+    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits() ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
 find(Key) ->
@@ -147,6 +147,21 @@ limits() ->
        doc => "Header fields of a request; beyond it 431."},
      #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
        default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."}].
+
+services() ->
+    [#{group => services, key => state_max_entries, type => {limit, 1, 16#7FFFFFFFFFFFFFFF}, default => infinity,
+       scope => server,
+       doc => "Entries of the shared state; beyond it those written longest ago are evicted. One limit for the node."},
+     #{group => services, key => state_max_bytes, type => {limit, 1024, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
+       default => infinity, scope => server,
+       doc => "Keys and values of the shared state together, in the external term format; evicted likewise."},
+     #{group => services, key => rpc_allow, metavar => "MODULE:FUNCTION", type => {list, {custom, hornbeam_option_rpc}},
+       default => [], scope => server,
+       doc => "Functions that rpc_call and rpc_cast may run on any node: {Module, Function}, or all; nothing by "
+              "default."},
+     #{group => services, key => cluster_nodes, flag => "cluster-node", metavar => "NAME@HOST", type => {list, name},
+       default => [], scope => server,
+       doc => "Erlang nodes that connect() may reach though this node does not know them yet."}].
 
 %% --- what a type alone cannot say ----------------------------------------------------------------------------------
 

@@ -182,7 +182,8 @@ terminate(_Reason, State, #data{slot = Slot, streams = Streams} = Data) ->
         ready ->
             write(Data, hornbeam_frame:encode(stop, 0, <<>>)),
             #mount{settings = #{shutdown_timeout := Timeout}} = Data#data.mount,
-            await_exit(Data, erlang:monotonic_time(millisecond) + Timeout);
+            await_exit(Data, erlang:monotonic_time(millisecond) + Timeout),
+            hornbeam_services:stop(Data#data.services);
         starting ->
             hornbeam_python:kill(Data#data.os_pid);
         backoff ->
@@ -265,7 +266,11 @@ await_exit(#data{port = Port, os_pid = OsPid, buffer = Buffer0} = Data, Deadline
             ok;
         {open, _Id, Owner, _Frame} ->
             refuse(Owner, Data),
-            await_exit(Data, Deadline)
+            await_exit(Data, Deadline);
+        Message ->
+            {Frames, Services} = hornbeam_services:handle_info(Message, Data#data.services),
+            write(Data, Frames),
+            await_exit(Data#data{services = Services}, Deadline)
     after max(0, Deadline - erlang:monotonic_time(millisecond)) ->
         logger:warning("worker ~b (pid ~p) did not finish its shutdown in time and is killed",
                        [Data#data.number, OsPid]),

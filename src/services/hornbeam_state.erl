@@ -1,106 +1,105 @@
 %%% The shared state: a table of keys and values for all workers and for Erlang.
 %%%
-%%% Called by: hornbeam_services, and any OTP application. Reads and writes go straight to ETS, never
-%%% through a process; this module's process only removes what has expired, every ?SWEEP ms (a read
-%%% never returns an expired value, whether it has been removed or not).
+%%%     hornbeam_state:set(<<"user:1">>, #{name => <<"Ada">>}, 60000),
+%%%     {ok, #{name := _}} = hornbeam_state:get(<<"user:1">>),
+%%%     {ok, 1} = hornbeam_state:incr(<<"views">>, 1).
 %%%
-%%% A row is {Key, Value, Expires}: Expires in ms of the monotonic clock, or 0 for never.
+%%% Called by: hornbeam_service_state (Python), and any OTP application. Calls: hornbeam_state_store,
+%%% which owns the form of a row. Every function runs in the calling process, straight on ETS; no process
+%%% is asked, so none can be a bottleneck or be dead. hornbeam_state_sweeper removes what has expired.
+%%%
+%%% Keys and values are any terms; those of Python's come as hornbeam_msgpack maps them (a str is a
+%%% binary, bytes are {bytes, binary()}). Keys are compared exactly: 1, 1.0 and true are three keys. Times are
+%%% milliseconds. What has expired is never seen, whether it has been removed or not.
 -module(hornbeam_state).
--behaviour(gen_server).
 
--export([get/1, set/2, set/3, delete/1, incr/2, incr/3, get_multi/1, keys/1]).
--export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([get/1, get_multi/1, set/2, set/3, add/2, add/3, cas/3, pop/1, delete/1]).
+-export([incr/2, incr/3, keys/1, items/1, info/0]).
+-export_type([key/0, ttl/0, full/0, not_counted/0]).
 
 -compile({no_auto_import, [get/1]}).
-
--define(TABLE, hornbeam_state).
--define(NEVER, 0).
--define(SWEEP, 1000).
 
 -type key() :: term().
 %% Milliseconds.
 -type ttl() :: pos_integer() | infinity.
+%% The value alone is larger than the option state_max_bytes allows for all.
+-type full() :: {error, too_large}.
+-type not_counted() :: {error, not_a_number | out_of_range}.
 
+%% @doc The value of a key.
 -spec get(key()) -> {ok, term()} | error.
 get(Key) ->
-    case ets:lookup(?TABLE, Key) of
-        [{_, Value, ?NEVER}] -> {ok, Value};
-        [{_, Value, Expires}] -> current(Value, Expires);
-        [] -> error
-    end.
+    hornbeam_state_store:read(hornbeam_state_store:key(Key)).
 
-current(Value, Expires) ->
-    case Expires > now_ms() of
-        true -> {ok, Value};
-        false -> error
-    end.
+%% @doc The values of several keys, in their order.
+-spec get_multi([key()]) -> [{ok, term()} | error].
+get_multi(Keys) ->
+    [get(Key) || Key <- Keys].
 
--spec set(key(), term()) -> ok.
+%% @doc Stores a value that stays.
+-spec set(key(), term()) -> ok | full().
 set(Key, Value) ->
     set(Key, Value, infinity).
 
--spec set(key(), term(), ttl()) -> ok.
+%% @doc Stores a value that expires after Ttl ms.
+-spec set(key(), term(), ttl()) -> ok | full().
 set(Key, Value, Ttl) ->
-    true = ets:insert(?TABLE, {Key, Value, expires(Ttl)}),
-    ok.
+    hornbeam_state_store:write(hornbeam_state_store:key(Key), Value, Ttl).
+
+%% @doc Stores a value unless the key has one: of those who try at once exactly one gets true.
+-spec add(key(), term()) -> boolean() | full().
+add(Key, Value) ->
+    add(Key, Value, infinity).
+
+-spec add(key(), term(), ttl()) -> boolean() | full().
+add(Key, Value, Ttl) ->
+    hornbeam_state_store:write_new(hornbeam_state_store:key(Key), Value, Ttl).
+
+%% @doc Replaces the value if it is exactly Old (1 is not 1.0): of those who try at once exactly one
+%% gets true. The time of expiry stays. A key without a value equals nothing; see add/2.
+-spec cas(key(), Old :: term(), New :: term()) -> boolean() | full().
+cas(Key, Old, New) ->
+    hornbeam_state_store:replace(hornbeam_state_store:key(Key), Old, New).
+
+%% @doc Takes a value out; of those who try at once one gets it.
+-spec pop(key()) -> {ok, term()} | error.
+pop(Key) ->
+    hornbeam_state_store:take(hornbeam_state_store:key(Key)).
 
 %% @doc Whether there was something to delete.
 -spec delete(key()) -> boolean().
 delete(Key) ->
-    case ets:take(?TABLE, Key) of
-        [{_, _, ?NEVER}] -> true;
-        [{_, _, Expires}] -> Expires > now_ms();
-        [] -> false
-    end.
+    pop(Key) =/= error.
 
--spec incr(key(), integer()) -> {ok, integer()} | {error, not_a_number}.
+%% @doc Adds to a number, 0 where there is none, and returns the sum. Exact, whoever else does so.
+-spec incr(key(), number()) -> {ok, number()} | not_counted() | full().
 incr(Key, Delta) ->
     incr(Key, Delta, infinity).
 
-%% @doc Adds to a counter, exactly, whoever else does so at the same time. The ttl holds when the counter
-%% is made by this call; a later call does not prolong it.
--spec incr(key(), integer(), ttl()) -> {ok, integer()} | {error, not_a_number}.
-incr(Key, Delta, Ttl) ->
-    try ets:update_counter(?TABLE, Key, [{2, Delta}, {3, 0}], {Key, 0, expires(Ttl)}) of
-        [Value, ?NEVER] ->
-            {ok, Value};
-        [Value, Expires] ->
-            case Expires > now_ms() of
-                true -> {ok, Value};
-                false -> restart_counter(Key, Expires, Delta, Ttl)
-            end
-    catch
-        error:badarg -> {error, not_a_number}
-    end.
+%% @doc As incr/2; Ttl holds when this call makes the number, and a later call does not prolong it. An
+%% integer and a float give a float.
+-spec incr(key(), number(), ttl()) -> {ok, number()} | not_counted() | full().
+incr(Key, Delta, Ttl) when is_integer(Delta) ->
+    hornbeam_state_store:count(hornbeam_state_store:key(Key), Delta, Ttl);
+incr(Key, Delta, Ttl) when is_float(Delta) ->
+    hornbeam_state_store:sum(hornbeam_state_store:key(Key), Delta, Ttl).
 
-%% Of those who meet the expired counter at the same time one removes it, and all count afresh.
-restart_counter(Key, Expires, Delta, Ttl) ->
-    _ = ets:select_delete(?TABLE, [{{Key, '_', Expires}, [], [true]}]),
-    incr(Key, Delta, Ttl).
-
-%% @doc The values of the keys; `none' for those that are missing.
--spec get_multi([key()]) -> #{key() => term()}.
-get_multi(Keys) ->
-    maps:from_list([{Key, value_or_none(Key)} || Key <- Keys]).
-
-value_or_none(Key) ->
-    case get(Key) of
-        {ok, Value} -> Value;
-        error -> none
-    end.
-
-%% @doc The keys, or with a binary those binary keys that begin with it. Walks the whole table.
--spec keys(Prefix :: binary() | none) -> [key()].
+%% @doc All keys, or those that begin with Prefix: binaries with a binary, {bytes, _} with {bytes, _}.
+%% Walks the whole table.
+-spec keys(Prefix :: none | binary() | {bytes, binary()}) -> [key()].
 keys(Prefix) ->
-    Now = now_ms(),
-    Rows = ets:select(?TABLE, [{{'$1', '_', '$2'}, [{'orelse', {'=:=', '$2', ?NEVER},
-                                                     {'>', '$2', Now}}], ['$1']}]),
-    case Prefix of
-        none -> Rows;
-        _ -> [Key || Key <- Rows, has_prefix(Key, Prefix)]
-    end.
+    [Key || Stored <- hornbeam_state_store:all_keys(),
+            Key <- [hornbeam_state_store:original(Stored)], has_prefix(Key, Prefix)].
 
-has_prefix(Key, Prefix) when is_binary(Key) ->
+%% @doc Keys and values of keys/1. Walks the whole table.
+-spec items(Prefix :: none | binary() | {bytes, binary()}) -> [{key(), term()}].
+items(Prefix) ->
+    %% One by one, so that only what is wanted is copied out of the table.
+    [{Key, Value} || Key <- keys(Prefix), {ok, Value} <- [get(Key)]].
+
+has_prefix(_Key, none) -> true;
+has_prefix({bytes, Key}, {bytes, Prefix}) -> has_prefix(Key, Prefix);
+has_prefix(Key, Prefix) when is_binary(Key), is_binary(Prefix) ->
     Size = byte_size(Prefix),
     case Key of
         <<Prefix:Size/binary, _/binary>> -> true;
@@ -109,36 +108,8 @@ has_prefix(Key, Prefix) when is_binary(Key) ->
 has_prefix(_Key, _Prefix) ->
     false.
 
-expires(infinity) -> ?NEVER;
-expires(Ttl) -> now_ms() + Ttl.
-
-%% Always positive, so that ?NEVER is no point in time.
-now_ms() ->
-    Elapsed = erlang:monotonic_time() - erlang:system_info(start_time),
-    erlang:convert_time_unit(Elapsed, native, millisecond) + 1.
-
-%%% The process that removes what has expired
-
--spec start_link() -> {ok, pid()} | {error, term()}.
-start_link() ->
-    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
-
--spec init([]) -> {ok, []}.
-init([]) ->
-    _ = erlang:send_after(?SWEEP, self(), sweep),
-    {ok, []}.
-
--spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.
-handle_call(_Request, _From, State) ->
-    {reply, {error, not_supported}, State}.
-
--spec handle_cast(term(), []) -> {noreply, []}.
-handle_cast(_Request, State) ->
-    {noreply, State}.
-
--spec handle_info(term(), []) -> {noreply, []}.
-handle_info(sweep, State) ->
-    _ = ets:select_delete(?TABLE, [{{'_', '_', '$1'},
-                                    [{'>', '$1', ?NEVER}, {'=<', '$1', now_ms()}], [true]}]),
-    _ = erlang:send_after(?SWEEP, self(), sweep),
-    {noreply, State}.
+%% @doc How many entries there are; with a limit, the bytes they take and how many were evicted.
+-spec info() -> #{entries := non_neg_integer(), bytes => non_neg_integer(),
+                  evicted => non_neg_integer()}.
+info() ->
+    maps:merge(#{entries => hornbeam_state_store:size()}, hornbeam_state_limits:info()).

@@ -17,8 +17,8 @@
 %%% 64 KiB), and a length is checked against ?MAX_SIZE before memory is taken for it.
 %%%
 %%% Stream ids are taken by the connection process from the worker's own counter, never reused while a
-%%% worker process lives. Id 0 is the worker as a whole. Call ids (types `call', `reply', `invoke' and
-%%% `result') are a numbering of their own, made by the side that calls.
+%%% worker process lives. Id 0 is the worker as a whole. Call ids (types `call' and `reply') are a
+%%% numbering of their own, made by Python; 0 asks for no reply.
 %%%
 %%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
 %%% says: this is the last frame of the stream. So the worker process routes without decoding.
@@ -29,9 +29,9 @@
 %%%     drain         02    -      answer `drained' when nothing is running any more
 %%%     stop          03    -      run the lifespan's shutdown, then exit
 %%%     ping          04    any bytes, sent back in `pong'
-%%%     reply         05    status:u8 (0 ok, 1 error), msgpack value       (stream = call id)
-%%%     event         06    msgpack: a published message
-%%%     invoke        07    msgpack: run a Python function                  (stream = call id)
+%%%     reply         05    status:u8 (0 ok, 1 error, 2 no value), msgpack  (stream = call id)
+%%%     event         06    a published message (hornbeam_events)
+%%%     invoke        07    msgpack: run a Python function (hornbeam_call); opens a stream
 %%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
 %%%     body          11    flags:u8 (1 last), bytes
@@ -49,7 +49,7 @@
 %%%     pong          45    size:u16, the bytes of the ping, msgpack map of figures
 %%%     log           46    msgpack map: one logging record
 %%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
-%%%     result        48    status:u8, msgpack value                        (stream = call id)
+%%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call)
 %%%     response      50    flags:u8, status:u16, size:u32, headers (msgpack array of pairs), body
 %%%     data          51    flags:u8, bytes of the response's body
 %%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
