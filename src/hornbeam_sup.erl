@@ -4,6 +4,8 @@
 %%%     ├─ hornbeam_tables       owns the ETS tables
 %%%     ├─ hornbeam_state        expires entries of the shared state
 %%%     ├─ hornbeam_pubsub       the pg scope of publish/subscribe
+%%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
+%%%     ├─ hornbeam_websockets   counts open WebSocket connections
 %%%     └─ hornbeam_server_sup   one child per started server
 %%%
 %%% The order is the order of need: what is above a process is there before it and after it.
@@ -22,6 +24,8 @@ init([]) ->
         #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
         #{id => hornbeam_state, start => {hornbeam_state, start_link, []}},
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []}},
+        hornbeam_websocket_fanout:supervisor_spec(),
+        #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity}
     ]}}.

@@ -6,6 +6,7 @@
 %%%
 %%%   hornbeam_pools    hornbeam_pool     rows of one pool each: who takes requests; read per request
 %%%   hornbeam_state    hornbeam_state    the applications' shared state
+%%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 -module(hornbeam_tables).
 -behaviour(gen_server).
 
@@ -20,6 +21,7 @@ init([]) ->
     Options = [named_table, public, set, {read_concurrency, true}],
     hornbeam_pools = ets:new(hornbeam_pools, [{keypos, 2} | Options]),
     hornbeam_state = ets:new(hornbeam_state, [{write_concurrency, true} | Options]),
+    hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
     {ok, []}.
 
 -spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.

@@ -32,7 +32,7 @@
 %%% passing it on to Python goes to another whatever the method.
 -module(hornbeam_request).
 
--export([new/3, event/2, gone/1, summary/1]).
+-export([new/3, websocket/3, event/2, gone/1, summary/1]).
 -export_type([request/0, event/0, effect/0]).
 
 -include("hornbeam.hrl").
@@ -40,7 +40,7 @@
 -type event() :: {body, fin | nofin, binary()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died}
-               | {timeout, response | queue} | {alarm, on | off}.
+               | {accept_failed, term()} | {timeout, response | queue} | {alarm, on | off}.
 
 -type effect() :: {cowboy, cowboy_stream:commands()}
                 | cut                                   % end the connection or stream mid-response
@@ -48,11 +48,13 @@
                 | {open, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {send, #slot{}, iodata()}
                 | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
+                | {accept, #slot{}, hornbeam_frame:stream_id(), {Subprotocol :: binary() | none, Headers :: binary()}}
                 | {timer, response | queue, timeout()} | cancel_timer
                 | {log, logger:level(), Reason :: term()}.
 
 -record(request, {
     %% For the life of the request:
+    kind = http :: http | websocket,
     method :: binary(),
     version :: cowboy:http_version(),
     scope :: binary(),
@@ -91,6 +93,12 @@ new(#{method := Method, version := Version, headers := Headers, has_body := HasB
         _ when HasBody -> {[], Request};
         _ -> place(Request)
     end.
+
+%% @doc A WebSocket handshake. It goes the way of a GET; `ws_accept' ends it with the effect `accept'.
+-spec websocket(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
+websocket(#{version := Version}, Scope, Settings) ->
+    place(#request{kind = websocket, method = <<"GET">>, version = Version, scope = Scope,
+                   settings = Settings, complete = true, expects = false}).
 
 expects(#{<<"expect">> := Value}) -> string:lowercase(Value) =:= <<"100-continue">>;
 expects(_) -> false.
@@ -145,6 +153,8 @@ event({worker_lost, died}, #request{phase = sent, whole = true, again = false, m
 event({worker_lost, _}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->
     fail(worker_died, Request#request{slot = undefined});
+event({accept_failed, Reason}, #request{phase = sent} = Request) ->
+    fail({bad_response, Reason}, Request);
 event({timeout, response}, #request{phase = sent} = Request) ->
     fail(timeout, Request);
 event({timeout, queue}, #request{phase = waiting} = Request) ->
@@ -175,6 +185,8 @@ body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = 
 body(_Data, Request) ->
     {[], Request}.
 
+open_frame(#request{kind = websocket, id = Id, scope = Scope}) ->
+    hornbeam_frame:encode(ws_open, Id, Scope);
 open_frame(#request{id = Id, scope = Scope, body = Body, body_size = Size, complete = Complete,
                     expects = Expects}) ->
     Flags = case {Complete, Expects} of
@@ -213,6 +225,10 @@ answer(demand, Count, #request{phase = Phase, expects = Expects, received = Rece
     Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
     Flow = [{flow, Count} || Count > 0],
     {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+answer(ws_accept, Accept, #request{kind = websocket, phase = sent, slot = Slot, id = Id} = Request) ->
+    {[cancel_timer, {accept, Slot, Id, Accept}], Request};
+answer(ws_end, _CodeAndReason, #request{kind = websocket, phase = sent} = Request) ->
+    fail(forbidden, Request);
 answer(_Type, _Term, Request) ->
     fail(bad_response, Request).
 
