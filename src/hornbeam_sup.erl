@@ -5,6 +5,8 @@
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
 %%%     ├─ hornbeam_pubsub       the pg scope of publish/subscribe
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
+%%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
+%%%     ├─ hornbeam_websockets   counts open WebSocket connections
 %%%     └─ hornbeam_server_sup   one child per started server
 %%%
 %%% The order is the order of need: what is above a process is there before it and after it.
@@ -25,6 +27,8 @@ init([]) ->
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []}},
         #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
           type => supervisor, shutdown => infinity},
+        hornbeam_websocket_fanout:supervisor_spec(),
+        #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity}
     ]}}.

@@ -6,6 +6,7 @@
 %%%
 %%%   hornbeam_pools    hornbeam_pool     rows of one pool each: who takes requests; read per request
 %%%   hornbeam_state    hornbeam_state    the applications' shared state
+%%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 -module(hornbeam_tables).
 -behaviour(gen_server).
 
@@ -24,6 +25,7 @@ init([]) ->
     hornbeam_state_expiry = ets:new(hornbeam_state_expiry, Ordered),
     hornbeam_state_order = ets:new(hornbeam_state_order, Ordered),
     hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
+    hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
     {ok, []}.
 
 -spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.

@@ -9,7 +9,7 @@
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | protocol_misuse | bad_response
-                | worker_died | timeout | overloaded | no_worker | not_found | body_too_large.
+                | forbidden | worker_died | timeout | overloaded | no_worker | not_found | body_too_large.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
 %% has logged it with its traceback, or where it is the client's matter).
@@ -19,6 +19,7 @@ answer(no_response) -> {500, <<"Internal Server Error">>, none};
 answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
 answer(protocol_misuse) -> {500, <<"Internal Server Error">>, none};
 answer(bad_response) -> {500, <<"Internal Server Error">>, error};
+answer(forbidden) -> {403, <<"Forbidden">>, none};
 answer(worker_died) -> {502, <<"Bad Gateway">>, error};
 answer(timeout) -> {504, <<"Gateway Timeout">>, warning};
 answer(overloaded) -> {503, <<"Service Unavailable">>, warning};

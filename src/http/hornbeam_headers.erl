@@ -18,7 +18,7 @@
 %%% then all of them). On HTTP/2 repeated fields are joined with ", " in order; set-cookie never.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, response/4, find/2, content_length/1]).
+-export([encode_request/1, decode/1, response/4, find/2, content_length/1, is_token/1]).
 -export_type([headers/0]).
 
 %% Names are lower-case.
@@ -105,6 +105,10 @@ name(Name) -> name(Name, Name).
 
 lower(Name) ->
     << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
+
+%% @doc RFC 9110, 5.6.2.
+-spec is_token(binary()) -> boolean().
+is_token(Text) -> name(Text) =/= error.
 
 is_token_sign(C) ->
     lists:member(C, "!#$%&'*+.^`|~").

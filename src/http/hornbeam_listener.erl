@@ -82,6 +82,7 @@ protocol_options(Name, Config) ->
       request_timeout => Keepalive,
       idle_timeout => infinity,
       inactivity_timeout => infinity,
+      enable_connect_protocol => true,
       initial_stream_flow_size => Prefetch,
       max_keepalive => infinity,
       max_request_line_length => RequestLine,
@@ -98,8 +99,10 @@ handle_cast(_Request, State) ->
     {noreply, State}.
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{bound = Bound, config = #{graceful_timeout := Graceful}}) ->
+terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeout := Graceful}}) ->
     lists:foreach(fun(#bound{ref = Ref}) -> ok = ranch:suspend_listener(Ref) end, Bound),
+    %% A WebSocket would last for ever: its end is not waited for but asked for.
+    ok = hornbeam_websockets:drain(Name),
     Deadline = deadline(Graceful),
     Monitors = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
                                      Pid <- ranch:procs(Ref, connections)],

@@ -35,7 +35,7 @@
 %%% passing it on to Python goes to another whatever the method.
 -module(hornbeam_request).
 
--export([new/3, event/2, gone/1, summary/1]).
+-export([new/3, websocket/3, event/2, gone/1, summary/1]).
 -export_type([request/0, event/0, effect/0]).
 
 -include("hornbeam.hrl").
@@ -43,7 +43,7 @@
 -type event() :: {body, fin | nofin, binary()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died}
-               | {timeout, response | queue | drain} | {alarm, on | off}.
+               | {accept_failed, term()} | {timeout, response | queue | drain} | {alarm, on | off}.
 
 -type effect() :: {cowboy, cowboy_stream:commands()}
                 | cut                                   % end the connection or stream mid-response
@@ -51,11 +51,13 @@
                 | {open, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {send, #slot{}, iodata()}
                 | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
+                | {accept, #slot{}, hornbeam_frame:stream_id(), {Subprotocol :: binary() | none, Headers :: binary()}}
                 | {timer, response | queue | drain, timeout()} | cancel_timer
                 | {log, logger:level(), Reason :: term()}.
 
 -record(request, {
     %% For the life of the request:
+    kind = http :: http | websocket,
     method :: binary(),
     version :: cowboy:http_version(),
     scope :: binary(),
@@ -99,6 +101,12 @@ new(#{method := Method, version := Version, headers := Headers, has_body := HasB
         _ when HasBody -> {[], Request};
         _ -> place(Request)
     end.
+
+%% @doc A WebSocket handshake. It goes the way of a GET; `ws_accept' ends it with the effect `accept'.
+-spec websocket(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
+websocket(#{version := Version}, Scope, Settings) ->
+    place(#request{kind = websocket, method = <<"GET">>, version = Version, scope = Scope,
+                   settings = Settings, complete = true, expects = false}).
 
 expects(#{<<"expect">> := Value}) -> string:lowercase(Value) =:= <<"100-continue">>;
 expects(_) -> false.
@@ -155,6 +163,8 @@ event({worker_lost, died}, #request{phase = sent, whole = true, again = false, m
 event({worker_lost, _}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->
     fail(worker_died, Request#request{slot = undefined});
+event({accept_failed, Reason}, #request{phase = sent} = Request) ->
+    fail({bad_response, Reason}, Request);
 event({timeout, response}, #request{phase = sent} = Request) ->
     fail(timeout, Request);
 event({timeout, drain}, #request{phase = draining} = Request) ->
@@ -194,6 +204,8 @@ drain(nofin, Size, #request{received = Received} = Request) when Received + Size
 drain(nofin, _Size, Request) ->
     {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}}.
 
+open_frame(#request{kind = websocket, id = Id, scope = Scope}) ->
+    hornbeam_frame:encode(ws_open, Id, Scope);
 open_frame(#request{id = Id, scope = Scope, body = Body, body_size = Size, complete = Complete,
                     expects = Expects}) ->
     Flags = case {Complete, Expects} of
@@ -235,6 +247,10 @@ answer(demand, Count, #request{phase = Phase, expects = Expects, received = Rece
 %% The application ended the stream with a reason: hornbeam_error knows what to say.
 answer(abort, Reason, Request) ->
     fail(Reason, Request);
+answer(ws_accept, Accept, #request{kind = websocket, phase = sent, slot = Slot, id = Id} = Request) ->
+    {[cancel_timer, {accept, Slot, Id, Accept}], Request};
+answer(ws_end, _CodeAndReason, #request{kind = websocket, phase = sent} = Request) ->
+    fail(forbidden, Request);
 answer(_Type, _Term, Request) ->
     fail(bad_response, Request).
 

@@ -20,35 +20,66 @@
     path :: binary(),
     version :: cowboy:http_version(),
     request :: hornbeam_request:request(),
-    timer :: reference() | undefined
+    timer :: reference() | undefined,
+    handshake :: hornbeam_websocket_handshake:handshake() | undefined
 }).
-%% `answered': Cowboy has been given a whole answer; nothing is left to do.
--type state() :: #stream{} | answered.
+%% `answered': Cowboy has been given a whole answer; nothing is left to do. The connection of a WebSocket over
+%% HTTP/1.1 is `switched' to hornbeam_websocket; over HTTP/2 this passes on what comes ({websocket, Pid}).
+-type state() :: #stream{} | answered | switched | {websocket, pid()}.
 
 -spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) ->
     {cowboy_stream:commands(), state()}.
 init(StreamId, #{path := Path, version := Version} = Req, #{hornbeam := Server}) ->
     case hornbeam_mounts:find(Server, Path) of
-        {ok, #mount{pool = Pool, settings = Settings} = Mount} ->
-            Scope = hornbeam_scope:encode(Req, Mount),
-            {Effects, Request} = hornbeam_request:new(Req, Scope, Settings),
-            Owner = {self(), StreamId},
-            _ = Effects =:= [] andalso (self() ! {Owner, submit}),
-            run(Effects, [], #stream{owner = Owner, pool = Pool, path = Path, version = Version,
-                                     request = Request});
+        {ok, Mount} ->
+            case hornbeam_websocket_handshake:is_upgrade(Req) of
+                false -> request(StreamId, Req, Mount);
+                true -> websocket(StreamId, Req, Mount, Server)
+            end;
         error ->
             {Status, Text, _} = hornbeam_error:answer(not_found),
-            Headers = hornbeam_headers:response([{<<"content-type">>, <<"text/plain">>}],
-                                                byte_size(Text), Version, map),
-            {[{response, Status, Headers, Text}, stop], answered}
+            refuse(Status, [], Text, Version)
     end.
+
+request(StreamId, #{path := Path, version := Version} = Req,
+        #mount{pool = Pool, settings = Settings} = Mount) ->
+    Scope = hornbeam_scope:encode(Req, Mount),
+    {Effects, Request} = hornbeam_request:new(Req, Scope, Settings),
+    Owner = {self(), StreamId},
+    _ = Effects =:= [] andalso (self() ! {Owner, submit}),
+    run(Effects, [], #stream{owner = Owner, pool = Pool, path = Path, version = Version,
+                             request = Request}).
+
+websocket(StreamId, #{path := Path, version := Version} = Req,
+          #mount{pool = Pool, settings = Settings} = Mount, Server) ->
+    case hornbeam_websocket_handshake:check(Req, Server, Settings) of
+        {ok, Handshake} ->
+            Scope = hornbeam_scope:encode(Req, Mount),
+            {Effects, Request} = hornbeam_request:websocket(Req, Scope, Settings),
+            run(Effects, [], #stream{owner = {self(), StreamId}, pool = Pool, path = Path,
+                                     version = Version, request = Request, handshake = Handshake});
+        {refuse, {Status, Headers, Text}} ->
+            refuse(Status, Headers, Text, Version)
+    end.
+
+refuse(Status, Headers0, Text, Version) ->
+    Headers = hornbeam_headers:response([{<<"content-type">>, <<"text/plain">>} | Headers0],
+                                        byte_size(Text), Version, map),
+    {[{response, Status, Headers, Text}, stop], answered}.
 
 -spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) ->
     {cowboy_stream:commands(), state()}.
+data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
+    Pid ! {websocket_data, IsFin, Data},
+    {[], State};
 data(_StreamId, IsFin, Data, State) ->
     event({body, IsFin, Data}, State).
 
 -spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
+info(_StreamId, Event, {websocket, _} = State) ->
+    websocket_info(Event, State);
+info(_StreamId, {inform, 101, _} = Command, switched) ->
+    {[Command], switched};
 info(_StreamId, {alarm, _Name, OnOff}, State) ->
     event({alarm, OnOff}, State);
 %% Cowboy completes by itself what an ended stream left open: a 204 or 500, a last chunk.
@@ -60,10 +91,14 @@ info(_StreamId, Event, State) ->
     event(Event, State).
 
 -spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), state()) -> ok.
-terminate(_StreamId, _Reason, #stream{request = Request} = Stream) ->
+terminate(_StreamId, _Reason, #stream{request = Request, handshake = Handshake} = Stream) ->
+    _ = Handshake =/= undefined andalso hornbeam_websocket_handshake:failed(Handshake),
     _ = run(hornbeam_request:gone(Request), [], Stream),
     ok;
-terminate(_StreamId, _Reason, answered) ->
+terminate(_StreamId, _Reason, {websocket, Pid}) ->
+    Pid ! websocket_gone,
+    ok;
+terminate(_StreamId, _Reason, _State) ->
     ok.
 
 -spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(),
@@ -75,8 +110,26 @@ early_error(_StreamId, _Reason, _PartialReq, Response, _Opts) ->
 event(Event, #stream{request = Request0} = Stream) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects, [], Stream#stream{request = Request});
-event(_Event, answered) ->
-    {[], answered}.
+event(_Event, State) ->
+    {[], State}.
+
+%% A WebSocket over HTTP/2: its process's commands to Cowboy, and Cowboy's news for it.
+websocket_info({data, _, _} = Command, State) ->
+    {[Command], State};
+websocket_info({headers, _, _} = Command, State) ->
+    {[Command], State};
+websocket_info({websocket_flow, Size}, State) ->
+    {[{flow, Size}], State};
+websocket_info({alarm, _Name, OnOff}, {websocket, Pid} = State) ->
+    Pid ! {websocket_alarm, OnOff},
+    {[], State};
+websocket_info({'EXIT', Pid, normal}, {websocket, Pid} = State) ->
+    {[stop], State};
+websocket_info(Event, {websocket, Pid} = State) when Event =:= websocket_abort;
+                                                     element(1, Event) =:= 'EXIT', element(2, Event) =:= Pid ->
+    {[{internal_error, Event, 'The WebSocket ended without a close.'}], State};
+websocket_info(_Late, State) ->
+    {[], State}.
 
 %% Commands: for Cowboy, as a list of lists (newest first).
 run([], Commands, Stream) ->
@@ -111,6 +164,16 @@ run([{wait, Where} | Rest], Commands, #stream{pool = Pool, owner = Owner} = Stre
 run([cancel_wait | Rest], Commands, #stream{pool = Pool, owner = Owner} = Stream) ->
     ok = hornbeam_pool:cancel(Pool, Owner),
     run(Rest, Commands, Stream);
+run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #stream{handshake = Handshake} = Stream) ->
+    case hornbeam_websocket_handshake:accept(Handshake, Slot, Id, Subprotocol, Headers) of
+        {ok, Accepted, switched} ->
+            {lists:append(lists:reverse([Accepted | Commands])), switched};
+        {ok, Accepted, Pid} ->
+            {lists:append(lists:reverse([Accepted | Commands])), {websocket, Pid}};
+        {error, Reason} ->
+            {Effects, Request} = hornbeam_request:event({accept_failed, Reason}, Stream#stream.request),
+            run(Effects ++ Rest, Commands, Stream#stream{request = Request})
+    end;
 run([{timer, Name, Time} | Rest], Commands, Stream) ->
     run(Rest, Commands, start_timer(Name, Time, cancel_timer(Stream)));
 run([cancel_timer | Rest], Commands, Stream) ->

@@ -26,7 +26,7 @@
 -export([specs/0, groups/0, cross_checks/0, find/1]).
 
 -type spec() :: hornbeam_option_types:spec().
--type group() :: application | python | listener | workers | timeouts | limits | services.
+-type group() :: application | python | listener | workers | timeouts | limits | websocket | services.
 -export_type([group/0]).
 
 %% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
@@ -37,11 +37,13 @@
 -spec groups() -> [{group(), string()}].
 groups() ->
     [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
-     {timeouts, "Timeouts"}, {limits, "Limits"}, {services, "Shared state and other nodes"}].
+     {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
+     {services, "Shared state and other nodes"}].
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits() ++ services().
+    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits() ++ websocket()
+    ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
 find(Key) ->
@@ -163,6 +165,37 @@ services() ->
        default => [], scope => server,
        doc => "Erlang nodes that connect() may reach though this node does not know them yet."}].
 
+websocket() ->
+    [#{group => websocket, key => websocket_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 60000,
+       scope => server,
+       doc => "How long a WebSocket client may say nothing, not even answer a ping, before its connection is closed."},
+     #{group => websocket, key => websocket_ping_interval, type => {limit, 1, ?MAX_MS}, unit => ms, default => 20000,
+       scope => server, doc => "How often a WebSocket client is sent a ping; infinity for never."},
+     #{group => websocket, key => websocket_max_frame_size, type => {integer, 125, 60 * ?MIB}, unit => bytes,
+       default => 16 * ?MIB, scope => server,
+       doc => "Length of one WebSocket message of a client, all its fragments together and unpacked; beyond it close "
+              "code 1009."},
+     #{group => websocket, key => websocket_max_connections, type => {limit, 1, 10000000}, default => infinity,
+       scope => server, doc => "Open WebSocket connections; more handshakes are answered with 503."},
+     #{group => websocket, key => websocket_origins, flag => "websocket-origin", metavar => "ORIGIN",
+       type => {list, text}, default => [], scope => server, check => fun origins/1,
+       doc => "Origins whose pages may open a WebSocket, like \"https://example.com\"; others are answered with 403. "
+              "None given: all may. A client that sends no Origin is no browser and always may."},
+     #{group => websocket, key => websocket_slow_consumer, type => {enum, [close, drop]}, default => drop,
+       scope => server,
+       doc => "What a published message costs a WebSocket subscriber whose socket is full: the message (drop) or the "
+              "connection (close, with code 1008)."},
+     #{group => websocket, key => websocket_compress, type => boolean, default => false, scope => server,
+       doc => "Whether WebSocket messages are compressed for clients that offer it (permessage-deflate)."},
+     #{group => websocket, key => websocket_compress_window_bits, type => {integer, 9, 15}, default => 12,
+       scope => server,
+       doc => "Window of the compression as a power of two: a connection takes 4 times 2^bits bytes for it."},
+     #{group => websocket, key => websocket_compress_mem_level, type => {integer, 1, 9}, default => 5, scope => server,
+       doc => "Memory of the compression: a connection takes 2^(level + 9) bytes for it."},
+     #{group => websocket, key => websocket_compress_context, type => boolean, default => true, scope => server,
+       doc => "Whether a message is compressed with what came before it; without, less memory is in use between "
+              "messages and less is saved."}].
+
 %% --- what a type alone cannot say ----------------------------------------------------------------------------------
 
 root_path(<<>>) ->
@@ -172,6 +205,15 @@ root_path(Path) ->
         {match, _} -> ok;
         nomatch -> {error, "must begin with \"/\" and not end with it", Path}
     end.
+
+origins(Origins) ->
+    case [Origin || Origin <- Origins, not is_origin(Origin)] of
+        [] -> ok;
+        [Wrong | _] -> {error, "must be a scheme, \"://\" and a host, in lower case, with no path", Wrong}
+    end.
+
+is_origin(Origin) ->
+    re:run(Origin, "^[a-z][a-z0-9+.-]*://[^/[:space:][:upper:]]+$", [unicode, dollar_endonly]) =/= nomatch.
 
 at_least_one([]) -> {error, "must name at least one address"};
 at_least_one(_) -> ok.

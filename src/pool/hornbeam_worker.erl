@@ -18,6 +18,7 @@
 %%% Messages from a connection process (none is answered at once, none blocks):
 %%%   {open, Id, Owner, Frame}   a new stream; refused with {Owner, {worker_lost, refused}} when not ready
 %%%   {send, Frame}              a further frame of a stream
+%%%   {adopt, Id, Owner, Frame}  another owner from now on (hornbeam_websocket); tells it if the stream has ended already
 %%%   {close, Id, Frame}         the client is gone or has given up; nothing more is sent to the owner
 %%% Messages to the owner of a stream:
 %%%   {Owner, {worker, Type, Payload}}   a frame of the stream, still encoded
@@ -33,7 +34,7 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, open/4, send/2, close/3, fail_streams/1]).
+-export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, fail_streams/1]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3]).
 -export_type([config/0]).
 
@@ -96,6 +97,12 @@ send(#slot{worker = Worker}, Frame) ->
     Worker ! {send, Frame},
     ok.
 
+%% @doc Makes another owner of a stream, and sends a frame of it.
+-spec adopt(#slot{}, hornbeam_frame:stream_id(), hornbeam_pool:owner(), iodata()) -> ok.
+adopt(#slot{worker = Worker}, Id, Owner, Frame) ->
+    Worker ! {adopt, Id, Owner, Frame},
+    ok.
+
 %% @doc Ends a stream from this side; the frame tells Python.
 -spec close(#slot{}, hornbeam_frame:stream_id(), iodata()) -> ok.
 close(#slot{worker = Worker}, Id, Frame) ->
@@ -141,6 +148,15 @@ handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port, buffer = Buf
     end;
 handle_event(info, {send, Frame}, ready, Data) ->
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
+    keep_state_and_data;
+handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams = Streams} = Data) ->
+    case ets:member(Streams, Id) of
+        true ->
+            true = ets:insert(Streams, {Id, Owner}),
+            write(Data, Frame);
+        false ->
+            Pid ! {Owner, {worker_lost, died}}
+    end,
     keep_state_and_data;
 handle_event(info, {close, Id, Frame}, State, Data) ->
     _ = release(Id, Data),

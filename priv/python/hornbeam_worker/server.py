@@ -17,7 +17,8 @@ import hornbeam_erlang._client
 from hornbeam_worker import frames, loader, logs
 from hornbeam_worker.asgi.http import PIECE, HTTPCycle
 from hornbeam_worker.asgi.lifespan import Lifespan
-from hornbeam_worker.asgi.scope import http_scope
+from hornbeam_worker.asgi.scope import http_scope, websocket_scope
+from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.frames import Frame
 from hornbeam_worker.transport import Transport
@@ -45,7 +46,7 @@ class Server:
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
-        self._cycles: dict[int, HTTPCycle] = {}
+        self._cycles: dict[int, HTTPCycle | WebSocketCycle] = {}
         self._stop = loop.create_future()
         self._draining = False
         self._control: dict[int, Callable[[bytes], None]] = {
@@ -70,16 +71,20 @@ class Server:
         kind, stream, payload = frame
         if kind == frames.REQUEST:
             self._open(stream, payload)
+        elif kind == frames.WS_OPEN:
+            self._open_websocket(stream, payload)
         elif stream:
             cycle = self._cycles.get(stream)
             if cycle is None:
                 return
             if kind == frames.CREDIT:
                 cycle.on_credit(int.from_bytes(payload, "big"))
-            elif kind == frames.BODY:
-                cycle.on_body(bool(payload[0] & 1), payload[1:])
             elif kind == frames.DISCONNECT:
                 cycle.on_disconnect()
+            elif isinstance(cycle, WebSocketCycle):
+                self._to_websocket(cycle, kind, payload)
+            elif kind == frames.BODY:
+                cycle.on_body(bool(payload[0] & 1), payload[1:])
         else:
             self._control[kind](payload)
 
@@ -100,6 +105,20 @@ class Server:
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
         cycle.task = self.loop.create_task(cycle.run())
+
+    def _open_websocket(self, stream: int, payload: bytes) -> None:
+        cycle = WebSocketCycle(self, stream, websocket_scope(payload, self._state))
+        self._cycles[stream] = cycle
+        cycle.task = self.loop.create_task(cycle.run())
+
+    @staticmethod
+    def _to_websocket(cycle: WebSocketCycle, kind: int, payload: bytes) -> None:
+        if kind == frames.WS_TEXT:
+            cycle.on_message(payload.decode())
+        elif kind == frames.WS_BINARY:
+            cycle.on_message(payload)
+        elif kind == frames.WS_CLOSE:
+            cycle.on_close(payload)
 
     def _on_stop(self, _payload: bytes) -> None:
         self.stop()

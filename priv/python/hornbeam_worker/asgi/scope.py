@@ -1,6 +1,7 @@
 """From the bytes that `hornbeam_scope` makes to the scope that the application gets.
 
-Source: ASGI 3.0, HTTP & WebSocket message format 2.5, "HTTP connection scope".
+Source: ASGI 3.0, HTTP & WebSocket message format 2.5, "HTTP connection scope" and
+"WebSocket connection scope".
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-__all__ = ["Scope", "http_scope"]
+__all__ = ["Scope", "http_scope", "websocket_scope"]
 
 Scope = MutableMapping[str, Any]
 
@@ -46,3 +47,40 @@ def http_scope(packed: bytes, state: dict[str, Any]) -> Scope:
         "state": state.copy(),
         "extensions": {},
     }
+
+
+def websocket_scope(packed: bytes, state: dict[str, Any]) -> Scope:
+    """The scope of a WebSocket: that of its handshake, but for the keys that only one of the two has.
+
+    It lives as long as the connection, so what many connections have in common is kept once.
+    """
+    scope = http_scope(packed, state)
+    del scope["method"]
+    headers = [(_common(name), _common(value)) for name, value in scope["headers"]]
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+    scope["headers"] = headers
+    scope["subprotocols"] = [
+        token.strip()
+        for name, value in headers
+        if name == b"sec-websocket-protocol"
+        for token in value.decode("latin-1").split(",")
+    ]
+    scope["extensions"] = {"websocket.http.response": {}, "hornbeam.websocket.pubsub": {}}
+    return scope
+
+
+# Names and values of headers that were seen before, for `_common`; short ones, and only so many.
+_seen: dict[bytes, bytes] = {}
+_SEEN_MOST = 1000
+_SEEN_LONGEST = 200
+
+
+def _common(value: bytes) -> bytes:
+    """An equal object that other scopes hold already, where there is one."""
+    known = _seen.get(value)
+    if known is not None:
+        return known
+    if len(_seen) < _SEEN_MOST and len(value) < _SEEN_LONGEST:
+        _seen[value] = value
+    return value

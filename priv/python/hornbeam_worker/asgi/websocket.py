@@ -1,0 +1,347 @@
+"""One WebSocket connection: `receive`, `send`, and every way to use them wrongly.
+
+Source: ASGI, HTTP & WebSocket message format 2.5, "WebSocket".
+
+States: CONNECTING -> (accept) ACCEPTING -> OPEN -> CLOSED, or CONNECTING -> (close) CLOSED, or CONNECTING -> (denial
+response) DENYING. `_close` is set when the client has gone or said good-bye: code and reason.
+
+Flow control. `await send(...)` returns while at most a window's worth is not acknowledged by `credit` frames; what the
+application has received is reported with `demand` frames, and Erlang stops reading from a client of whom a window's
+worth is not received. A message counts `OVERHEAD` besides its bytes, so that empty ones are bounded too. Credit for
+nothing is the answer to an accept, a subscribe or an unsubscribe, in their order.
+
+Memory: an idle connection is this object, its task and what the application keeps. There is no queue until a
+message arrives that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from hornbeam_worker import frames
+from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
+from hornbeam_worker.asgi.http import HTTPCycle
+
+if TYPE_CHECKING:
+    from hornbeam_worker.asgi.scope import Scope
+    from hornbeam_worker.server import Server
+
+__all__ = ["WebSocketCycle"]
+
+logger = logging.getLogger("hornbeam.asgi")
+
+CONNECTING: Final = 0
+ACCEPTING: Final = 1
+OPEN: Final = 2
+DENYING: Final = 3
+CLOSED: Final = 4
+
+# The same number stands in hornbeam_websocket.
+OVERHEAD: Final = 64
+# The longest message that fits into a frame, and the longest topic.
+LONGEST: Final = frames.MAX_SIZE - 64
+LONGEST_TOPIC: Final = 1024
+
+# The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
+APP_ERROR: Final = 1
+NO_RESPONSE: Final = 2
+
+VANISHED: Final = (1006, "")
+
+_SUBSCRIPTION: Final = {
+    "hornbeam.websocket.subscribe": frames.WS_SUBSCRIBE,
+    "hornbeam.websocket.unsubscribe": frames.WS_UNSUBSCRIBE,
+}
+
+
+class WebSocketCycle:
+    """Runs the application for one connection."""
+
+    __slots__ = (
+        "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver", "_scope", "_senders",
+        "_server", "_state", "_stream", "_unacknowledged", "_unreported", "task",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, stream: int, scope: Scope) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._server = server
+        self._stream = stream
+        self._scope = scope
+        self._state = CONNECTING
+        self._denial: HTTPCycle | None = None
+        # From the client
+        self._connect_told = False
+        self._inbox: deque[str | bytes] | None = None
+        self._receiver: asyncio.Future[None] | None = None
+        self._unreported = 0  # received and not yet reported by `demand`
+        self._close: tuple[int, str] | None = None
+        self._disconnect_told = False
+        # To the client
+        self._unacknowledged = 0
+        # Those who wait in send(), each for an answer (first come, first served) or for credit.
+        self._senders: list[tuple[bool, asyncio.Future[None]]] | None = None
+
+    # What arrives from Erlang
+
+    def on_message(self, message: str | bytes) -> None:
+        """A message of the client."""
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(message)
+        self._wake_receiver()
+
+    def on_credit(self, count: int) -> None:
+        """`count` bytes are on their way to the client; 0 is an answer."""
+        if self._denial is not None:
+            self._denial.on_credit(count)
+        elif count:
+            self._unacknowledged -= count
+            self._wake_senders(answer=False)
+        else:
+            self._wake_senders(answer=True)
+
+    def on_close(self, payload: bytes) -> None:
+        """The connection is closed: by the client, or by the server."""
+        self._end(int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace"))
+
+    def on_disconnect(self) -> None:
+        """The client has gone before the handshake was complete, or the server ends."""
+        self._end(*VANISHED)
+
+    # What the application calls
+
+    async def receive(self) -> dict[str, Any]:
+        """`websocket.connect`, then messages, then `websocket.disconnect`, again and again."""
+        if not self._connect_told:
+            self._connect_told = True
+            return {"type": "websocket.connect"}
+        while self._inbox is None:
+            if self._close is not None:
+                return await self._disconnect(self._close)
+            if self._receiver is not None:
+                raise RuntimeError("receive() is being awaited by another task")
+            self._receiver = self._server.loop.create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+        message = self._inbox.popleft()
+        if not self._inbox:
+            self._inbox = None
+        if isinstance(message, str):
+            self._report(_utf8_length(message))
+            return {"type": "websocket.receive", "text": message}
+        self._report(len(message))
+        return {"type": "websocket.receive", "bytes": message}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Takes the messages of the WebSocket format, and `hornbeam.websocket.(un)subscribe`.
+
+        Raises ClientDisconnected when the connection is closed, RuntimeError for a wrong order, TypeError and
+        ValueError for wrong values.
+        """
+        kind = message["type"]
+        if self._close is not None or self._state == CLOSED:
+            raise ClientDisconnected("the WebSocket is closed")
+        if self._state == OPEN:
+            await self._send_open(kind, message)
+        elif self._state == CONNECTING and kind == "websocket.accept":
+            await self._accept(message)
+        elif self._state == CONNECTING and kind == "websocket.close":
+            self._send_close(message)
+        elif self._state in (CONNECTING, DENYING) and kind.startswith("websocket.http.response."):
+            await self._deny(kind, message)
+        else:
+            raise _unexpected(kind, self._state)
+
+    async def run(self) -> None:
+        """Calls the application and ends the stream whatever it does."""
+        try:
+            await self._server.app(self._scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self._abort(APP_ERROR)
+        except Exception as error:
+            if not (self._close is not None and caused_by_disconnect(error)):
+                self._log("exception in the application", error)
+            self._abort(APP_ERROR)
+        else:
+            if self._state == OPEN:
+                self._finish(1000, "")
+            elif self._state != CLOSED and self._close is None:
+                self._returned_early()
+        finally:
+            self._state = CLOSED
+            self._server.finished(self._stream)
+
+    # Inside
+
+    async def _send_open(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "websocket.send":
+            await self._send_message(message)
+        elif kind == "websocket.close":
+            self._send_close(message)
+        elif kind in _SUBSCRIPTION:
+            await self._ask(_SUBSCRIPTION[kind], _topic(message["topic"]))
+        else:
+            raise _unexpected(kind, OPEN)
+
+    async def _accept(self, message: dict[str, Any]) -> None:
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None and not isinstance(subprotocol, str):
+            raise TypeError(f"subprotocol must be str or None, not {subprotocol!r}")
+        headers = [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+        if any(name.lower() == b"sec-websocket-protocol" for name, _ in headers):
+            raise ValueError("the subprotocol is not a header here: use 'subprotocol'")
+        packed = msgpack.packb([subprotocol, msgpack.packb(headers)])
+        self._state = ACCEPTING
+        await self._ask(frames.WS_ACCEPT, packed)
+        self._state = OPEN
+
+    async def _ask(self, kind: int, payload: bytes) -> None:
+        """Sends what is answered, and waits for the answer."""
+        self._transmit(kind, payload)
+        await self._wait(answer=True)
+
+    async def _send_message(self, message: dict[str, Any]) -> None:
+        text, data = message.get("text"), message.get("bytes")
+        if (text is None) == (data is None):
+            raise ValueError("websocket.send has exactly one of 'text' and 'bytes'")
+        if text is not None:
+            if not isinstance(text, str):
+                raise TypeError(f"'text' must be str, not {type(text).__name__}")
+            kind, payload = frames.WS_SEND_TEXT, text.encode()
+        else:
+            kind = frames.WS_SEND_BYTES
+            payload = data if isinstance(data, bytes) else bytes(memoryview(data))  # type: ignore[arg-type]
+        size = len(payload) + OVERHEAD
+        if size > LONGEST:
+            raise ValueError(f"a message of {len(payload)} bytes; {LONGEST - OVERHEAD} is the most")
+        while self._unacknowledged and self._unacknowledged + size > self._server.window:
+            await self._wait(answer=False)
+        self._unacknowledged += size
+        self._transmit(kind, payload)
+
+    async def _wait(self, *, answer: bool) -> None:
+        waiter: asyncio.Future[None] = self._server.loop.create_future()
+        if self._senders is None:
+            self._senders = []
+        self._senders.append((answer, waiter))
+        await waiter
+        if self._close is not None or self._state == CLOSED:
+            raise ClientDisconnected("the WebSocket is closed")
+
+    def _send_close(self, message: dict[str, Any]) -> None:
+        code = message.get("code")
+        code = 1000 if code is None else int(code)
+        if code != 1005 and not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1006):
+            raise ValueError(f"{code} is no code that a close may have")
+        self._finish(code, message.get("reason") or "")
+
+    def _finish(self, code: int, reason: str) -> None:
+        self._state = CLOSED
+        # What receive() says from now on.
+        self._close = (code, reason)
+        payload = code.to_bytes(2, "big") + reason.encode()
+        self._server.transport.send(frames.flagged(frames.WS_END, self._stream, True, payload))
+        self._wake_all()
+
+    async def _deny(self, kind: str, message: dict[str, Any]) -> None:
+        if self._denial is None:
+            self._denial = HTTPCycle(self._server, self._stream, self._scope, 1, b"")
+            self._state = DENYING
+        await self._denial.send({**message, "type": kind.removeprefix("websocket.")})
+        if kind == "websocket.http.response.body" and not message.get("more_body", False):
+            self._state = CLOSED
+            self._close = VANISHED
+
+    async def _disconnect(self, close: tuple[int, str]) -> dict[str, Any]:
+        if self._disconnect_told:
+            await asyncio.sleep(0)  # asked again and again: let the others run
+        self._disconnect_told = True
+        return {"type": "websocket.disconnect", "code": close[0], "reason": close[1]}
+
+    def _report(self, size: int) -> None:
+        if self._close is not None:
+            return
+        self._unreported += size + OVERHEAD
+        if self._unreported * 4 >= self._server.window:
+            self._transmit(frames.DEMAND, self._unreported.to_bytes(4, "big"))
+            self._unreported = 0
+
+    def _transmit(self, kind: int, payload: bytes) -> None:
+        self._server.transport.send(frames.flagged(kind, self._stream, False, payload))
+
+    def _end(self, code: int, reason: str) -> None:
+        if self._denial is not None:
+            self._denial.on_disconnect()
+        if self._close is None:
+            self._close = (code, reason)
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._wake_receiver()
+        senders, self._senders = self._senders or [], None
+        for _, waiter in senders:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
+
+    def _wake_senders(self, *, answer: bool) -> None:
+        """One that waits for an answer, or all that wait for credit."""
+        left: list[tuple[bool, asyncio.Future[None]]] = []
+        done = False
+        for sender in self._senders or ():
+            if sender[0] != answer or done:
+                left.append(sender)
+                continue
+            done = answer
+            if not sender[1].done():
+                sender[1].set_result(None)
+        self._senders = left or None
+
+    def _returned_early(self) -> None:
+        self._log("the application returned without accepting or closing the WebSocket", None)
+        self._abort(NO_RESPONSE)
+
+    def _abort(self, reason: int) -> None:
+        if self._close is None and self._state != CLOSED:
+            self._server.transport.send(
+                frames.flagged(frames.ABORT, self._stream, True, bytes([reason]))
+            )
+            self._close = VANISHED
+
+    def _log(self, text: str, error: BaseException | None) -> None:
+        logger.error("%s: WebSocket %s", text, self._scope.get("path"), exc_info=error)
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _topic(topic: object) -> bytes:
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic is a str, not {topic!r}")
+    encoded = topic.encode()
+    if not 0 < len(encoded) <= LONGEST_TOPIC:
+        raise ValueError(f"a topic has 1 to {LONGEST_TOPIC} bytes, not {len(encoded)}")
+    return encoded
+
+
+def _unexpected(kind: str, state: int) -> RuntimeError:
+    return RuntimeError(f"unexpected ASGI message {kind!r} {_WHEN[state]}")
+
+
+_WHEN: Final = {
+    CONNECTING: "before websocket.accept",
+    ACCEPTING: "while websocket.accept is being sent",
+    OPEN: "after websocket.accept",
+    DENYING: "after websocket.http.response.start",
+}

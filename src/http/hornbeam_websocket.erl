@@ -1,0 +1,490 @@
+%%% One WebSocket connection after its handshake: the process that holds the client's socket.
+%%%
+%%% Called by: Cowboy (takeover/7: on HTTP/1.1 the connection's process becomes this one), hornbeam_websocket_handshake
+%%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_codec, hornbeam_websocket_socket,
+%%% hornbeam_worker, hornbeam_websocket_fanout, hornbeam_websockets.
+%%%
+%%% States
+%%%
+%%%     open ──close frame written──▶ closing ──client's close, its end, ?CLOSE_TIMEOUT──▶ the process ends
+%%%       └──client's close: answered──────────────────────────────────────────────────▶
+%%%
+%%% Messages
+%%%   from the worker      {{self(), websocket}, {worker, Type, Payload}}   frames of the stream
+%%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011
+%%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
+%%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
+%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
+%%%                        {websocket_alarm, on | off}, websocket_gone
+%%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout
+%%%
+%%% Back-pressure. Nothing here waits for a client. A message of the application that the socket does not take is kept, and
+%%% credited (hornbeam_frame) only when it has been taken, so at most a window is kept; when that lasts for send_timeout
+%%% the client is cut off. A published message that a busy socket cannot take is dropped, or costs the client its
+%%% connection (websocket_slow_consumer). Towards the application: when a window's worth is not yet consumed (`demand'),
+%%% the socket is not read.
+%%%
+%%% Memory: an idle connection is this process, hibernated, with a record of some 25 words: what the handshake left on its
+%%% heap is gone. Settings are a term of persistent_term, which is not copied.
+%%%
+%%% Failure: a crash here is one client's; the worker's sweep tells the application.
+-module(hornbeam_websocket).
+
+-export([takeover/7, start_stream/2, drain/1]).
+-export([loop/1, await_start/2, system_continue/3, system_terminate/4, system_code_change/4]).
+-export_type([handover/0]).
+
+-include("hornbeam.hrl").
+
+%% What the handshake hands over.
+-type handover() :: #{server := atom(), slot := #slot{}, id := hornbeam_frame:stream_id(),
+                      settings := map(), deflate := hornbeam_websocket_codec:deflate()}.
+
+-record(ws, {
+    %% For the life of the connection:
+    socket :: hornbeam_websocket_socket:socket(),
+    parent :: pid(),
+    server :: atom(),
+    slot :: #slot{},
+    id :: hornbeam_frame:stream_id(),
+    settings :: map(),
+    deflate :: hornbeam_websocket_codec:deflate(),
+    phase = open :: open | closing | failed,    % failed: what still comes is not read as frames
+    %% From the client:
+    codec :: hornbeam_websocket_codec:codec(),
+    reading = true :: boolean(),
+    unread = 0 :: non_neg_integer(),            % given to the application and not consumed by it
+    held = 0 :: non_neg_integer(),              % HTTP/2: bytes for which the client has no new window yet
+    %% To the client:
+    taken = 0 :: non_neg_integer(),             % not yet credited
+    busy = false :: boolean(),
+    queue = [] :: [iodata()],                   % while busy, newest first
+    pong = none :: none | binary(),             % while busy, the latest is enough (RFC 6455, 5.5.3)
+    stalled = 0 :: non_neg_integer(),           % ms
+    %% Idle time, ms:
+    heard = true :: boolean(),
+    quiet = 0 :: non_neg_integer(),
+    unpinged = 0 :: non_neg_integer(),
+    topics = #{} :: #{hornbeam_pubsub:topic() => reference()}
+}).
+
+%% How long after its last message a connection hibernates.
+-define(IDLE, 250).
+%% How long a client may take to answer a close frame.
+-define(CLOSE_TIMEOUT, 5000).
+%% How often a busy socket is tried again, ms.
+-define(RETRY, 50).
+%% What a message costs against a window besides its bytes; the same number stands in websocket.py.
+-define(OVERHEAD, 64).
+%% Published messages that are written together, when that many wait.
+-define(BATCH, 32).
+-define(MAX_TOPICS, 1000).
+
+%% @doc Asks the connection to close with 1012, since its worker or server goes.
+-spec drain(pid()) -> ok.
+drain(Pid) ->
+    Pid ! {{Pid, websocket}, drain},
+    ok.
+
+%%% Start
+
+%% @doc The connection process of HTTP/1.1, from Cowboy, when the 101 is written.
+-spec takeover(pid(), ranch:ref(), inet:socket() | ssl:sslsocket(), module(), cowboy:opts(), binary(),
+               handover()) -> no_return().
+takeover(Parent, Ref, Socket, Transport, _Opts, Buffer, Handover) ->
+    %% From here websocket_max_connections counts, not max_connections.
+    ranch:remove_connection(Ref),
+    _ = erase(hornbeam_scope),
+    State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
+    _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
+    _ = hornbeam_websocket_socket:read(State#ws.socket, true),
+    loop(State).
+
+%% @doc The process of a stream of HTTP/2, linked to the connection; {start, Handover} lets it begin.
+-spec start_stream(pid(), cowboy_stream:streamid()) -> pid().
+start_stream(Connection, StreamId) ->
+    Socket = hornbeam_websocket_socket:stream(Connection, StreamId),
+    proc_lib:spawn_link(?MODULE, await_start, [Socket, Connection]).
+
+-spec await_start(hornbeam_websocket_socket:socket(), pid()) -> no_return().
+await_start(Socket, Connection) ->
+    process_flag(trap_exit, true),
+    receive
+        {start, Handover} -> loop(started(Socket, Connection, Handover));
+        {'EXIT', Connection, Reason} -> exit(Reason)
+    end.
+
+%% The worker's answer, from now on, is credit: it tells Python that the handshake is complete.
+started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings,
+                          deflate := Deflate}) ->
+    #{websocket_max_frame_size := Max} = Settings,
+    ok = hornbeam_worker:adopt(Slot, Id, {self(), websocket}, credit(Id, 0)),
+    start_tick(Settings),
+    #ws{socket = Socket, parent = Parent, server = Server, slot = Slot, id = Id, settings = Settings,
+        deflate = Deflate, codec = hornbeam_websocket_codec:new(Max)}.
+
+%% The time between looks at the clock; looking costs a hibernated process its sleep.
+tick(#{websocket_timeout := Timeout, websocket_ping_interval := Ping}) ->
+    case {Timeout, Ping} of
+        {infinity, infinity} -> infinity;
+        {infinity, _} -> Ping;
+        {_, infinity} -> max(1, Timeout div 4);
+        _ -> max(1, min(Timeout div 4, Ping))
+    end.
+
+start_tick(Settings) ->
+    case tick(Settings) of
+        infinity -> ok;
+        Time -> _ = erlang:send_after(Time, self(), tick), ok
+    end.
+
+%%% The loop
+
+-spec loop(#ws{}) -> no_return().
+loop(#ws{} = State) ->
+    receive
+        Message ->
+            case handle(Message, State) of
+                stop -> exit(normal);
+                Next -> loop(Next)
+            end
+    after ?IDLE ->
+        proc_lib:hibernate(?MODULE, loop, [State])
+    end.
+
+handle({tcp, _, Data}, State) -> received(Data, State);
+handle({inet_reply, _, ok}, #ws{busy = false} = State) -> State;
+handle({inet_reply, _, ok}, State) -> flush(State);
+handle({websocket_frame, Frame}, State) -> published(Frame, State);
+handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
+handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
+    closing(1011, <<"the application's process has ended">>, unsubscribed(State));
+handle({{_, websocket}, drain}, #ws{phase = open} = State) -> close(1012, <<"the server restarts">>, State);
+handle({ssl, _, Data}, State) -> received(Data, State);
+handle({websocket_data, IsFin, Data}, State) -> stream_data(IsFin, Data, State);
+handle({Passive, _}, State) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
+    _ = State#ws.reading andalso hornbeam_websocket_socket:read(State#ws.socket, true),
+    State;
+handle(tick, State) -> ticked(State);
+handle(retry, #ws{busy = true, stalled = Stalled} = State) -> retry(State#ws{stalled = Stalled + ?RETRY});
+handle({websocket_alarm, on}, State) -> State#ws{busy = true};
+handle({websocket_alarm, off}, State) -> flush(State);
+handle(close_timeout, State) -> abort(State);
+handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
+handle(websocket_gone, State) -> gone(State);
+handle({Error, _, _}, State) when Error =:= tcp_error; Error =:= ssl_error -> gone(State);
+handle({inet_reply, _, {error, _}}, State) -> gone(State);
+handle({'EXIT', Parent, _}, #ws{parent = Parent} = State) -> gone(State);
+handle({'DOWN', Ref, process, _, _}, State) -> relay_lost(Ref, State);
+handle({system, _From, {terminate, _}}, State) -> drain_now(State);
+handle({system, From, Request}, #ws{parent = Parent} = State) ->
+    sys:handle_system_msg(Request, From, Parent, ?MODULE, [], State);
+handle(_Late, State) ->
+    State.
+
+drain_now(#ws{phase = open} = State) -> close(1012, <<"the server stops">>, State);
+drain_now(State) -> State.
+
+%%% From the client
+
+received(_Data, #ws{phase = failed} = State) ->
+    State;
+received(Data, #ws{codec = Codec0, deflate = Deflate} = State) ->
+    {Items, Codec} = hornbeam_websocket_codec:feed(Data, Codec0, Deflate),
+    items(Items, [], State#ws{codec = Codec, heard = true}).
+
+%% Frames for the worker are collected (newest first) and go in one message.
+items([{Type, Payload} | Rest], Frames, #ws{phase = open, id = Id, unread = Unread} = State)
+        when Type =:= text; Type =:= binary ->
+    Frame = hornbeam_frame:encode(frame_type(Type), Id, Payload),
+    items(Rest, [Frame | Frames], State#ws{unread = Unread + byte_size(Payload) + ?OVERHEAD});
+items([{ping, Payload} | Rest], Frames, #ws{phase = open} = State) ->
+    items(Rest, Frames, pong(Payload, State));
+items([], Frames, State) ->
+    to_worker(Frames, State),
+    pause(State);
+items([{close, Code, Reason}], Frames, #ws{phase = open} = State0) ->
+    to_worker(Frames, State0),
+    State = unsubscribed(State0),
+    tell(Code, Reason, State),
+    last_write(hornbeam_websocket_codec:close(Code, <<>>), State);
+items([{close, _, _}], _Frames, State) ->
+    finish(State);
+items([{fail, Code, Reason}], Frames, #ws{phase = open} = State) ->
+    to_worker(Frames, State),
+    failed(close(Code, Reason, State));
+items([{fail, _, _}], _Frames, State) ->
+    finish(State);
+items([_ | Rest], Frames, State) ->
+    items(Rest, Frames, State).
+
+frame_type(text) -> ws_text;
+frame_type(binary) -> ws_binary.
+
+to_worker([], _State) -> ok;
+to_worker(Frames, #ws{slot = Slot}) -> hornbeam_worker:send(Slot, lists:reverse(Frames)).
+
+%% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
+failed(#ws{} = State) -> State#ws{phase = failed};
+failed(stop) -> stop.
+
+pause(#ws{reading = true, unread = Unread, socket = Socket, phase = open,
+          settings = #{window := Window}} = State) when Unread > Window ->
+    _ = hornbeam_websocket_socket:read(Socket, false),
+    State#ws{reading = false};
+pause(State) ->
+    State.
+
+resume(#ws{reading = false, unread = Unread, phase = Phase, socket = Socket, held = Held,
+           settings = #{window := Window}} = State) when Unread * 2 =< Window; Phase =/= open ->
+    _ = hornbeam_websocket_socket:read(Socket, true),
+    _ = Held > 0 andalso hornbeam_websocket_socket:read(Socket, {consumed, Held}),
+    State#ws{reading = true, held = 0};
+resume(State) ->
+    State.
+
+%% HTTP/2: the client may send as much anew as has been read, as long as reading goes on.
+stream_data(fin, _Data, State) ->
+    gone(State);
+stream_data(nofin, Data, State0) ->
+    case received(Data, State0) of
+        #ws{reading = true, socket = Socket} = State ->
+            _ = hornbeam_websocket_socket:read(Socket, {consumed, byte_size(Data)}),
+            State;
+        #ws{held = Held} = State ->
+            State#ws{held = Held + byte_size(Data)};
+        stop ->
+            stop
+    end.
+
+%%% From the worker
+
+from_worker(Type, Payload, #ws{phase = open} = State) ->
+    case hornbeam_frame:parse(Type, Payload) of
+        {ok, Term} -> command(Type, Term, State);
+        _ -> closing(1011, <<>>, unsubscribed(State))
+    end;
+from_worker(_Type, _Payload, State) ->
+    State.
+
+command(ws_send_text, Text, State) ->
+    message(text, Text, State);
+command(ws_send_bytes, Bytes, State) ->
+    message(binary, Bytes, State);
+command(demand, Count, #ws{unread = Unread} = State) ->
+    resume(State#ws{unread = Unread - Count});
+command(ws_end, {Code, Reason}, State) ->
+    closing(Code, Reason, unsubscribed(State));
+command(ws_subscribe, Topic, State) ->
+    subscribe(Topic, State);
+command(ws_unsubscribe, Topic, State) ->
+    acknowledge(unsubscribe(Topic, State));
+command(_Type, _Term, State) ->
+    %% What is left ends the stream: the application has failed (`abort').
+    closing(1011, <<>>, unsubscribed(State)).
+
+message(Type, Payload, #ws{deflate = Deflate, taken = Taken} = State0) ->
+    State = write(hornbeam_websocket_codec:frame(Type, Payload, Deflate),
+                  State0#ws{taken = Taken + byte_size(Payload) + ?OVERHEAD}),
+    give_credit(State).
+
+give_credit(#ws{busy = false, taken = Taken, slot = Slot, id = Id,
+                settings = #{window := Window}} = State) when Taken * 4 >= Window ->
+    ok = hornbeam_worker:send(Slot, credit(Id, Taken)),
+    State#ws{taken = 0};
+give_credit(State) ->
+    State.
+
+credit(Id, Count) ->
+    hornbeam_frame:encode(credit, Id, <<Count:32>>).
+
+%%% Topics
+
+subscribe(Topic0, #ws{topics = Topics} = State) ->
+    case Topics of
+        #{Topic0 := _} ->
+            acknowledge(State);
+        _ when map_size(Topics) >= ?MAX_TOPICS ->
+            close(1008, <<"too many topics">>, State);
+        _ ->
+            Topic = binary:copy(Topic0),
+            Monitor = hornbeam_websocket_fanout:subscribe(Topic),
+            acknowledge(State#ws{topics = Topics#{Topic => Monitor}})
+    end.
+
+unsubscribe(Topic, #ws{topics = Topics0} = State) ->
+    case maps:take(Topic, Topics0) of
+        {Monitor, Topics} ->
+            ok = hornbeam_websocket_fanout:unsubscribe(Topic, Monitor),
+            State#ws{topics = Topics};
+        error ->
+            State
+    end.
+
+unsubscribed(#ws{topics = Topics} = State) ->
+    maps:fold(fun(Topic, _, Acc) -> unsubscribe(Topic, Acc) end, State, Topics).
+
+%% Credit for nothing says that it is done (websocket.py waits for it).
+acknowledge(#ws{slot = Slot, id = Id} = State) ->
+    ok = hornbeam_worker:send(Slot, credit(Id, 0)),
+    State.
+
+relay_lost(Monitor, #ws{topics = Topics, phase = open} = State) ->
+    case lists:member(Monitor, maps:values(Topics)) of
+        true -> close(1011, <<"a subscription was lost">>, State);
+        false -> State
+    end;
+relay_lost(_Monitor, State) ->
+    State.
+
+published(Frame, #ws{phase = open, busy = false} = State) ->
+    case hornbeam_websocket_socket:write(State#ws.socket, more_published(Frame, ?BATCH)) of
+        ok -> State;
+        %% Rather one that is late than none: it is written as soon as there is room.
+        busy -> queued(Frame, stall(State));
+        {error, _} -> gone(State)
+    end;
+published(_Frame, #ws{phase = open, server = Server, settings = Settings} = State) ->
+    case Settings of
+        #{websocket_slow_consumer := drop} ->
+            ok = hornbeam_websockets:add(Server, slow_dropped),
+            State;
+        #{websocket_slow_consumer := close} ->
+            ok = hornbeam_websockets:add(Server, slow_closed),
+            close(1008, <<"too slow a reader">>, State)
+    end;
+published(_Frame, State) ->
+    State.
+
+more_published(Frame, 0) ->
+    Frame;
+more_published(Frame, Left) ->
+    receive
+        {websocket_frame, Next} -> [Frame | more_published(Next, Left - 1)]
+    after 0 ->
+        Frame
+    end.
+
+%%% To the client
+
+pong(Payload, #ws{busy = true} = State) -> State#ws{pong = Payload};
+pong(Payload, State) -> write(hornbeam_websocket_codec:pong(Payload), State).
+
+write(Data, #ws{busy = true} = State) ->
+    queued(Data, State);
+write(Data, #ws{socket = Socket} = State) ->
+    case hornbeam_websocket_socket:write(Socket, Data) of
+        ok -> State;
+        busy -> queued(Data, stall(State));
+        {error, _} -> self() ! websocket_gone, State
+    end.
+
+queued(Data, #ws{queue = Queue} = State) ->
+    State#ws{queue = [Data | Queue]}.
+
+stall(State) ->
+    _ = erlang:send_after(?RETRY, self(), retry),
+    State#ws{busy = true, stalled = 0}.
+
+%% The socket may have room again.
+flush(#ws{queue = []} = State) ->
+    unblocked(State);
+flush(#ws{queue = Queue, socket = Socket} = State) ->
+    case hornbeam_websocket_socket:write(Socket, lists:reverse(Queue)) of
+        ok -> unblocked(State#ws{queue = []});
+        busy -> State#ws{busy = true};
+        {error, _} -> gone(State)
+    end.
+
+unblocked(#ws{pong = none} = State) ->
+    give_credit(State#ws{busy = false, stalled = 0});
+unblocked(#ws{pong = Payload} = State) ->
+    unblocked(pong(Payload, State#ws{busy = false, pong = none})).
+
+retry(#ws{stalled = Stalled, settings = #{send_timeout := Limit}} = State0) ->
+    case flush(State0) of
+        #ws{busy = true} when Stalled >= Limit ->
+            gone_for_good(State0);
+        #ws{busy = true} = State ->
+            _ = erlang:send_after(?RETRY, self(), retry),
+            State;
+        Other ->
+            Other
+    end.
+
+%%% The idle time
+
+ticked(#ws{settings = Settings, heard = Heard, quiet = Quiet0, unpinged = Unpinged0} = State0) ->
+    #{websocket_timeout := Timeout, websocket_ping_interval := Interval} = Settings,
+    Time = tick(Settings),
+    Quiet = case Heard of true -> 0; false -> Quiet0 + Time end,
+    State = State0#ws{heard = false, quiet = Quiet, unpinged = Unpinged0 + Time},
+    start_tick(Settings),
+    if
+        State#ws.phase =/= open -> State;
+        not State#ws.reading -> State#ws{heard = true};
+        Quiet >= Timeout -> close(1001, <<"idle for too long">>, State);
+        State#ws.unpinged >= Interval, not State#ws.busy ->
+            write(hornbeam_websocket_codec:ping(), State#ws{unpinged = 0});
+        true -> State
+    end.
+
+%%% The end
+
+%% The server closes: the application hears of it, and the client.
+close(Code, Reason, State0) ->
+    State = unsubscribed(State0),
+    tell(Code, Reason, State),
+    closing(Code, Reason, State).
+
+tell(Code, Reason, #ws{slot = Slot, id = Id}) ->
+    Frame = hornbeam_frame:encode(ws_close, Id, [<<Code:16>>, Reason]),
+    hornbeam_worker:close(Slot, Id, Frame).
+
+closing(Code, Reason, State0) ->
+    State = write(hornbeam_websocket_codec:close(Code, Reason), State0#ws{phase = closing}),
+    _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
+    resume(State#ws{pong = none}).
+
+%% The answer to the client's close; it waits for nothing more.
+last_write(Frame, #ws{busy = false} = State) ->
+    _ = hornbeam_websocket_socket:write(State#ws.socket, Frame),
+    finish(State);
+last_write(Frame, State) ->
+    _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
+    queued(Frame, State#ws{phase = failed}).
+
+finish(#ws{socket = Socket}) ->
+    ok = hornbeam_websocket_socket:finish(Socket),
+    stop.
+
+abort(#ws{socket = Socket}) ->
+    ok = hornbeam_websocket_socket:abort(Socket),
+    stop.
+
+%% The client has vanished without a word.
+gone(#ws{phase = open} = State) ->
+    tell(1006, <<>>, State),
+    finish(State);
+gone(State) ->
+    finish(State).
+
+gone_for_good(#ws{phase = open} = State) ->
+    tell(1006, <<"the client reads too slowly">>, State),
+    abort(State);
+gone_for_good(State) ->
+    abort(State).
+
+%%% sys
+
+-spec system_continue(pid(), [sys:dbg_opt()], #ws{}) -> no_return().
+system_continue(_Parent, _Debug, State) ->
+    loop(State).
+
+-spec system_terminate(term(), pid(), [sys:dbg_opt()], #ws{}) -> no_return().
+system_terminate(Reason, _Parent, _Debug, _State) ->
+    exit(Reason).
+
+-spec system_code_change(#ws{}, module(), term(), term()) -> {ok, #ws{}}.
+system_code_change(State, _Module, _OldVersion, _Extra) ->
+    {ok, State}.

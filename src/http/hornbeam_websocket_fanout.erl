@@ -1,0 +1,150 @@
+%%% Brings what is published to a topic to the WebSocket connections of this node that subscribed to it.
+%%%
+%%% Called by: hornbeam_websocket (subscribe/1, unsubscribe/2, in the connection's process). Calls: hornbeam_pubsub,
+%%% hornbeam_websocket_codec.
+%%%
+%%%     publish ─▶ hornbeam_pubsub ─▶ relay of the topic ─▶ connection processes ─▶ sockets
+%%%
+%%% There is one relay per scheduler; a topic belongs to one of them by its hash. The relay joins the topic at its
+%%% first subscriber and leaves with the last, makes the WebSocket frame of a message once (server frames are not masked, so
+%%% all subscribers can be written the same bytes), and sends each connection the binary, which is shared, not
+%%% copied. Python sees nothing of it. A text (a binary that is UTF-8, or {text, Binary}) becomes a
+%%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped.
+%%%
+%%% Failure: a relay that crashes is restarted without its subscribers; the connections, which monitor it, close with 1011
+%%% so that no client believes itself subscribed.
+-module(hornbeam_websocket_fanout).
+-behaviour(gen_server).
+
+-export([subscribe/1, unsubscribe/2, supervisor_spec/0]).
+-export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-record(relay, {
+    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => []}},
+    %% The topics of each connection, to find them when it ends; and its monitor.
+    connections = #{} :: #{pid() => {reference(), [hornbeam_pubsub:topic()]}}
+}).
+
+%%% In the connection's process
+
+%% @doc The calling process gets {websocket_frame, Bytes} for each message from now on. Answers with a monitor of
+%% the relay, whose end would end the subscription.
+-spec subscribe(hornbeam_pubsub:topic()) -> reference().
+subscribe(Topic) ->
+    Relay = relay(Topic),
+    Monitor = monitor(process, Relay),
+    ok = gen_server:call(Relay, {subscribe, Topic}, infinity),
+    Monitor.
+
+-spec unsubscribe(hornbeam_pubsub:topic(), Monitor :: reference()) -> ok.
+unsubscribe(Topic, Monitor) ->
+    true = demonitor(Monitor, [flush]),
+    gen_server:cast(relay(Topic), {unsubscribe, Topic, self()}).
+
+relay(Topic) ->
+    name(erlang:phash2(Topic, relays()) + 1).
+
+relays() ->
+    erlang:system_info(schedulers).
+
+%% The atoms are made when the supervisor starts: as many as there are schedulers.
+name(Number) ->
+    list_to_existing_atom("hornbeam_websocket_relay_" ++ integer_to_list(Number)).
+
+%%% The relays and their supervisor
+
+%% @doc For hornbeam_sup.
+-spec supervisor_spec() -> supervisor:child_spec().
+supervisor_spec() ->
+    #{id => ?MODULE, type => supervisor, shutdown => infinity,
+      start => {supervisor, start_link, [?MODULE, relays]}}.
+
+-spec start_link(Number :: pos_integer()) -> {ok, pid()} | {error, term()}.
+start_link(Number) ->
+    Name = list_to_atom("hornbeam_websocket_relay_" ++ integer_to_list(Number)),
+    gen_server:start_link({local, Name}, ?MODULE, relay, []).
+
+-spec init(relays) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}};
+          (relay) -> {ok, #relay{}}.
+init(relays) ->
+    {ok, {#{strategy => one_for_one, intensity => 10, period => 10},
+          [#{id => Number, start => {?MODULE, start_link, [Number]}}
+           || Number <- lists:seq(1, relays())]}};
+init(relay) ->
+    process_flag(message_queue_data, off_heap),
+    {ok, #relay{}}.
+
+-spec handle_call({subscribe, hornbeam_pubsub:topic()}, gen_server:from(), #relay{}) ->
+    {reply, ok, #relay{}}.
+handle_call({subscribe, Topic}, {Pid, _}, #relay{topics = Topics, connections = Connections} = Relay) ->
+    Subscribers = case Topics of
+        #{Topic := Already} -> Already;
+        _ -> ok = hornbeam_pubsub:subscribe(Topic), #{}
+    end,
+    Connection = case Connections of
+        #{Pid := {Monitor, Others}} -> {Monitor, [Topic | Others]};
+        _ -> {monitor(process, Pid), [Topic]}
+    end,
+    {reply, ok, Relay#relay{topics = Topics#{Topic => Subscribers#{Pid => []}},
+                            connections = Connections#{Pid => Connection}}}.
+
+-spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()}, #relay{}) -> {noreply, #relay{}}.
+handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay0) ->
+    Relay = leave(Topic, Pid, Relay0),
+    case Connections of
+        #{Pid := {Monitor, [Topic]}} ->
+            true = demonitor(Monitor, [flush]),
+            {noreply, Relay#relay{connections = maps:remove(Pid, Connections)}};
+        #{Pid := {Monitor, Of}} ->
+            {noreply, Relay#relay{connections = Connections#{Pid => {Monitor, lists:delete(Topic, Of)}}}};
+        _ ->
+            {noreply, Relay}
+    end.
+
+-spec handle_info(term(), #relay{}) -> {noreply, #relay{}}.
+handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics} = Relay) ->
+    case {Topics, encode(Message)} of
+        {#{Topic := Subscribers}, {ok, Frame}} -> spread(Frame, maps:next(maps:iterator(Subscribers)));
+        _ -> ok
+    end,
+    {noreply, Relay};
+handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Relay) ->
+    case maps:take(Pid, Connections) of
+        {{_, Topics}, Rest} ->
+            {noreply, lists:foldl(fun(Topic, Acc) -> leave(Topic, Pid, Acc) end,
+                                  Relay#relay{connections = Rest}, Topics)};
+        error ->
+            {noreply, Relay}
+    end;
+handle_info(_Message, Relay) ->
+    {noreply, Relay}.
+
+spread(Frame, {Pid, _, Iterator}) ->
+    Pid ! {websocket_frame, Frame},
+    spread(Frame, maps:next(Iterator));
+spread(_Frame, none) ->
+    ok.
+
+leave(Topic, Pid, #relay{topics = Topics} = Relay) ->
+    case Topics of
+        #{Topic := #{Pid := _} = Subscribers} when map_size(Subscribers) =:= 1 ->
+            _ = hornbeam_pubsub:unsubscribe(Topic),
+            Relay#relay{topics = maps:remove(Topic, Topics)};
+        #{Topic := Subscribers} ->
+            Relay#relay{topics = Topics#{Topic => maps:remove(Pid, Subscribers)}};
+        _ ->
+            Relay
+    end.
+
+%% One binary: what is longer than 64 bytes is shared by all who get it.
+encode({text, Text}) when is_binary(Text) -> frame(text, Text);
+encode({bytes, Bytes}) when is_binary(Bytes) -> frame(binary, Bytes);
+encode(Text) when is_binary(Text) ->
+    case unicode:characters_to_binary(Text) of
+        Text -> frame(text, Text);
+        _ -> frame(binary, Text)
+    end;
+encode(_) -> none.
+
+frame(Type, Payload) ->
+    {ok, iolist_to_binary(hornbeam_websocket_codec:frame(Type, Payload, none))}.

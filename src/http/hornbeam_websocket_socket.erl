@@ -1,0 +1,101 @@
+%%% The three ways to a WebSocket client, as one: a TCP or Unix socket, TLS, a stream of HTTP/2.
+%%%
+%%% Called by: hornbeam_websocket, which never waits in a write, so that a slow client does not keep it from anything
+%%% else. Calls: nothing of Hornbeam's.
+%%%
+%%% write/2 answers `busy' when the socket cannot take more; nothing is written then. A TCP socket says by
+%%% {inet_reply, Socket, Status} that it goes on (and at other times: each write is answered so); for TLS the sender asks
+%%% again after a while. The stream of an HTTP/2 connection always takes the bytes: its connection process says by an
+%%% alarm that its buffer is full, and hornbeam_websocket keeps that.
+-module(hornbeam_websocket_socket).
+
+-export([new/2, stream/2, write/2, read/2, finish/1, abort/1]).
+-export_type([socket/0]).
+
+-type socket() :: {tcp, port()} | {tls, ssl:sslsocket()}
+                | {stream, pid(), cowboy_stream:streamid()}.
+
+%% Bytes in the driver's queue from which on a socket counts as busy.
+-define(HIGH_WATERMARK, 65536).
+%% How many reads a socket makes before it is asked for again.
+-define(READS, 10).
+
+%% @doc A connection that Cowboy has handed over.
+-spec new(module(), term()) -> socket().
+new(Transport, Socket) ->
+    Tuned = [{high_watermark, ?HIGH_WATERMARK}, {low_watermark, ?HIGH_WATERMARK div 2},
+             {send_timeout, infinity}, {nodelay, true}],
+    case Transport:name() of
+        tcp ->
+            _ = inet:setopts(Socket, Tuned),
+            {tcp, Socket};
+        ssl ->
+            _ = ssl:setopts(Socket, Tuned),
+            {tls, Socket}
+    end.
+
+-spec stream(pid(), cowboy_stream:streamid()) -> socket().
+stream(Connection, StreamId) ->
+    {stream, Connection, StreamId}.
+
+-spec write(socket(), iodata()) -> ok | busy | {error, term()}.
+write({tcp, Port}, Data) ->
+    try erlang:port_command(Port, Data, [nosuspend]) of
+        true -> ok;
+        false -> busy
+    catch
+        error:badarg -> {error, closed}
+    end;
+write({tls, Socket}, Data) ->
+    case ssl:getstat(Socket, [send_pend]) of
+        {ok, [{send_pend, Pending}]} when Pending >= ?HIGH_WATERMARK div 2 -> busy;
+        {ok, _} -> ssl:send(Socket, Data);
+        {error, _} = Error -> Error
+    end;
+write({stream, Connection, Id}, Data) ->
+    Connection ! {{Connection, Id}, {data, nofin, Data}},
+    ok.
+
+%% @doc Reading on or off. Consumed: what a stream of HTTP/2 may be sent anew.
+-spec read(socket(), boolean() | {consumed, non_neg_integer()}) -> ok | {error, term()}.
+read({stream, Connection, Id}, {consumed, Size}) ->
+    Connection ! {{Connection, Id}, {websocket_flow, Size}},
+    ok;
+read({stream, _, _}, _OnOff) ->
+    ok;
+read(_Socket, {consumed, _}) ->
+    ok;
+read({tcp, Port}, true) ->
+    inet:setopts(Port, [{active, ?READS}]);
+read({tls, Socket}, true) ->
+    ssl:setopts(Socket, [{active, ?READS}]);
+%% Minus the most that can be left: to 0, which is passive.
+read({tcp, Port}, false) ->
+    inet:setopts(Port, [{active, false}]);
+read({tls, Socket}, false) ->
+    ssl:setopts(Socket, [{active, false}]).
+
+%% @doc Nothing more will be written; what was written still arrives.
+-spec finish(socket()) -> ok.
+finish({tcp, Port}) ->
+    _ = gen_tcp:shutdown(Port, write),
+    ok;
+finish({tls, Socket}) ->
+    _ = ssl:shutdown(Socket, write),
+    ok;
+finish({stream, Connection, Id}) ->
+    Connection ! {{Connection, Id}, {data, fin, <<>>}},
+    ok.
+
+%% @doc Closes at once; what a slow client has not taken is thrown away.
+-spec abort(socket()) -> ok.
+abort({tcp, Port}) ->
+    _ = inet:setopts(Port, [{linger, {true, 0}}]),
+    _ = gen_tcp:close(Port),
+    ok;
+abort({tls, Socket}) ->
+    _ = ssl:close(Socket),
+    ok;
+abort({stream, Connection, Id}) ->
+    Connection ! {{Connection, Id}, websocket_abort},
+    ok.

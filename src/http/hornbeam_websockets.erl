@@ -1,0 +1,98 @@
+%%% The open WebSocket connections of all servers: their number, their limit, and a way to reach them all.
+%%%
+%%% Called by: hornbeam_stream and hornbeam_websocket_handshake (enter, register, leave), hornbeam_websocket (add),
+%%% hornbeam_listener (drain), hornbeam (stats). Calls nothing.
+%%%
+%%% Table hornbeam_websockets: {Pid, Server} for each connection, {{Server, Counter}, Number}. A place is taken when a handshake
+%%% begins and given back when the handshake fails (leave/1) or when the connection's process ends, however it ends: this
+%%% process monitors each. Should it be restarted, it finds the connections in the table.
+%%%
+%%% Counters: open (now), opened (ever), refused (over websocket_max_connections), slow_dropped (published
+%%% messages that a slow subscriber did not get), slow_closed (connections closed because of it).
+-module(hornbeam_websockets).
+-behaviour(gen_server).
+
+-export([enter/2, leave/1, register/2, add/2, stats/1, drain/1]).
+-export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export_type([counter/0]).
+
+-type counter() :: open | opened | refused | slow_dropped | slow_closed.
+-define(TABLE, ?MODULE).
+-define(COUNTERS, [open, opened, refused, slow_dropped, slow_closed]).
+
+%% @doc Takes a place for a handshake, if one is free.
+-spec enter(Server :: atom(), Max :: pos_integer() | infinity) -> ok | full.
+enter(Server, Max) ->
+    case count(Server, open, 1) of
+        Open when Open =< Max ->
+            ok;
+        _ ->
+            _ = count(Server, open, -1),
+            _ = count(Server, refused, 1),
+            full
+    end.
+
+%% @doc Gives the place of a handshake back that has failed.
+-spec leave(Server :: atom()) -> ok.
+leave(Server) ->
+    _ = count(Server, open, -1),
+    ok.
+
+%% @doc A handshake has succeeded: the place is given back when the process ends.
+-spec register(Server :: atom(), pid()) -> ok.
+register(Server, Pid) ->
+    _ = count(Server, opened, 1),
+    true = ets:insert(?TABLE, {Pid, Server}),
+    gen_server:cast(?MODULE, {watch, Pid}).
+
+%% @doc Counts one of the events that operators look at.
+-spec add(Server :: atom(), slow_dropped | slow_closed) -> ok.
+add(Server, Counter) ->
+    _ = count(Server, Counter, 1),
+    ok.
+
+-spec stats(Server :: atom()) -> #{counter() => non_neg_integer()}.
+stats(Server) ->
+    maps:from_list([{Counter, value(ets:lookup(?TABLE, {Server, Counter}))} || Counter <- ?COUNTERS]).
+
+value([{_, Number}]) -> Number;
+value([]) -> 0.
+
+%% @doc Asks every connection of a server to close with 1012.
+-spec drain(Server :: atom()) -> ok.
+drain(Server) ->
+    Pids = ets:select(?TABLE, [{{'$1', Server}, [{is_pid, '$1'}], ['$1']}]),
+    lists:foreach(fun hornbeam_websocket:drain/1, Pids).
+
+count(Server, Counter, Number) ->
+    Key = {Server, Counter},
+    ets:update_counter(?TABLE, Key, Number, {Key, 0}).
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+-spec init([]) -> {ok, []}.
+init([]) ->
+    Pids = ets:select(?TABLE, [{{'$1', '_'}, [{is_pid, '$1'}], ['$1']}]),
+    lists:foreach(fun(Pid) -> monitor(process, Pid) end, Pids),
+    {ok, []}.
+
+-spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_supported}, State}.
+
+-spec handle_cast({watch, pid()}, []) -> {noreply, []}.
+handle_cast({watch, Pid}, State) ->
+    _ = monitor(process, Pid),
+    {noreply, State}.
+
+-spec handle_info(term(), []) -> {noreply, []}.
+handle_info({'DOWN', _, process, Pid, _}, State) ->
+    case ets:take(?TABLE, Pid) of
+        [{_, Server}] -> leave(Server);
+        [] -> ok
+    end,
+    {noreply, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
