@@ -116,6 +116,13 @@ class RawClient:
         data, self._buffer = self._buffer, b""
         return data
 
+    def count_rest(self) -> int:
+        """How many bytes come until the server closes the connection; they are not kept."""
+        size, self._buffer = len(self._buffer), b""
+        while data := self.socket.recv(1 << 20):
+            size += len(data)
+        return size
+
     def closed(self) -> bool:
         """Waits for the end of the connection; whether it came without further bytes."""
         try:

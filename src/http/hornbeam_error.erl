@@ -54,6 +54,8 @@ format({python_exited, {exit_status, Status}}) when Status > 128 ->
     io_lib:format("Python was ended by signal ~b", [Status - 128]);
 format({python_exited, {exit_status, Status}}) ->
     io_lib:format("Python exited with status ~b", [Status]);
+format({python_exited, {pipe_closed, _Reason}}) ->
+    "Python closed its end of the pipe";
 format({startup_timeout, Timeout}) when is_integer(Timeout) ->
     io_lib:format("the application was not ready after ~b ms (startup_timeout)", [Timeout]);
 format({bad_frame, Reason}) ->

@@ -38,7 +38,9 @@ to_list(Text) ->
 
 %% @doc SIGKILL. Only for a process whose port has not reported its exit status: until then
 %% the operating system cannot have given the number to anybody else.
--spec kill(OsPid :: pos_integer()) -> ok.
+-spec kill(OsPid :: pos_integer() | undefined) -> ok.
+kill(undefined) ->
+    ok;
 kill(OsPid) ->
     Kill = os:find_executable("kill"),
     Port = erlang:open_port({spawn_executable, Kill},

@@ -180,8 +180,11 @@ handle_event({timeout, sweep}, sweep, _State, Data) ->
     {keep_state_and_data, [{{timeout, sweep}, ?SWEEP, sweep}]};
 handle_event(info, {Port, {exit_status, Status}}, State, #data{port = Port} = Data) ->
     python_ended({exit_status, Status}, State, Data);
+handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
+    %% A write has found the pipe closed before the exit status came, which now never comes.
+    python_ended({pipe_closed, Reason}, State, Data);
 handle_event(info, {'EXIT', Port, _Reason}, _State, _Data) when is_port(Port) ->
-    %% A port's exit status has said the same.
+    %% Its exit status has said the same, or it was the port of kill/1.
     keep_state_and_data;
 handle_event(info, _Message, _State, #data{services = undefined}) ->
     keep_state_and_data;
@@ -279,6 +282,8 @@ await_exit(#data{port = Port, os_pid = OsPid, buffer = Buffer0} = Data, Deadline
                     hornbeam_python:kill(OsPid)
             end;
         {Port, {exit_status, _}} ->
+            ok;
+        {'EXIT', Port, _} ->
             ok;
         {open, _Id, Owner, _Frame} ->
             refuse(Owner, Data),
