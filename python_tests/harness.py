@@ -85,6 +85,10 @@ class Hornbeam:
         wait_until(lambda: not any(map(_alive, self._descendants)), 10, "its processes have ended")
         return status
 
+    def wait(self, timeout: float = STOP_TIMEOUT) -> int:
+        """The exit status of a server that was told to end otherwise than by `stop`."""
+        return self._running().wait(timeout)
+
     def kill(self) -> None:
         """Ends the launcher and the VM at once, for tests that failed."""
         if self._process is not None and self._process.poll() is None:
@@ -152,6 +156,11 @@ class Hornbeam:
                 if left <= 0:
                     raise AssertionError(f"no output like {pattern!r}:\n{''.join(self._lines)}")
                 self._changed.wait(min(left, 0.2))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the launcher, bin/hornbeam."""
+        return self._running().pid
 
     def descendants(self) -> list[int]:
         """The process ids below the launcher: the VM, its helpers and the Python workers."""

@@ -32,10 +32,10 @@ async def complete(scope: Scope, receive: Receive, send: Send) -> None:
     assert (await receive())["type"] == "lifespan.startup"
     loop = id(asyncio.get_running_loop())
     scope["state"]["loop"] = loop
-    print(f"startup in {os.getpid()}, {scope['asgi']}", flush=True)
+    print(f"startup in {os.getpid()}, {scope['asgi']}")
     await send({"type": "lifespan.startup.complete"})
     assert (await receive())["type"] == "lifespan.shutdown"
-    print(f"shutdown in {os.getpid()}", flush=True)
+    print(f"shutdown in {os.getpid()}")
     assert loop == id(asyncio.get_running_loop())
     await send({"type": "lifespan.shutdown.complete"})
 

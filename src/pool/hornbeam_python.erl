@@ -28,7 +28,7 @@ executable(Name) ->
 open(Interpreter, #{env := Env, chdir := Chdir}) ->
     Main = filename:join([code:priv_dir(hornbeam), "python", "hornbeam_worker", "__main__.py"]),
     erlang:open_port({spawn_executable, Interpreter},
-                     [{args, ["-u", Main]}, nouse_stdio, stream, binary, exit_status, hide,
+                     [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,
                       {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
                       {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
                       | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]).

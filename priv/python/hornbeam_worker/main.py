@@ -6,6 +6,7 @@ arrives) -> lifespan shutdown -> exit 0. A start that fails says so in a `failed
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import NoReturn
 
@@ -20,6 +21,9 @@ OLDEST = (3, 10)
 
 def main() -> NoReturn:
     """Runs the worker; called once, by `__main__`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whole lines, at once, even when it is a pipe: the lines of several workers do not mix.
+        sys.stdout.reconfigure(line_buffering=True)
     transport = Transport()
     transport.send_threadsafe(
         frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
