@@ -8,7 +8,7 @@
 -export_type([reason/0]).
 
 %% Why a request is answered by the server and not by the application.
--type reason() :: app_error | no_response | incomplete_response | protocol_misuse | bad_response
+-type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | timeout | overloaded | no_worker | not_found | body_too_large.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
@@ -17,7 +17,6 @@
 answer(app_error) -> {500, <<"Internal Server Error">>, none};
 answer(no_response) -> {500, <<"Internal Server Error">>, none};
 answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
-answer(protocol_misuse) -> {500, <<"Internal Server Error">>, none};
 answer(bad_response) -> {500, <<"Internal Server Error">>, error};
 answer(forbidden) -> {403, <<"Forbidden">>, none};
 answer(worker_died) -> {502, <<"Bad Gateway">>, error};

@@ -151,7 +151,9 @@ hold(Data, Need) ->
 
 %% @doc Whether a frame from a worker about a stream is the last one of it.
 -spec is_last(Payload :: binary()) -> boolean().
-is_last(<<_:7, Last:1, _/binary>>) -> Last =:= 1.
+is_last(<<_:7, Last:1, _/binary>>) -> Last =:= 1;
+%% Garbage: it ends its stream, whose owner cannot parse it.
+is_last(<<>>) -> true.
 
 %% @doc The payload of a frame of a stream, or of the worker, as a term. Headers stay encoded
 %% (hornbeam_headers decodes them where they are used).
@@ -203,7 +205,6 @@ with_map(Bytes, Fun) ->
 abort_reason(1) -> {ok, app_error};
 abort_reason(2) -> {ok, no_response};
 abort_reason(3) -> {ok, incomplete_response};
-abort_reason(4) -> {ok, protocol_misuse};
 abort_reason(_) -> error.
 
 failure(1, Text) -> {ok, {msgpack_missing, Text}};

@@ -144,5 +144,5 @@ class Decoder:
         self._need = 0
         if self._have >= 4:
             self._need = 4 + int.from_bytes(rest[:4], "big")
-            if self._need > MAX_SIZE + 4:
+            if not 9 <= self._need <= MAX_SIZE + 4:
                 raise FrameError(f"a frame of {self._need - 4} bytes")
