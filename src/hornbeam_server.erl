@@ -12,7 +12,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/2, stop/1, listener/1, pool_ids/1]).
+-export([start/2, stop/1, listener/1, pool_ids/1, config/1, set_config/2, check_interpreters/1]).
 -export([start_link/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -24,7 +24,8 @@ start(Name, Config) ->
         {ok, Server} ->
             case open(Name, Server, Config) of
                 ok ->
-                    {ok, Server};
+                    set_config(Name, Config),
+                    start_control(Name, Server, Config);
                 {error, Reason} ->
                     _ = stop(Name),
                     {error, Reason}
@@ -47,6 +48,32 @@ open(Name, Server, Config) ->
             {error, Reason}
     end.
 
+%% The first to stop: nobody reloads a server that is being stopped.
+start_control(Name, Server, Config) ->
+    {ok, _} = supervisor:start_child(Server, #{id => control, start => {hornbeam_control, start_link, [Name, Config]}}),
+    {ok, Server}.
+
+%% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.
+-spec config(Name :: atom()) -> {ok, map()} | error.
+config(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> error;
+        Config -> {ok, Config}
+    end.
+
+-spec set_config(Name :: atom(), Config :: map()) -> ok.
+set_config(Name, Config) ->
+    persistent_term:put({?MODULE, Name}, Config).
+
+%% @doc Whether the interpreter of every mount is there: a mistake that is better found before a worker is started.
+-spec check_interpreters([hornbeam_mounts:mount()]) -> ok | {error, term()}.
+check_interpreters(Mounts) ->
+    case [Error || Mount <- Mounts,
+                   {error, _} = Error <- [hornbeam_python:interpreter(hornbeam_mounts:settings(Mount))]] of
+        [] -> ok;
+        [Error | _] -> Error
+    end.
+
 %% The workers themselves keep startup_timeout.
 await_ready([]) ->
     ok;
@@ -59,7 +86,9 @@ await_ready([Pool | Rest]) ->
 -spec stop(Name :: atom()) -> ok | {error, not_found}.
 stop(Name) ->
     case hornbeam_server_sup:stop_server(Name) of
-        ok -> hornbeam_mounts:forget(Name);
+        ok ->
+            _ = persistent_term:erase({?MODULE, Name}),
+            hornbeam_mounts:forget(Name);
         {error, not_found} -> {error, not_found}
     end.
 
@@ -88,8 +117,8 @@ init({Name, Config}) ->
     {ok, {#{strategy => rest_for_one, intensity => 5, period => 30},
           [pool_spec(Mount) || Mount <- Mounts]}}.
 
-pool_spec(#mount{pool = Id} = Mount) ->
-    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Mount]},
+pool_spec(#mount{pool = Id}) ->
+    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Id]},
       type => supervisor, shutdown => infinity}.
 
 listener_spec(Name, Config) ->
