@@ -2,7 +2,8 @@
 %%%
 %%%     hornbeam_server (rest_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
-%%%     └─ hornbeam_listener       last to start, first to stop
+%%%     ├─ hornbeam_listener       last to start and first to stop, but for
+%%%     └─ hornbeam_watch, hornbeam_control     who may reload the server
 %%%
 %%% Called by: hornbeam. Calls: hornbeam_server_sup, hornbeam_pool (await_ready), hornbeam_mounts.
 %%%
@@ -50,7 +51,9 @@ open(Name, Server, Config) ->
 
 %% The first to stop: nobody reloads a server that is being stopped.
 start_control(Name, Server, Config) ->
-    {ok, _} = supervisor:start_child(Server, #{id => control, start => {hornbeam_control, start_link, [Name, Config]}}),
+    lists:foreach(fun(Module) ->
+        {ok, _} = supervisor:start_child(Server, #{id => Module, start => {Module, start_link, [Name, Config]}})
+    end, [hornbeam_watch, hornbeam_control]),
     {ok, Server}.
 
 %% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.

@@ -1,4 +1,4 @@
-"""What the tests of operation ask of an application: slow, blocked, growing, streaming, failing on demand."""
+"""What the tests of operation ask of an application: to be slow, to block, to grow, to fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def lifespan(receive: Any, send: Any) -> None:
     await receive()
-    if (marker := os.environ.get("OPS_FAIL_WHEN")) and Path(marker).exists():
+    if (marker := os.environ.get("OPS_FAIL_WHEN")) and os.access(marker, os.F_OK):
         await send({"type": "lifespan.startup.failed", "message": "told to fail"})
         return
     await send({"type": "lifespan.startup.complete"})

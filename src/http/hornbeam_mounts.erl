@@ -16,7 +16,7 @@
 -spec build(Name :: atom(), Config :: map()) -> [mount()].
 build(Name, #{app := App, mounts := Mounts} = Config) ->
     Root = case App of
-        undefined -> [];
+        <<>> -> [];
         _ -> [mount(Name, <<>>, App, #{}, Config)]
     end,
     All = [mount(Name, Prefix, MountApp, Overrides, Config)

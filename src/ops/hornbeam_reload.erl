@@ -39,12 +39,11 @@ report(Name, {error, Reason}) ->
     logger:error("server ~ts was not reloaded and goes on as before: ~ts", [Name, hornbeam_error:format(Reason)]),
     {error, Reason}.
 
-check(Name, #{app := OldApp} = Old, Given) ->
+check(Name, Old, Given) ->
     case merged(Given, Old) of
         {ok, Merged} ->
-            App = maps:get(app, Merged, OldApp),
-            case hornbeam_options:validate(maps:remove(app, Merged)) of
-                {ok, New} -> check_fixed(Name, Old, New#{app => text(App)});
+            case hornbeam_options:validate(Merged) of
+                {ok, New} -> check_fixed(Name, Old, New);
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->
@@ -55,27 +54,22 @@ merged(Given, Old) when is_map(Given) -> {ok, maps:merge(Old, Given)};
 merged(Given, Old) when is_list(Given) -> {ok, maps:merge(Old, proplists:to_map(Given))};
 merged(_, _) -> {error, {bad_option, options, <<"must be a map or a property list">>}}.
 
-text(undefined) -> undefined;
-text(App) -> unicode:characters_to_binary(App).
-
 check_fixed(Name, Old, New) ->
     Changed = [Key || Key <- lists:sort(maps:keys(New)), maps:get(Key, New) =/= maps:get(Key, Old), is_fixed(Key)],
     Prefixes = [Mount#mount.prefix || Mount <- hornbeam_mounts:all(Name)],
     Mounts = hornbeam_mounts:build(Name, New),
-    case Changed of
-        [Key | _] ->
+    case {Changed, [Mount#mount.prefix || Mount <- Mounts]} of
+        {[Key | _], _} ->
             {error, {bad_option, Key, <<"cannot be changed by a reload">>}};
-        [] when Prefixes =/= [Mount#mount.prefix || #mount{} = Mount <- Mounts] ->
+        {[], Others} when Others =/= Prefixes ->
             {error, {bad_option, mounts, <<"cannot get other paths by a reload">>}};
-        [] ->
+        {[], _} ->
             case hornbeam_server:check_interpreters(Mounts) of
                 ok -> prepare(Name, New, Mounts);
                 {error, Reason} -> {error, Reason}
             end
     end.
 
-is_fixed(app) ->
-    false;
 is_fixed(Key) ->
     {ok, #{group := Group}} = hornbeam_options:spec(Key),
     not lists:member(Group, ?GROUPS) orelse lists:member(Key, ?FIXED).

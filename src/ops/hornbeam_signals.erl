@@ -26,8 +26,12 @@ handle_event(sigterm, running) ->
     hornbeam_systemd:stopping(),
     {ok, stopping};
 handle_event(sigterm, stopping) ->
-    %% The Python workers see the end of their pipes.
-    erlang:halt(?TERMINATED, [{flush, false}]);
+    %% bin/hornbeam repeats itself while the VM is young, and kills at the second by itself.
+    case init:get_argument(launcher) of
+        {ok, _} -> {ok, stopping};
+        %% The Python workers see the end of their pipes.
+        error -> erlang:halt(?TERMINATED, [{flush, false}])
+    end;
 handle_event(sighup, running) ->
     %% Not here: signals must not wait for a reload.
     _ = spawn(fun() -> lists:foreach(fun reload/1, hornbeam_server_sup:servers()) end),

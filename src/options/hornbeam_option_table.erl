@@ -60,7 +60,10 @@ cross_checks() ->
 %% --- the options ---------------------------------------------------------------------------------------------------
 
 application() ->
-    [#{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
+    [#{group => application, key => app, type => {optional, app}, default => "", scope => server,
+       doc => "The application to serve, as MODULE:ATTRIBUTE; run's first argument. Set in sys.config or the environment, "
+              "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
+     #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
        doc => "Interface of the application."},
      #{group => application, key => lifespan, type => {enum, [auto, on, off]}, default => auto, scope => mount,
        doc => "ASGI lifespan events: auto runs without them where the application does not support them, on makes "
@@ -74,6 +77,11 @@ application() ->
        default => [], scope => server, check => fun different_prefixes/1,
        doc => "Further applications, each below a path of its own; the longest prefix wins. A mount may have its own "
               "value of each option marked \"per mount\"."},
+     #{group => application, key => reload, type => boolean, default => false, scope => server,
+       doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
+     #{group => application, key => control, type => text, default => "auto", scope => server,
+       doc => "Socket for bin/hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "
+              "none."},
      #{group => application, key => name, type => name, default => default, scope => server,
        doc => "Name of the server; one node can run several under different names."}].
 

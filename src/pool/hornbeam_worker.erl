@@ -355,6 +355,7 @@ python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= dra
     Why = case State of draining -> died; stopping -> drained end,
     fail_streams(Streams, Why),
     true = ets:delete_all_objects(Streams),
+    ok = hornbeam_services:stop(Data#data.services),
     {stop, normal, Data#data{port = undefined}};
 python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),

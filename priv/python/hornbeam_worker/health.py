@@ -1,6 +1,7 @@
-"""What a worker says of itself: figures for each answer to a ping, and its stacks when it cannot answer.
+"""What a worker says of itself: figures in each pong, and its stacks when it cannot answer.
 
-Called by `server`. The reader is `hornbeam_worker_health`: it sends the signal and reads the file through /proc.
+Called by `server`. The reader is `hornbeam_worker_health`: it sends the signal and reads the file
+through /proc.
 """
 
 from __future__ import annotations
