@@ -90,6 +90,7 @@ info(Name) ->
         {ok, Server} ->
             #{name => Name,
               binds => binds(hornbeam_server:listener(Server)),
+              metrics => hornbeam_metrics_listener:urls(Name),
               applications => [hornbeam_mounts:info(Mount) || Mount <- hornbeam_mounts:all(Name)]};
         error ->
             {error, not_found}

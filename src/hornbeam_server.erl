@@ -2,18 +2,19 @@
 %%%
 %%%     hornbeam_server (rest_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
+%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
 %%%     └─ hornbeam_watch, hornbeam_control     who may reload the server
 %%%
 %%% Called by: hornbeam. Calls: hornbeam_server_sup, hornbeam_pool (await_ready), hornbeam_mounts.
 %%%
-%%% The listener is added when every pool is ready. Were it a child from the beginning, a start that
+%%% The others are added one by one. Were they children from the beginning, a start that
 %%% fails (a mistake in the application, a port in use) would also be reported by supervisors, at length; so
 %%% its reason goes to the caller of hornbeam:start/2 and nowhere else.
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/2, stop/1, listener/1, pool_ids/1, config/1, set_config/2, check_interpreters/1]).
+-export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, config/1, set_config/2, check_interpreters/1]).
 -export([start_link/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -38,22 +39,31 @@ start(Name, Config) ->
     end.
 
 open(Name, Server, Config) ->
-    case await_ready(pool_ids(Name)) of
-        ok ->
-            case supervisor:start_child(Server, listener_spec(Name, Config)) of
-                {ok, _} -> ok;
-                {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
-                {error, {Reason, _Child}} -> {error, Reason}
-            end;
-        {error, Reason} ->
-            {error, Reason}
+    run([fun() -> start_child(hornbeam_access_log, Name, Server, Config) end,
+         fun() -> start_child(hornbeam_metrics_listener, Name, Server, Config) end,
+         fun() -> await_ready(pool_ids(Name)) end,
+         fun() -> start_child(hornbeam_listener, Name, Server, Config) end]).
+
+run([]) ->
+    ok;
+run([Step | Rest]) ->
+    case Step() of
+        ok -> run(Rest);
+        {error, Reason} -> {error, Reason}
+    end.
+
+start_child(Module, Name, Server, Config) ->
+    Spec = #{id => Module, start => {Module, start_link, [Name, Config]}, shutdown => infinity},
+    case supervisor:start_child(Server, Spec) of
+        {ok, _} -> ok;
+        {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
+        {error, {Reason, _Child}} -> {error, Reason}
     end.
 
 %% The first to stop: nobody reloads a server that is being stopped.
 start_control(Name, Server, Config) ->
-    lists:foreach(fun(Module) ->
-        {ok, _} = supervisor:start_child(Server, #{id => Module, start => {Module, start_link, [Name, Config]}})
-    end, [hornbeam_watch, hornbeam_control]),
+    ok = start_child(hornbeam_watch, Name, Server, Config),
+    ok = start_child(hornbeam_control, Name, Server, Config),
     {ok, Server}.
 
 %% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.
@@ -91,16 +101,31 @@ stop(Name) ->
     case hornbeam_server_sup:stop_server(Name) of
         ok ->
             _ = persistent_term:erase({?MODULE, Name}),
+            hornbeam_metrics:forget(Name),
+            hornbeam_access_log:forget(Name),
             hornbeam_mounts:forget(Name);
         {error, not_found} -> {error, not_found}
     end.
 
 -spec listener(Server :: pid()) -> {ok, pid()} | error.
 listener(Server) ->
-    case lists:keyfind(listener, 1, supervisor:which_children(Server)) of
-        {listener, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
+    case lists:keyfind(hornbeam_listener, 1, supervisor:which_children(Server)) of
+        {_, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
         _ -> error
     end.
+
+%% @doc Whether the socket is open and no stop has begun.
+-spec is_open(Name :: atom()) -> boolean().
+is_open(Name) ->
+    persistent_term:get({?MODULE, Name}, none) =/= none andalso
+        lists:any(fun({{hornbeam, N, _}, #{status := Status}}) -> N =:= Name andalso Status =:= running;
+                     (_) -> false
+                  end, maps:to_list(ranch:info())).
+
+%% @doc The server is stopping: tasks of the applications may go on until then (monotonic ms).
+-spec stop_by(Name :: atom(), Deadline :: integer() | infinity) -> ok.
+stop_by(_Name, infinity) -> ok;
+stop_by(Name, Deadline) -> lists:foreach(fun(Id) -> hornbeam_pool:stop_by(Id, Deadline) end, pool_ids(Name)).
 
 -spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
 pool_ids(Name) ->
@@ -123,7 +148,3 @@ init({Name, Config}) ->
 pool_spec(#mount{pool = Id}) ->
     #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Id]},
       type => supervisor, shutdown => infinity}.
-
-listener_spec(Name, Config) ->
-    #{id => listener, start => {hornbeam_listener, start_link, [Name, Config]},
-      shutdown => infinity}.

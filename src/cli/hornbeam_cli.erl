@@ -92,7 +92,7 @@ log_to_stderr() ->
     logger:add_handler(default, logger_std_h, #{
         config => #{type => standard_error},
         filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, "\n"],
+        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
                                          single_line => false}}
     }).
 
@@ -102,6 +102,7 @@ start(Options) ->
     ok = application:unset_env(hornbeam, app),
     true = os:unsetenv("HORNBEAM_APP"),
     persistent_term:put(?MODULE, owns_vm),
+    ok = hornbeam_signals:install(),
     case application:ensure_all_started(hornbeam, permanent) of
         {ok, _} ->
             case hornbeam:serve(Options) of
@@ -119,7 +120,6 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
                   " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
-    ok = hornbeam_signals:install(),
     hornbeam_systemd:ready(),
     stay.
 

@@ -72,6 +72,8 @@ format({bad_frame, Reason}) ->
     io_lib:format("it sent what is no frame (~tp)", [Reason]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({access_log_failed, Path, Reason}) ->
+    io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({already_started, Name}) ->
     io_lib:format("a server named ~p runs already", [Name]);
 format(no_application) ->

@@ -7,8 +7,9 @@
 
 %% @doc One line for the server, one for each application, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, applications := Applications}) ->
-    [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]) | lists:map(fun application/1, Applications)].
+text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications}) ->
+    [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
+     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []] | lists:map(fun application/1, Applications)].
 
 application(#{prefix := Prefix, app := App, in_flight := InFlight, waiting := Waiting, refused := Refused,
               workers := Workers}) ->

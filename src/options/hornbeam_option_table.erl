@@ -26,7 +26,7 @@
 -export([specs/0, groups/0, cross_checks/0, find/1]).
 
 -type spec() :: hornbeam_option_types:spec().
--type group() :: application | python | listener | workers | timeouts | limits | websocket | services.
+-type group() :: observability | application | python | listener | workers | timeouts | limits | websocket | services.
 -export_type([group/0]).
 
 %% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
@@ -37,12 +37,12 @@
 -spec groups() -> [{group(), string()}].
 groups() ->
     [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
-     {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
+     {observability, "Observability"}, {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
      {services, "Shared state and other nodes"}].
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ listener() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
     ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -140,6 +140,21 @@ workers() ->
      #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 65536,
        scope => server,
        doc => "Bytes of a request's body sent to the worker before the application asks for them."}].
+
+observability() ->
+    [#{group => observability, key => access_log, type => {enum, [off, combined, json]}, default => off, scope => server,
+       doc => "One line for each request: in the combined format that web servers share, or as JSON."},
+     #{group => observability, key => access_log_file, type => text, default => "", scope => server,
+       doc => "File of the access log; it is made again when it was moved away. \"\" for standard output."},
+     #{group => observability, key => access_log_fields, type => {list, text}, default => [], scope => server,
+       check => fun hornbeam_access_line:check/1,
+       doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
+     #{group => observability, key => request_id, type => boolean, default => false, scope => server,
+       doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
+              "lines."},
+     #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
+       default => [], scope => server,
+       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."}].
 
 timeouts() ->
     [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,

@@ -347,7 +347,7 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
 %% The map of the `boot' frame.
 boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
     Keys = [worker_class, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
-            call_poll_time, shutdown_timeout],
+            call_poll_time, shutdown_timeout, request_id],
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
 

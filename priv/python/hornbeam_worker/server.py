@@ -17,7 +17,7 @@ import hornbeam_erlang._client
 from hornbeam_worker import frames, health, loader, logs
 from hornbeam_worker.asgi.http import PIECE, HTTPCycle
 from hornbeam_worker.asgi.lifespan import Lifespan
-from hornbeam_worker.asgi.scope import http_scope, websocket_scope
+from hornbeam_worker.asgi.scope import Scope, http_scope, websocket_scope
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
@@ -57,6 +57,7 @@ class Server:
         self._cycles: dict[int, HTTPCycle | WebSocketCycle | Invocation] = {}
         self._stop = loop.create_future()
         self._patience = _PATIENCE
+        self._request_ids: bool = boot["request_id"]
         self._stacks = health.Stacks()
         self._draining = False
         self._control: dict[int, Callable[[bytes], None]] = {
@@ -119,12 +120,30 @@ class Server:
         scope = http_scope(payload[5:start], self._state)
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
-        cycle.task = self.loop.create_task(cycle.run())
+        if self._request_ids:
+            cycle.task = self._run_with_id(cycle, scope)
+        else:
+            cycle.task = self.loop.create_task(cycle.run())
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
-        cycle = WebSocketCycle(self, stream, websocket_scope(payload, self._state))
+        scope = websocket_scope(payload, self._state)
+        cycle = WebSocketCycle(self, stream, scope)
         self._cycles[stream] = cycle
-        cycle.task = self.loop.create_task(cycle.run())
+        if self._request_ids:
+            cycle.task = self._run_with_id(cycle, scope)
+        else:
+            cycle.task = self.loop.create_task(cycle.run())
+
+    def _run_with_id(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> asyncio.Task[None]:
+        """Starts the application's task in a context that knows the request's id, for log lines."""
+        values = (value for name, value in scope["headers"] if name == b"x-request-id")
+        number = next(values, b"").decode("latin-1")
+        scope["extensions"] = {**scope["extensions"], "hornbeam.request_id": {"id": number}}
+        token = logs.request_id.set(number)
+        try:
+            return self.loop.create_task(cycle.run())
+        finally:
+            logs.request_id.reset(token)
 
     @staticmethod
     def _to_websocket(cycle: WebSocketCycle, kind: int, payload: bytes) -> None:
