@@ -26,6 +26,11 @@ def metrics_url(server: Hornbeam, control: Path) -> str:
     return match.group(1)
 
 
+def figures(base: str) -> dict[str, float]:
+    """What /metrics says now."""
+    return samples(httpx.get(base + "/metrics").text)
+
+
 def samples(text: str) -> dict[str, float]:
     """Prometheus' text format, read strictly: every line is a comment or NAME{LABELS} NUMBER."""
     found: dict[str, float] = {}
@@ -50,7 +55,7 @@ def test_metrics_and_health(tmp_path: Path) -> None:
         base = metrics_url(server, control)
         assert httpx.get(base + "/healthz").text == "ok\n"
         assert httpx.get(base + "/readyz").text == "ready\n"
-        before = samples(httpx.get(base + "/metrics").text)
+        before = figures(base)
         for _ in range(5):
             httpx.get(server.url)
         httpx.get(server.url + "/fail")

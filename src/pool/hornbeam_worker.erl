@@ -192,7 +192,8 @@ handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams =
             true = ets:insert(Streams, {Id, Owner}),
             write(Data, Frame);
         false ->
-            Pid ! {Owner, {worker_lost, died}}
+            Pid ! {Owner, {worker_lost, died}},
+            ok
     end,
     keep_state_and_data;
 handle_event(info, {close, Id, Frame}, State, Data) ->

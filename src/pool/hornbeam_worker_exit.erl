@@ -15,6 +15,8 @@ await(Number, Port, OsPid, StopAt, Handle, State) ->
     receive
         {Port, {exit_status, _}} ->
             State;
+        {'EXIT', Port, _} ->
+            State;
         Message ->
             case Handle(Message, State) of
                 {ok, Next} -> await(Number, Port, OsPid, StopAt, Handle, Next);
