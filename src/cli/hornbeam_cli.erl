@@ -19,10 +19,20 @@
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
+    ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
     case command(init:get_plain_arguments()) of
         stay -> ok;
         {exit, Status} -> erlang:halt(Status, [{flush, true}])
     end.
+
+%% What config/release.sh filled in for the VM: it has been read, and it may hold a cookie.
+remove_boot_files(false) ->
+    ok;
+remove_boot_files(Folder) ->
+    true = os:unsetenv("HORNBEAM_BOOT_DIR"),
+    _ = [file:delete(filename:join(Folder, File)) || File <- ["sys.config", "vm.args"]],
+    _ = file:del_dir(Folder),
+    ok.
 
 -spec command([string()]) -> outcome().
 command(["run" | Args]) ->
@@ -87,12 +97,20 @@ resolve(Given) ->
     end.
 
 %% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
+%% Where sys.config configures the logger (a release), that says how.
 log_to_stderr() ->
+    case application:get_env(kernel, logger) of
+        undefined -> replace_handler();
+        {ok, _} -> ok
+    end.
+
+replace_handler() ->
     ok = logger:remove_handler(default),
     logger:add_handler(default, logger_std_h, #{
         config => #{type => standard_error},
         filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
+        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg,
+                                                       {request_id, [" request_id=", request_id], []}, "\n"],
                                          single_line => false}}
     }).
 
