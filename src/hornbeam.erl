@@ -1,13 +1,13 @@
-%%% The public interface: start, stop and look at servers of Python applications.
+%%% The public interface: start, reload, stop and look at servers of Python applications.
 %%%
 %%%     1> hornbeam:start("app:app", #{worker_class => asgi, lifespan => on}).
 %%%     {ok, <0.123.0>}
 %%%
-%%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server,
+%%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server, hornbeam_reload,
 %%% hornbeam_call, hornbeam_callbacks.
 -module(hornbeam).
 
--export([start/1, start/2, stop/0, stop/1, info/0, info/1, format_error/1]).
+-export([start/1, start/2, serve/1, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
 -export([call/2, call/3, call/4]).
 -export([register_function/2, register_function/3, unregister_function/1]).
 
@@ -16,14 +16,8 @@
 
 %% @doc Starts a server from options alone: with `mounts', or with the application as `app'.
 -spec start(App :: string() | binary() | map()) -> {ok, pid()} | {error, term()}.
-start(Options) when is_map(Options) ->
-    {App, Rest} = case maps:take(app, Options) of
-        error -> {undefined, Options};
-        Taken -> Taken
-    end,
-    start(App, Rest);
-start(App) ->
-    start(App, #{}).
+start(Options) when is_map(Options) -> start(undefined, Options);
+start(App) -> start(App, #{}).
 
 %% @doc Starts a server for `"module:attribute"' and returns when every worker is ready and the socket
 %% is open. Options: docs/options.md. After an error nothing is left running;
@@ -32,35 +26,45 @@ start(App) ->
     {ok, pid()} | {error, term()}.
 start(App, Options) ->
     case application:ensure_all_started(hornbeam) of
-        {ok, _} -> start_checked(check_app(App), hornbeam_options:resolve(Options));
+        {ok, _} -> resolved(hornbeam_options:resolve(with_app(App, Options)));
         {error, Reason} -> {error, Reason}
     end.
 
-check_app(undefined) -> {ok, undefined};
-check_app(App) -> hornbeam_options:check_app(App).
+with_app(undefined, Options) -> Options;
+with_app(App, Options) -> Options#{app => App}.
 
-start_checked({error, Reason}, _Options) ->
-    {error, Reason};
-start_checked(_App, {error, Reason}) ->
-    {error, Reason};
-start_checked({ok, undefined}, {ok, #{mounts := []}}) ->
+resolved({ok, Config}) -> serve(Config);
+resolved({error, Reason}) -> {error, Reason}.
+
+%% @doc Starts a server from options that hornbeam_options:resolve/1 has validated, in a node where the OTP
+%% application runs or is just being started.
+-spec serve(hornbeam_options:options()) -> {ok, pid()} | {error, term()}.
+serve(#{app := <<>>, mounts := []}) ->
     {error, no_application};
-start_checked({ok, App}, {ok, #{name := Name} = Config0}) ->
-    Config = Config0#{app => App},
-    case interpreters(hornbeam_mounts:build(Name, Config)) of
+serve(#{name := Name} = Config) ->
+    case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state_limits:configure(Config),
             hornbeam_server:start(Name, Config);
         {error, Reason} -> {error, Reason}
     end.
 
-interpreters(Mounts) ->
-    case [Error || Mount <- Mounts,
-                   {error, _} = Error <- [hornbeam_python:interpreter(
-                                              hornbeam_mounts:settings(Mount))]] of
-        [] -> ok;
-        [Error | _] -> Error
-    end.
+%% @doc Reloads the server with the default name: the same options, the application's code anew. See reload/2.
+-spec reload() -> ok | {error, term()}.
+reload() ->
+    reload(?DEFAULT, #{}).
+
+%% @doc Reloads the server with that name; or the default one, with other options.
+-spec reload(Name :: atom() | map()) -> ok | {error, term()}.
+reload(Options) when is_map(Options) -> reload(?DEFAULT, Options);
+reload(Name) -> reload(Name, #{}).
+
+%% @doc Starts new workers, with other options where some are given, and returns when they have taken over; the old ones
+%% finish what they have, up to graceful_timeout. No connection is dropped and no request lost. When the new
+%% workers do not start, the old ones go on as if nothing had happened, and the reason is the error.
+-spec reload(Name :: atom(), Options :: map()) -> ok | {error, term()}.
+reload(Name, Options) ->
+    hornbeam_reload:reload(Name, Options).
 
 %% @doc Stops the server with the default name. See stop/1.
 -spec stop() -> ok | {error, not_found}.
@@ -79,13 +83,14 @@ info() ->
     info(?DEFAULT).
 
 %% @doc A server's name, addresses (`binds', as URLs with the ports in use) and applications, each with
-%% its workers: number, state, os_pid, in_flight, requests, memory (bytes), age (ms), restarts.
+%% its workers: number, state, os_pid, in_flight, requests, memory (bytes), lag and age (ms), restarts.
 -spec info(Name :: atom()) -> map() | {error, not_found}.
 info(Name) ->
     case hornbeam_server_sup:find(Name) of
         {ok, Server} ->
             #{name => Name,
               binds => binds(hornbeam_server:listener(Server)),
+              metrics => hornbeam_metrics_listener:urls(Name),
               applications => [hornbeam_mounts:info(Mount) || Mount <- hornbeam_mounts:all(Name)]};
         error ->
             {error, not_found}

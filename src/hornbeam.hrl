@@ -2,7 +2,7 @@
 
 %% hornbeam_pool: a worker process that takes requests. `counters' (atomics) outlives any one Python
 %% process of the worker: ?SLOT_LOAD is what is in progress, ?SLOT_NEXT_ID the last stream id given
-%% out, ?SLOT_OPEN 1 while the worker takes requests.
+%% out, ?SLOT_OPEN whether the worker takes requests: ?OPEN, ?LATE (only when no other does) or ?CLOSED.
 -record(slot, {
     worker :: pid(),
     counters :: atomics:atomics_ref()
@@ -11,6 +11,9 @@
 -define(SLOT_NEXT_ID, 2).
 -define(SLOT_OPEN, 3).
 -define(SLOT_SIZE, 3).
+-define(CLOSED, 0).
+-define(OPEN, 1).
+-define(LATE, 2).
 
 %% hornbeam_mounts: one application under one path prefix. Immutable while the server runs.
 -record(mount, {

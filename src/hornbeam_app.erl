@@ -1,4 +1,5 @@
-%%% The OTP application: starts hornbeam_sup and nothing else. Servers are started by hornbeam:start/2.
+%%% The OTP application: starts hornbeam_sup and, when the option `app' is set in sys.config or the environment, a server
+%%% with it. Other servers are started by hornbeam:start/2. (hornbeam_cli takes `app' for itself, see there.)
 -module(hornbeam_app).
 -behaviour(application).
 
@@ -7,7 +8,23 @@
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
     ok = hornbeam_worker_log:init(),
-    hornbeam_sup:start_link().
+    {ok, Sup} = hornbeam_sup:start_link(),
+    case serve(hornbeam_options:resolve(#{})) of
+        ok ->
+            {ok, Sup};
+        {error, Reason} ->
+            logger:error("hornbeam cannot serve: ~ts", [hornbeam_error:format(Reason)]),
+            {error, Reason}
+    end.
+
+%% Other options may be wrong here without harm: they are checked where a server is started.
+serve({ok, #{app := App} = Options}) when App =/= <<>> ->
+    case hornbeam:serve(Options) of
+        {ok, _} -> ok;
+        {error, Reason} -> {error, Reason}
+    end;
+serve(_) ->
+    ok.
 
 -spec stop(term()) -> ok.
 stop(_State) ->

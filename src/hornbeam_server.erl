@@ -2,17 +2,19 @@
 %%%
 %%%     hornbeam_server (rest_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
-%%%     └─ hornbeam_listener       last to start, first to stop
+%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for
+%%%     ├─ hornbeam_listener       last to start and first to stop, but for
+%%%     └─ hornbeam_watch, hornbeam_control     who may reload the server
 %%%
 %%% Called by: hornbeam. Calls: hornbeam_server_sup, hornbeam_pool (await_ready), hornbeam_mounts.
 %%%
-%%% The listener is added when every pool is ready. Were it a child from the beginning, a start that
+%%% The others are added one by one. Were they children from the beginning, a start that
 %%% fails (a mistake in the application, a port in use) would also be reported by supervisors, at length; so
 %%% its reason goes to the caller of hornbeam:start/2 and nowhere else.
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/2, stop/1, listener/1, pool_ids/1]).
+-export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, config/1, set_config/2, check_interpreters/1]).
 -export([start_link/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -24,7 +26,8 @@ start(Name, Config) ->
         {ok, Server} ->
             case open(Name, Server, Config) of
                 ok ->
-                    {ok, Server};
+                    set_config(Name, Config),
+                    start_control(Name, Server, Config);
                 {error, Reason} ->
                     _ = stop(Name),
                     {error, Reason}
@@ -36,15 +39,52 @@ start(Name, Config) ->
     end.
 
 open(Name, Server, Config) ->
-    case await_ready(pool_ids(Name)) of
-        ok ->
-            case supervisor:start_child(Server, listener_spec(Name, Config)) of
-                {ok, _} -> ok;
-                {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
-                {error, {Reason, _Child}} -> {error, Reason}
-            end;
-        {error, Reason} ->
-            {error, Reason}
+    run([fun() -> start_child(hornbeam_access_log, Name, Server, Config) end,
+         fun() -> start_child(hornbeam_metrics_listener, Name, Server, Config) end,
+         fun() -> await_ready(pool_ids(Name)) end,
+         fun() -> start_child(hornbeam_listener, Name, Server, Config) end]).
+
+run([]) ->
+    ok;
+run([Step | Rest]) ->
+    case Step() of
+        ok -> run(Rest);
+        {error, Reason} -> {error, Reason}
+    end.
+
+start_child(Module, Name, Server, Config) ->
+    Spec = #{id => Module, start => {Module, start_link, [Name, Config]}, shutdown => infinity},
+    case supervisor:start_child(Server, Spec) of
+        {ok, _} -> ok;
+        {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
+        {error, {Reason, _Child}} -> {error, Reason}
+    end.
+
+%% The first to stop: nobody reloads a server that is being stopped.
+start_control(Name, Server, Config) ->
+    ok = start_child(hornbeam_watch, Name, Server, Config),
+    ok = start_child(hornbeam_control, Name, Server, Config),
+    {ok, Server}.
+
+%% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.
+-spec config(Name :: atom()) -> {ok, map()} | error.
+config(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> error;
+        Config -> {ok, Config}
+    end.
+
+-spec set_config(Name :: atom(), Config :: map()) -> ok.
+set_config(Name, Config) ->
+    persistent_term:put({?MODULE, Name}, Config).
+
+%% @doc Whether the interpreter of every mount is there: a mistake that is better found before a worker is started.
+-spec check_interpreters([hornbeam_mounts:mount()]) -> ok | {error, term()}.
+check_interpreters(Mounts) ->
+    case [Error || Mount <- Mounts,
+                   {error, _} = Error <- [hornbeam_python:interpreter(hornbeam_mounts:settings(Mount))]] of
+        [] -> ok;
+        [Error | _] -> Error
     end.
 
 %% The workers themselves keep startup_timeout.
@@ -59,16 +99,33 @@ await_ready([Pool | Rest]) ->
 -spec stop(Name :: atom()) -> ok | {error, not_found}.
 stop(Name) ->
     case hornbeam_server_sup:stop_server(Name) of
-        ok -> hornbeam_mounts:forget(Name);
+        ok ->
+            _ = persistent_term:erase({?MODULE, Name}),
+            hornbeam_metrics:forget(Name),
+            hornbeam_access_log:forget(Name),
+            hornbeam_mounts:forget(Name);
         {error, not_found} -> {error, not_found}
     end.
 
 -spec listener(Server :: pid()) -> {ok, pid()} | error.
 listener(Server) ->
-    case lists:keyfind(listener, 1, supervisor:which_children(Server)) of
-        {listener, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
+    case lists:keyfind(hornbeam_listener, 1, supervisor:which_children(Server)) of
+        {_, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
         _ -> error
     end.
+
+%% @doc Whether the socket is open and no stop has begun.
+-spec is_open(Name :: atom()) -> boolean().
+is_open(Name) ->
+    persistent_term:get({?MODULE, Name}, none) =/= none andalso
+        lists:any(fun({{hornbeam, N, _}, #{status := Status}}) -> N =:= Name andalso Status =:= running;
+                     (_) -> false
+                  end, maps:to_list(ranch:info())).
+
+%% @doc The server is stopping: tasks of the applications may go on until then (monotonic ms).
+-spec stop_by(Name :: atom(), Deadline :: integer() | infinity) -> ok.
+stop_by(_Name, infinity) -> ok;
+stop_by(Name, Deadline) -> lists:foreach(fun(Id) -> hornbeam_pool:stop_by(Id, Deadline) end, pool_ids(Name)).
 
 -spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
 pool_ids(Name) ->
@@ -88,10 +145,6 @@ init({Name, Config}) ->
     {ok, {#{strategy => rest_for_one, intensity => 5, period => 30},
           [pool_spec(Mount) || Mount <- Mounts]}}.
 
-pool_spec(#mount{pool = Id} = Mount) ->
-    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Mount]},
+pool_spec(#mount{pool = Id}) ->
+    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Id]},
       type => supervisor, shutdown => infinity}.
-
-listener_spec(Name, Config) ->
-    #{id => listener, start => {hornbeam_listener, start_link, [Name, Config]},
-      shutdown => infinity}.

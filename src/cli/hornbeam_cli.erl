@@ -1,14 +1,15 @@
-%%% The command line: `hornbeam run APP [flags]`, `help`, `version`.
+%%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam as
-%%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text and hornbeam.
+%%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text, hornbeam_control_client, hornbeam_signals,
+%%% hornbeam_systemd and hornbeam.
 %%%
 %%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
 %%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
 -module(hornbeam_cli).
 
--export([main/0]).
+-export([main/0, stop/1]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -18,10 +19,20 @@
 main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
+    ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
     case command(init:get_plain_arguments()) of
         stay -> ok;
         {exit, Status} -> erlang:halt(Status, [{flush, true}])
     end.
+
+%% What config/release.sh filled in for the VM: it has been read, and it may hold a cookie.
+remove_boot_files(false) ->
+    ok;
+remove_boot_files(Folder) ->
+    true = os:unsetenv("HORNBEAM_BOOT_DIR"),
+    _ = [file:delete(filename:join(Folder, File)) || File <- ["sys.config", "vm.args"]],
+    _ = file:del_dir(Folder),
+    ok.
 
 -spec command([string()]) -> outcome().
 command(["run" | Args]) ->
@@ -36,9 +47,14 @@ command([Version | _]) when Version =:= "version"; Version =:= "--version" ->
     {exit, 0};
 command([]) ->
     usage_error("a command is missing");
+command([Command | Args]) when Command =:= "status"; Command =:= "reload"; Command =:= "stop" ->
+    case wants_help(Args) of
+        true -> help();
+        false -> remote(hornbeam_control_client:run(Command, Args))
+    end;
 command([Unknown | _]) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
-                 hornbeam_option_text:suggest(Unknown, ["run", "help", "version"])]).
+                 hornbeam_option_text:suggest(Unknown, ["run", "status", "reload", "stop", "help", "version"])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -49,8 +65,12 @@ help() ->
         "Hornbeam serves Python ASGI applications from Erlang.\n\n"
         "Usage:\n"
         "  hornbeam run MODULE:ATTRIBUTE [flags]   serve an application until SIGTERM or Ctrl-C\n"
+        "  hornbeam status [SERVER]                show a running server and its workers\n"
+        "  hornbeam reload [SERVER] [flags]        start new workers, with other options; no request is lost\n"
+        "  hornbeam stop [SERVER]                  stop it and wait until it has ended\n"
         "  hornbeam version                        print the version\n"
         "  hornbeam help                           print this text\n\n"
+        "SERVER, where several run: the name, or the process id, of one; or --control PATH.\n\n"
         "Flags of run. Each may also be given as an environment variable: HORNBEAM_MAX_QUEUE\n"
         "for --max-queue. docs/options.md says more.\n",
         hornbeam_options:help_text()]),
@@ -58,8 +78,8 @@ help() ->
 
 run(Args) ->
     case hornbeam_options:from_args(Args) of
-        {ok, [App], Given} -> resolve(App, Given);
-        {ok, [], _} -> usage_error("run needs the application to serve, such as app:app");
+        {ok, [App], Given} -> resolve(Given#{app => App});
+        {ok, [], Given} -> resolve(Given);
         {ok, [_, Second | _], _} ->
             usage_error(["run takes one application; what is ", hornbeam_option_text:show(Second), "?"]);
         {error, {usage, Text}} -> usage_error(Text);
@@ -67,44 +87,71 @@ run(Args) ->
     end.
 
 %% sys.config is there once the application is loaded.
-resolve(App, Given) ->
+resolve(Given) ->
     ok = log_to_stderr(),
     ok = load(),
     case hornbeam_options:resolve(Given) of
-        {ok, Options} -> start(App, Options);
+        {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
+        {ok, Options} -> start(Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end.
 
 %% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
+%% Where sys.config configures the logger (a release), that says how.
 log_to_stderr() ->
+    case application:get_env(kernel, logger) of
+        undefined -> replace_handler();
+        {ok, _} -> ok
+    end.
+
+replace_handler() ->
     ok = logger:remove_handler(default),
     logger:add_handler(default, logger_std_h, #{
         config => #{type => standard_error},
         filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg, "\n"],
+        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg,
+                                                       {request_id, [" request_id=", request_id], []}, "\n"],
                                          single_line => false}}
     }).
 
 %% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
-start(App, Options) ->
+%% What is served is said here: hornbeam_app must not find it as well.
+start(Options) ->
+    ok = application:unset_env(hornbeam, app),
+    true = os:unsetenv("HORNBEAM_APP"),
+    persistent_term:put(?MODULE, owns_vm),
+    ok = hornbeam_signals:install(),
     case application:ensure_all_started(hornbeam, permanent) of
         {ok, _} ->
-            case hornbeam:start(App, Options) of
-                {ok, _} -> serving(App, Options);
+            case hornbeam:serve(Options) of
+                {ok, _} -> serving(Options);
                 {error, Reason} -> failed(hornbeam:format_error(Reason))
             end;
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
 
-serving(App, #{name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
+serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
     #{binds := Binds} = hornbeam:info(Name),
-    Applications = [App | [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts]],
+    Applications = [App || App =/= <<>>] ++ [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts],
     Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
-    Workers = lists:sum([OwnWorkers | [N || #{workers := N} <- Settings]]),
+    Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
                   " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
+    hornbeam_systemd:ready(),
     stay.
+
+%% @doc Stops a server, and the VM if it is here for that server only (`hornbeam run', a release).
+-spec stop(Name :: atom()) -> ok | {error, not_found}.
+stop(Name) ->
+    case persistent_term:get(?MODULE, undefined) of
+        owns_vm -> hornbeam_systemd:stopping(), init:stop();
+        undefined -> hornbeam:stop(Name)
+    end.
+
+remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
+remote({error, Text}) -> complain(Text), {exit, 1};
+remote({usage, Text}) -> usage_error(Text).
 
 %% A start that fails because the VM is being stopped is no failure: the stop goes on and has its own exit status.
 failed(Text) ->

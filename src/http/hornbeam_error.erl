@@ -9,7 +9,8 @@
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
-                | forbidden | worker_died | timeout | overloaded | no_worker | not_found | body_too_large.
+                | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | not_found
+                | body_too_large.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
 %% has logged it with its traceback, or where it is the client's matter).
@@ -20,6 +21,7 @@ answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
 answer(bad_response) -> {500, <<"Internal Server Error">>, error};
 answer(forbidden) -> {403, <<"Forbidden">>, none};
 answer(worker_died) -> {502, <<"Bad Gateway">>, error};
+answer(worker_drained) -> {502, <<"Bad Gateway">>, info};
 answer(timeout) -> {504, <<"Gateway Timeout">>, warning};
 answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
 answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
@@ -57,10 +59,20 @@ format({python_exited, {pipe_closed, _Reason}}) ->
     "Python closed its end of the pipe";
 format({startup_timeout, Timeout}) when is_integer(Timeout) ->
     io_lib:format("the application was not ready after ~b ms (startup_timeout)", [Timeout]);
+format(worker_died) ->
+    "its worker died";
+format(worker_drained) ->
+    "its worker had to leave (graceful_timeout)";
+format({blocked, Limit}) ->
+    io_lib:format("its loop was blocked for ~b ms (worker_heartbeat)", [Limit]);
+format(reload_in_progress) ->
+    "another reload is in progress";
 format({bad_frame, Reason}) ->
     io_lib:format("it sent what is no frame (~tp)", [Reason]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({access_log_failed, Path, Reason}) ->
+    io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({already_started, Name}) ->
     io_lib:format("a server named ~p runs already", [Name]);
 format(no_application) ->

@@ -76,8 +76,10 @@ transport_options(Bind, #{acceptors := Acceptors, max_connections := Max} = Conf
 protocol_options(Name, Config) ->
     #{keepalive_timeout := Keepalive, max_request_line := RequestLine, max_headers := Headers,
       max_header_size := HeaderSize, body_prefetch := Prefetch} = Config,
+    {Observers, Observe} = hornbeam_observe:handlers(Name, Config),
     #{hornbeam => Name,
-      stream_handlers => [hornbeam_stream],
+      stream_handlers => Observers ++ [hornbeam_stream],
+      observe => Observe,
       logger => hornbeam_cowboy_log,
       request_timeout => Keepalive,
       idle_timeout => infinity,
@@ -104,6 +106,7 @@ terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeou
     %% A WebSocket would last for ever: its end is not waited for but asked for.
     ok = hornbeam_websockets:drain(Name),
     Deadline = deadline(Graceful),
+    ok = hornbeam_server:stop_by(Name, Deadline),
     Monitors = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
                                      Pid <- ranch:procs(Ref, connections)],
     await_closed(Monitors, Deadline),

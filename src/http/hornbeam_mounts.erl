@@ -5,7 +5,7 @@
 %%% which is rare enough for the global collection that a persistent_term's end costs.
 -module(hornbeam_mounts).
 
--export([build/2, publish/2, forget/1, all/1, find/2, settings/1, info/1]).
+-export([build/2, publish/2, forget/1, all/1, of_pool/1, find/2, settings/1, info/1]).
 
 -include("hornbeam.hrl").
 
@@ -16,7 +16,7 @@
 -spec build(Name :: atom(), Config :: map()) -> [mount()].
 build(Name, #{app := App, mounts := Mounts} = Config) ->
     Root = case App of
-        undefined -> [];
+        <<>> -> [];
         _ -> [mount(Name, <<>>, App, #{}, Config)]
     end,
     All = [mount(Name, Prefix, MountApp, Overrides, Config)
@@ -46,6 +46,11 @@ forget(Name) ->
 -spec all(Name :: atom()) -> [mount()].
 all(Name) ->
     persistent_term:get({?MODULE, Name}, []).
+
+%% @doc The mount whose workers a pool keeps.
+-spec of_pool(hornbeam_pool:id()) -> mount().
+of_pool({Name, _} = Id) ->
+    #mount{} = lists:keyfind(Id, #mount.pool, all(Name)).
 
 %% @doc The mount with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
 -spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | error.

@@ -42,7 +42,7 @@
 
 -type event() :: {body, fin | nofin, binary()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
-               | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died}
+               | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died | drained} | drain
                | {accept_failed, term()} | {timeout, response | queue | drain} | {alarm, on | off}.
 
 -type effect() :: {cowboy, cowboy_stream:commands()}
@@ -157,9 +157,13 @@ event(try_again, #request{phase = waiting} = Request) ->
     {[cancel_timer, checkout], Request#request{phase = placing, again = true}};
 event({worker_lost, refused}, #request{phase = sent, whole = true} = Request) ->
     place(Request);
-event({worker_lost, died}, #request{phase = sent, whole = true, again = false, method = Method,
-                                    complete = true} = Request) when ?IS_SAFE(Method) ->
+event({worker_lost, _}, #request{phase = sent, whole = true, again = false, method = Method,
+                                 complete = true} = Request) when ?IS_SAFE(Method) ->
     place(Request#request{again = true});
+event({worker_lost, drained}, #request{phase = Phase} = Request) when Phase =:= sent; Phase =:= answering ->
+    fail(worker_drained, Request#request{slot = undefined});
+event(drain, #request{phase = answering} = Request) ->
+    fail(worker_drained, Request);
 event({worker_lost, _}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->
     fail(worker_died, Request#request{slot = undefined});

@@ -26,7 +26,7 @@
 -export([specs/0, groups/0, cross_checks/0, find/1]).
 
 -type spec() :: hornbeam_option_types:spec().
--type group() :: application | python | listener | workers | timeouts | limits | websocket | services.
+-type group() :: observability | application | python | listener | workers | timeouts | limits | websocket | services.
 -export_type([group/0]).
 
 %% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
@@ -37,12 +37,12 @@
 -spec groups() -> [{group(), string()}].
 groups() ->
     [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
-     {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
+     {observability, "Observability"}, {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
      {services, "Shared state and other nodes"}].
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ workers() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ listener() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
     ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -60,7 +60,10 @@ cross_checks() ->
 %% --- the options ---------------------------------------------------------------------------------------------------
 
 application() ->
-    [#{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
+    [#{group => application, key => app, type => {optional, app}, default => "", scope => server,
+       doc => "The application to serve, as MODULE:ATTRIBUTE; run's first argument. Set in sys.config or the environment, "
+              "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
+     #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
        doc => "Interface of the application."},
      #{group => application, key => lifespan, type => {enum, [auto, on, off]}, default => auto, scope => mount,
        doc => "ASGI lifespan events: auto runs without them where the application does not support them, on makes "
@@ -74,6 +77,11 @@ application() ->
        default => [], scope => server, check => fun different_prefixes/1,
        doc => "Further applications, each below a path of its own; the longest prefix wins. A mount may have its own "
               "value of each option marked \"per mount\"."},
+     #{group => application, key => reload, type => boolean, default => false, scope => server,
+       doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
+     #{group => application, key => control, type => text, default => "auto", scope => server,
+       doc => "Socket for bin/hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "
+              "none."},
      #{group => application, key => name, type => name, default => default, scope => server,
        doc => "Name of the server; one node can run several under different names."}].
 
@@ -114,12 +122,39 @@ workers() ->
        doc => "Requests in progress in one worker; more wait in the queue."},
      #{group => workers, key => max_queue, type => {integer, 0, 1000000}, default => 1000, scope => server,
        doc => "Requests that may wait for a worker; more are answered with 503. 0 for no queue."},
+     #{group => workers, key => max_requests, type => {limit, 1, 1000000000}, default => infinity, scope => mount,
+       doc => "Requests after which a worker is replaced by a fresh one, without a request noticing; infinity for never."},
+     #{group => workers, key => max_requests_jitter, type => {integer, 0, 1000000000}, default => 0, scope => mount,
+       doc => "Up to so many requests are added to max_requests, at random for each worker."},
+     #{group => workers, key => max_worker_lifetime, type => {limit, 1, ?MAX_MS}, unit => ms, default => infinity,
+       scope => mount, doc => "Age at which a worker is replaced, less up to a tenth at random; infinity for never."},
+     #{group => workers, key => max_worker_memory, type => {limit, ?MIB, 16#FFFFFFFFFFFF}, unit => bytes,
+       default => infinity, scope => mount,
+       doc => "Resident memory at which a worker is replaced (looked at every 2 s; Linux); infinity for never."},
+     #{group => workers, key => worker_heartbeat, type => {timeout, ?MAX_MS}, unit => ms, default => 30000,
+       scope => mount,
+       doc => "How long a worker's event loop may be blocked before its stacks are logged and it is replaced."},
      #{group => workers, key => window, type => {integer, 1024, 1024 * ?MIB}, unit => bytes, default => 262144,
        scope => server,
        doc => "Bytes of a response that the client has not taken yet before the application's send() waits."},
      #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 65536,
        scope => server,
        doc => "Bytes of a request's body sent to the worker before the application asks for them."}].
+
+observability() ->
+    [#{group => observability, key => access_log, type => {enum, [off, combined, json]}, default => off, scope => server,
+       doc => "One line for each request: in the combined format that web servers share, or as JSON."},
+     #{group => observability, key => access_log_file, type => text, default => "", scope => server,
+       doc => "File of the access log; it is made again when it was moved away. \"\" for standard output."},
+     #{group => observability, key => access_log_fields, type => {list, text}, default => [], scope => server,
+       check => fun hornbeam_access_line:check/1,
+       doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
+     #{group => observability, key => request_id, type => boolean, default => false, scope => server,
+       doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
+              "lines."},
+     #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
+       default => [], scope => server,
+       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."}].
 
 timeouts() ->
     [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,

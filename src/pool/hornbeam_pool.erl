@@ -1,7 +1,8 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_stream and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/2,
-%%% lost/2, capacity/1), hornbeam_listener (await_ready/2). Calls: hornbeam_worker_sup.
+%%% Called by: hornbeam_stream and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
+%%% lost/3, retire/3, capacity/1), hornbeam_server (await_ready/2), hornbeam_reload (prepare/2, commit/1,
+%%% abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
 %%% connection process itself takes the least loaded one by its atomic counters. The pool is asked only when all
@@ -13,13 +14,16 @@
 %%% itself: no place is ever given to a request that has gone meanwhile. The waiter keeps its own
 %%% deadline and casts `cancel' when it leaves. A waiter that loses the race for the place waits again, at the head.
 %%%
-%%% States of the pool: `starting' until all workers were ready once (a failure then fails the whole
-%%% start), then `running'.
+%%% A worker that is late (its loop does not answer, see hornbeam_worker_health) is chosen only when no other is open.
+%%%
+%%% Reload: prepare/2 starts a generation of workers beside the one that serves and returns when all of it is ready (or the
+%%% first of it has failed, and then nothing has changed); commit/1 gives it the traffic and drains the others. In between
+%%% the caller is monitored. The first start is the same: a failure then fails the whole start.
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
 -export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1]).
--export([ready/3, lost/3, capacity/1]).
+-export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export_type([id/0, owner/0]).
 
@@ -41,20 +45,32 @@
 %% The counters in `shared'.
 -define(WAITING, 1).
 -define(ROTATION, 2).
+-define(REFUSED, 3).        % requests for which the queue had no place
+-define(RESTARTS, 4).       % Python processes that ended although nobody wanted it
+-define(RETIRED, 5).        % workers replaced because of max_requests, max_worker_lifetime, max_worker_memory
+-define(SHARED_SIZE, 5).
 
 -record(member, {
-    number :: pos_integer(),
-    slot :: #slot{} | undefined,
-    state = starting :: starting | ready | lost
+    key :: hornbeam_pool_plan:key(),
+    slot :: #slot{} | undefined
+}).
+%% Who asked for a generation: the answer's address, and the mount that it runs with.
+-record(preparing, {
+    from :: gen_server:from() | first_start,
+    monitor :: reference() | undefined,
+    mount :: hornbeam_mounts:mount()
 }).
 
 -record(state, {
     id :: id(),
     sup :: pid(),
     worker_sup :: pid() | undefined,
-    mount :: hornbeam_mounts:mount(),
     shared :: atomics:atomics_ref(),
-    %% Static after init/1; by what is running:
+    %% Static after init/1; changed by a reload:
+    mount :: hornbeam_mounts:mount(),
+    preparing :: #preparing{} | undefined,
+    %% By what is running:
+    plan = hornbeam_pool_plan:new() :: hornbeam_pool_plan:plan(),
     members = #{} :: #{pid() => #member{}},
     phase = starting :: starting | running | {failed, term()},
     awaiting = [] :: [gen_server:from()],
@@ -75,36 +91,44 @@ await_ready(Id, Timeout) ->
 
 %% @doc Takes a place on the least loaded ready worker and the id of a new stream on it. The place is
 %% given back by the worker, when the stream ends or when it refuses it.
+%%
+%% Why no request is lost on a worker that leaves: this side counts itself in and then looks whether the worker is open;
+%% the worker closes and then looks whether anybody is counted. Atomics are sequentially consistent, so at
+%% least one sees the other.
 -spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id()} | none.
 checkout(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
             Size = tuple_size(Slots),
             First = atomics:add_get(Shared, ?ROTATION, 1) rem Size,
-            take(least_loaded(Slots, Size, First, Size, none, MaxLoad), MaxLoad);
+            case least_loaded(Slots, Size, First, Size, none, MaxLoad, ?OPEN) of
+                none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, ?LATE), MaxLoad);
+                Slot -> take(Slot, MaxLoad)
+            end;
         _ ->
             none
     end.
 
 %% The rotation makes equals take turns.
-least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad) ->
+least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Open) ->
     Best;
-least_loaded(Slots, Size, At, Left, Best, BestLoad) ->
+least_loaded(Slots, Size, At, Left, Best, BestLoad, Open) ->
     #slot{counters = Counters} = Slot = element(At + 1, Slots),
     Load = atomics:get(Counters, ?SLOT_LOAD),
     Next = (At + 1) rem Size,
-    case Load < BestLoad andalso atomics:get(Counters, ?SLOT_OPEN) =:= 1 of
-        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load);
-        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad)
+    case Load < BestLoad andalso atomics:get(Counters, ?SLOT_OPEN) =:= Open of
+        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Open);
+        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Open)
     end.
 
 take(none, _MaxLoad) ->
     none;
 take(#slot{counters = Counters} = Slot, MaxLoad) ->
-    case atomics:add_get(Counters, ?SLOT_LOAD, 1) of
-        Load when Load =< MaxLoad ->
+    Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
+    case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
+        true ->
             {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1) band 16#ffffffff};
-        _ ->
+        false ->
             atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
     end.
@@ -120,6 +144,7 @@ wait(Id, Owner, Where) ->
                     gen_server:cast(Pool, {wait, Owner, Where});
                 _ ->
                     atomics:sub(Shared, ?WAITING, 1),
+                    atomics:add(Shared, ?REFUSED, 1),
                     {error, queue_full}
             end;
         [] ->
@@ -149,47 +174,92 @@ lost(Pool, Worker, Reason) ->
 capacity(Pool) ->
     gen_server:cast(Pool, capacity).
 
+%% @doc A worker has reached one of its limits and is to be replaced.
+-spec retire(Pool :: pid(), Worker :: pid(), Reason :: max_requests | max_worker_lifetime | max_worker_memory) -> ok.
+retire(Pool, Worker, Reason) ->
+    gen_server:cast(Pool, {retire, Worker, Reason}).
+
+%% @doc Starts a generation of workers for a mount's new settings. prepared/1 returns when all are ready. Nothing is
+%% sent to them before commit/1. After an error nothing of them is left.
+-spec prepare(id(), hornbeam_mounts:mount()) -> gen_server:request_id() | {error, term()}.
+prepare(Id, Mount) ->
+    with_pool(Id, fun(Pool) -> gen_server:send_request(Pool, {prepare, Mount}) end).
+
+-spec prepared(gen_server:request_id() | {error, term()}) -> ok | {error, term()}.
+prepared({error, Reason}) ->
+    {error, Reason};
+prepared(Request) ->
+    case gen_server:receive_response(Request, infinity) of
+        {reply, Answer} -> Answer;
+        {error, {Reason, _}} -> {error, {pool_ended, Reason}}
+    end.
+
+%% @doc Gives the traffic to the generation that is prepared and drains the other.
+-spec commit(id()) -> ok | {error, term()}.
+commit(Id) ->
+    with_pool(Id, fun(Pool) -> gen_server:call(Pool, commit, infinity) end).
+
+%% @doc Ends the generation that is prepared.
+-spec abort(id()) -> ok | {error, term()}.
+abort(Id) ->
+    with_pool(Id, fun(Pool) -> gen_server:call(Pool, abort, infinity) end).
+
+with_pool(Id, Call) ->
+    case ets:lookup(hornbeam_pools, Id) of
+        [#row{pool = Pool}] -> Call(Pool);
+        [] -> {error, {no_pool, Id}}
+    end.
+
+%% @doc The server is being stopped: what the workers' tasks do not finish until then (monotonic ms) is cancelled.
+-spec stop_by(id(), Deadline :: integer()) -> ok.
+stop_by(Id, Deadline) ->
+    case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
+        Workers when is_list(Workers) ->
+            lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, Workers);
+        {error, _} ->
+            ok
+    end.
+
 %% @doc What the workers are doing, for a person: one map per worker.
 -spec info(id()) -> [map()].
 info(Id) ->
-    case ets:lookup(hornbeam_pools, Id) of
-        [#row{pool = Pool}] -> gen_server:call(Pool, info);
-        [] -> []
+    case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
+        Workers when is_list(Workers) ->
+            [maps:merge(#{number => Number, role => Role}, hornbeam_worker:info(Worker))
+             || {Worker, {Number, _}, Role} <- lists:keysort(2, Workers)];
+        {error, _} ->
+            []
     end.
 
-%% @doc Requests in progress and waiting, read without asking any process.
--spec stats(id()) -> #{in_flight := non_neg_integer(), waiting := non_neg_integer(),
-                       ready := non_neg_integer()}.
+%% @doc Requests in progress and waiting, workers that take requests, and what was counted since the start of the
+%% pool; read without asking any process.
+-spec stats(id()) -> #{atom() := non_neg_integer()}.
 stats(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, shared = Shared}] ->
             Counters = [C || #slot{counters = C} <- tuple_to_list(Slots)],
             #{in_flight => lists:sum([atomics:get(C, ?SLOT_LOAD) || C <- Counters]),
               waiting => max(0, atomics:get(Shared, ?WAITING)),
-              ready => length(Counters)};
+              ready => length([C || C <- Counters, atomics:get(C, ?SLOT_OPEN) =:= ?OPEN]),
+              refused => atomics:get(Shared, ?REFUSED),
+              restarts => atomics:get(Shared, ?RESTARTS),
+              retired => atomics:get(Shared, ?RETIRED)};
         [] ->
-            #{in_flight => 0, waiting => 0, ready => 0}
+            #{in_flight => 0, waiting => 0, ready => 0, refused => 0, restarts => 0, retired => 0}
     end.
 
 -spec init({pid(), hornbeam_mounts:mount()}) -> {ok, #state{}, {continue, start_workers}}.
 init({Sup, #mount{pool = Id} = Mount}) ->
     process_flag(trap_exit, true),
-    State = #state{id = Id, sup = Sup, mount = Mount, shared = atomics:new(2, [])},
+    State = #state{id = Id, sup = Sup, mount = Mount, shared = atomics:new(?SHARED_SIZE, []),
+                   preparing = #preparing{from = first_start, mount = Mount}},
     publish(State),
     {ok, State, {continue, start_workers}}.
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
-handle_continue(start_workers, #state{sup = Sup, mount = Mount} = State0) ->
-    State = State0#state{worker_sup = hornbeam_pool_sup:worker_sup(Sup)},
-    #mount{settings = #{workers := Workers}} = Mount,
-    {noreply, lists:foldl(fun start_worker/2, State, lists:seq(1, Workers))}.
-
-start_worker(Number, #state{worker_sup = Sup, mount = Mount, shared = Shared} = State) ->
-    Config = #{number => Number, pool => self(), waiting => {Shared, ?WAITING}, mount => Mount},
-    {ok, Worker} = hornbeam_worker_sup:start_worker(Sup, Config),
-    _ = monitor(process, Worker),
-    Members = (State#state.members)#{Worker => #member{number = Number}},
-    State#state{members = Members}.
+handle_continue(start_workers, #state{sup = Sup, mount = Mount} = State) ->
+    WorkerSup = hornbeam_pool_sup:worker_sup(Sup),
+    {noreply, plan({prepare, workers(Mount)}, State#state{worker_sup = WorkerSup})}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}}.
@@ -199,12 +269,27 @@ handle_call(await_ready, _From, #state{phase = {failed, Reason}} = State) ->
     {reply, {error, Reason}, State};
 handle_call(await_ready, From, #state{awaiting = Awaiting} = State) ->
     {noreply, State#state{awaiting = [From | Awaiting]}};
-handle_call(info, _From, #state{members = Members} = State) ->
-    Infos = [member_info(Worker, Member) || {Worker, Member} <- maps:to_list(Members)],
-    {reply, lists:sort(fun(#{number := A}, #{number := B}) -> A =< B end, Infos), State}.
+handle_call(workers, _From, #state{members = Members, plan = Plan} = State) ->
+    Roles = hornbeam_pool_plan:members(Plan),
+    {reply, [{Worker, Key, maps:get(Key, Roles)} || {Worker, #member{key = Key}} <- maps:to_list(Members)], State};
+handle_call({prepare, Mount}, {Pid, _} = From, #state{phase = running, preparing = undefined} = State) ->
+    Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount},
+    {noreply, plan({prepare, workers(Mount)}, State#state{preparing = Preparing})};
+handle_call({prepare, _Mount}, _From, State) ->
+    {reply, {error, reload_in_progress}, State};
+handle_call(commit, _From, #state{preparing = #preparing{mount = Mount}} = State) ->
+    {reply, ok, wake(plan(commit, decided(State#state{mount = Mount})))};
+handle_call(abort, _From, #state{preparing = #preparing{}} = State) ->
+    {reply, ok, plan(abort, decided(State))};
+handle_call(_CommitOrAbort, _From, State) ->
+    {reply, {error, not_prepared}, State}.
 
-member_info(Worker, #member{number = Number, state = State}) ->
-    maps:merge(#{number => Number, state => State}, hornbeam_worker:info(Worker)).
+workers(#mount{settings = #{workers := Workers}}) ->
+    Workers.
+
+decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
+    _ = Monitor =/= undefined andalso demonitor(Monitor, [flush]),
+    State#state{preparing = undefined}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({wait, Owner, Where}, #state{queue = Queue0} = State) ->
@@ -226,31 +311,43 @@ handle_cast(capacity, State) ->
     {noreply, wake(State)};
 handle_cast({ready, Worker, Slot}, #state{members = Members} = State0) ->
     case Members of
-        #{Worker := Member} ->
-            State = set_member(Worker, Member#member{slot = Slot, state = ready}, State0),
-            {noreply, wake(became_ready(State))};
+        #{Worker := #member{key = Key} = Member} ->
+            State = State0#state{members = Members#{Worker := Member#member{slot = Slot}}},
+            {noreply, wake(plan({ready, Key}, State))};
         _ ->
             {noreply, State0}
     end;
-handle_cast({lost, Worker, Reason}, #state{members = Members} = State) ->
+handle_cast({lost, Worker, Reason}, #state{members = Members, shared = Shared, phase = Phase} = State) ->
     case Members of
-        #{Worker := Member} ->
-            {noreply, start_failed(Reason, set_member(Worker, Member#member{state = lost}, State))};
+        #{Worker := #member{key = Key}} ->
+            Phase =:= running andalso atomics:add(Shared, ?RESTARTS, 1),
+            {noreply, plan({lost, Key, Reason}, State)};
+        _ ->
+            {noreply, State}
+    end;
+handle_cast({retire, Worker, Reason}, #state{members = Members, shared = Shared} = State) ->
+    case Members of
+        #{Worker := #member{key = {Number, _} = Key}} ->
+            logger:notice("worker ~b of ~ts has reached ~ts and is replaced", [Number, name(State), Reason],
+                          #{hornbeam_worker => Number}),
+            atomics:add(Shared, ?RETIRED, 1),
+            {noreply, plan({retire, Key}, State)};
         _ ->
             {noreply, State}
     end.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({'DOWN', _, process, Worker, Reason}, #state{members = Members} = State0) ->
-    {#member{number = Number}, Rest} = maps:take(Worker, Members),
-    State = State0#state{members = Rest},
-    publish(State),
-    logger:error("worker ~b of ~ts ended unexpectedly and is replaced: ~tp",
-                 [Number, name(State), Reason]),
-    {noreply, start_worker(Number, State)};
+handle_info({'DOWN', Monitor, process, _, _}, #state{preparing = #preparing{monitor = Monitor}} = State) ->
+    %% Whoever asked for the generation has gone without deciding.
+    {noreply, plan(abort, State#state{preparing = undefined})};
+handle_info({'DOWN', _, process, Worker, Reason}, #state{members = Members} = State) ->
+    {#member{key = {Number, _} = Key}, Rest} = maps:take(Worker, Members),
+    _ = Reason =:= normal orelse
+        logger:error("worker ~b of ~ts ended unexpectedly: ~tp", [Number, name(State), Reason]),
+    {noreply, plan({down, Key, {worker_crashed, Reason}}, State#state{members = Rest})};
 handle_info({'ETS-TRANSFER', Streams, _Worker, streams}, State) ->
     %% A worker process was killed: whoever waited for it is told here.
-    hornbeam_worker:fail_streams(Streams),
+    hornbeam_worker:fail_streams(Streams, died),
     true = ets:delete(Streams),
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->
@@ -261,35 +358,54 @@ terminate(_Reason, #state{id = Id}) ->
     true = ets:delete(hornbeam_pools, Id),
     ok.
 
-set_member(Worker, Member, #state{members = Members} = State0) ->
-    State = State0#state{members = Members#{Worker => Member}},
+%%% What the plan says is done here.
+
+plan(Event, #state{plan = Plan0} = State0) ->
+    {Actions, Plan} = hornbeam_pool_plan:event(Event, Plan0),
+    State = lists:foldl(fun act/2, State0#state{plan = Plan}, Actions),
     publish(State),
     State.
 
-became_ready(#state{phase = starting, members = Members, awaiting = Awaiting} = State) ->
-    case lists:all(fun(#member{state = S}) -> S =:= ready end, maps:values(Members)) of
-        true ->
-            _ = [gen_server:reply(From, ok) || From <- Awaiting],
-            State#state{phase = running, awaiting = []};
-        false ->
-            State
+act({start, {Number, _} = Key, Which}, #state{worker_sup = Sup, shared = Shared} = State) ->
+    Mount = case {Which, State#state.preparing} of
+        {next, #preparing{mount = Next}} -> Next;
+        _ -> State#state.mount
+    end,
+    Config = #{number => Number, pool => self(), waiting => {Shared, ?WAITING}, mount => Mount,
+               %% The first failure of a generation is the answer to whoever asked for it.
+               answered => Which =:= next},
+    {ok, Worker} = hornbeam_worker_sup:start_worker(Sup, Config),
+    _ = monitor(process, Worker),
+    State#state{members = (State#state.members)#{Worker => #member{key = Key}}};
+act({Leave, Key}, #state{members = Members, mount = #mount{settings = Settings}} = State)
+        when Leave =:= drain; Leave =:= stop ->
+    #{graceful_timeout := Timeout} = Settings,
+    [Worker] = [Pid || {Pid, #member{key = K}} <- maps:to_list(Members), K =:= Key],
+    ok = hornbeam_worker:drain(Worker, Timeout),
+    State;
+act({prepared, Result}, #state{preparing = #preparing{from = first_start}, awaiting = Awaiting} = State) ->
+    _ = [gen_server:reply(From, Result) || From <- Awaiting],
+    case Result of
+        ok -> plan(commit, State#state{phase = running, awaiting = [], preparing = undefined});
+        {error, Reason} -> State#state{phase = {failed, Reason}, awaiting = []}
     end;
-became_ready(State) ->
-    State.
+act({prepared, Result}, #state{preparing = #preparing{from = From}} = State) ->
+    gen_server:reply(From, Result),
+    case Result of
+        ok -> State;
+        {error, _} -> decided(State)
+    end.
 
-start_failed(Reason, #state{phase = starting, awaiting = Awaiting} = State) ->
-    _ = [gen_server:reply(From, {error, Reason}) || From <- Awaiting],
-    State#state{phase = {failed, Reason}, awaiting = []};
-start_failed(_Reason, State) ->
-    State.
-
-publish(#state{id = Id, members = Members, shared = Shared, mount = Mount}) ->
+publish(#state{id = Id, shared = Shared, mount = Mount} = State) ->
     #mount{settings = #{max_concurrency := MaxLoad, max_queue := MaxQueue}} = Mount,
-    Slots = [Slot || #member{state = ready, slot = Slot} <- maps:values(Members)],
     true = ets:insert(hornbeam_pools, #row{id = Id, pool = self(), max_load = MaxLoad,
                                            max_queue = MaxQueue, shared = Shared,
-                                           slots = list_to_tuple(Slots)}),
+                                           slots = list_to_tuple(serving_slots(State))}),
     ok.
+
+serving_slots(#state{plan = Plan, members = Members}) ->
+    Serving = maps:from_keys(hornbeam_pool_plan:serving(Plan), true),
+    [Slot || #member{key = Key, slot = #slot{} = Slot} <- maps:values(Members), is_map_key(Key, Serving)].
 
 %% Wakes as many waiters as there may be free places.
 wake(#state{queue = Queue} = State) ->
@@ -316,10 +432,9 @@ wake(Free, #state{queue = Queue0, shared = Shared} = State) ->
             end
     end.
 
-free_places(#state{members = Members, mount = #mount{settings = #{max_concurrency := Max}}}) ->
-    lists:sum([max(0, Max - atomics:get(Counters, ?SLOT_LOAD))
-               || #member{state = ready, slot = #slot{counters = Counters}} <- maps:values(Members),
-                  atomics:get(Counters, ?SLOT_OPEN) =:= 1]).
+free_places(#state{mount = #mount{settings = #{max_concurrency := Max}}} = State) ->
+    lists:sum([max(0, Max - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- serving_slots(State),
+               atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED]).
 
 name(#state{mount = #mount{app = App}}) ->
     App.

@@ -10,9 +10,10 @@
 
 -include("hornbeam.hrl").
 
--spec start_link(hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
-start_link(Mount) ->
-    supervisor:start_link(?MODULE, Mount).
+%% The mount is looked up: a reload may have changed it since the child was declared.
+-spec start_link(hornbeam_pool:id()) -> {ok, pid()} | {error, term()}.
+start_link(Id) ->
+    supervisor:start_link(?MODULE, hornbeam_mounts:of_pool(Id)).
 
 -spec init(hornbeam_mounts:mount()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Mount) ->

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
 -module(hornbeam_python).
 
--export([interpreter/1, open/2, kill/1, resident_memory/1]).
+-export([interpreter/1, open/2, kill/1, signal/2, resident_memory/1]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -42,10 +42,15 @@ to_list(Text) ->
 kill(undefined) ->
     ok;
 kill(OsPid) ->
-    Kill = os:find_executable("kill"),
-    Port = erlang:open_port({spawn_executable, Kill},
-                            [{args, ["-KILL", integer_to_list(OsPid)]}, exit_status, in,
-                             stderr_to_stdout]),
+    signal(OsPid, 9).
+
+%% @doc Sends a signal, under the same condition. By the shell's own `kill': small systems have no other.
+-spec signal(OsPid :: pos_integer(), Signal :: pos_integer()) -> ok.
+signal(OsPid, Signal) ->
+    Port = erlang:open_port({spawn_executable, "/bin/sh"},
+                            [{args, ["-c", "kill -\"$1\" \"$2\"", "sh", integer_to_list(Signal),
+                                     integer_to_list(OsPid)]},
+                             exit_status, in, stderr_to_stdout]),
     receive
         {Port, {exit_status, _}} -> ok
     after 5000 -> ok

@@ -1,16 +1,21 @@
 %%% One Python worker: owns its port and the table of the streams that it is answering.
 %%%
 %%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
-%%% Calls: hornbeam_frame, hornbeam_services (calls from Python), hornbeam_pool (ready, lost, capacity).
+%%% Calls: hornbeam_frame, hornbeam_services (calls from Python), hornbeam_pool (ready, lost, retire, capacity),
+%%% hornbeam_worker_health (heartbeat), hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
 %%%
-%%%     starting ──ready──▶ ready ──stop──▶ (terminate/3)
-%%%        ▲  │               │
-%%%        │  └──exit, failed─┴──▶ backoff ──timeout──▶ starting
+%%%     starting ──ready──▶ ready ──drain──▶ draining ──drained, deadline──▶ stopping ──exit──▶ (gone)
+%%%        ▲  │               │                  │                              ▲
+%%%        │  └──exit, failed─┴──▶ backoff ──────┼─ timeout ──▶ starting        │
+%%%        └───────────────────────┘             └──exit──▶ (gone)   terminate/3 (the server stops)
 %%%
 %%%   starting  the process runs; hello, boot and ready are being exchanged; requests are refused
 %%%   ready     requests are taken
+%%%   draining  what it has is finished; what was already on its way is still taken. At the deadline the owners
+%%%             of what is left get {Owner, drain} and ?LAST_MS to say farewell
+%%%   stopping  tasks in progress are cancelled, the lifespan's shutdown runs; killed after shutdown_timeout
 %%%   backoff   no process. The first restart after a worker was ready is immediate; each start that
 %%%             fails doubles the wait, up to ?MAX_BACKOFF. So a broken import never exhausts
 %%%             a supervisor and never spins.
@@ -22,10 +27,11 @@
 %%%   {close, Id, Frame}         the client is gone or has given up; nothing more is sent to the owner
 %%% Messages to the owner of a stream:
 %%%   {Owner, {worker, Type, Payload}}   a frame of the stream, still encoded
-%%%   {Owner, {worker_lost, Why}}        Why: refused (never reached Python), died
+%%%   {Owner, {worker_lost, Why}}        Why: refused (never reached Python), died, drained (it had to leave)
+%%%   {Owner, drain}                     this worker leaves now; the stream will be lost within ?LAST_MS
 %%%
 %%% Failure modes: Python exits or closes its end: every stream gets `died'. Python sends what is no
-%%% frame: it is killed, with a log line. This process is killed: the table of streams goes to the pool,
+%%% frame: it is killed, with a log line. Its loop is blocked: hornbeam_worker_health. This process is killed: the table of streams goes to the pool,
 %%% which tells the owners. A connection process is killed without cleaning up: swept every ?SWEEP ms.
 %%% The BEAM dies: Python reads end-of-file and ends itself.
 %%%
@@ -34,7 +40,7 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, fail_streams/1]).
+-export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, fail_streams/2]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3]).
 -export_type([config/0]).
 
@@ -42,13 +48,20 @@
 
 -define(MAX_BACKOFF, 30000).
 -define(SWEEP, 10000).
+%% What owners of streams have for a farewell when the drain's deadline has passed.
+-define(LAST_MS, 500).
+%% A place may be taken for a moment by a request that then sees that the worker is closed.
+-define(RECHECK, 20).
+%% What tasks get at least before they are cancelled.
+-define(LEAST_PATIENCE, 300).
 %% How many messages of connection processes are put into one write to the port.
 -define(BATCH, 64).
 
 -type config() :: #{number := pos_integer(), pool := pid(),
                     waiting := {atomics:atomics_ref(), pos_integer()},
-                    mount := hornbeam_mounts:mount()}.
--type state() :: starting | ready | backoff.
+                    mount := hornbeam_mounts:mount(), answered := boolean()}.
+-type state() :: starting | ready | draining | stopping | backoff.
+-define(TAKES(State), (State =:= ready orelse State =:= draining)).
 
 -record(data, {
     %% For the life of this process:
@@ -59,6 +72,8 @@
     interpreter :: file:filename(),
     slot :: #slot{},
     streams :: ets:tid(),               % {Id, Owner}
+    answered :: boolean(),              % the first failure is told to whoever asked for this worker
+    stop_by = none :: none | integer(), % the server stops: until when tasks may run (monotonic ms)
     started = 0 :: non_neg_integer(),   % Python processes so far
     failures = 0 :: non_neg_integer(),  % starts in a row that did not become ready
     %% For the life of one Python process:
@@ -67,7 +82,13 @@
     buffer = hornbeam_frame:new() :: hornbeam_frame:buffer(),
     services :: hornbeam_services:state() | undefined,
     failure :: term(),                  % what it said before it exited
-    ready_at :: integer() | undefined   % monotonic ms
+    ready_at :: integer() | undefined,  % monotonic ms
+    health :: hornbeam_worker_health:health() | undefined,
+    retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which max_requests is reached
+    heavy = false :: boolean(),         % max_worker_memory was reached
+    drained = false :: boolean(),       % it has said so
+    todo = [] :: [gen_statem:action()], % timers that a frame has set
+    stop_at = 0 :: integer()            % stopping: when it is killed (monotonic ms)
 }).
 
 %%% API
@@ -78,12 +99,22 @@ start_link(Config) ->
                           [{spawn_opt, [{message_queue_data, off_heap}, {fullsweep_after, 20}]}]).
 
 %% @doc For a person: the state, the process id, requests in progress, resident memory in bytes, the
-%% age of the Python process in ms, and how often it was started again.
+%% age of the Python process in ms, how often it was started again, and hornbeam_worker_health:describe/1.
 -spec info(pid()) -> map().
 info(Worker) ->
     try gen_statem:call(Worker, info, 1000)
-    catch exit:{_, _} -> #{state => unresponsive}
+    catch exit:{_, _} -> #{state => ended}
     end.
+
+%% @doc Lets the worker finish what it has, for Time ms, then ends it, and this process with it.
+-spec drain(pid(), timeout()) -> ok.
+drain(Worker, Time) ->
+    gen_statem:cast(Worker, {drain, Time}).
+
+%% @doc The server is about to stop: how long tasks in progress may go on then (monotonic ms).
+-spec stop_by(pid(), integer()) -> ok.
+stop_by(Worker, Deadline) ->
+    gen_statem:cast(Worker, {stop_by, Deadline}).
 
 %% @doc Opens a stream. The caller has taken a place and the id with hornbeam_pool:checkout/1.
 -spec open(#slot{}, hornbeam_frame:stream_id(), hornbeam_pool:owner(), iodata()) -> ok.
@@ -110,9 +141,9 @@ close(#slot{worker = Worker}, Id, Frame) ->
     ok.
 
 %% @doc Tells the owners of all streams of a table that their worker has died.
--spec fail_streams(ets:tid()) -> ok.
-fail_streams(Streams) ->
-    ets:foldl(fun({_Id, {Pid, _} = Owner}, ok) -> Pid ! {Owner, {worker_lost, died}}, ok end,
+-spec fail_streams(ets:tid(), died | drained) -> ok.
+fail_streams(Streams, Why) ->
+    ets:foldl(fun({_Id, {Pid, _} = Owner}, ok) -> Pid ! {Owner, {worker_lost, Why}}, ok end,
               ok, Streams).
 
 %%% gen_statem
@@ -121,11 +152,12 @@ fail_streams(Streams) ->
 callback_mode() -> handle_event_function.
 
 -spec init(config()) -> {ok, state(), #data{}, [gen_statem:action()]}.
-init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount}) ->
+init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered}) ->
     process_flag(trap_exit, true),
     {ok, Interpreter} = hornbeam_python:interpreter(Mount#mount.settings),
     Data = #data{
         number = Number, pool = Pool, waiting = Waiting, mount = Mount, interpreter = Interpreter,
+        answered = Answered,
         slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
         streams = ets:new(streams, [set, protected, {heir, Pool, streams}])
     },
@@ -134,19 +166,24 @@ init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount}) ->
 -spec handle_event(gen_statem:event_type(), term(), state(), #data{}) ->
     gen_statem:event_handler_result(state()).
 %% The three that make up a request come first.
-handle_event(info, {open, Id, Owner, Frame}, ready, Data) ->
+handle_event(info, {open, Id, Owner, Frame}, State, #data{retire_at = RetireAt} = Data) when ?TAKES(State) ->
     true = ets:insert(Data#data.streams, {Id, Owner}),
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
-    keep_state_and_data;
+    case Id >= RetireAt of
+        false -> keep_state_and_data;
+        true -> retire(max_requests, Data)
+    end;
 handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port, buffer = Buffer0} = Data) ->
     case hornbeam_frame:feed(Bytes, Buffer0) of
         {ok, Frames, Buffer} ->
-            {NextState, NextData} = frames(Frames, State, Data#data{buffer = Buffer}, []),
-            {next_state, NextState, NextData};
+            case frames(Frames, State, Data#data{buffer = Buffer}, []) of
+                {NextState, #data{todo = []} = NextData} -> {next_state, NextState, NextData};
+                {NextState, NextData} -> {next_state, NextState, NextData#data{todo = []}, NextData#data.todo}
+            end;
         {error, Reason} ->
             {keep_state, garbage(Reason, Data)}
     end;
-handle_event(info, {send, Frame}, ready, Data) ->
+handle_event(info, {send, Frame}, State, Data) when ?TAKES(State) ->
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
     keep_state_and_data;
 handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams = Streams} = Data) ->
@@ -155,12 +192,13 @@ handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams =
             true = ets:insert(Streams, {Id, Owner}),
             write(Data, Frame);
         false ->
-            Pid ! {Owner, {worker_lost, died}}
+            Pid ! {Owner, {worker_lost, died}},
+            ok
     end,
     keep_state_and_data;
 handle_event(info, {close, Id, Frame}, State, Data) ->
     _ = release(Id, Data),
-    _ = State =:= ready andalso write(Data, Frame),
+    _ = ?TAKES(State) andalso write(Data, Frame),
     keep_state_and_data;
 handle_event(info, {open, _Id, Owner, _Frame}, _State, Data) ->
     refuse(Owner, Data),
@@ -169,6 +207,31 @@ handle_event(info, {send, _Frame}, _State, _Data) ->
     keep_state_and_data;
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, [{reply, From, describe(State, Data)}]};
+handle_event({timeout, beat}, Stage, State, Data) when ?TAKES(State) ->
+    beat(hornbeam_worker_health:beat(Stage, Data#data.health), Data);
+handle_event({timeout, beat}, _Stage, _State, _Data) ->
+    keep_state_and_data;
+handle_event({timeout, lifetime}, retire, ready, Data) ->
+    retire(max_worker_lifetime, Data);
+handle_event({timeout, lifetime}, retire, _State, _Data) ->
+    keep_state_and_data;
+handle_event(cast, {drain, Time}, State, Data) ->
+    drain(State, Time, Data);
+handle_event(cast, {stop_by, Deadline}, _State, Data) ->
+    {keep_state, Data#data{stop_by = Deadline}};
+handle_event(state_timeout, deadline, draining, Data) ->
+    %% Who sends from now on, or is sent to, is too late anyway.
+    ets:foldl(fun({_Id, {Pid, _} = Owner}, _) -> Pid ! {Owner, drain} end, none, Data#data.streams),
+    {keep_state_and_data, [{state_timeout, ?LAST_MS, last}]};
+handle_event(state_timeout, last, draining, Data) ->
+    stop_python(Data);
+handle_event({timeout, recheck}, recheck, draining, Data) ->
+    is_drained(Data);
+handle_event({timeout, recheck}, recheck, _State, _Data) ->
+    keep_state_and_data;
+handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPid}) ->
+    hornbeam_worker_exit:kill(Number, OsPid),
+    keep_state_and_data;
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid} = Data) ->
@@ -196,20 +259,76 @@ handle_event(info, Message, _State, #data{services = Services0} = Data) ->
 
 -spec terminate(term(), state(), #data{}) -> ok.
 terminate(_Reason, State, #data{slot = Slot, streams = Streams} = Data) ->
-    atomics:put(Slot#slot.counters, ?SLOT_OPEN, 0),
+    atomics:put(Slot#slot.counters, ?SLOT_OPEN, ?CLOSED),
     case State of
-        ready ->
-            write(Data, hornbeam_frame:encode(stop, 0, <<>>)),
-            #mount{settings = #{shutdown_timeout := Timeout}} = Data#data.mount,
-            await_exit(Data, erlang:monotonic_time(millisecond) + Timeout),
-            hornbeam_services:stop(Data#data.services);
+        _ when Data#data.port =:= undefined ->
+            ok;
         starting ->
             hornbeam_python:kill(Data#data.os_pid);
-        backoff ->
-            ok
+        stopping ->
+            await_exit(Data);
+        _ ->
+            {next_state, stopping, Stopping, _} = stop_python(Data),
+            await_exit(Stopping)
     end,
-    fail_streams(Streams),
+    fail_streams(Streams, drained),
     refuse_rest(Data).
+
+%% While the lifespan's shutdown runs, its log records and its calls to Erlang are served as ever.
+await_exit(#data{number = Number, port = Port, os_pid = OsPid, stop_at = StopAt} = Data) ->
+    Left = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
+    hornbeam_services:stop(Left#data.services).
+
+last_words({Port, {data, Bytes}}, #data{port = Port, buffer = Buffer0} = Data) ->
+    case hornbeam_frame:feed(Bytes, Buffer0) of
+        {ok, Frames, Buffer} ->
+            {stopping, Fed} = frames(Frames, stopping, Data#data{buffer = Buffer}, []),
+            {ok, Fed};
+        {error, _} ->
+            error
+    end;
+last_words({open, _Id, Owner, _Frame}, Data) ->
+    refuse(Owner, Data),
+    {ok, Data};
+last_words(Message, #data{services = Services0} = Data) ->
+    {Frames, Services} = hornbeam_services:handle_info(Message, Services0),
+    write(Data, Frames),
+    {ok, Data#data{services = Services}}.
+
+%%% Leaving
+
+drain(ready, Time, #data{slot = #slot{counters = Counters}} = Data) ->
+    atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
+    write(Data, hornbeam_frame:encode(drain, 0, <<>>)),
+    {next_state, draining, Data, [{state_timeout, Time, deadline}]};
+drain(State, _Time, Data) when State =:= starting; State =:= backoff ->
+    {stop, normal, Data};
+drain(_State, _Time, _Data) ->
+    keep_state_and_data.
+
+%% Python has nothing left. A place that is still taken belongs to a request that is on its way here
+%% (its end brings `drained' again), or to one that is about to see that the worker is closed.
+is_drained(#data{drained = true, slot = #slot{counters = Counters}} = Data) ->
+    case atomics:get(Counters, ?SLOT_LOAD) of
+        0 -> stop_python(Data);
+        _ -> {keep_state_and_data, [{{timeout, recheck}, ?RECHECK, recheck}]}
+    end;
+is_drained(_Data) ->
+    keep_state_and_data.
+
+stop_python(#data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
+    Now = erlang:monotonic_time(millisecond),
+    Patience = case Data#data.stop_by of
+        none -> Timeout div 2;
+        Deadline -> min(Timeout div 2, max(?LEAST_PATIENCE, Deadline - Now))
+    end,
+    write(Data, hornbeam_frame:encode(stop, 0, <<Patience:32>>)),
+    {next_state, stopping, Data#data{stop_at = Now + Timeout}, [{state_timeout, Timeout, kill}]}.
+
+%% Asks once: the pool starts a successor and then says drain/2.
+retire(Reason, #data{pool = Pool} = Data) ->
+    hornbeam_pool:retire(Pool, self(), Reason),
+    {keep_state, Data#data{retire_at = infinity}}.
 
 %%% The life of the Python process
 
@@ -221,7 +340,7 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
         undefined -> undefined
     end,
     {next_state, starting,
-     Data#data{port = Port, os_pid = OsPid, buffer = hornbeam_frame:new(), failure = undefined,
+     Data#data{heavy = false, port = Port, os_pid = OsPid, buffer = hornbeam_frame:new(), failure = undefined,
                services = hornbeam_services:new(Data#data.number, Settings),
                started = Data#data.started + 1},
      [{state_timeout, Timeout, not_ready}]}.
@@ -229,25 +348,31 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
 %% The map of the `boot' frame.
 boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
     Keys = [worker_class, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
-            call_poll_time, shutdown_timeout],
+            call_poll_time, shutdown_timeout, request_id],
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
 
+python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= draining; State =:= stopping ->
+    Why = case State of draining -> died; stopping -> drained end,
+    fail_streams(Streams, Why),
+    true = ets:delete_all_objects(Streams),
+    ok = hornbeam_services:stop(Data#data.services),
+    {stop, normal, Data#data{port = undefined}};
 python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
-    atomics:put(Counters, ?SLOT_OPEN, 0),
+    atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
     Reason = case Data0#data.failure of
         undefined -> {python_exited, Status};
         Failure -> Failure
     end,
     hornbeam_pool:lost(Data0#data.pool, self(), Reason),
-    fail_streams(Data0#data.streams),
+    fail_streams(Data0#data.streams, died),
     atomics:sub(Counters, ?SLOT_LOAD, ets:info(Data0#data.streams, size)),
     true = ets:delete_all_objects(Data0#data.streams),
     _ = Data0#data.services =/= undefined andalso hornbeam_services:stop(Data0#data.services),
     {Wait, Failures} = backoff(State, Data0#data.failures),
     log_end(State, Reason, Wait, Data0),
     {next_state, backoff,
-     Data0#data{port = undefined, os_pid = undefined, services = undefined, ready_at = undefined,
+     Data0#data{port = undefined, os_pid = undefined, services = undefined, ready_at = undefined, health = undefined,
                 failures = Failures},
      [{state_timeout, Wait, start}]}.
 
@@ -256,8 +381,8 @@ backoff(ready, _Failures) ->
 backoff(_, Failures) ->
     {min(?MAX_BACKOFF, 500 bsl min(Failures, 10)), Failures + 1}.
 
-%% The first start's failure is the answer of hornbeam:start/2 and needs no line in the log as well.
-log_end(starting, _Reason, _Wait, #data{started = 1}) ->
+%% The first start's failure is the answer of hornbeam:start/2 or reload/1 and needs no line in the log as well.
+log_end(starting, _Reason, _Wait, #data{started = 1, answered = true}) ->
     ok;
 log_end(_State, Reason, Wait, #data{number = Number, os_pid = OsPid}) ->
     logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
@@ -269,34 +394,6 @@ garbage(Reason, #data{number = Number, os_pid = OsPid} = Data) ->
                  [Number, OsPid, Reason], #{hornbeam_worker => Number}),
     hornbeam_python:kill(OsPid),
     Data#data{failure = {bad_frame, Reason}, buffer = hornbeam_frame:new()}.
-
-%% While the lifespan's shutdown runs, its log records and its calls to Erlang are served as ever.
-await_exit(#data{port = Port, os_pid = OsPid, buffer = Buffer0} = Data, Deadline) ->
-    receive
-        {Port, {data, Bytes}} ->
-            case hornbeam_frame:feed(Bytes, Buffer0) of
-                {ok, Frames, Buffer} ->
-                    {ready, Data1} = frames(Frames, ready, Data#data{buffer = Buffer}, []),
-                    await_exit(Data1, Deadline);
-                {error, _} ->
-                    hornbeam_python:kill(OsPid)
-            end;
-        {Port, {exit_status, _}} ->
-            ok;
-        {'EXIT', Port, _} ->
-            ok;
-        {open, _Id, Owner, _Frame} ->
-            refuse(Owner, Data),
-            await_exit(Data, Deadline);
-        Message ->
-            {Frames, Services} = hornbeam_services:handle_info(Message, Data#data.services),
-            write(Data, Frames),
-            await_exit(Data#data{services = Services}, Deadline)
-    after max(0, Deadline - erlang:monotonic_time(millisecond)) ->
-        logger:warning("worker ~b (pid ~p) did not finish its shutdown in time and is killed",
-                       [Data#data.number, OsPid]),
-        hornbeam_python:kill(OsPid)
-    end.
 
 %%% Frames from Python
 
@@ -338,10 +435,19 @@ control(hello, {ok, {Version, _About}}, starting, Data) ->
         Version -> {starting, Data, [boot(Data)]};
         Ours -> {error, {protocol_version, Version, Ours}}
     end;
-control(ready, {ok, _About}, starting, #data{slot = Slot, pool = Pool} = Data) ->
-    atomics:put(Slot#slot.counters, ?SLOT_OPEN, 1),
-    hornbeam_pool:ready(Pool, self(), Slot),
-    {ready, Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond)}, []};
+control(ready, {ok, About}, starting, Data) ->
+    {ready, became_ready(About, Data), []};
+control(pong, {ok, Pong}, State, #data{health = Health0} = Data) when Health0 =/= undefined ->
+    case hornbeam_worker_health:pong(Pong, Health0) of
+        {ok, {Time, Stage}, Health} ->
+            {State, weighed(Data#data{health = Health, todo = [{{timeout, beat}, Time, Stage}]}), []};
+        error ->
+            {error, unexpected_pong}
+    end;
+control(drained, _, draining, Data) ->
+    {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}, []};
+control(drained, _, stopping, Data) ->
+    {stopping, Data, []};
 control(failed, {ok, Failure}, State, Data) ->
     {State, Data#data{failure = Failure}, []};
 control(log, {ok, Record}, State, #data{number = Number} = Data) ->
@@ -349,6 +455,45 @@ control(log, {ok, Record}, State, #data{number = Number} = Data) ->
     {State, Data, []};
 control(Type, _, State, _Data) ->
     {error, {unexpected_frame, Type, State}}.
+
+became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool, mount = Mount} = Data) ->
+    #mount{settings = #{worker_heartbeat := Limit, max_worker_lifetime := Lifetime} = Settings} = Mount,
+    {{Time, Stage}, Health} =
+        hornbeam_worker_health:start(Data#data.number, Data#data.os_pid, Counters, Limit, About),
+    Beat = [{{timeout, beat}, Time, Stage} || Limit =/= infinity],
+    atomics:put(Counters, ?SLOT_OPEN, ?OPEN),
+    hornbeam_pool:ready(Pool, self(), Slot),
+    Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond), health = Health,
+              retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
+              todo = [{{timeout, lifetime}, jittered(Lifetime), retire} | Beat]}.
+
+retire_at(_Now, #{max_requests := infinity}) -> infinity;
+retire_at(Now, #{max_requests := Max, max_requests_jitter := Jitter}) -> Now + Max + rand:uniform(Jitter + 1) - 1.
+
+%% Workers that started together must not all come of age together: a tenth of the lifetime lies between.
+jittered(infinity) -> infinity;
+jittered(Lifetime) -> Lifetime - rand:uniform(max(1, Lifetime div 10)) + 1.
+
+beat({{send, Frame}, {Time, Stage}, Health}, Data) ->
+    write(Data, Frame),
+    {keep_state, Data#data{health = Health}, [{{timeout, beat}, Time, Stage}]};
+beat({nothing, {Time, Stage}, Health}, Data) ->
+    {keep_state, Data#data{health = Health}, [{{timeout, beat}, Time, Stage}]};
+beat({kill, Reason, Health}, #data{os_pid = OsPid} = Data) ->
+    hornbeam_python:kill(OsPid),
+    {keep_state, Data#data{health = Health, failure = Reason}}.
+
+%% After each pong: has it grown too large?
+weighed(#data{mount = #mount{settings = #{max_worker_memory := infinity}}} = Data) ->
+    Data;
+weighed(#data{mount = #mount{settings = #{max_worker_memory := Max}}, pool = Pool, os_pid = OsPid} = Data) ->
+    case Data#data.heavy orelse hornbeam_python:resident_memory(OsPid) =< Max of
+        true ->
+            Data;
+        false ->
+            hornbeam_pool:retire(Pool, self(), max_worker_memory),
+            Data#data{heavy = true}
+    end.
 
 %%% Small things
 
@@ -417,8 +562,20 @@ describe(State, #data{os_pid = OsPid, slot = #slot{counters = Counters}} = Data)
         undefined -> 0;
         ReadyAt -> erlang:monotonic_time(millisecond) - ReadyAt
     end,
-    #{state => State, os_pid => OsPid, age => Age,
-      in_flight => atomics:get(Counters, ?SLOT_LOAD),
-      requests => atomics:get(Counters, ?SLOT_NEXT_ID),
-      memory => hornbeam_python:resident_memory(OsPid),
-      restarts => max(0, Data#data.started - 1)}.
+    Own = case Data#data.health of
+        undefined -> #{lag => 0};
+        Health -> hornbeam_worker_health:describe(Health)
+    end,
+    Own#{state => shown(State, Counters), os_pid => OsPid, age => Age,
+         in_flight => atomics:get(Counters, ?SLOT_LOAD),
+         requests => atomics:get(Counters, ?SLOT_NEXT_ID),
+         memory => hornbeam_python:resident_memory(OsPid),
+         restarts => max(0, Data#data.started - 1)}.
+
+shown(ready, Counters) ->
+    case atomics:get(Counters, ?SLOT_OPEN) of
+        ?LATE -> late;
+        _ -> ready
+    end;
+shown(State, _Counters) ->
+    State.

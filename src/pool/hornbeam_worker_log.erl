@@ -23,9 +23,12 @@ write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Me
         _ -> []
     end,
     ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Trace],
-         #{hornbeam_worker => Worker, python_logger => Name});
+         maps:merge(#{hornbeam_worker => Worker, python_logger => Name}, request_id(Record)));
 write(Worker, Record) ->
     ?LOG_ERROR("worker ~b sent a log record of another form: ~tp", [Worker, Record]).
+
+request_id(#{<<"request_id">> := Id}) when is_binary(Id) -> #{request_id => unicode:characters_to_list(Id)};
+request_id(_) -> #{}.
 
 level(Number) when Number >= 50 -> critical;
 level(Number) when Number >= 40 -> error;

@@ -27,7 +27,7 @@
 %%%   to the worker
 %%%     boot          01    msgpack map: what to run and how (hornbeam_worker:boot/1)
 %%%     drain         02    -      answer `drained' when nothing is running any more
-%%%     stop          03    -      run the lifespan's shutdown, then exit
+%%%     stop          03    patience:u32 (ms that tasks in progress may go on): then run the lifespan's shutdown, exit
 %%%     ping          04    any bytes, sent back in `pong'
 %%%     reply         05    status:u8 (0 ok, 1 error, 2 no value), msgpack  (stream = call id)
 %%%     event         06    a published message (hornbeam_events)

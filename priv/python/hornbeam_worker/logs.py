@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 import msgpack
 
 from hornbeam_worker import frames
 
-__all__ = ["install"]
+__all__ = ["install", "request_id"]
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -26,6 +27,10 @@ LEVELS: Final = {
 }
 # A longer message or traceback is cut: a log is no channel for data.
 LONGEST: Final = 65_536
+
+
+# The id of the request that the running task answers, when the option request_id is on.
+request_id: ContextVar[str | None] = ContextVar("hornbeam_request_id", default=None)
 
 
 class ErlangHandler(logging.Handler):
@@ -43,6 +48,8 @@ class ErlangHandler(logging.Handler):
                 "logger": record.name,
                 "message": _text(self.format_message(record)),
             }
+            if (request := request_id.get()) is not None:
+                fields["request_id"] = request
             trace = _traceback(record)
             if trace:
                 fields["traceback"] = _text(trace)

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgpack
 
 import hornbeam_erlang._client
-from hornbeam_worker import frames, loader, logs
+from hornbeam_worker import frames, health, loader, logs
 from hornbeam_worker.asgi.http import PIECE, HTTPCycle
 from hornbeam_worker.asgi.lifespan import Lifespan
-from hornbeam_worker.asgi.scope import http_scope, websocket_scope
+from hornbeam_worker.asgi.scope import Scope, http_scope, websocket_scope
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
@@ -28,8 +28,8 @@ from hornbeam_worker.transport import Transport
 
 __all__ = ["Server", "run"]
 
-# Of the time that a stop may take, the part that requests and background tasks in progress get.
-_TASKS_SHARE: Final = 0.5
+# What tasks get when the BEAM has gone and cannot say.
+_PATIENCE: Final = 1.0
 
 
 class Server:
@@ -56,6 +56,9 @@ class Server:
         self._state: dict[str, Any] = {}
         self._cycles: dict[int, HTTPCycle | WebSocketCycle | Invocation] = {}
         self._stop = loop.create_future()
+        self._patience = _PATIENCE
+        self._request_ids: bool = boot["request_id"]
+        self._stacks = health.Stacks()
         self._draining = False
         self._control: dict[int, Callable[[bytes], None]] = {
             frames.STOP: self._on_stop,
@@ -70,7 +73,8 @@ class Server:
         self._lifespan = Lifespan(self.app, self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        self.transport.send(frames.encode(frames.READY, 0, b"\x80"))
+        about = {"dump": self._stacks.address}
+        self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
         await self._lifespan.shutdown()
@@ -116,12 +120,30 @@ class Server:
         scope = http_scope(payload[5:start], self._state)
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
-        cycle.task = self.loop.create_task(cycle.run())
+        if self._request_ids:
+            cycle.task = self._run_with_id(cycle, scope)
+        else:
+            cycle.task = self.loop.create_task(cycle.run())
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
-        cycle = WebSocketCycle(self, stream, websocket_scope(payload, self._state))
+        scope = websocket_scope(payload, self._state)
+        cycle = WebSocketCycle(self, stream, scope)
         self._cycles[stream] = cycle
-        cycle.task = self.loop.create_task(cycle.run())
+        if self._request_ids:
+            cycle.task = self._run_with_id(cycle, scope)
+        else:
+            cycle.task = self.loop.create_task(cycle.run())
+
+    def _run_with_id(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> asyncio.Task[None]:
+        """Starts the application's task in a context that knows the request's id, for log lines."""
+        values = (value for name, value in scope["headers"] if name == b"x-request-id")
+        number = next(values, b"").decode("latin-1")
+        scope["extensions"] = {**scope["extensions"], "hornbeam.request_id": {"id": number}}
+        token = logs.request_id.set(number)
+        try:
+            return self.loop.create_task(cycle.run())
+        finally:
+            logs.request_id.reset(token)
 
     @staticmethod
     def _to_websocket(cycle: WebSocketCycle, kind: int, payload: bytes) -> None:
@@ -132,7 +154,8 @@ class Server:
         elif kind == frames.WS_CLOSE:
             cycle.on_close(payload)
 
-    def _on_stop(self, _payload: bytes) -> None:
+    def _on_stop(self, payload: bytes) -> None:
+        self._patience = int.from_bytes(payload, "big") / 1000
         self.stop()
 
     def _on_drain(self, _payload: bytes) -> None:
@@ -141,7 +164,8 @@ class Server:
             self.transport.send(frames.encode(frames.DRAINED, 0))
 
     def _on_ping(self, payload: bytes) -> None:
-        figures = msgpack.packb({"running": len(self._cycles)})
+        self._stacks.forget()
+        figures = msgpack.packb(health.figures(len(self._cycles)))
         echo = len(payload).to_bytes(2, "big") + payload
         self.transport.send(frames.encode(frames.PONG, 0, echo + figures))
 
@@ -152,8 +176,7 @@ class Server:
             return
         for cycle in self._cycles.values():
             cycle.on_disconnect()
-        patience = self._boot["shutdown_timeout"] / 1000 * _TASKS_SHARE
-        _done, pending = await asyncio.wait(tasks, timeout=patience)
+        _done, pending = await asyncio.wait(tasks, timeout=self._patience)
         for task in pending:
             task.cancel()
         if pending:

@@ -238,7 +238,10 @@ class WebSocketCycle:
     def _send_close(self, message: dict[str, Any]) -> None:
         code = message.get("code")
         code = 1000 if code is None else int(code)
-        if code != 1005 and not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1006):
+        if (code != 1005 and not (1000 <= code <= 1014 or 3000 <= code <= 4999)) or code in (
+            1004,
+            1006,
+        ):
             raise ValueError(f"{code} is no code that a close may have")
         self._finish(code, message.get("reason") or "")
 

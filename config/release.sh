@@ -1,0 +1,121 @@
+#!/bin/sh
+# The command of a release: `bin/hornbeam COMMAND`, the same commands as the project's own launcher and those of a service.
+#
+# It replaces relx's start script, whose stop and status need Erlang distribution (and so an open port and a cookie): here they
+# go through the control socket. Every option is a HORNBEAM_* variable or a key of releases/VERSION/sys.config; besides:
+#
+#   HORNBEAM_NODE      a name such as hornbeam@127.0.0.1: turns Erlang distribution on, for remote_console
+#   HORNBEAM_COOKIE    its cookie; without one Erlang's own ~/.erlang.cookie
+#   HORNBEAM_LOG       where `daemon` writes what the server prints; default log/hornbeam.log in the release
+#   HORNBEAM_SCHEDULERS  how many schedulers the VM has; default one for every two cores
+#   HORNBEAM_ERL_FLAGS more flags for the VM; they win over vm.args
+set -eu
+
+ROOT=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd -P)
+# The file has no line break at its end, so read fails although it has read.
+read -r ERTS VERSION < "$ROOT/releases/start_erl.data" || [ -n "$VERSION" ]
+RELEASE="$ROOT/releases/$VERSION"
+export ROOTDIR="$ROOT" BINDIR="$ROOT/erts-$ERTS/bin" EMU=beam PROGNAME=hornbeam
+export ERL_LIBS="$ROOT/lib"
+# One scheduler for every two cores, as bin/hornbeam of the project has it (and says why).
+export HORNBEAM_SCHEDULERS="${HORNBEAM_SCHEDULERS:-$((($(getconf _NPROCESSORS_ONLN) + 1) / 2))}"
+
+usage() {
+    cat <<'TEXT'
+Usage:
+  hornbeam foreground [flags]            serve HORNBEAM_APP until SIGTERM; SIGHUP reloads
+  hornbeam run MODULE:ATTRIBUTE [flags]  the same for an application that is named here
+  hornbeam daemon [flags]                the same in the background; returns when it serves
+  hornbeam status | reload [flags] | stop    of a server that runs
+  hornbeam remote_console                an Erlang shell in it (needs HORNBEAM_NODE, there and here)
+  hornbeam version | help                `help` lists the flags
+TEXT
+}
+
+fail() {
+    echo "hornbeam: $1" >&2
+    exit 1
+}
+
+# ${NAME} and ${NAME:-default} from the environment, in the two templates; in a file of our own, which the VM reads at once.
+substitute() {
+    awk '{
+        line = $0; out = ""
+        while (match(line, /\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}/)) {
+            body = substr(line, RSTART + 2, RLENGTH - 3)
+            at = index(body, ":-")
+            name = at ? substr(body, 1, at - 1) : body
+            value = (name in ENVIRON) && ENVIRON[name] != "" ? ENVIRON[name] : (at ? substr(body, at + 2) : "")
+            out = out substr(line, 1, RSTART - 1) value
+            line = substr(line, RSTART + RLENGTH)
+        }
+        print out line
+    }' "$1"
+}
+
+# exec, so that systemd's main process, and the target of its signals, is the VM itself. The templates are filled into a folder of
+# mode 0700 that the VM removes once it has read them (hornbeam_cli).
+start_vm() {
+    HORNBEAM_BOOT_DIR=$(umask 077 && mktemp -d "${TMPDIR:-/tmp}/hornbeam-boot.XXXXXX")
+    export HORNBEAM_BOOT_DIR
+    substitute "$RELEASE/sys.config.src" > "$HORNBEAM_BOOT_DIR/sys.config"
+    substitute "$RELEASE/vm.args.src" > "$HORNBEAM_BOOT_DIR/vm.args"
+    if [ -n "${HORNBEAM_NODE:-}" ]; then
+        case "$HORNBEAM_NODE" in *@*.*) kind=-name ;; *) kind=-sname ;; esac
+        echo "$kind $HORNBEAM_NODE" >> "$HORNBEAM_BOOT_DIR/vm.args"
+        [ -z "${HORNBEAM_COOKIE:-}" ] || echo "-setcookie $HORNBEAM_COOKIE" >> "$HORNBEAM_BOOT_DIR/vm.args"
+    fi
+    ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
+    export ERL_ZFLAGS
+    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive \
+        -config "$HORNBEAM_BOOT_DIR/sys" -args_file "$HORNBEAM_BOOT_DIR/vm.args" \
+        -s hornbeam_cli main -extra "$@"
+}
+
+# Short-lived: no configuration, no name.
+ask_vm() {
+    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput +fnu +pc unicode \
+        -s hornbeam_cli main -extra "$@"
+}
+
+daemon() {
+    log=${HORNBEAM_LOG:-$ROOT/log/hornbeam.log}
+    mkdir -p "$(dirname "$log")"
+    before=$(cat "$log" 2>/dev/null | wc -l)
+    setsid "$0" foreground "$@" < /dev/null >> "$log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        if tail -n "+$((before + 1))" "$log" | grep -q '^Hornbeam .* serving '; then
+            echo "$pid"
+            return 0
+        fi
+        sleep 0.1
+    done
+    tail -n "+$((before + 1))" "$log" >&2
+    fail "it did not start; see $log"
+}
+
+remote_console() {
+    [ -n "${HORNBEAM_NODE:-}" ] || fail "remote_console needs Erlang distribution: set HORNBEAM_NODE for the server and here"
+    case "$HORNBEAM_NODE" in *@*.*) kind=-name ;; *) kind=-sname ;; esac
+    host=${HORNBEAM_NODE#*@}
+    name="console$$"
+    [ "$host" = "$HORNBEAM_NODE" ] || name="$name@$host"
+    [ -z "${HORNBEAM_COOKIE:-}" ] || set -- -setcookie "$HORNBEAM_COOKIE"
+    ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
+    export ERL_ZFLAGS
+    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" \
+        "$kind" "$name" "$@" -hidden -remsh "$HORNBEAM_NODE"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case "$command" in
+    foreground) start_vm run "$@" ;;
+    run) start_vm run "$@" ;;
+    daemon) daemon "$@" ;;
+    status | reload | stop | version) ask_vm "$command" "$@" ;;
+    remote_console) remote_console ;;
+    help | --help | -h) usage; ask_vm help ;;
+    *) usage >&2; exit 2 ;;
+esac

@@ -1,0 +1,44 @@
+"""What the tests of operation share: load in the background, the workers' process ids."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+from harness import Hornbeam
+
+
+@contextmanager
+def load(server: Hornbeam, threads: int = 4) -> Iterator[list[str]]:
+    """GETs all the while; yields what went wrong; asserts at the end that something was asked."""
+    wrong: list[str] = []
+    count = [0]
+    done = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            while not done.is_set():
+                try:
+                    answer = client.get("/")
+                    count[0] += 1
+                    if answer.status_code != 200:
+                        wrong.append(f"{answer.status_code} {answer.text}")
+                except httpx.HTTPError as error:  # noqa: PERF203
+                    wrong.append(repr(error))
+
+    with ThreadPoolExecutor(threads) as pool:
+        tasks = [pool.submit(ask) for _ in range(threads)]
+        try:
+            yield wrong
+        finally:
+            done.set()
+        for task in tasks:
+            task.result()
+    assert count[0] > 0
+
+
+def pids(server: Hornbeam) -> set[int]:
+    return set(server.workers())

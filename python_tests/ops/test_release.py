@@ -1,0 +1,214 @@
+"""A release as an operator meets it: built, unpacked elsewhere, run as a service with another Python."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from harness import ROOT, wait_until
+
+APP = """
+import os, sys
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError("http only")
+    body = f"{sys.executable} {os.environ.get('GREETING', 'none')}".encode()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+class Release:
+    """The unpacked release, with an application and an interpreter of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.command = str(folder / "rel" / "bin" / "hornbeam")
+        (folder / "served").mkdir()
+        (folder / "served" / "elsewhere.py").write_text(APP)
+        venv = folder / "venv"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        (packages,) = venv.glob("lib/python*/site-packages")
+        (packages / "msgpack.pth").write_text(sysconfig.get_path("purelib"))
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HORNBEAM", "ERL_"))}
+        self.env = clean | {
+            "HORNBEAM_APP": "elsewhere:app",
+            "HORNBEAM_PYTHONPATH": str(folder / "served"),
+            "HORNBEAM_VENV": str(venv),
+            "HORNBEAM_BIND": "127.0.0.1:0",
+            "HORNBEAM_LOG": str(folder / "hornbeam.log"),
+            "XDG_RUNTIME_DIR": str(folder),
+        }
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None) -> str:
+        """What a command prints; it must succeed."""
+        done = subprocess.run(
+            [self.command, *arguments], env=self.env | (env or {}), cwd="/", timeout=90,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    env = {**os.environ, "ERL_LIBS": str(ROOT / ".deps" / "erlang" / "lib")}
+    built = subprocess.run(
+        ["rebar3", "as", "prod", "tar"], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (archive,) = (ROOT / "_build/prod/rel/hornbeam").glob("hornbeam-*.tar.gz")
+    folder = tmp_path_factory.mktemp("a release")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder / "rel")
+    return Release(folder)
+
+
+@pytest.fixture
+def daemon(release: Release) -> Iterator[str]:
+    """The URL of a server in the background; stopped by the command afterwards."""
+    pid = int(release.run("daemon"))
+    match = re.search(r"^server default on (\S+)$", release.run("status"), re.MULTILINE)
+    assert match
+    try:
+        yield match.group(1)
+        assert release.run("stop") == "stopped\n"
+    finally:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_it_serves_another_application_with_another_interpreter(
+    release: Release, daemon: str
+) -> None:
+    assert httpx.get(daemon).text == f"{release.folder}/venv/bin/python none"
+    assert release.run("reload", "--env", "GREETING=hello", "--workers", "2") == "reloaded\n"
+    assert httpx.get(daemon).text.endswith(" hello")
+    assert release.run("status").count(" ready ") >= 2
+    assert re.fullmatch(r"hornbeam \d+\.\d+\.\d+ .*\n", release.run("version"))
+
+
+def test_no_port_but_its_own_is_open(release: Release, daemon: str) -> None:
+    """Erlang distribution is off: the VM listens on one TCP socket."""
+    pid = re.search(r"default\.(\d+)\.sock", " ".join(os.listdir(release.folder / "hornbeam")))
+    assert pid
+    sockets = {
+        link.partition("[")[2].rstrip("]")
+        for fd in Path(f"/proc/{pid.group(1)}/fd").iterdir()
+        if (link := os.readlink(fd)).startswith("socket:")
+    }
+    rows = [
+        row.split()
+        for table in ("tcp", "tcp6")
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    listening = [int(row[1].rpartition(":")[2], 16) for row in rows
+                 if row[3] == "0A" and row[9] in sockets]  # fmt: skip
+    assert listening == [httpx.URL(daemon).port]
+
+
+def test_options_come_from_sys_config_too(release: Release) -> None:
+    (config,) = (release.folder / "rel" / "releases").glob("*/sys.config.src")
+    before = config.read_text()
+    config.write_text(before.replace("{hornbeam, []}", '{hornbeam, [{env, ["GREETING=config"]}]}'))
+    try:
+        release.run("daemon")
+        match = re.search(r"^server default on (\S+)$", release.run("status"), re.MULTILINE)
+        assert match
+        assert httpx.get(match.group(1)).text.endswith(" config")
+    finally:
+        release.run("stop")
+        config.write_text(before)
+
+
+def test_as_a_service_of_systemd(release: Release) -> None:
+    """Socket activation (fd 3), READY, RELOADING, STOPPING; SIGHUP and SIGTERM to the main process."""
+    notify_path = str(release.folder / "notify")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+    ):
+        notify.bind(notify_path)
+        notify.settimeout(60)
+        env = {"HORNBEAM_BIND": "fd://3", "NOTIFY_SOCKET": notify_path}
+        shell = f'exec "$0" foreground 3<&{listening.fileno()}'
+        process = subprocess.Popen(
+            ["/bin/bash", "-c", shell, release.command], env=release.env | env, cwd="/",
+            pass_fds=[listening.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            assert b"READY=1" in notify.recv(4096)
+            url = "http://{}:{}".format(*listening.getsockname())
+            assert httpx.get(url).status_code == 200
+            process.send_signal(signal.SIGHUP)
+            assert re.search(rb"RELOADING=1\nMONOTONIC_USEC=\d+", notify.recv(4096))
+            assert b"READY=1" in notify.recv(4096)
+            assert httpx.get(url).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert b"STOPPING=1" in notify.recv(4096)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def test_a_failed_start_is_one_message_and_no_daemon(release: Release) -> None:
+    done = subprocess.run(
+        [release.command, "daemon"], env=release.env | {"HORNBEAM_APP": "nowhere:app"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'no module "nowhere"' in done.stderr
+    assert done.stderr.count("\n") <= 3
+
+
+def test_remote_console_needs_a_name(release: Release) -> None:
+    done = subprocess.run(
+        [release.command, "remote_console"], env=release.env, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "HORNBEAM_NODE" in done.stderr
+
+
+def test_remote_console(release: Release) -> None:
+    name = f"hb{os.getpid()}@127.0.0.1"
+    # A fixed port instead of epmd, which would outlive the test.
+    flags = f"-start_epmd false -erl_epmd_port {_free_port()}"
+    named = {"HORNBEAM_NODE": name, "HORNBEAM_COOKIE": "mine", "HORNBEAM_ERL_FLAGS": flags}
+    pid = int(release.run("daemon", env=named))
+    terminal, inner = pty.openpty()
+    shell = subprocess.Popen(
+        [release.command, "remote_console"], env=release.env | named | {"TERM": "dumb"},
+        stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
+    )  # fmt: skip
+    try:
+        os.write(terminal, b"{told, node()}.\n")
+        shown = b""
+        while f"{{told,'{name}'}}".encode() not in shown:
+            assert select.select([terminal], [], [], 30)[0], shown
+            shown += os.read(terminal, 4096)
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(terminal)
+        os.close(inner)
+        release.run("stop")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, "it has ended")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,85 @@
+%%% The commands that speak with a running server: `hornbeam status', `reload', `stop'.
+%%%
+%%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
+-module(hornbeam_control_client).
+
+-export([run/2]).
+
+%% A reload takes as long as the application's start.
+-define(PATIENCE, 600000).
+-define(POLL, 100).
+
+%% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload also options.
+-spec run(Command :: string(), Arguments :: [string()]) ->
+    {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
+run(Command, Arguments) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, Positional, Given} when length(Positional) =< 1 ->
+            Flags = Arguments -- Positional,
+            case find(Positional, Given) of
+                {ok, Path} -> ask(Command, Flags, Path);
+                {error, Text} -> {error, Text}
+            end;
+        {ok, _, _} ->
+            {usage, [Command, " takes one server at most"]};
+        {error, {usage, Text}} ->
+            {usage, Text};
+        {error, Reason} ->
+            {error, hornbeam_options:format_error(Reason)}
+    end.
+
+find([], #{control := Path}) when Path =/= <<"auto">>, Path =/= <<"off">> ->
+    {ok, Path};
+find(Wanted, _Given) ->
+    case [Path || {Name, Pid, Path} <- hornbeam_control_path:running(),
+                  Wanted =:= [] orelse Wanted =:= [Name] orelse Wanted =:= [Pid], answers(Path)] of
+        [Path] -> {ok, Path};
+        [] when Wanted =:= [] -> {error, "no server of this user is running here (or its control is off)"};
+        [] -> {error, ["no server ", Wanted, " is running here"]};
+        Several -> {error, ["several servers are running; say which by its process id, or --control:\n",
+                            lists:join("\n", Several)]}
+    end.
+
+answers(Path) ->
+    case connect(Path) of
+        {ok, Socket} -> gen_tcp:close(Socket), true;
+        {error, _} -> false
+    end.
+
+connect(Path) ->
+    gen_tcp:connect({local, Path}, 0, [local, binary, {packet, 4}, {packet_size, hornbeam_control:max_packet()},
+                                       {active, false}], 5000).
+
+ask(Command, Arguments, Path) ->
+    Request = #{command => list_to_binary(Command),
+                arguments => [unicode:characters_to_binary(A) || A <- Arguments]},
+    case connect(Path) of
+        {ok, Socket} ->
+            ok = gen_tcp:send(Socket, hornbeam_msgpack:encode(Request)),
+            Answer = gen_tcp:recv(Socket, 0, ?PATIENCE),
+            ok = gen_tcp:close(Socket),
+            answered(Command, Answer);
+        {error, Reason} ->
+            {error, [Path, ": ", inet:format_error(Reason)]}
+    end.
+
+answered(Command, {ok, Packet}) ->
+    case hornbeam_msgpack:decode(Packet) of
+        {ok, #{<<"ok">> := true, <<"pid">> := Pid}} when Command =:= "stop" -> gone(Pid), {ok, "stopped\n"};
+        {ok, #{<<"ok">> := true, <<"text">> := Text}} -> {ok, [string:trim(Text, trailing), "\n"]};
+        {ok, #{<<"ok">> := false, <<"text">> := Text}} -> {error, Text};
+        _ -> {error, "the server's answer is not understood"}
+    end;
+answered(_Command, {error, Reason}) ->
+    {error, ["the server did not answer: ", inet:format_error(Reason)]}.
+
+%% The server itself bounds how long a stop takes. Another user's process cannot be signalled but is there.
+gone(Pid) ->
+    case os:cmd("kill -0 " ++ integer_to_list(Pid) ++ " 2>&1") of
+        "" -> timer:sleep(?POLL), gone(Pid);
+        Text ->
+            case string:find(Text, "ermitted") of
+                nomatch -> ok;
+                _ -> timer:sleep(?POLL), gone(Pid)
+            end
+    end.

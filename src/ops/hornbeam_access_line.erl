@@ -1,0 +1,116 @@
+%%% A line of the access log: which fields it has, what they are for a request, and its text.
+%%%
+%%% Called by: hornbeam_access_log, hornbeam_option_table (check/1). Calls: hornbeam_json. Pure.
+%%%
+%%% authorization, proxy-authorization, cookie and set-cookie cannot be fields: what a log holds spreads. Bytes that a client chose are
+%%% escaped, so that a line is always one line.
+-module(hornbeam_access_line).
+
+-export([fields/2, check/1, names/0, values/6, format/4]).
+-export_type([field/0]).
+
+-type field() :: client | method | path | query | version | status | bytes | duration_ms | request_id | host | scheme
+               | user_agent | referer | {header, binary()}.
+-define(FIELDS, [client, method, scheme, host, path, query, version, status, bytes, duration_ms, request_id, user_agent,
+                 referer]).
+-define(COMBINED, [client, method, path, query, version, status, bytes, referer, user_agent]).
+-define(SECRET, [<<"authorization">>, <<"proxy-authorization">>, <<"cookie">>, <<"set-cookie">>]).
+%% More of a field is cut.
+-define(MAX_VALUE, 2048).
+
+-spec names() -> [binary()].
+names() ->
+    [atom_to_binary(Field) || Field <- ?FIELDS].
+
+%% @doc The option access_log_fields: names of fields, or header:NAME.
+-spec check([binary()]) -> ok | {error, iodata(), term()}.
+check(Names) ->
+    case [Name || Name <- Names, field(Name) =:= error] of
+        [] -> ok;
+        [Wrong | _] -> {error, ["must be of ", lists:join(", ", names()), ", or header:NAME (not of a header that "
+                                "holds a secret)"], Wrong}
+    end.
+
+field(<<"header:", Name0/binary>>) ->
+    Name = string:lowercase(Name0),
+    case Name =:= <<>> orelse lists:member(Name, ?SECRET) of
+        true -> error;
+        false -> {header, Name}
+    end;
+field(Name) ->
+    case [Field || Field <- ?FIELDS, atom_to_binary(Field) =:= Name] of
+        [Field] -> Field;
+        [] -> error
+    end.
+
+-spec fields(combined | json, [binary()]) -> [field()].
+fields(combined, _) -> ?COMBINED;
+fields(json, []) -> ?FIELDS;
+fields(json, Names) -> [field(Name) || Name <- Names].
+
+-spec values([field()], map(), pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
+values(Fields, Req, Status, Sent, Duration, Id) ->
+    [value(Field, Req, Status, Sent, Duration, Id) || Field <- Fields].
+
+value(status, _Req, Status, _Sent, _Duration, _Id) -> Status;
+value(bytes, _Req, _Status, Sent, _Duration, _Id) -> Sent;
+value(duration_ms, _Req, _Status, _Sent, Duration, _Id) ->
+    erlang:convert_time_unit(Duration, native, microsecond) / 1000;
+value(request_id, _Req, _Status, _Sent, _Duration, Id) -> Id;
+value(client, #{peer := {Ip, _}}, _Status, _Sent, _Duration, _Id) -> Ip;
+value(method, #{method := Method}, _Status, _Sent, _Duration, _Id) -> Method;
+value(scheme, #{scheme := Scheme}, _Status, _Sent, _Duration, _Id) -> Scheme;
+value(path, #{path := Path}, _Status, _Sent, _Duration, _Id) -> Path;
+value(query, #{qs := Query}, _Status, _Sent, _Duration, _Id) -> Query;
+value(version, #{version := Version}, _Status, _Sent, _Duration, _Id) -> Version;
+value(host, Req, _Status, _Sent, _Duration, _Id) -> header(<<"host">>, Req);
+value(user_agent, Req, _Status, _Sent, _Duration, _Id) -> header(<<"user-agent">>, Req);
+value(referer, Req, _Status, _Sent, _Duration, _Id) -> header(<<"referer">>, Req);
+value({header, Name}, Req, _Status, _Sent, _Duration, _Id) -> header(Name, Req);
+value(_Field, _PartialReq, _Status, _Sent, _Duration, _Id) -> undefined.
+
+header(Name, #{headers := Headers}) -> maps:get(Name, Headers, undefined);
+header(_Name, _PartialReq) -> undefined.
+
+%% @doc The text, with its line break. Time: system time in ms.
+-spec format(combined | json, integer(), [field()], [term()]) -> iodata().
+format(combined, Time, _Fields, [Client, Method, Path, Query, Version, Status, Bytes, Referer, Agent]) ->
+    Question = case Query of undefined -> ""; <<>> -> ""; _ -> [$?, escape(Query)] end,
+    [client(Client), " - - [", clock(Time), "] \"", escape(Method), $\s, escape(Path), Question, $\s,
+     version(Version), "\" ", integer_to_binary(Status), $\s, integer_to_binary(Bytes), " \"", escape(Referer), "\" \"",
+     escape(Agent), "\"\n"];
+format(json, Time, Fields, Values) ->
+    Stamp = calendar:system_time_to_rfc3339(Time, [{unit, millisecond}, {offset, "Z"}]),
+    Pairs = [[$", name(Field), "\":", json(Field, Value)] || {Field, Value} <- lists:zip(Fields, Values)],
+    ["{\"time\":\"", Stamp, $", [[$,, Pair] || Pair <- Pairs], "}\n"].
+
+name({header, Name}) -> hornbeam_json:escape(<<"header:", Name/binary>>);
+name(Field) -> atom_to_binary(Field).
+
+json(_Field, undefined) -> "null";
+json(client, Value) -> [$", client(Value), $"];
+json(version, Value) -> [$", version(Value), $"];
+json(duration_ms, Value) -> io_lib:format("~.3f", [Value]);
+json(_Field, Value) when is_integer(Value) -> integer_to_binary(Value);
+json(_Field, Value) -> [$", hornbeam_json:escape(cut(Value)), $"].
+
+client(Ip) when is_tuple(Ip), tuple_size(Ip) > 2 -> inet:ntoa(Ip);
+client(_Unix) -> "-".
+
+version(undefined) -> "-";
+version(Version) -> atom_to_binary(Version).
+
+clock(Time) ->
+    {{Year, Month, Day}, {Hour, Minute, Second}} = calendar:system_time_to_universal_time(Time, millisecond),
+    Name = element(Month, {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"}),
+    io_lib:format("~2..0b/~s/~4..0b:~2..0b:~2..0b:~2..0b +0000", [Day, Name, Year, Hour, Minute, Second]).
+
+%% What is no printable ASCII, the quote and the backslash become \xHH, as Apache and nginx write them.
+escape(undefined) -> "-";
+escape(Value) -> << <<(escaped(C))/binary>> || <<C>> <= cut(Value) >>.
+
+escaped(C) when C >= $\s, C < 127, C =/= $", C =/= $\\ -> <<C>>;
+escaped(C) -> <<"\\x", (binary:encode_hex(<<C>>))/binary>>.
+
+cut(Value) when byte_size(Value) > ?MAX_VALUE -> binary:part(Value, 0, ?MAX_VALUE);
+cut(Value) -> Value.

@@ -1,0 +1,169 @@
+%%% The access log: one line for each request, in the combined format or as JSON.
+%%%
+%%% Called by: hornbeam_server (a child), hornbeam_observe (write/6, in the connection's process), hornbeam_metrics_text
+%%% (dropped/1). Calls: hornbeam_access_line.
+%%%
+%%% A connection's process only picks what the line needs and sends it here; this process makes the text, as many lines as have
+%%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
+%%% cannot take is dropped and counted, and requests never wait for their line.
+%%%
+%%% A file that was moved away (logrotate) is made again within ?LOOK ms. Failure modes: the file cannot be opened: the
+%%% server does not start; it cannot be written later: lines are dropped, counted, and a warning says so once.
+-module(hornbeam_access_log).
+-behaviour(gen_server).
+
+-export([start_link/2, ref/2, write/6, dropped/1, forget/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export_type([ref/0]).
+
+-include_lib("kernel/include/file.hrl").
+
+-define(MAX_QUEUE, 10000).
+-define(BATCH, 500).
+-define(LOOK, 1000).
+-define(QUEUED, 1).
+-define(DROPPED, 2).
+
+-record(ref, {
+    writer :: atom(),
+    fields :: [hornbeam_access_line:field()],
+    counters :: atomics:atomics_ref()
+}).
+-opaque ref() :: #ref{}.
+
+-record(state, {
+    ref :: ref(),
+    format :: combined | json,
+    path :: binary(),
+    file :: file:io_device() | standard_output,
+    inode = 0 :: non_neg_integer(),
+    failed = false :: boolean()
+}).
+
+-spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
+start_link(_Name, #{access_log := off}) ->
+    ignore;
+start_link(Name, Config) ->
+    #ref{writer = Writer} = Ref = ref(Name, Config),
+    gen_server:start_link({local, Writer}, ?MODULE, {Ref, Config}, []).
+
+%% @doc What connections need to write. The counters outlive the writer.
+-spec ref(Name :: atom(), Config :: map()) -> ref().
+ref(Name, #{access_log := Format, access_log_fields := Fields}) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none ->
+            %% An atom of the server's name, which is one itself.
+            Ref = #ref{writer = list_to_atom("hornbeam_access_log." ++ atom_to_list(Name)),
+                       fields = hornbeam_access_line:fields(Format, Fields), counters = atomics:new(2, [])},
+            persistent_term:put({?MODULE, Name}, Ref),
+            Ref;
+        Ref ->
+            Ref
+    end.
+
+-spec forget(Name :: atom()) -> ok.
+forget(Name) ->
+    _ = persistent_term:erase({?MODULE, Name}),
+    ok.
+
+-spec dropped(Name :: atom()) -> non_neg_integer().
+dropped(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> 0;
+        #ref{counters = Counters} -> atomics:get(Counters, ?DROPPED)
+    end.
+
+%% @doc Never blocks and never fails. Duration in native units.
+-spec write(ref(), cowboy_req:req() | cowboy_stream:partial_req(), Status :: pos_integer(), Sent :: non_neg_integer(),
+            Duration :: integer(), Id :: binary() | undefined) -> ok.
+write(#ref{writer = Writer, fields = Fields, counters = Counters}, Req, Status, Sent, Duration, Id) ->
+    case atomics:add_get(Counters, ?QUEUED, 1) =< ?MAX_QUEUE andalso whereis(Writer) of
+        Pid when is_pid(Pid) ->
+            Pid ! {line, os:system_time(millisecond),
+                   hornbeam_access_line:values(Fields, Req, Status, Sent, Duration, Id)},
+            ok;
+        _ ->
+            atomics:sub(Counters, ?QUEUED, 1),
+            atomics:add(Counters, ?DROPPED, 1)
+    end.
+
+-spec init({ref(), map()}) -> {ok, #state{}} | {stop, term()}.
+init({#ref{counters = Counters} = Ref, #{access_log := Format, access_log_file := Path}}) ->
+    process_flag(trap_exit, true),
+    atomics:put(Counters, ?QUEUED, 0),
+    case open(#state{ref = Ref, format = Format, path = Path, file = standard_output}) of
+        {ok, State} -> {ok, State};
+        {error, Reason} -> {stop, {shutdown, {access_log_failed, Path, Reason}}}
+    end.
+
+open(#state{path = <<>>} = State) ->
+    {ok, State};
+open(#state{path = Path} = State) ->
+    case file:open(Path, [append, raw, binary]) of
+        {ok, File} ->
+            _ = erlang:send_after(?LOOK, self(), look),
+            {ok, State#state{file = File, inode = inode(Path)}};
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+inode(Path) ->
+    case file:read_file_info(Path) of
+        {ok, #file_info{inode = Inode}} -> Inode;
+        {error, _} -> 0
+    end.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, not_supported}, #state{}}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_supported}, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({line, Time, Values}, State) ->
+    {noreply, put_lines([{Time, Values} | more(?BATCH)], State)};
+handle_info(look, #state{path = Path, inode = Inode, file = File} = State) ->
+    case inode(Path) of
+        Inode ->
+            _ = erlang:send_after(?LOOK, self(), look),
+            {noreply, State};
+        _ ->
+            _ = file:close(File),
+            case open(State) of
+                {ok, Opened} -> {noreply, Opened#state{failed = false}};
+                {error, Reason} -> _ = erlang:send_after(?LOOK, self(), look), {noreply, failed(Reason, State)}
+            end
+    end;
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+more(0) -> [];
+more(Left) -> receive {line, Time, Values} -> [{Time, Values} | more(Left - 1)] after 0 -> [] end.
+
+put_lines(Lines, #state{ref = #ref{fields = Fields, counters = Counters}, format = Format, file = File} = State) ->
+    Text = [hornbeam_access_line:format(Format, Time, Fields, Values) || {Time, Values} <- Lines],
+    atomics:sub(Counters, ?QUEUED, length(Lines)),
+    case output(File, Text) of
+        ok ->
+            State#state{failed = false};
+        {error, Reason} ->
+            atomics:add(Counters, ?DROPPED, length(Lines)),
+            failed(Reason, State)
+    end.
+
+output(standard_output, Text) -> io:put_chars(user, unicode:characters_to_binary(Text));
+output(File, Text) -> file:write(File, Text).
+
+failed(_Reason, #state{failed = true} = State) ->
+    State;
+failed(Reason, #state{path = Path} = State) ->
+    logger:warning("the access log ~ts cannot be written: ~ts", [Path, file:format_error(Reason)]),
+    State#state{failed = true}.
+
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, State) ->
+    Left = put_lines(more(?MAX_QUEUE), State),
+    _ = Left#state.file =:= standard_output orelse file:close(Left#state.file),
+    ok.

@@ -1,0 +1,145 @@
+%%% The control socket of a server: `bin/hornbeam reload', `status' and `stop' without Erlang distribution.
+%%%
+%%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
+%%% Calls: hornbeam, hornbeam_options, hornbeam_status.
+%%%
+%%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
+%%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
+%%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes:
+%%%
+%%%     {"command": "status" | "reload" | "stop", "arguments": [flags as on the command line]}
+%%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
+%%%
+%%% Failure modes: the socket cannot be made: a warning, and the server runs without (it can still be stopped by signal). A client
+%%% that says nothing is left after ?PATIENCE; at most ?MAX_CLIENTS are served at a time.
+-module(hornbeam_control).
+-behaviour(gen_server).
+
+-export([start_link/2, max_packet/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-define(MAX_PACKET, 65536).
+-define(MAX_CLIENTS, 8).
+-define(PATIENCE, 5000).
+-define(RETRY, 1000).
+
+-record(state, {
+    name :: atom(),
+    path :: binary(),
+    socket :: gen_tcp:socket(),
+    acceptor :: pid()
+}).
+
+-spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
+start_link(Name, Config) ->
+    gen_server:start_link(?MODULE, {Name, Config}, []).
+
+-spec max_packet() -> pos_integer().
+max_packet() ->
+    ?MAX_PACKET.
+
+-spec init({atom(), map()}) -> {ok, #state{}} | ignore.
+init({_Name, #{control := <<"off">>}}) ->
+    ignore;
+init({Name, #{control := Option}}) ->
+    process_flag(trap_exit, true),
+    case open(hornbeam_control_path:server(Option, Name)) of
+        {ok, Path, Socket} ->
+            Acceptor = spawn_link(fun() -> accept(Socket, Name, 0) end),
+            {ok, #state{name = Name, path = Path, socket = Socket, acceptor = Acceptor}};
+        {error, Reason} ->
+            logger:warning("no control socket (bin/hornbeam reload, status, stop): ~ts", [Reason]),
+            ignore
+    end.
+
+open({ok, Path}) ->
+    Options = [local, binary, {ifaddr, {local, Path}}, {packet, 4}, {packet_size, ?MAX_PACKET}, {active, false}],
+    case gen_tcp:listen(0, Options) of
+        {ok, Socket} ->
+            ok = file:change_mode(Path, 8#600),
+            {ok, Path, Socket};
+        {error, Reason} ->
+            {error, [Path, ": ", inet:format_error(Reason)]}
+    end;
+open({error, Reason}) ->
+    {error, Reason}.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, not_supported}, #state{}}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_supported}, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({'EXIT', Acceptor, Reason}, #state{acceptor = Acceptor} = State) ->
+    {stop, Reason, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{path = Path, socket = Socket}) ->
+    ok = gen_tcp:close(Socket),
+    _ = file:delete(Path),
+    ok.
+
+%%% One process accepts, one more serves each client.
+
+accept(Socket, Name, Clients) when Clients >= ?MAX_CLIENTS ->
+    receive {'DOWN', _, process, _, _} -> accept(Socket, Name, Clients - 1) end;
+accept(Socket, Name, Clients) ->
+    case gen_tcp:accept(Socket, ?RETRY) of
+        {ok, Client} ->
+            {Pid, _} = spawn_monitor(fun() -> receive go -> serve(Client, Name) end end),
+            _ = gen_tcp:controlling_process(Client, Pid),
+            Pid ! go,
+            accept(Socket, Name, gone(Clients + 1));
+        {error, timeout} ->
+            accept(Socket, Name, gone(Clients));
+        {error, closed} ->
+            ok
+    end.
+
+gone(Clients) ->
+    receive {'DOWN', _, process, _, _} -> gone(Clients - 1) after 0 -> Clients end.
+
+serve(Client, Name) ->
+    Answer = case gen_tcp:recv(Client, 0, ?PATIENCE) of
+        {ok, Packet} -> request(hornbeam_msgpack:decode(Packet), Name);
+        {error, _} -> none
+    end,
+    _ = Answer =:= none orelse gen_tcp:send(Client, hornbeam_msgpack:encode(Answer)),
+    gen_tcp:close(Client).
+
+request({ok, #{<<"command">> := Command, <<"arguments">> := Arguments}}, Name) when is_list(Arguments) ->
+    case lists:all(fun is_binary/1, Arguments) of
+        true -> command(Command, [unicode:characters_to_list(A) || A <- Arguments], Name);
+        false -> answer(false, "arguments must be text")
+    end;
+request(_, _Name) ->
+    answer(false, "not a request").
+
+command(<<"status">>, _Arguments, Name) ->
+    case hornbeam:info(Name) of
+        {error, not_found} -> answer(false, "the server is starting or stopping");
+        Info -> answer(true, hornbeam_status:text(Info))
+    end;
+command(<<"reload">>, Arguments, Name) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, [], Given} -> reloaded(hornbeam:reload(Name, maps:remove(control, Given)));
+        {ok, [Extra | _], _} -> answer(false, ["reload takes flags; what is ", hornbeam_option_text:show(Extra), "?"]);
+        {error, {usage, Text}} -> answer(false, Text);
+        {error, Reason} -> answer(false, hornbeam:format_error(Reason))
+    end;
+command(<<"stop">>, _Arguments, Name) ->
+    _ = spawn(fun() -> hornbeam_cli:stop(Name) end),
+    answer(true, "stopping");
+command(_Unknown, _Arguments, _Name) ->
+    answer(false, "no such command").
+
+reloaded(ok) -> answer(true, "reloaded");
+reloaded({error, Reason}) -> answer(false, hornbeam:format_error(Reason)).
+
+answer(Ok, Text) ->
+    #{ok => Ok, text => unicode:characters_to_binary(Text), pid => list_to_integer(os:getpid())}.

@@ -1,0 +1,97 @@
+%%% The figures of a server that are counted as requests pass, and the table of all that is published.
+%%%
+%%% Called by: hornbeam_observe (observe/5), hornbeam_metrics_text (the table, read/1). Calls: nothing.
+%%%
+%%% One array of counters for each server, with a row for each class of status:
+%%%
+%%%     requests | duration sum (us) | bytes received | bytes sent | bucket 1 | ... | bucket ?BUCKETS
+%%%
+%%% The array outlives the processes that write it (persistent_term) and goes with its server. Writing is five additions
+%%% without a lock; `write_concurrency' gives each scheduler a copy, which reading adds up.
+-module(hornbeam_metrics).
+
+-export([ref/1, forget/1, observe/5, read/1, table/0, bounds/0]).
+-export_type([ref/0, class/0, row/0]).
+
+-opaque ref() :: counters:counters_ref().
+-type class() :: binary().
+-type row() :: #{requests := non_neg_integer(), microseconds := non_neg_integer(), received := non_neg_integer(),
+                 sent := non_neg_integer(), buckets := [non_neg_integer()]}.
+
+%% Upper bounds of the buckets of durations, in microseconds.
+-define(BOUNDS, [1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000]).
+-define(BUCKETS, 13).
+-define(ROW, (4 + ?BUCKETS)).
+-define(CLASSES, [<<"1xx">>, <<"2xx">>, <<"3xx">>, <<"4xx">>, <<"5xx">>]).
+
+%% @doc What /metrics shows: name, type, help. docs/operations.md holds the same table.
+-spec table() -> [{Name :: binary(), counter | gauge | histogram, Help :: binary()}].
+table() ->
+    [{<<"hornbeam_requests_total">>, counter, <<"Requests answered, by class of status; 499 is a client that left.">>},
+     {<<"hornbeam_request_duration_seconds">>, histogram, <<"From the request's head to the end of its answer.">>},
+     {<<"hornbeam_request_bytes_total">>, counter, <<"Bytes of request bodies.">>},
+     {<<"hornbeam_response_bytes_total">>, counter, <<"Bytes of response bodies.">>},
+     {<<"hornbeam_requests_in_flight">>, gauge, <<"Requests and WebSockets on a worker.">>},
+     {<<"hornbeam_requests_waiting">>, gauge, <<"Requests in the queue for a worker.">>},
+     {<<"hornbeam_requests_refused_total">>, counter, <<"Requests for which the queue had no place (503).">>},
+     {<<"hornbeam_workers">>, gauge, <<"Workers, by state.">>},
+     {<<"hornbeam_worker_restarts_total">>, counter, <<"Python processes that ended although nobody wanted it.">>},
+     {<<"hornbeam_worker_retirements_total">>, counter, <<"Workers replaced at one of their limits.">>},
+     {<<"hornbeam_worker_memory_bytes">>, gauge, <<"Resident memory of a worker.">>},
+     {<<"hornbeam_worker_lag_seconds">>, gauge, <<"How long a worker's loop took to answer the last ping.">>},
+     {<<"hornbeam_worker_requests_total">>, counter, <<"Requests and WebSockets that a worker was given.">>},
+     {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
+     {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},
+     {<<"hornbeam_connections">>, gauge, <<"Open connections of clients.">>},
+     {<<"hornbeam_access_log_dropped_total">>, counter, <<"Lines that the access log was too slow to take.">>},
+     {<<"hornbeam_beam_memory_bytes">>, gauge, <<"Memory of the Erlang VM, by kind.">>},
+     {<<"hornbeam_beam_processes">>, gauge, <<"Processes of the Erlang VM.">>}].
+
+-spec bounds() -> [pos_integer()].
+bounds() ->
+    ?BOUNDS.
+
+%% @doc A server's counters, made at the first call.
+-spec ref(Name :: atom()) -> ref().
+ref(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none ->
+            Ref = counters:new(length(?CLASSES) * ?ROW, [write_concurrency]),
+            persistent_term:put({?MODULE, Name}, Ref),
+            Ref;
+        Ref ->
+            Ref
+    end.
+
+-spec forget(Name :: atom()) -> ok.
+forget(Name) ->
+    _ = persistent_term:erase({?MODULE, Name}),
+    ok.
+
+%% @doc A request is over. Duration in native units.
+-spec observe(ref(), Status :: pos_integer(), Duration :: integer(), non_neg_integer(), non_neg_integer()) -> ok.
+observe(Ref, Status, Duration, Received, Sent) ->
+    Row = (min(5, max(1, Status div 100)) - 1) * ?ROW,
+    Microseconds = erlang:convert_time_unit(Duration, native, microsecond),
+    counters:add(Ref, Row + 1, 1),
+    counters:add(Ref, Row + 2, Microseconds),
+    _ = Received =:= 0 orelse counters:add(Ref, Row + 3, Received),
+    counters:add(Ref, Row + 4, Sent),
+    case bucket(Microseconds, ?BOUNDS, 1) of
+        none -> ok;
+        Bucket -> counters:add(Ref, Row + 4 + Bucket, 1)
+    end.
+
+bucket(Microseconds, [Bound | _], Number) when Microseconds =< Bound -> Number;
+bucket(Microseconds, [_ | Bounds], Number) -> bucket(Microseconds, Bounds, Number + 1);
+bucket(_Microseconds, [], _Number) -> none.
+
+%% @doc All rows; `buckets' are cumulative, as Prometheus has them, without the one for infinity.
+-spec read(ref()) -> [{class(), row()}].
+read(Ref) ->
+    [{Class, row(Ref, (Number - 1) * ?ROW)} || {Number, Class} <- lists:enumerate(?CLASSES)].
+
+row(Ref, Row) ->
+    [Requests, Microseconds, Received, Sent | Own] = [counters:get(Ref, Row + N) || N <- lists:seq(1, ?ROW)],
+    {Buckets, _} = lists:mapfoldl(fun(Count, Below) -> {Below + Count, Below + Count} end, 0, Own),
+    #{requests => Requests, microseconds => Microseconds, received => Received, sent => Sent, buckets => Buckets}.

@@ -1,0 +1,32 @@
+%%% Answers on metrics_bind: /metrics, /healthz (the VM runs), /readyz (requests are being answered).
+%%%
+%%% Called by: Cowboy, for hornbeam_metrics_listener. Calls: hornbeam_metrics_text, hornbeam_pool, hornbeam_server.
+-module(hornbeam_metrics_handler).
+-behaviour(cowboy_handler).
+
+-export([init/2]).
+
+-include("hornbeam.hrl").
+
+-spec init(cowboy_req:req(), {metrics | healthz | readyz, atom()}) -> {ok, cowboy_req:req(), term()}.
+init(#{method := Method} = Req, {What, Name} = State) when Method =:= <<"GET">>; Method =:= <<"HEAD">> ->
+    {Status, Type, Body} = answer(What, Name),
+    {ok, cowboy_req:reply(Status, #{<<"content-type">> => Type}, Body, Req), State};
+init(Req, State) ->
+    {ok, cowboy_req:reply(405, #{<<"allow">> => <<"GET, HEAD">>}, Req), State}.
+
+answer(metrics, Name) ->
+    {200, <<"text/plain; version=0.0.4; charset=utf-8">>, hornbeam_metrics_text:render(Name)};
+answer(healthz, _Name) ->
+    {200, <<"text/plain">>, <<"ok\n">>};
+answer(readyz, Name) ->
+    case is_ready(Name) of
+        true -> {200, <<"text/plain">>, <<"ready\n">>};
+        false -> {503, <<"text/plain">>, <<"not ready\n">>}
+    end.
+
+%% Every application has a worker that answers, and the server is neither starting nor stopping.
+is_ready(Name) ->
+    hornbeam_server:is_open(Name)
+        andalso lists:all(fun(Pool) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
+                          hornbeam_server:pool_ids(Name)).

@@ -1,0 +1,69 @@
+%%% The second bind: opens the sockets of metrics_bind.
+%%%
+%%% Called by: hornbeam_server, as a child before the pools, so that /readyz says `not ready' while a server starts and while it
+%%% stops. Calls: Ranch and Cowboy with hornbeam_metrics_handler; hornbeam_socket.
+-module(hornbeam_metrics_listener).
+-behaviour(gen_server).
+
+-export([start_link/2, urls/1]).
+-export([init/1, handle_call/3, handle_cast/2, terminate/2]).
+
+-define(MAX_CONNECTIONS, 100).
+
+-spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
+start_link(Name, Config) ->
+    gen_server:start_link(?MODULE, {Name, Config}, []).
+
+%% @doc Where /metrics, /healthz and /readyz are.
+-spec urls(Name :: atom()) -> [binary()].
+urls(Name) ->
+    [url(ranch:get_addr(Ref)) || {{hornbeam_metrics, N, _} = Ref, _} <- lists:sort(maps:to_list(ranch:info())), N =:= Name].
+
+url({local, Path}) -> <<"unix:", Path/binary>>;
+url({Ip, Port}) ->
+    Host = case tuple_size(Ip) of 4 -> inet:ntoa(Ip); 8 -> ["[", inet:ntoa(Ip), "]"] end,
+    iolist_to_binary(["http://", Host, $:, integer_to_list(Port)]).
+
+-spec init({atom(), map()}) -> {ok, [ranch:ref()]} | ignore | {stop, term()}.
+init({_Name, #{metrics_bind := []}}) ->
+    ignore;
+init({Name, #{metrics_bind := Binds} = Config}) ->
+    process_flag(trap_exit, true),
+    open(lists:enumerate(Binds), Name, Config, []).
+
+open([], _Name, _Config, Refs) ->
+    {ok, Refs};
+open([{Number, Bind} | Rest], Name, Config, Refs) ->
+    Ref = {hornbeam_metrics, Name, Number},
+    case start(Ref, Bind, Name, Config) of
+        {ok, _} ->
+            open(Rest, Name, Config, [Ref | Refs]);
+        {error, Reason} ->
+            lists:foreach(fun ranch:stop_listener/1, Refs),
+            {stop, {shutdown, {listen_failed, hornbeam_options:format_bind(Bind), Reason}}}
+    end.
+
+start(Ref, Bind, Name, Config) ->
+    Dispatch = cowboy_router:compile([{'_', [{"/metrics", hornbeam_metrics_handler, {metrics, Name}},
+                                             {"/healthz", hornbeam_metrics_handler, {healthz, Name}},
+                                             {"/readyz", hornbeam_metrics_handler, {readyz, Name}}]}]),
+    case hornbeam_socket:probe(Bind) of
+        ok ->
+            cowboy:start_clear(Ref, #{socket_opts => hornbeam_socket:options(Bind, Config), num_acceptors => 2,
+                                      max_connections => ?MAX_CONNECTIONS, logger => hornbeam_cowboy_log},
+                               #{env => #{dispatch => Dispatch}, logger => hornbeam_cowboy_log});
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+-spec handle_call(term(), gen_server:from(), [ranch:ref()]) -> {reply, {error, not_supported}, [ranch:ref()]}.
+handle_call(_Request, _From, Refs) ->
+    {reply, {error, not_supported}, Refs}.
+
+-spec handle_cast(term(), [ranch:ref()]) -> {noreply, [ranch:ref()]}.
+handle_cast(_Request, Refs) ->
+    {noreply, Refs}.
+
+-spec terminate(term(), [ranch:ref()]) -> ok.
+terminate(_Reason, Refs) ->
+    lists:foreach(fun ranch:stop_listener/1, Refs).

@@ -1,0 +1,95 @@
+%%% The figures of a server in Prometheus' text format (version 0.0.4).
+%%%
+%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_pool,
+%%% hornbeam_websockets, hornbeam_access_log. Plain text is a page of code; a library would be a dependency more.
+-module(hornbeam_metrics_text).
+
+-export([render/1]).
+
+-include("hornbeam.hrl").
+
+-type sample() :: {Suffix :: iodata(), Labels :: [{iodata(), iodata()}], number()}.
+
+-spec render(Name :: atom()) -> iodata().
+render(Name) ->
+    Samples = samples(Name),
+    [[["# HELP ", Metric, $\s, Help, "\n# TYPE ", Metric, $\s, atom_to_binary(Type), $\n],
+      [line(Metric, Sample) || Sample <- maps:get(Metric, Samples, [])]]
+     || {Metric, Type, Help} <- hornbeam_metrics:table()].
+
+-spec samples(atom()) -> #{binary() => [sample()]}.
+samples(Name) ->
+    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Apps = [{label(Mount), hornbeam_mounts:info(Mount)} || Mount <- hornbeam_mounts:all(Name)],
+    maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), rest(Name)))).
+
+label(#mount{prefix = Prefix}) ->
+    {<<"mount">>, case Prefix of <<>> -> <<"/">>; _ -> Prefix end}.
+
+requests(Rows) ->
+    Total = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,
+    #{<<"hornbeam_requests_total">> => [{"", [{"status", Class}], N} || {Class, #{requests := N}} <- Rows],
+      <<"hornbeam_request_duration_seconds">> => lists:append([histogram(Class, Row) || {Class, Row} <- Rows]),
+      <<"hornbeam_request_bytes_total">> => [{"", [], Total(received)}],
+      <<"hornbeam_response_bytes_total">> => [{"", [], Total(sent)}]}.
+
+histogram(Class, #{requests := Requests, microseconds := Microseconds, buckets := Buckets}) ->
+    Status = {"status", Class},
+    [{"_bucket", [Status, {"le", seconds(Bound)}], Count}
+     || {Bound, Count} <- lists:zip(hornbeam_metrics:bounds(), Buckets)]
+    ++ [{"_bucket", [Status, {"le", "+Inf"}], Requests}, {"_sum", [Status], Microseconds / 1.0e6},
+        {"_count", [Status], Requests}].
+
+seconds(Microseconds) ->
+    io_lib:format("~w", [Microseconds / 1.0e6]).
+
+pools(Apps) ->
+    One = fun(Key) -> [{"", [Mount], maps:get(Key, Info)} || {Mount, Info} <- Apps] end,
+    #{<<"hornbeam_requests_in_flight">> => One(in_flight),
+      <<"hornbeam_requests_waiting">> => One(waiting),
+      <<"hornbeam_requests_refused_total">> => One(refused),
+      <<"hornbeam_worker_restarts_total">> => One(restarts),
+      <<"hornbeam_worker_retirements_total">> => One(retired)}.
+
+workers(Apps) ->
+    States = [starting, ready, late, draining, stopping, backoff],
+    All = [{Mount, Worker} || {Mount, #{workers := Workers}} <- Apps, #{os_pid := _} = Worker <- Workers],
+    Each = fun(Value) ->
+        [{"", [Mount, {"worker", integer_to_list(Number)}, {"pid", integer_to_list(OsPid)}], Value(Worker)}
+         || {Mount, #{number := Number, os_pid := OsPid} = Worker} <- All, is_integer(OsPid)]
+    end,
+    #{<<"hornbeam_workers">> =>
+          [{"", [Mount, {"state", atom_to_list(State)}],
+            length([W || {M, #{state := S} = W} <- All, M =:= Mount, S =:= State])}
+           || {Mount, _} <- Apps, State <- States],
+      <<"hornbeam_worker_memory_bytes">> => Each(fun(#{memory := Memory}) -> Memory end),
+      <<"hornbeam_worker_lag_seconds">> => Each(fun(#{lag := Lag}) -> Lag / 1000 end),
+      <<"hornbeam_worker_requests_total">> => Each(fun(#{requests := Requests}) -> Requests end)}.
+
+rest(Name) ->
+    {Open, Events} = maps:take(open, hornbeam_websockets:stats(Name)),
+    #{<<"hornbeam_websockets">> => [{"", [], Open}],
+      <<"hornbeam_websocket_events_total">> =>
+          [{"", [{"event", atom_to_list(Event)}], N} || {Event, N} <- lists:sort(maps:to_list(Events))],
+      <<"hornbeam_connections">> => [{"", [], connections(Name)}],
+      <<"hornbeam_access_log_dropped_total">> => [{"", [], hornbeam_access_log:dropped(Name)}],
+      <<"hornbeam_beam_memory_bytes">> =>
+          [{"", [{"kind", atom_to_list(Kind)}], Bytes}
+           || {Kind, Bytes} <- erlang:memory([total, processes, binary, ets, code])],
+      <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}]}.
+
+connections(Name) ->
+    lists:sum([maps:get(active_connections, Info)
+               || {{hornbeam, N, _}, Info} <- maps:to_list(ranch:info()), N =:= Name]).
+
+line(Metric, {Suffix, Labels, Value}) ->
+    [Metric, Suffix, labels(Labels), $\s, number(Value), $\n].
+
+labels([]) -> [];
+labels(Labels) -> [${, lists:join($,, [[Key, "=\"", escape(Value), $"] || {Key, Value} <- Labels]), $}].
+
+escape(Value) ->
+    string:replace(string:replace(string:replace(Value, "\\", "\\\\", all), "\"", "\\\"", all), "\n", "\\n", all).
+
+number(Value) when is_integer(Value) -> integer_to_binary(Value);
+number(Value) -> io_lib:format("~w", [Value]).

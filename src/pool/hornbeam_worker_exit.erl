@@ -1,0 +1,35 @@
+%%% The end of a Python worker: the wait for its exit while its supervisor waits, and the kill when it takes too long.
+%%%
+%%% Called by: hornbeam_worker (terminate/3, and its state `stopping'). Calls: hornbeam_python.
+%%%
+%%% A receive loop of its own, because a gen_statem gets no more events once it terminates.
+-module(hornbeam_worker_exit).
+
+-export([await/6, kill/2]).
+
+%% @doc Returns when the process has ended: by itself, or killed at StopAt (monotonic ms) or when it sends garbage
+%% (Handle answers `error'). Handle takes every message meanwhile.
+-spec await(Number :: pos_integer(), port(), OsPid :: pos_integer(), StopAt :: integer(),
+            Handle :: fun((Message :: term(), State) -> {ok, State} | error), State) -> State.
+await(Number, Port, OsPid, StopAt, Handle, State) ->
+    receive
+        {Port, {exit_status, _}} ->
+            State;
+        {'EXIT', Port, _} ->
+            State;
+        Message ->
+            case Handle(Message, State) of
+                {ok, Next} -> await(Number, Port, OsPid, StopAt, Handle, Next);
+                error -> hornbeam_python:kill(OsPid), State
+            end
+    after max(0, StopAt - erlang:monotonic_time(millisecond)) ->
+        kill(Number, OsPid),
+        State
+    end.
+
+%% @doc For a worker that has not ended in its shutdown_timeout.
+-spec kill(Number :: pos_integer(), OsPid :: pos_integer()) -> ok.
+kill(Number, OsPid) ->
+    logger:warning("worker ~b (pid ~p) did not finish its shutdown in time and is killed",
+                   [Number, OsPid], #{hornbeam_worker => Number}),
+    hornbeam_python:kill(OsPid).

@@ -1,0 +1,128 @@
+%%% Whether a Python worker's loop still runs, and what it says of itself.
+%%%
+%%% Called by: hornbeam_worker, which sends the frames, keeps the timer and does what it is told. Calls:
+%%% hornbeam_python (signal, resident memory).
+%%%
+%%%     ping ──pong──▶ (wait ?INTERVAL) ──▶ ping
+%%%      │ ?LATE_AFTER
+%%%      ▼
+%%%     late ──pong──▶ ...            new requests go to other workers (?SLOT_OPEN is ?LATE)
+%%%      │ worker_heartbeat
+%%%      ▼
+%%%     blocked ──pong──▶ ...         every thread's stack is asked for by a signal
+%%%      │ ?DUMP_TIME
+%%%      ▼
+%%%     dumped                        the stacks are logged, the process is to be killed
+%%%
+%%% A ping is a frame like any other and is answered by the loop itself. A worker that is merely busy, with many requests
+%%% or with threads that hold the interpreter's lock, gets to it within moments: lateness is its load and costs it
+%%% nothing but new requests. Only a loop that has not come round once in all of worker_heartbeat is blocked; and
+%%% an answer that comes while its stack is being written still saves it. Nothing else is ever a reason to kill.
+%%% While a lifespan starts or stops there is no heartbeat: startup_timeout and shutdown_timeout hold.
+%%%
+%%% The stacks: faulthandler writes them in the handler of a real-time signal, which needs neither the loop
+%%% nor the interpreter's lock, into a file without a name that the worker holds open; it is read here
+%%% through /proc. A process that is stopped (SIGSTOP) writes nothing: the log then says so.
+-module(hornbeam_worker_health).
+
+-export([start/5, beat/2, pong/2, describe/1]).
+-export_type([health/0, stage/0]).
+
+-include("hornbeam.hrl").
+
+-define(INTERVAL, 2000).
+-define(LATE_AFTER, 1000).
+-define(DUMP_TIME, 500).
+%% More of a dump is cut from its beginning: the main thread's stack is the last.
+-define(MAX_DUMP, 65536).
+
+-type stage() :: ping | late | blocked | dumped.
+-type timer() :: {timeout(), stage()}.
+
+-record(health, {
+    number :: pos_integer(),
+    os_pid :: pos_integer() | undefined,
+    counters :: atomics:atomics_ref(),
+    limit :: timeout(),
+    dump :: {Descriptor :: integer(), Signal :: integer()} | none,
+    sequence = 0 :: non_neg_integer(),
+    sent = 0 :: integer(),
+    lag = 0 :: non_neg_integer(),
+    figures = #{} :: map()
+}).
+-opaque health() :: #health{}.
+
+%% @doc For a Python process that has said `ready': About is what it said. Limit: worker_heartbeat.
+-spec start(pos_integer(), pos_integer() | undefined, atomics:atomics_ref(), Limit :: timeout(), About :: map()) ->
+    {timer(), health()}.
+start(Number, OsPid, Counters, Limit, About) ->
+    Dump = case About of
+        #{<<"dump">> := [Descriptor, Signal]} when is_integer(Descriptor), is_integer(Signal) -> {Descriptor, Signal};
+        #{} -> none
+    end,
+    {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump}}.
+
+%% @doc The timer has fired: what to do, and when to come again.
+-spec beat(stage(), health()) -> {{send, iodata()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
+beat(ping, #health{sequence = Sequence, limit = Limit} = Health) ->
+    Frame = hornbeam_frame:encode(ping, 0, <<(Sequence + 1):32>>),
+    {{send, Frame}, {min(?LATE_AFTER, third(Limit)), late}, Health#health{sequence = Sequence + 1, sent = now_ms()}};
+beat(late, #health{counters = Counters, limit = Limit} = Health) ->
+    mark(Counters, ?OPEN, ?LATE),
+    {nothing, {left(Limit, Health), blocked}, Health};
+beat(blocked, #health{dump = Dump, os_pid = OsPid} = Health) ->
+    case Dump of
+        {_, Signal} -> hornbeam_python:signal(OsPid, Signal);
+        none -> ok
+    end,
+    {nothing, {?DUMP_TIME, dumped}, Health};
+beat(dumped, #health{number = Number, os_pid = OsPid, limit = Limit} = Health) ->
+    logger:error("worker ~b (pid ~p) has not answered for ~b ms (worker_heartbeat) and is killed. ~ts",
+                 [Number, OsPid, Limit, stacks(Health)], #{hornbeam_worker => Number}),
+    {kill, {blocked, Limit}, Health}.
+
+%% @doc The answer to a ping. One to an earlier ping than the last cannot be: the next is sent after it.
+-spec pong({Echo :: binary(), Figures :: map()}, health()) -> {ok, timer(), health()} | error.
+pong({<<Sequence:32>>, Figures}, #health{sequence = Sequence, counters = Counters, sent = Sent} = Health) ->
+    mark(Counters, ?LATE, ?OPEN),
+    {ok, {min(?INTERVAL, third(Health#health.limit)), ping},
+     Health#health{lag = max(0, now_ms() - Sent), figures = Figures}};
+pong(_, _) ->
+    error.
+
+%% @doc Figures for hornbeam:info/1 and the metrics: `lag' is how long the loop took to answer the last ping, or has
+%% been taking so far, in ms; the others are the worker's own (health.py).
+-spec describe(health()) -> #{atom() => non_neg_integer()}.
+describe(#health{lag = Lag, figures = Figures, sent = Sent, counters = Counters}) ->
+    Now = case atomics:get(Counters, ?SLOT_OPEN) of
+        ?LATE -> now_ms() - Sent;
+        _ -> Lag
+    end,
+    Own = [{running, <<"running">>}, {threads, <<"threads">>}, {collections, <<"collections">>}],
+    maps:from_list([{lag, Now} | [{Key, N} || {Key, Name} <- Own, #{Name := N} <- [Figures], is_integer(N), N >= 0]]).
+
+%% A worker that has begun to leave stays closed.
+mark(Counters, From, To) ->
+    _ = atomics:compare_exchange(Counters, ?SLOT_OPEN, From, To),
+    ok.
+
+third(infinity) -> infinity;
+third(Limit) -> max(1, Limit div 3).
+
+left(infinity, _Health) -> infinity;
+left(Limit, #health{sent = Sent}) -> max(0, Sent + Limit - now_ms()).
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
+
+stacks(#health{dump = none}) ->
+    "Its stacks are not known: this platform has no way to read them.";
+stacks(#health{dump = {Descriptor, _}, os_pid = OsPid}) ->
+    case file:read_file(["/proc/", integer_to_list(OsPid), "/fd/", integer_to_list(Descriptor)]) of
+        {ok, <<>>} -> "It wrote no stack: the whole process stands still (stopped, or waiting for a device).";
+        {ok, Text} -> ["The stack of every thread:\n", string:trim(last(Text), trailing)];
+        {error, Reason} -> ["Its stacks cannot be read: ", file:format_error(Reason)]
+    end.
+
+last(Text) when byte_size(Text) > ?MAX_DUMP -> binary:part(Text, byte_size(Text), -?MAX_DUMP);
+last(Text) -> Text.
