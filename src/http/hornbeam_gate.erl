@@ -17,7 +17,7 @@
 settings(Config) ->
     #{forwarded_allow_ips := Trusted, drop_underscore_headers := Drop, http_version := Versions} = Config,
     Limits = maps:with([max_request_line, max_headers, max_header_size, max_head_size, relaxed_target], Config),
-    Limits#{plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
+    Limits#{tls => maps:get(ssl, Config), plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
             trusted => Trusted, drop => Drop, versions => Versions}.
 
 %% @doc The request as the application is to see it, and its mount.
@@ -25,8 +25,8 @@ settings(Config) ->
     {ok, cowboy_req:req(), hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
 admit(Req, #{hornbeam := Server, gate := #{plain := Plain} = Settings}) ->
     case hornbeam_clock:is_poisoned() orelse hornbeam_hygiene:check(Req, Settings) of
-        ok when Plain -> find(Server, with_method(Req), fun(Mount) -> Mount end);
-        ok -> admit_rare(Server, with_method(Req), Settings);
+        ok when Plain -> find(Server, normal(Req, Settings), fun(Mount) -> Mount end);
+        ok -> admit_rare(Server, normal(Req, Settings), Settings);
         true -> {refuse, malformed};
         {error, Problem} -> {refuse, Problem}
     end.
@@ -56,6 +56,17 @@ below(<<>>, Mount) ->
 below(Prefix, #mount{root_path = Root, path_prefix = PathPrefix} = Mount) ->
     Mount#mount{root_path = <<Prefix/binary, Root/binary>>,
                 path_prefix = <<Prefix/binary, PathPrefix/binary>>}.
+
+normal(#{version := 'HTTP/2'} = Req, #{tls := Tls}) -> with_scheme(Tls, with_method(Req));
+normal(Req, _Settings) -> with_method(Req).
+
+%% HTTP/2 clients name a scheme; what holds is how they came, or what a trusted proxy says.
+with_scheme(true, #{scheme := <<"http">>, port := Port} = Req) ->
+    Req#{scheme := <<"https">>, port := case Port of 80 -> 443; _ -> Port end};
+with_scheme(false, #{scheme := <<"https">>, port := Port} = Req) ->
+    Req#{scheme := <<"http">>, port := case Port of 443 -> 80; _ -> Port end};
+with_scheme(_Tls, Req) ->
+    Req.
 
 %% ASGI: the method is upper-case.
 with_method(#{method := <<"GET">>} = Req) -> Req;

@@ -99,7 +99,7 @@ digest_of_curve(Key) ->
 %% @doc Options of the listening socket. ranch_ssl wants a certificate to be among them; every handshake brings the current one.
 -spec listen_options(Name :: atom(), Config :: map()) -> [ssl:tls_server_option()].
 listen_options(Name, #{versions := Versions, http_version := Protocols} = Config) ->
-    identity_options((store(Name))#store.default) ++ [
+    handshake_options(Name) ++ [
         {versions, Versions},
         {alpn_preferred_protocols, [alpn(P) || P <- ['HTTP/2', 'HTTP/1.1'], lists:member(P, Protocols)]},
         {honor_cipher_order, true},

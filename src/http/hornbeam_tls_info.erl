@@ -35,9 +35,11 @@ suite(_) ->
 %% @doc The key of a certificate as public_key:verify/4 takes it.
 -spec public_key(public_key:der_encoded()) -> public_key:public_key().
 public_key(Der) ->
-    {'OTPSubjectPublicKeyInfo', {'PublicKeyAlgorithm', _, Parameters}, Key} = element(8, tbs(Der)),
-    case Key of
-        {'ECPoint', _} -> {Key, Parameters};
+    {'OTPSubjectPublicKeyInfo', {'PublicKeyAlgorithm', Algorithm, Parameters}, Key} = element(8, tbs(Der)),
+    case {Key, Algorithm} of
+        %% Ed25519 and Ed448: the algorithm is the curve (RFC 8410).
+        {{'ECPoint', _}, {1, 3, 101, _}} -> {Key, {namedCurve, Algorithm}};
+        {{'ECPoint', _}, _} -> {Key, Parameters};
         _ -> Key
     end.
 

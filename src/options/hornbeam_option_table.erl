@@ -148,7 +148,7 @@ tls() ->
        default => ['tlsv1.3', 'tlsv1.2'], scope => server, check => fun not_empty/1,
        doc => "Versions of TLS."},
      #{group => tls, key => ciphers, type => {list, {custom, hornbeam_option_cipher}}, default => [], scope => server,
-       flag => "cipher", metavar => "NAME",
+       metavar => "NAME",
        doc => "Cipher suites by their OpenSSL names, the preferred one first; none for all that OTP has with forward "
               "secrecy and authenticated encryption."}].
 

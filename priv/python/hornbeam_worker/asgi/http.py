@@ -182,7 +182,7 @@ class HTTPCycle:
             if status in extensions.INFORMATIONAL:
                 self._inform(int(status), message.get("headers", ()))
                 return
-            raise ValueError(f"an HTTP status from 102 to 999 is needed, not {status!r}")
+            raise ValueError(f"an HTTP status from 200 to 999 is needed, not {status!r}")
         headers = message.get("headers", ())
         self._headers = msgpack.packb(headers if type(headers) is list else list(headers))
         self._status = int(status)
