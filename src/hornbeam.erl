@@ -10,6 +10,7 @@
 -export([start/1, start/2, serve/1, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
 -export([call/2, call/3, call/4]).
 -export([register_function/2, register_function/3, unregister_function/1]).
+-export([reload_certs/0, reload_certs/1]).
 
 %% The name of a server that was given none.
 -define(DEFAULT, default).
@@ -76,6 +77,29 @@ stop() ->
 -spec stop(Name :: atom()) -> ok | {error, not_found}.
 stop(Name) ->
     hornbeam_server:stop(Name).
+
+%% @doc Reads the certificates of every server again. See reload_certs/1.
+-spec reload_certs() -> ok | {error, term()}.
+reload_certs() ->
+    Errors = [Error || Name <- hornbeam_server_sup:servers(), {error, _} = Error <- [reload_certs(Name)]],
+    case Errors of
+        [] -> ok;
+        [First | _] -> First
+    end.
+
+%% @doc Reads certfile, keyfile, cacertfile and the files of `sni' again. They hold for connections that are opened from now
+%% on; open ones go on. After an error the server goes on with what it had.
+-spec reload_certs(Name :: atom()) -> ok | {error, term()}.
+reload_certs(Name) ->
+    case hornbeam_server_sup:find(Name) of
+        {ok, Server} ->
+            case hornbeam_server:listener(Server) of
+                {ok, Listener} -> hornbeam_listener:reload_certs(Listener);
+                error -> {error, not_found}
+            end;
+        error ->
+            {error, not_found}
+    end.
 
 %% @doc Looks at the server with the default name. See info/1.
 -spec info() -> map() | {error, not_found}.

@@ -67,6 +67,15 @@ bad_values() ->
      {python, "/nowhere/python", <<"names an interpreter that does not exist: /nowhere/python">>},
      {python, "", <<"must be the name or the path of a Python interpreter, got []">>},
      {bind, [], <<"must name at least one address">>},
+     {http_version, [], <<"must not be empty">>},
+     {http_version, "HTTP/3", <<"must be HTTP/1.1 or HTTP/2, got \"HTTP/3\"">>},
+     {forwarded_allow_ips, "10.0.0.0/33",
+      <<"must be an IP address, a network such as \"10.0.0.0/8\", \"unix\" or \"*\", got \"10.0.0.0/33\"">>},
+     {unix_mode, "999", <<"must be permissions in octal, such as 660, got \"999\"">>},
+     {certfile, "/nowhere", <<"names a file that does not exist: /nowhere">>},
+     {sni, "a=b", <<"must be {Host, CertFile, KeyFile} or \"HOST=CERTFILE;KEYFILE\", got \"a=b\"">>},
+     {ciphers, "ROT13", <<"must be the OpenSSL name of a cipher suite, such as \"ECDHE-RSA-AES256-GCM-SHA384\", "
+                          "got \"ROT13\"">>},
      {mounts, 1, <<"must be {Prefix, App}, {Prefix, App, Options} or "
                    "\"PREFIX=MODULE:ATTRIBUTE[;OPTION=VALUE]...\"">>},
      {mounts, [{"/", "a:b"}], <<"has a prefix that must be a path below \"/\", such as \"/api\", got \"/\"">>},
@@ -78,6 +87,13 @@ bad_values() ->
      {mounts, [{"/a", "a:b", #{venv => "/tmp"}}],
       <<"in the mount /a: venv must be a virtual environment, with bin/python in it: /tmp">>},
      {mounts, [{"/a", "a:b", [odd]}], <<"in the mount /a: its options must be a map or a property list">>}].
+
+tls_needs_its_files_test_() ->
+    [?_assertEqual({error, {bad_option, Key, Text}}, hornbeam_options:validate(Given))
+     || {Key, Text, Given} <- [
+            {certfile, <<"is needed when ssl is true">>, #{ssl => true}},
+            {cacertfile, <<"is needed to verify clients">>, #{verify => optional}},
+            {verify, <<"needs ssl">>, #{verify => require, cacertfile => "/etc/hostname"}}]].
 
 venv_and_python_exclude_each_other_test() ->
     Venv = a_venv(),
@@ -220,18 +236,30 @@ every_default_can_be_a_flag_test_() ->
               ?assertMatch(#{Key := _}, Given),
               ?assertEqual({ok, Defaults}, hornbeam_options:validate(Given))
           end || Args <- flags(hornbeam_options:spec(Key), Name, Text)]
-     end} || {Key, Text} <- texts()].
+     end} || {Key, Text} <- texts(), not is_list_of_atoms(Key)].
 
 %% A boolean's flag says its value by its name.
 flags({ok, #{type := boolean}}, Name, "true") -> [["--" ++ Name]];
 flags({ok, #{type := boolean}}, Name, "false") -> [["--no-" ++ Name]];
 flags({ok, _}, Name, Text) -> [["--" ++ Name, Text], ["--" ++ Name ++ "=" ++ Text]].
 
+%% A list's flag is repeated.
+is_list_of_atoms(Key) ->
+    {ok, #{default := Default}} = hornbeam_options:spec(Key),
+    is_list(Default) andalso is_atom(hd(Default)).
+
+lists_and_booleans_as_flags_test() ->
+    {ok, ["app:app"], Given} = hornbeam_options:from_args(
+        ["--http-version", "http/2", "--versions=tlsv1.2", "--versions", "TLSV1.3", "--no-compress", "--ssl", "app:app"]),
+    ?assertEqual(#{http_version => ['HTTP/2'], versions => ['tlsv1.2', 'tlsv1.3'], compress => false, ssl => true},
+                 Given).
+
 %% The defaults as text; those that are nothing have none.
 texts() ->
     [{Key, text(Default)} || {Key, Default} <- maps:to_list(hornbeam_options:defaults()), Default =/= []].
 
 text(["."]) -> ".";
+text([First | _] = Atoms) when is_atom(First) -> lists:flatten(lists:join(",", [atom_to_list(A) || A <- Atoms]));
 text(Text) when is_list(Text) -> Text;
 text(Term) -> lists:flatten(io_lib:format("~tp", [Term])).
 
@@ -269,7 +297,7 @@ bad_flags_are_named_test() ->
     ?assertEqual({error, {bad_option, workers, <<"must be an integer from 1 to 1024, got -1 (flag --workers)">>}},
                  hornbeam_options:from_args(["--workers", "-1"])).
 
-%% No option is boolean yet; the first one shall work as it is declared.
+%% A boolean option works as it is declared.
 boolean_options_test_() ->
     Specs = [#{key => be_quiet, type => boolean, default => false, scope => server, group => limits, doc => "Hush."}],
     Args = fun(Args) -> hornbeam_option_sources:args(Args, Specs) end,

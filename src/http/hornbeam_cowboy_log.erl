@@ -1,7 +1,7 @@
 %%% Cowboy's log lines, to the OTP logger, less one kind that is no fault here.
 %%%
-%%% Called by: Cowboy (option `logger'). A worker's or a timer's message can cross the end of its stream on the way; Cowboy
-%%% would warn of each ("message ... for unknown stream").
+%%% Called by: Cowboy and Ranch (option `logger'). Calls: hornbeam_clock. A worker's or a timer's message can cross the end of its stream on the way; Cowboy
+%%% would warn of each ("message ... for unknown stream"). It runs in the connection's process, and hornbeam_clock wants to know.
 -module(hornbeam_cowboy_log).
 
 -export([debug/2, info/2, notice/2, warning/2, error/2]).
@@ -16,7 +16,9 @@ info(Format, Arguments) -> logger:info(Format, Arguments).
 notice(Format, Arguments) -> logger:notice(Format, Arguments).
 
 -spec warning(io:format(), [term()]) -> ok.
-warning("Received message ~p for unknown stream ~p." ++ _, _Arguments) -> ok;
+warning("Received message ~p for unknown stream ~p." ++ _, _Arguments) -> hornbeam_clock:stray();
+%% The answer to a system message that a connection has sent itself (hornbeam_clock).
+warning("Received stray message ~p." ++ _, [{Tag, ok}]) when is_reference(Tag) -> hornbeam_clock:stray();
 warning(Format, Arguments) -> logger:warning(Format, Arguments).
 
 -spec error(io:format(), [term()]) -> ok.

@@ -4,13 +4,13 @@
 %%% Called by: hornbeam_request (answers), hornbeam, hornbeam_worker (texts).
 -module(hornbeam_error).
 
--export([answer/1, format/1]).
+-export([answer/1, last_words/1, format/1]).
 -export_type([reason/0]).
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | not_found
-                | body_too_large.
+                | body_too_large | hornbeam_hygiene:problem() | http_version.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
 %% has logged it with its traceback, or where it is the client's matter).
@@ -26,7 +26,19 @@ answer(timeout) -> {504, <<"Gateway Timeout">>, warning};
 answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
 answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
 answer(not_found) -> {404, <<"Not Found">>, none};
-answer(body_too_large) -> {413, <<"Content Too Large">>, none}.
+answer(body_too_large) -> {413, <<"Content Too Large">>, none};
+answer(malformed) -> {400, <<"Bad Request">>, none};
+answer(uri_too_long) -> {414, <<"URI Too Long">>, none};
+answer(header_too_large) -> {431, <<"Request Header Fields Too Large">>, none};
+answer(http_version) -> {505, <<"HTTP Version Not Supported">>, none}.
+
+%% @doc A whole HTTP/1.1 response that ends a connection on which no request could be read.
+-spec last_words(400 | 408 | 431) -> iodata().
+last_words(Status) ->
+    cow_http:response(Status, 'HTTP/1.1', [{<<"connection">>, <<"close">>},
+                                           {<<"content-length">>, <<"0">>},
+                                           {<<"date">>, cowboy_clock:rfc1123()},
+                                           {<<"server">>, <<"hornbeam">>}]).
 
 %% @doc A reason as text for a person, without a line break at the end.
 -spec format(term()) -> iolist().
@@ -73,12 +85,20 @@ format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
 format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
+format({bad_certificate, File, Reason}) ->
+    io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
 format({already_started, Name}) ->
     io_lib:format("a server named ~p runs already", [Name]);
 format(no_application) ->
     "neither an application nor a mount is given";
 format(Other) ->
     io_lib:format("~tp", [Other]).
+
+certificate_reason(no_certificate) -> "there is no certificate in it";
+certificate_reason(no_private_key) -> "there is no private key in it that is not encrypted";
+certificate_reason(key_of_another_certificate) -> "the key does not belong to the certificate";
+certificate_reason(not_pem) -> "it is not in PEM format";
+certificate_reason(Posix) -> file:format_error(Posix).
 
 listen_reason(eaddrinuse) -> "the address is in use";
 listen_reason(eacces) -> "permission denied";

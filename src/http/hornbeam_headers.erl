@@ -18,7 +18,8 @@
 %%% then all of them). On HTTP/2 repeated fields are joined with ", " in order; set-cookie never.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, response/4, find/2, content_length/1, is_token/1]).
+-export([encode_request/1, decode/1, response/4, fields/1, find/2, content_length/1]).
+-export([is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
 %% Names are lower-case.
@@ -118,6 +119,10 @@ is_value(<<C, _/binary>>) when C =:= $\r; C =:= $\n; C =:= 0 -> false;
 is_value(<<_, Rest/binary>>) -> is_value(Rest);
 is_value(<<>>) -> true.
 
+%% @doc Whether it is a token in lower case (RFC 9110, 5.6.2), as Cowboy gives the names of a request.
+-spec is_name(binary()) -> boolean().
+is_name(Name) -> name(Name, Name) =/= error.
+
 -spec find(binary(), headers()) -> {ok, binary()} | error.
 find(Name, Headers) ->
     case lists:keyfind(Name, 1, Headers) of
@@ -137,8 +142,11 @@ content_length(Headers) ->
             end
     end.
 
-digits(<<>>) -> false;
-digits(Value) -> byte_size(Value) =< 18 andalso all_digits(Value).
+digits(Value) -> byte_size(Value) =< 18 andalso is_digits(Value).
+
+-spec is_digits(binary()) -> boolean().
+is_digits(<<>>) -> false;
+is_digits(Value) -> all_digits(Value).
 
 all_digits(<<C, Rest/binary>>) when C >= $0, C =< $9 -> all_digits(Rest);
 all_digits(Rest) -> Rest =:= <<>>.
@@ -156,6 +164,12 @@ response(Headers, Length, _Version, block) ->
     {Own, [{First, Value} | Others]} = lists:partition(fun is_own/1, Kept),
     Block = [Value | [[<<"\r\n">>, N, <<": ">>, V] || {N, V} <- Others]],
     with_length(Length, (joined(Own))#{First => Block}).
+
+%% @doc The fields of an informational response or of a trailer section: nothing is added, and what frames a
+%% message or belongs to the connection is dropped.
+-spec fields(headers()) -> cowboy:http_headers().
+fields(Headers) ->
+    joined(drop(Headers, http2)).
 
 is_own({<<"connection">>, _}) -> true;
 is_own({<<"trailer">>, _}) -> true;

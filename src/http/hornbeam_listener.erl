@@ -1,7 +1,7 @@
 %%% The sockets of a server: opens them when the workers are ready, closes them gracefully.
 %%%
-%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, Cowboy and Ranch: one Ranch listener
-%%% per bind.
+%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, and Ranch, with one listener
+%%% per bind, whose connections run hornbeam_connection and then Cowboy.
 %%%
 %%% Start: open every bind; the first failure is the reason why hornbeam:start/2 fails.
 %%%
@@ -11,7 +11,7 @@
 -module(hornbeam_listener).
 -behaviour(gen_server).
 
--export([start_link/2, binds/1]).
+-export([start_link/2, binds/1, reload_certs/1]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
 %% How long a connection has to end when the graceful time is over.
@@ -36,10 +36,18 @@ start_link(Name, Config) ->
 binds(Listener) ->
     gen_server:call(Listener, binds).
 
+%% @doc Reads the files of certificates again.
+-spec reload_certs(Listener :: pid()) -> ok | {error, term()}.
+reload_certs(Listener) ->
+    gen_server:call(Listener, reload_certs).
+
 -spec init({atom(), map()}) -> {ok, #state{}} | {stop, term()}.
 init({Name, #{bind := Binds} = Config}) ->
     process_flag(trap_exit, true),
-    open_all(lists:enumerate(Binds), #state{name = Name, config = Config}).
+    case hornbeam_tls:load(Name, Config) of
+        ok -> open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
+        {error, Reason} -> {stop, {shutdown, Reason}}
+    end.
 
 open_all([], State) ->
     {ok, State};
@@ -52,49 +60,87 @@ open_all([{Number, Bind} | Rest], #state{bound = Bound} = State) ->
             {stop, {shutdown, {listen_failed, hornbeam_options:format_bind(Bind), Reason}}}
     end.
 
-open(Number, Bind, #state{name = Name, config = Config}) ->
+open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
     Ref = {hornbeam, Name, Number},
+    Transport = case Tls of true -> hornbeam_ssl; false -> hornbeam_tcp end,
     case hornbeam_socket:probe(Bind) of
         ok ->
-            case cowboy:start_clear(Ref, transport_options(Bind, Config),
-                                    protocol_options(Name, Config)) of
-                {ok, _} ->
-                    {ok, #bound{ref = Ref, url = hornbeam_socket:url(Bind, ranch:get_addr(Ref))}};
-                {error, Reason} ->
-                    {error, Reason}
+            case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
+                                      hornbeam_connection, protocol_options(Name, Config)) of
+                {ok, _} -> opened(Ref, Bind, Config);
+                {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->
             {error, Reason}
     end.
 
-transport_options(Bind, #{acceptors := Acceptors, max_connections := Max} = Config) ->
-    #{socket_opts => hornbeam_socket:options(Bind, Config), num_acceptors => Acceptors,
-      max_connections => Max, shutdown => ?LAST_MS, logger => hornbeam_cowboy_log}.
+opened(Ref, Bind, #{ssl := Tls} = Config) ->
+    case hornbeam_socket:opened(Bind, Config) of
+        ok ->
+            {ok, #bound{ref = Ref, url = hornbeam_socket:url(Bind, ranch:get_addr(Ref), Tls)}};
+        {error, Reason} ->
+            ok = ranch:stop_listener(Ref),
+            {error, Reason}
+    end.
 
-%% idle_timeout and inactivity_timeout would end a request that is being answered slowly; what takes
-%% their place is `timeout', send_timeout and the application's own end.
+transport_options(Bind, Name, #{acceptors := Acceptors, max_connections := Max, ssl := Tls} = Config) ->
+    Secure = case Tls of true -> hornbeam_tls:listen_options(Name, Config); false -> [] end,
+    #{socket_opts => hornbeam_socket:options(Bind, Config) ++ Secure, num_acceptors => Acceptors,
+      max_connections => Max, shutdown => ?LAST_MS, connection_type => supervisor,
+      logger => hornbeam_cowboy_log}.
+
+%% Cowboy's own times are off: idle_timeout and inactivity_timeout would end a request that is being answered slowly
+%% (`timeout', send_timeout and the application's own end take their place), request_timeout is hornbeam_clock's matter.
 protocol_options(Name, Config) ->
-    #{keepalive_timeout := Keepalive, max_request_line := RequestLine, max_headers := Headers,
-      max_header_size := HeaderSize, body_prefetch := Prefetch} = Config,
+    #{max_keepalive := MaxKeepalive, max_request_line := RequestLine, max_headers := Headers,
+      max_header_size := HeaderSize, body_prefetch := Prefetch, compress := Compress,
+      compress_min_size := MinSize} = Config,
     {Observers, Observe} = hornbeam_observe:handlers(Name, Config),
-    #{hornbeam => Name,
-      stream_handlers => Observers ++ [hornbeam_stream],
-      observe => Observe,
-      logger => hornbeam_cowboy_log,
-      request_timeout => Keepalive,
-      idle_timeout => infinity,
-      inactivity_timeout => infinity,
-      enable_connect_protocol => true,
-      initial_stream_flow_size => Prefetch,
-      max_keepalive => infinity,
-      max_request_line_length => RequestLine,
-      max_headers => Headers,
-      max_header_name_length => 256,
-      max_header_value_length => HeaderSize}.
+    (http2_options(Config))#{
+        hornbeam => Name,
+        gate => hornbeam_gate:settings(Config),
+        connection => connection(Config),
+        connection_type => supervisor,
+        stream_handlers => Observers ++ [hornbeam_compress || Compress] ++ [hornbeam_stream],
+        observe => Observe,
+        compress_min_size => MinSize,
+        logger => hornbeam_cowboy_log,
+        request_timeout => infinity,
+        idle_timeout => infinity,
+        inactivity_timeout => infinity,
+        initial_stream_flow_size => Prefetch,
+        max_keepalive => MaxKeepalive,
+        max_request_line_length => RequestLine,
+        max_headers => Headers,
+        max_header_name_length => 256,
+        max_header_value_length => HeaderSize}.
 
--spec handle_call(binds, gen_server:from(), #state{}) -> {reply, [binary()], #state{}}.
+%% A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when
+%% it and a stream's end at once Cowboy tells only of the first, and the stream would wait for ever. What a connection can
+%% hold is bounded by max_streams.
+http2_options(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets, window := Window,
+                max_head_size := HeadSize}) ->
+    #{max_concurrent_streams => Streams,
+      max_received_frame_rate => {Frames, 10000},
+      max_cancel_stream_rate => {Resets, 10000},
+      max_reset_stream_rate => {Resets, 10000},
+      max_fragmented_header_block_size => max(16384, HeadSize),
+      max_stream_buffer_size => Window,
+      max_connection_buffer_size => infinity,
+      enable_connect_protocol => true}.
+
+connection(#{proxy_protocol := Proxy, http_version := Versions, keepalive_timeout := Keepalive,
+             header_timeout := Header, max_keepalive := MaxKeepalive, max_head_size := HeadSize,
+             max_request_line := Line}) ->
+    #{proxy_protocol => Proxy, http_version => lists:usort(Versions), keepalive_timeout => Keepalive,
+      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line}.
+
+-spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
+    {reply, [binary()] | ok | {error, term()}, #state{}}.
 handle_call(binds, _From, #state{bound = Bound} = State) ->
-    {reply, [Url || #bound{url = Url} <- Bound], State}.
+    {reply, [Url || #bound{url = Url} <- Bound], State};
+handle_call(reload_certs, _From, #state{name = Name, config = Config} = State) ->
+    {reply, hornbeam_tls:load(Name, Config), State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Request, State) ->
@@ -110,7 +156,8 @@ terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeou
     Monitors = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
                                      Pid <- ranch:procs(Ref, connections)],
     await_closed(Monitors, Deadline),
-    lists:foreach(fun close/1, Bound).
+    lists:foreach(fun close/1, Bound),
+    hornbeam_tls:forget(Name).
 
 deadline(infinity) -> infinity;
 deadline(Time) -> erlang:monotonic_time(millisecond) + Time.
@@ -137,5 +184,5 @@ await_closed([Monitor | Rest], Deadline) ->
     end.
 
 close(#bound{ref = Ref}) ->
-    _ = cowboy:stop_listener(Ref),
+    _ = ranch:stop_listener(Ref),
     ok.

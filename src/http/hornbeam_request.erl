@@ -1,7 +1,7 @@
 %%% One HTTP request as a state machine without effects: event -> {effects, state}.
 %%%
 %%% Called by: hornbeam_stream, which brings the events and carries out the effects. Calls:
-%%% hornbeam_frame, hornbeam_headers, hornbeam_error (all pure).
+%%% hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is looked at.
 %%%
 %%% Phases
 %%%
@@ -35,10 +35,11 @@
 %%% passing it on to Python goes to another whatever the method.
 -module(hornbeam_request).
 
--export([new/3, websocket/3, event/2, gone/1, summary/1]).
+-export([new/3, websocket/3, event/2, gone/1, summary/1, is_gathering/1]).
 -export_type([request/0, event/0, effect/0]).
 
 -include("hornbeam.hrl").
+-include_lib("kernel/include/file.hrl").
 
 -type event() :: {body, fin | nofin, binary()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
@@ -76,6 +77,7 @@
     whole = true :: boolean(),              % scope and body are all that the worker was sent
     again = false :: boolean(),             % it was sent to a second worker
     %% The response:
+    te = none :: none | binary(),           % the client's TE field
     sink = false :: boolean(),              % no body may be sent; what comes is dropped
     left = none :: none | non_neg_integer(), % of the declared content-length
     taken = 0 :: non_neg_integer(),         % not yet credited
@@ -92,12 +94,16 @@
 %% @doc A request whose head has been read.
 -spec new(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
 new(#{method := Method, version := Version, headers := Headers, has_body := HasBody,
-      body_length := Length}, Scope, #{max_body_size := MaxBody} = Settings) ->
+      body_length := Length}, Scope,
+    #{max_body_size := MaxBody, body_prefetch := Prefetch} = Settings) ->
     Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
                        complete = not HasBody, expects = HasBody andalso expects(Headers),
-                       length = Length},
+                       length = Length, te = maps:get(<<"te">>, Headers, none)},
     case Length of
         _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
+        %% What streams have left of the connection's window may be too little for the prefetch.
+        _ when HasBody, Version =:= 'HTTP/2' ->
+            {[{cowboy, [{flow, max(1, Prefetch)}]}], Request};
         _ when HasBody -> {[], Request};
         _ -> place(Request)
     end.
@@ -112,9 +118,14 @@ expects(#{<<"expect">> := Value}) -> string:lowercase(Value) =:= <<"100-continue
 expects(_) -> false.
 
 %% @doc For a log line.
--spec summary(request()) -> #{method := binary(), phase := atom()}.
-summary(#request{method = Method, phase = Phase}) ->
-    #{method => Method, phase => Phase}.
+-spec summary(request()) -> #{method := binary(), phase := atom(), complete := boolean()}.
+summary(#request{method = Method, phase = Phase, complete = Complete}) ->
+    #{method => Method, phase => Phase, complete => Complete}.
+
+%% @doc Whether it waits for `submit'.
+-spec is_gathering(request()) -> boolean().
+is_gathering(#request{phase = Phase}) ->
+    Phase =:= gathering.
 
 %% @doc The client has gone, or the connection ends: what has to be undone.
 -spec gone(request()) -> [effect()].
@@ -248,6 +259,21 @@ answer(demand, Count, #request{phase = Phase, expects = Expects, received = Rece
     Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
     Flow = [{flow, Count} || Count > 0],
     {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+answer(inform, {Status, Packed}, #request{phase = sent} = Request) ->
+    case hornbeam_headers:decode(Packed) of
+        {ok, Headers} -> {[{cowboy, [{inform, status(Status), hornbeam_headers:fields(Headers)}]}], Request};
+        {error, Reason} -> fail({bad_response, Reason}, Request)
+    end;
+answer(trailers, Packed, #request{phase = answering} = Request) ->
+    case hornbeam_headers:decode(Packed) of
+        {ok, Headers} -> trailers(Headers, Request);
+        {error, Reason} -> fail({bad_response, Reason}, Request)
+    end;
+answer(pathsend, {Status, Packed, Path}, #request{phase = sent} = Request) ->
+    case hornbeam_headers:decode(Packed) of
+        {ok, Headers} -> pathsend(Status, Headers, Path, Request);
+        {error, Reason} -> fail({bad_response, Reason}, Request)
+    end;
 %% The application ended the stream with a reason: hornbeam_error knows what to say.
 answer(abort, Reason, Request) ->
     fail(Reason, Request);
@@ -285,6 +311,46 @@ start(false, Status, Headers, Length, Body, #request{method = Method} = Request0
 started(Head, {Effects, Request}) ->
     {[cancel_timer, {cowboy, [Head]} | Effects], Request}.
 
+%% A file: its bytes never pass through Python, which has looked whether it can be read (asgi/extensions.py);
+%% it is looked at once more, because its length is what frames the body.
+pathsend(Status, Headers, Path, #request{method = Method} = Request) ->
+    case {file:read_file_info(Path, [raw]), hornbeam_headers:content_length(Headers)} of
+        {{ok, #file_info{type = regular, size = Size}}, Length} when Length =:= none; Length =:= Size ->
+            Body = case Size =:= 0 orelse Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
+                true -> <<>>;
+                false -> {sendfile, 0, Size, Path}
+            end,
+            Say = case Status of 204 -> none; _ -> Size end,
+            Response = {response, status(Status), header_map(Headers, Say, Request), Body},
+            {Effects, Finished} = finish([Response], Request),
+            {[cancel_timer | Effects], Finished};
+        {{ok, #file_info{type = regular}}, _Differs} ->
+            fail({bad_response, {pathsend, content_length}}, Request);
+        {{ok, _}, _} ->
+            fail({bad_response, {pathsend, not_a_file}}, Request);
+        {{error, Reason}, _} ->
+            fail({bad_response, {pathsend, Reason}}, Request)
+    end.
+
+%% The end of a response that has announced trailers. They are sent when the client said `TE: trailers' (RFC 9110, 6.5.1).
+trailers(_Headers, #request{left = Left} = Request) when is_integer(Left), Left > 0 ->
+    fail({bad_response, body_too_short}, Request);
+trailers(Headers, #request{te = TE, sink = Sink, left = Left, version = Version} = Request) ->
+    Last = case not Sink andalso (Left =:= none orelse Version =:= 'HTTP/2') andalso takes_trailers(TE) of
+        true -> {trailers, maps:remove(<<"set-cookie">>, hornbeam_headers:fields(Headers))};
+        false -> {data, fin, <<>>}
+    end,
+    finish([Last || not Sink], Request).
+
+takes_trailers(none) ->
+    false;
+takes_trailers(TE) ->
+    try cow_http_hd:parse_te(TE) of
+        {Trailers, _} -> Trailers =:= trailers
+    catch
+        error:_ -> false
+    end.
+
 %% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
 whole_length(204, _Length, _Size, _Request) -> {none, false};
 whole_length(304, Length, _Size, _Request) -> {Length, false};
@@ -296,14 +362,18 @@ whole_length(_, Size, Size, _Request) -> {Size, true};
 whole_length(_, Length, Size, _Request) when Size < Length -> {error, body_too_short};
 whole_length(_, _Length, _Size, _Request) -> {error, body_too_long}.
 
-header_map(Headers, Length, #request{complete = true, version = Version}) ->
-    hornbeam_headers:response(Headers, Length, Version, block);
+header_map(Headers, Length, #request{complete = true, version = Version} = Request) ->
+    hornbeam_headers:response(Headers, Length, Version, mode(Request));
 header_map(Headers0, Length, #request{version = Version} = Request) ->
     Headers = case wants_rest(Request) of
         true -> Headers0;
         false -> Headers0 ++ [{<<"connection">>, <<"close">>}]
     end,
-    hornbeam_headers:response(Headers, Length, Version, block).
+    hornbeam_headers:response(Headers, Length, Version, mode(Request)).
+
+%% hornbeam_compress looks at single fields.
+mode(#request{settings = #{compress := true}}) -> map;
+mode(_Request) -> block.
 
 %% Whether the connection may go on after a response before the end of the request's body. A client
 %% that waits for 100 (Continue) may not send it at all (RFC 9110, 10.1.1).

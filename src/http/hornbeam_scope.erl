@@ -1,12 +1,12 @@
 %%% Cowboy's Req as the bytes of an ASGI scope.
 %%%
-%%% Called by: hornbeam_stream, hornbeam_websocket. Calls: hornbeam_headers. Its mirror is
+%%% Called by: hornbeam_stream, hornbeam_websocket. Calls: hornbeam_headers, hornbeam_tls. Its mirror is
 %%% hornbeam_worker/asgi/scope.py, which turns the array into the dictionary that the application gets.
 %%%
 %%% A msgpack array of eleven:
 %%%   method (str), path (str, or nil when it is raw_path as it stands), raw_path (bytes),
 %%%   query_string (bytes), http_version (str), scheme (str), root_path (str), client, server
-%%%   ([str, int | nil] or nil), headers (array of pairs of bytes), extra (map or nil)
+%%%   ([str, int | nil] or nil), headers (array of pairs of bytes), extra (map or nil: `tls', hornbeam_tls_info:extension/3)
 %%%
 %%% Paths (ASGI, HTTP connection scope): `path' is percent-decoded UTF-8 and begins with root_path;
 %%% what is no UTF-8 after decoding becomes U+FFFD, as in the peers. raw_path has no query.
@@ -20,13 +20,19 @@
 -spec encode(cowboy_req:req(), hornbeam_mounts:mount()) -> binary().
 encode(#{method := Method, path := Path0, qs := Query, version := Version, headers := Headers0,
          scheme := Scheme} = Req, #mount{root_path = Root, path_prefix = Prefix}) ->
-    RawPath = <<Prefix/binary, Path0/binary>>,
+    RawPath = case Path0 of
+        <<"*">> -> Path0;   % OPTIONS * speaks of the server as a whole
+        _ -> <<Prefix/binary, Path0/binary>>
+    end,
     Headers = with_host(Headers0, Version, Req),
     iolist_to_binary([
         <<16#9b>>, str(Method), path(RawPath), bin(RawPath), bin(Query), version(Version),
         str(Scheme), str(Root), addresses(Req), hornbeam_headers:encode_request(Headers),
-        <<16#c0>>
+        extra(Scheme)
     ]).
+
+extra(<<"https">>) -> hornbeam_tls:noted();
+extra(_Scheme) -> <<16#c0>>.
 
 path(RawPath) ->
     case decode_path(RawPath) of

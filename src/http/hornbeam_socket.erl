@@ -3,7 +3,9 @@
 %%% Called by: hornbeam_listener.
 -module(hornbeam_socket).
 
--export([probe/1, options/2, url/2]).
+-include_lib("kernel/include/file.hrl").
+
+-export([probe/1, options/2, opened/2, url/3]).
 
 %% The queue of the kernel for connections that are not accepted yet.
 -define(BACKLOG, 2048).
@@ -16,8 +18,38 @@ probe({tcp, Ip, Port, _Host}) ->
         {ok, Socket} -> gen_tcp:close(Socket);
         {error, Reason} -> {error, Reason}
     end;
-probe(_) ->
-    ok.
+probe({unix, Path}) ->
+    case file:read_link_info(Path) of
+        {error, enoent} -> ok;
+        {error, Reason} -> {error, Reason};
+        {ok, #file_info{type = other}} -> stale(Path);
+        {ok, _} -> {error, eexist}
+    end;
+probe({fd, Number}) ->
+    case family_of(Number) of
+        {ok, _} -> ok;
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% A socket file that nobody answers on is left over from a server that was killed; Ranch removes it. One that is
+%% answered on is another server's.
+stale(Path) ->
+    case gen_tcp:connect({local, Path}, 0, [local], 1000) of
+        {ok, Socket} -> ok = gen_tcp:close(Socket), {error, eaddrinuse};
+        {error, econnrefused} -> ok;
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% The module socket can ask a descriptor what it is; dup: the descriptor itself stays open.
+family_of(Number) ->
+    case socket:open(Number, #{dup => true}) of
+        {ok, Socket} ->
+            Family = socket:getopt(Socket, socket, domain),
+            ok = socket:close(Socket),
+            Family;
+        {error, _} ->
+            {error, ebadf}
+    end.
 
 %% @doc The options of the listening socket, which accepted connections inherit.
 -spec options(hornbeam_option_bind:bind(), map()) -> [gen_tcp:listen_option()].
@@ -27,24 +59,35 @@ options(Bind, #{send_timeout := SendTimeout}) ->
 
 address({tcp, Ip, Port, _Host}) -> [{ip, Ip}, {port, Port}, family(Ip)];
 address({unix, Path}) -> [{ip, {local, Path}}, {port, 0}];
-address({fd, Number}) -> [{fd, Number}, {port, 0}].
+address({fd, Number}) ->
+    {ok, Family} = family_of(Number),
+    [{fd, Number}, {port, 0}, Family].
+
+%% @doc What is to be done once the socket listens.
+-spec opened(hornbeam_option_bind:bind(), map()) -> ok | {error, file:posix()}.
+opened({unix, Path}, #{unix_mode := Mode}) ->
+    file:change_mode(Path, binary_to_integer(Mode, 8));
+opened(_Bind, _Config) ->
+    ok.
 
 family({_, _, _, _}) -> inet;
 family(_) -> inet6.
 
 %% @doc What to type into a client. Address: what the socket is bound to (ranch:get_addr/1).
--spec url(hornbeam_option_bind:bind(), {inet:ip_address() | local, term()}) -> binary().
-url({tcp, _, _, Host}, {Ip, Port}) ->
-    http(bracketed(Ip, Host), Port);
-url({unix, Path}, _Address) ->
+-spec url(hornbeam_option_bind:bind(), {inet:ip_address() | local, term()}, Tls :: boolean()) ->
+    binary().
+url({tcp, _, _, Host}, {Ip, Port}, Tls) ->
+    http(bracketed(Ip, Host), Port, Tls);
+url({unix, Path}, _Address, _Tls) ->
     <<"unix:", Path/binary>>;
-url({fd, _}, {Ip, Port}) when is_tuple(Ip) ->
-    http(bracketed(Ip, inet:ntoa(Ip)), Port);
-url({fd, Number}, _Address) ->
+url({fd, _}, {Ip, Port}, Tls) when is_tuple(Ip) ->
+    http(bracketed(Ip, inet:ntoa(Ip)), Port, Tls);
+url({fd, Number}, _Address, _Tls) ->
     iolist_to_binary(["fd://", integer_to_list(Number)]).
 
 bracketed({_, _, _, _}, Host) -> Host;
 bracketed(_, Host) -> ["[", string:trim(Host, both, "[]"), "]"].
 
-http(Host, Port) ->
-    iolist_to_binary(["http://", Host, $:, integer_to_list(Port)]).
+http(Host, Port, Tls) ->
+    Scheme = case Tls of true -> "https://"; false -> "http://" end,
+    iolist_to_binary([Scheme, Host, $:, integer_to_list(Port)]).

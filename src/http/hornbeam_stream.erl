@@ -1,6 +1,7 @@
 %%% The Cowboy stream handler: brings events to hornbeam_request and carries out its effects.
 %%%
-%%% Called by: Cowboy, in the connection process, which must never wait here: a request is submitted by a message to a
+%%% Called by: Cowboy, in the connection process, which must never wait here. Calls: hornbeam_gate (may the request come in),
+%%% hornbeam_request, hornbeam_pool, hornbeam_worker, hornbeam_clock. A request is submitted by a message to a
 %%% worker, and the answer arrives in info/3. No process is made per request.
 %%%
 %%% Messages, all of the form {{ConnectionPid, StreamId}, Event} (Cowboy passes Event to info/3):
@@ -23,30 +24,42 @@
     timer :: reference() | undefined,
     handshake :: hornbeam_websocket_handshake:handshake() | undefined
 }).
-%% `answered': Cowboy has been given a whole answer; nothing is left to do. The connection of a WebSocket over
-%% HTTP/1.1 is `switched' to hornbeam_websocket; over HTTP/2 this passes on what comes ({websocket, Pid}).
--type state() :: #stream{} | answered | switched | {websocket, pid()}.
+%% Cowboy has been given a whole answer, nothing is left to do: `refused' if the connection is to end, else `answered'. The
+%% connection of a WebSocket over HTTP/1.1 is `switched' to hornbeam_websocket; over HTTP/2 this passes on what comes
+%% ({websocket, Pid}).
+-type state() :: #stream{} | answered | refused | switched | {websocket, pid()}.
 
 -spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) ->
     {cowboy_stream:commands(), state()}.
-init(StreamId, #{path := Path, version := Version} = Req, #{hornbeam := Server}) ->
-    case hornbeam_mounts:find(Server, Path) of
-        {ok, Mount} ->
-            case hornbeam_websocket_handshake:is_upgrade(Req) of
+init(StreamId, #{version := Version} = Req0, #{hornbeam := Server} = Options) ->
+    case hornbeam_gate:admit(Req0, Options) of
+        {ok, Req, Mount} ->
+            Opened = case hornbeam_websocket_handshake:is_upgrade(Req) of
                 false -> request(StreamId, Req, Mount);
                 true -> websocket(StreamId, Req, Mount, Server)
-            end;
-        error ->
+            end,
+            ok = hornbeam_clock:opened(Version, is_chunked(Req)),
+            Opened;
+        {refuse, not_found} ->
+            ok = hornbeam_clock:opened(Version, false),
             {Status, Text, _} = hornbeam_error:answer(not_found),
-            refuse(Status, [], Text, Version)
+            {answer(Status, [], Text, Version), answered};
+        %% After a head that cannot be trusted nothing on an HTTP/1 connection can.
+        {refuse, Reason} ->
+            ok = hornbeam_clock:poison(Version),
+            {Status, Text, _} = hornbeam_error:answer(Reason),
+            {answer(Status, [{<<"connection">>, <<"close">>}], Text, Version), refused}
     end.
+
+is_chunked(#{has_body := true, body_length := undefined}) -> true;
+is_chunked(_Req) -> false.
 
 request(StreamId, #{path := Path, version := Version} = Req,
         #mount{pool = Pool, settings = Settings} = Mount) ->
     Scope = hornbeam_scope:encode(Req, Mount),
     {Effects, Request} = hornbeam_request:new(Req, Scope, Settings),
     Owner = {self(), StreamId},
-    _ = Effects =:= [] andalso (self() ! {Owner, submit}),
+    _ = hornbeam_request:is_gathering(Request) andalso (self() ! {Owner, submit}),
     run(Effects, [], #stream{owner = Owner, pool = Pool, path = Path, version = Version,
                              request = Request}).
 
@@ -59,13 +72,13 @@ websocket(StreamId, #{path := Path, version := Version} = Req,
             run(Effects, [], #stream{owner = {self(), StreamId}, pool = Pool, path = Path,
                                      version = Version, request = Request, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
-            refuse(Status, Headers, Text, Version)
+            {answer(Status, Headers, Text, Version), answered}
     end.
 
-refuse(Status, Headers0, Text, Version) ->
-    Headers = hornbeam_headers:response([{<<"content-type">>, <<"text/plain">>} | Headers0],
+answer(Status, Headers0, Text, Version) ->
+    Headers = hornbeam_headers:response([{<<"content-type">>, <<"text/plain; charset=utf-8">>} | Headers0],
                                         byte_size(Text), Version, map),
-    {[{response, Status, Headers, Text}, stop], answered}.
+    [{response, Status, Headers, Text}, stop].
 
 -spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) ->
     {cowboy_stream:commands(), state()}.
@@ -73,6 +86,7 @@ data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
     Pid ! {websocket_data, IsFin, Data},
     {[], State};
 data(_StreamId, IsFin, Data, State) ->
+    ok = hornbeam_clock:progress(IsFin),
     event({body, IsFin, Data}, State).
 
 -spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
@@ -80,7 +94,7 @@ info(_StreamId, Event, {websocket, _} = State) ->
     websocket_info(Event, State);
 info(_StreamId, {inform, 101, _} = Command, switched) ->
     {[Command], switched};
-info(_StreamId, {alarm, _Name, OnOff}, State) ->
+info(_StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
     event({alarm, OnOff}, State);
 %% Cowboy completes by itself what an ended stream left open: a 204 or 500, a last chunk.
 info(_StreamId, {response, _, _, _} = Command, State) ->
@@ -91,21 +105,27 @@ info(_StreamId, Event, State) ->
     event(Event, State).
 
 -spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), state()) -> ok.
-terminate(_StreamId, _Reason, #stream{request = Request, handshake = Handshake} = Stream) ->
+terminate(_StreamId, Reason, #stream{request = Request, handshake = Handshake} = Stream) ->
     _ = Handshake =/= undefined andalso hornbeam_websocket_handshake:failed(Handshake),
     _ = run(hornbeam_request:gone(Request), [], Stream),
+    #{complete := BodyRead} = hornbeam_request:summary(Request),
+    hornbeam_clock:closed(Reason, BodyRead);
+terminate(_StreamId, _Reason, refused) ->
     ok;
-terminate(_StreamId, _Reason, {websocket, Pid}) ->
+terminate(_StreamId, Reason, {websocket, Pid}) ->
     Pid ! websocket_gone,
-    ok;
-terminate(_StreamId, _Reason, _State) ->
-    ok.
+    hornbeam_clock:closed(Reason, true);
+terminate(_StreamId, Reason, _Over) ->
+    hornbeam_clock:closed(Reason, true).
 
+%% Cowboy's answer to a head that it refuses. While a response to an earlier request is on its way (pipelining), it would be
+%% written into that one: then nothing more is sent and the connection ends.
 -spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(),
                   Response, cowboy:opts()) -> Response
     when Response :: cowboy_stream:resp_command().
-early_error(_StreamId, _Reason, _PartialReq, Response, _Opts) ->
-    Response.
+early_error(_StreamId, _Reason, _PartialReq, {response, Status, Headers, Body}, _Options) ->
+    _ = hornbeam_clock:is_busy() andalso hornbeam_clock:mute(),
+    {response, Status, Headers#{<<"server">> => <<"hornbeam">>, <<"date">> => cowboy_clock:rfc1123()}, Body}.
 
 event(Event, #stream{request = Request0} = Stream) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),

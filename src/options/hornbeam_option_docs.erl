@@ -60,6 +60,8 @@ default(#{default := [], type := Type}) ->
         true -> "none";
         false -> "\"\""
     end;
+default(#{default := [First | _] = Default}) when is_atom(First) ->
+    lists:join(", ", hornbeam_option_text:names(Default));
 default(#{default := Default}) when is_list(Default) ->
     case hornbeam_option_text:is_text(Default) of
         true -> Default;

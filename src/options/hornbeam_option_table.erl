@@ -26,7 +26,7 @@
 -export([specs/0, groups/0, cross_checks/0, find/1]).
 
 -type spec() :: hornbeam_option_types:spec().
--type group() :: observability | application | python | listener | workers | timeouts | limits | websocket | services.
+-type group() :: observability | application | python | listener | tls | workers | timeouts | limits | websocket | services.
 -export_type([group/0]).
 
 %% The longest time that Erlang's timers and `receive ... after` both take, about 49 days.
@@ -36,13 +36,13 @@
 %% The groups in the order in which the documentation shows them, with their headings.
 -spec groups() -> [{group(), string()}].
 groups() ->
-    [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {workers, "Workers"},
+    [{application, "Application"}, {python, "Python"}, {listener, "Listeners"}, {tls, "TLS"}, {workers, "Workers"},
      {observability, "Observability"}, {timeouts, "Timeouts"}, {limits, "Limits"}, {websocket, "WebSocket"},
      {services, "Shared state and other nodes"}].
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ listener() ++ tls() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
     ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -55,7 +55,7 @@ find(Key) ->
 %% Checks of the whole map, after every value has been normalised. The first error is reported.
 -spec cross_checks() -> [fun((map()) -> ok | {error, {atom(), iodata()}})].
 cross_checks() ->
-    [fun one_interpreter/1].
+    [fun one_interpreter/1, fun tls_is_complete/1].
 
 %% --- the options ---------------------------------------------------------------------------------------------------
 
@@ -113,7 +113,52 @@ listener() ->
      #{group => listener, key => acceptors, type => {integer, 1, 1024}, default => 10, scope => server,
        doc => "Processes that accept connections, for each address."},
      #{group => listener, key => max_connections, type => {limit, 1, 10000000}, default => 16384, scope => server,
-       doc => "Open connections for each address; more wait in the kernel's queue."}].
+       doc => "Open connections for each address; more wait in the kernel's queue."},
+     #{group => listener, key => unix_mode, type => text, default => "660", scope => server,
+       check => fun octal/1, metavar => "OCTAL",
+       doc => "Permissions of the socket files of \"unix:\" addresses."},
+     #{group => listener, key => http_version, type => {list, {enum, ['HTTP/1.1', 'HTTP/2']}},
+       default => ['HTTP/1.1', 'HTTP/2'], scope => server, check => fun not_empty/1,
+       doc => "Protocols to speak; HTTP/1.0 comes with HTTP/1.1. With TLS the client chooses by ALPN, in clear text by "
+              "how it begins."},
+     #{group => listener, key => forwarded_allow_ips, type => {list, {custom, hornbeam_option_proxy}}, default => [],
+       scope => server, metavar => "ADDRESS",
+       doc => "Proxies whose Forwarded and X-Forwarded-* fields are believed: addresses, networks such as 10.0.0.0/8, "
+              "\"unix\" for every peer of a Unix socket, \"*\" for everybody."},
+     #{group => listener, key => proxy_protocol, type => boolean, default => false, scope => server,
+       doc => "Each connection begins with a PROXY protocol header, version 1 or 2; without one it is closed."},
+     #{group => listener, key => drop_underscore_headers, type => boolean, default => false, scope => server,
+       doc => "Drop request header fields with \"_\" in their names."},
+     #{group => listener, key => relaxed_target, type => boolean, default => false, scope => server,
+       doc => "Accept in a request's target every visible ASCII character, not only those of RFC 3986: some browsers "
+              "send |, {, } and others as they are."},
+     #{group => listener, key => compress, type => boolean, default => false, scope => server,
+       doc => "Compress responses with gzip where the client takes it: text, JSON, XML, JavaScript, SVG and the like."},
+     #{group => listener, key => compress_min_size, type => {integer, 0, 1024 * ?MIB}, unit => bytes, default => 1024,
+       scope => server, doc => "Length of the shortest response that is compressed, where the length is known."}].
+
+tls() ->
+    [#{group => tls, key => ssl, type => boolean, default => false, scope => server,
+       doc => "Speak TLS on every address; needs certfile and keyfile."},
+     #{group => tls, key => certfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
+       metavar => "FILE", doc => "The server's certificate in PEM, with the intermediate ones after it."},
+     #{group => tls, key => keyfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
+       metavar => "FILE", doc => "Its private key in PEM, not encrypted; \"\" when certfile holds it as well."},
+     #{group => tls, key => sni, type => {list, {custom, hornbeam_option_sni}}, default => [], scope => server,
+       metavar => "HOST=CERTFILE;KEYFILE",
+       doc => "Other certificates for the names that clients ask for; \"*.example.org\" is every name one label below."},
+     #{group => tls, key => verify, type => {enum, [none, optional, require]}, default => none, scope => server,
+       doc => "Ask clients for a certificate: none does not, optional takes a connection without one, require does not."},
+     #{group => tls, key => cacertfile, type => {optional, {custom, hornbeam_option_file}}, default => "",
+       scope => server, metavar => "FILE",
+       doc => "Certificates in PEM of the authorities that clients' certificates are checked against."},
+     #{group => tls, key => versions, type => {list, {enum, ['tlsv1.3', 'tlsv1.2']}},
+       default => ['tlsv1.3', 'tlsv1.2'], scope => server, check => fun not_empty/1,
+       doc => "Versions of TLS."},
+     #{group => tls, key => ciphers, type => {list, {custom, hornbeam_option_cipher}}, default => [], scope => server,
+       metavar => "NAME",
+       doc => "Cipher suites by their OpenSSL names, the preferred one first; none for all that OTP has with forward "
+              "secrecy and authenticated encryption."}].
 
 workers() ->
     [#{group => workers, key => workers, type => {integer, 1, 1024}, default => 1, scope => mount,
@@ -173,7 +218,9 @@ timeouts() ->
        doc => "How long a connection may stay idle between requests. Longer than the 60 s after which common load "
               "balancers give up, so that they close first and never send a request into a closing connection."},
      #{group => timeouts, key => send_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
-       scope => server, doc => "How long one write to a client may block; then the connection is closed."}].
+       scope => server, doc => "How long one write to a client may block; then the connection is closed."},
+     #{group => timeouts, key => header_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
+       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."}].
 
 limits() ->
     [#{group => limits, key => max_request_line, type => {integer, 64, ?MIB}, unit => bytes, default => 8192,
@@ -182,6 +229,16 @@ limits() ->
        scope => server, doc => "Length of one header field's value; beyond it 431."},
      #{group => limits, key => max_headers, type => {integer, 1, 10000}, default => 100, scope => server,
        doc => "Header fields of a request; beyond it 431."},
+     #{group => limits, key => max_head_size, type => {integer, 1024, 16 * ?MIB}, unit => bytes, default => 65536,
+       scope => server, doc => "All header fields of a request together; beyond it 431."},
+     #{group => limits, key => max_keepalive, type => {limit, 1, 1000000000}, default => infinity, scope => server,
+       doc => "Requests on one connection; then it closes."},
+     #{group => limits, key => max_streams, type => {integer, 1, 100000}, default => 100, scope => server,
+       doc => "Requests in progress at once on one HTTP/2 connection."},
+     #{group => limits, key => max_frame_rate, type => {integer, 100, 100000000}, default => 200000, scope => server,
+       doc => "HTTP/2 frames from one client in ten seconds; beyond it the connection closes."},
+     #{group => limits, key => max_reset_rate, type => {integer, 1, 1000000}, default => 500, scope => server,
+       doc => "HTTP/2 streams of one connection that are reset in ten seconds; beyond it the connection closes."},
      #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
        default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."}].
 
@@ -253,6 +310,15 @@ is_origin(Origin) ->
 at_least_one([]) -> {error, "must name at least one address"};
 at_least_one(_) -> ok.
 
+not_empty([]) -> {error, "must not be empty"};
+not_empty(_) -> ok.
+
+octal(Text) ->
+    case re:run(Text, "^[0-7]{3,4}$", [dollar_endonly]) of
+        {match, _} -> ok;
+        nomatch -> {error, "must be permissions in octal, such as 660", Text}
+    end.
+
 different_prefixes(Mounts) ->
     Prefixes = [Prefix || {Prefix, _, _} <- Mounts],
     case Prefixes -- lists:usort(Prefixes) of
@@ -268,3 +334,12 @@ one_interpreter(#{venv := Venv, python := Python}) ->
                                ", python ", hornbeam_option_text:show(Python)]}};
         false -> ok
     end.
+
+tls_is_complete(#{ssl := true, certfile := <<>>}) ->
+    {error, {certfile, "is needed when ssl is true"}};
+tls_is_complete(#{verify := Verify, cacertfile := <<>>}) when Verify =/= none ->
+    {error, {cacertfile, "is needed to verify clients"}};
+tls_is_complete(#{ssl := false, verify := Verify}) when Verify =/= none ->
+    {error, {verify, "needs ssl"}};
+tls_is_complete(_) ->
+    ok.

@@ -103,7 +103,7 @@ check_enum({enum, Values} = Type, V) ->
     case hornbeam_option_text:to_text(V) of
         {ok, Text} ->
             Lower = string:lowercase(Text),
-            case [Value || Value <- Values, atom_to_binary(Value) =:= Lower] of
+            case [Value || Value <- Values, string:lowercase(atom_to_binary(Value)) =:= Lower] of
                 [Value] -> {ok, Value};
                 [] -> wrong(Type, V)
             end;

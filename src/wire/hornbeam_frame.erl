@@ -56,7 +56,7 @@
 %%%     abort         53    flags:u8, reason:u8 (abort_reason/1)
 %%%     inform        54    flags:u8, status:u16, headers
 %%%     trailers      55    flags:u8, headers
-%%%     pathsend      56    flags:u8, path (UTF-8)
+%%%     pathsend      56    flags:u8, status:u16, size:u32, headers, path (UTF-8): a whole response
 %%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers]
 %%%     ws_send_text  61    flags:u8, UTF-8 bytes
 %%%     ws_send_bytes 62    flags:u8, bytes
@@ -170,8 +170,8 @@ parse(inform, <<_, Status:16, Headers/binary>>) ->
     {ok, {Status, Headers}};
 parse(trailers, <<_, Headers/binary>>) ->
     {ok, Headers};
-parse(pathsend, <<_, Path/binary>>) ->
-    {ok, Path};
+parse(pathsend, <<_, Status:16, Size:32, Headers:Size/binary, Path/binary>>) ->
+    {ok, {Status, Headers, Path}};
 parse(ws_accept, <<_, Accept/binary>>) ->
     case hornbeam_msgpack:decode_raw(Accept) of
         {ok, [Subprotocol, Headers]} -> {ok, {Subprotocol, Headers}};

@@ -2,8 +2,10 @@
 
 Source: ASGI, HTTP & WebSocket message format 2.5.
 
-States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE. The start is
-held until the first body event, so that a response in one piece is one frame.
+States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE, with TRAILERS
+before COMPLETE when the start announced them. The start is held until the first body event, so that
+a response in one piece is one frame. What few applications send (1xx, trailers, files) is in
+`extensions`, so that this path stays short.
 
 Flow control. `await send(body)` returns while at most a window's worth of body is not acknowledged
 by `credit` frames. The request's body is asked for with `demand` frames as the application takes
@@ -19,9 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 from hornbeam_worker import frames
+from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hornbeam_worker.asgi.scope import Scope
     from hornbeam_worker.server import Server
 
@@ -32,7 +37,8 @@ logger = logging.getLogger("hornbeam.asgi")
 WAITING: Final = 0
 HELD: Final = 1
 STREAMING: Final = 2
-COMPLETE: Final = 3
+TRAILERS: Final = 3
+COMPLETE: Final = 4
 
 # The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
 APP_ERROR: Final = 1
@@ -48,7 +54,8 @@ class HTTPCycle:
 
     __slots__ = (
         "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_phase",
-        "_scope", "_server", "_status", "_stream", "_unacknowledged", "_waiters", "task",
+        "_scope", "_server", "_status", "_stream", "_trailers", "_unacknowledged", "_waiters",
+        "task",
     )  # fmt: skip
 
     def __init__(self, server: Server, stream: int, scope: Scope, flags: int, body: bytes) -> None:
@@ -64,6 +71,7 @@ class HTTPCycle:
         self._phase = WAITING
         self._status = 0
         self._headers = b""
+        self._trailers: list[Any] | None = None  # a list once they are announced
         self._unacknowledged = 0
         # Both
         self._gone = False
@@ -107,7 +115,7 @@ class HTTPCycle:
         return {"type": "http.disconnect"}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Takes `http.response.start` and `http.response.body`.
+        """Takes `http.response.start`, `http.response.body` and the messages of `extensions`.
 
         Raises ClientDisconnected when the client has gone, RuntimeError for a wrong order,
         TypeError and ValueError for wrong values.
@@ -120,6 +128,16 @@ class HTTPCycle:
         elif kind == "http.response.start" and self._phase == WAITING:
             self._hold_start(message)
         elif self._phase != COMPLETE:
+            await self._send_rare(kind, message)
+
+    async def _send_rare(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "http.response.early_hint" and self._phase == WAITING:
+            self._inform(103, extensions.link_headers(message))
+        elif kind == "http.response.pathsend" and self._phase == HELD:
+            self._send_file(extensions.file_path(message))
+        elif kind == "http.response.trailers" and self._phase == TRAILERS:
+            self._send_trailers(message)
+        else:
             raise RuntimeError(f"unexpected ASGI message {kind!r} {_WHEN[self._phase]}")
 
     async def run(self) -> None:
@@ -135,7 +153,7 @@ class HTTPCycle:
         else:
             if self._phase != COMPLETE and not self._gone:
                 self._log("the application returned without completing its response", None)
-                self._abort(INCOMPLETE_RESPONSE if self._phase == STREAMING else NO_RESPONSE)
+                self._abort(NO_RESPONSE if self._phase <= HELD else INCOMPLETE_RESPONSE)
         finally:
             self._server.finished(self._stream)
 
@@ -161,17 +179,46 @@ class HTTPCycle:
     def _hold_start(self, message: dict[str, Any]) -> None:
         status = message["status"]
         if not isinstance(status, int) or not 200 <= status <= 999:
+            if status in extensions.INFORMATIONAL:
+                self._inform(int(status), message.get("headers", ()))
+                return
             raise ValueError(f"an HTTP status from 200 to 999 is needed, not {status!r}")
         headers = message.get("headers", ())
         self._headers = msgpack.packb(headers if type(headers) is list else list(headers))
         self._status = int(status)
         self._phase = HELD
+        if message.get("trailers"):
+            self._trailers = []
+
+    def _inform(self, status: int, headers: Iterable[Any]) -> None:
+        payload = status.to_bytes(2, "big") + msgpack.packb(list(headers))
+        self._server.transport.send(frames.flagged(frames.INFORM, self._stream, False, payload))
+
+    def _send_file(self, path: bytes) -> None:
+        head = self._status.to_bytes(2, "big") + len(self._headers).to_bytes(4, "big")
+        payload = head + self._headers + path
+        self._server.transport.send(frames.flagged(frames.PATHSEND, self._stream, True, payload))
+        self._complete_response()
+
+    def _send_trailers(self, message: dict[str, Any]) -> None:
+        assert self._trailers is not None
+        self._trailers += message.get("headers", ())
+        if not message.get("more_trailers", False):
+            packed = msgpack.packb(self._trailers)
+            self._server.transport.send(frames.flagged(frames.TRAILERS, self._stream, True, packed))
+            self._complete_response()
+
+    def _complete_response(self) -> None:
+        self._phase = COMPLETE
+        if self._waiters:
+            self._wake()
 
     async def _send_body(self, message: dict[str, Any]) -> None:
         body = message.get("body", b"")
         if not isinstance(body, bytes):
             body = bytes(memoryview(body))  # TypeError unless bytes-like
-        last = not message.get("more_body", False)
+        ends = not message.get("more_body", False)
+        last = ends and self._trailers is None
         if len(body) <= self._server.piece:
             if self._phase == HELD:
                 self._start(last, body)
@@ -180,9 +227,9 @@ class HTTPCycle:
         else:
             await self._send_in_pieces(last, body)
         if last:
-            self._phase = COMPLETE
-            if self._waiters:
-                self._wake()
+            self._complete_response()
+        elif ends:
+            self._phase = TRAILERS
 
     async def _send_in_pieces(self, last: bool, body: bytes) -> None:
         view = memoryview(body)
@@ -242,4 +289,5 @@ _WHEN: Final = {
     WAITING: "before http.response.start",
     HELD: "after http.response.start",
     STREAMING: "while the response's body is being sent",
+    TRAILERS: "before http.response.trailers",
 }

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgpack
 
+from hornbeam_worker.asgi.extensions import HTTP as EXTENSIONS
+
 __all__ = ["Scope", "http_scope", "websocket_scope"]
 
 Scope = MutableMapping[str, Any]
@@ -29,8 +31,11 @@ def http_scope(packed: bytes, state: dict[str, Any]) -> Scope:
         client,
         server,
         headers,
-        _extra,
+        extra,
     ) = msgpack.unpackb(packed, use_list=False)
+    extensions = EXTENSIONS.copy()
+    if extra is not None and "tls" in extra:
+        extensions["tls"] = extra["tls"]
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.5"},
@@ -45,7 +50,7 @@ def http_scope(packed: bytes, state: dict[str, Any]) -> Scope:
         "client": client,
         "server": server,
         "state": state.copy(),
-        "extensions": {},
+        "extensions": extensions,
     }
 
 
@@ -66,7 +71,8 @@ def websocket_scope(packed: bytes, state: dict[str, Any]) -> Scope:
         if name == b"sec-websocket-protocol"
         for token in value.decode("latin-1").split(",")
     ]
-    scope["extensions"] = {"websocket.http.response": {}, "hornbeam.websocket.pubsub": {}}
+    tls = {key: value for key, value in scope["extensions"].items() if key == "tls"}
+    scope["extensions"] = {"websocket.http.response": {}, "hornbeam.websocket.pubsub": {}, **tls}
     return scope
 
 
