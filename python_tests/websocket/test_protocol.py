@@ -14,6 +14,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+# Newer versions of websockets want a `with`; here connections outlive the block that opened them.
+pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:

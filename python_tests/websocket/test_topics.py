@@ -13,6 +13,9 @@ from harness import Hornbeam, wait_until
 from websocket_client import CLOSE, TEXT, Client, Frame
 from websockets.sync.client import ClientConnection, connect
 
+# Newer versions of websockets want a `with`; here connections outlive the block that opened them.
+pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
