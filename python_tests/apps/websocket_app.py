@@ -48,7 +48,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            note(scope, [message["code"], message["reason"]])
+            note(scope, [message["code"], message.get("reason")])
             return
         await send({**message, "type": "websocket.send"})
 
@@ -203,7 +203,7 @@ async def topics(scope: Scope, receive: Receive, send: Send) -> None:
         verb, topic = message["text"].split(" ", 1)
         await send({"type": f"hornbeam.websocket.{verb}", "topic": topic})
         await send({"type": "websocket.send", "text": "ok"})
-    note(scope, [message["code"], message["reason"]])
+    note(scope, [message["code"], message.get("reason")])
 
 
 ROUTES = {

@@ -22,6 +22,7 @@
 -record(relay, {
     topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => []}},
     %% The topics of each connection, to find them when it ends; and its monitor.
+    patterns = [] :: [hornbeam_pubsub:topic()],     % those of the topics that end with "*"
     connections = #{} :: #{pid() => {reference(), [hornbeam_pubsub:topic()]}}
 }).
 
@@ -85,7 +86,8 @@ handle_call({subscribe, Topic}, {Pid, _}, #relay{topics = Topics, connections = 
         #{Pid := {Monitor, Others}} -> {Monitor, [Topic | Others]};
         _ -> {monitor(process, Pid), [Topic]}
     end,
-    {reply, ok, Relay#relay{topics = Topics#{Topic => Subscribers#{Pid => []}},
+    Patterns = [Topic || is_pattern(Topic), not is_map_key(Topic, Topics)] ++ Relay#relay.patterns,
+    {reply, ok, Relay#relay{patterns = Patterns, topics = Topics#{Topic => Subscribers#{Pid => []}},
                             connections = Connections#{Pid => Connection}}}.
 
 -spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()}, #relay{}) -> {noreply, #relay{}}.
@@ -103,9 +105,10 @@ handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay
 
 -spec handle_info(term(), #relay{}) -> {noreply, #relay{}}.
 handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics} = Relay) ->
-    case {Topics, encode(Message)} of
-        {#{Topic := Subscribers}, {ok, Frame}} -> spread(Frame, maps:next(maps:iterator(Subscribers)));
-        _ -> ok
+    _ = case encode(Message) of
+        {ok, Frame} -> [spread(Frame, maps:next(maps:iterator(maps:get(Of, Topics))))
+                        || Of <- matching(Topic, Relay)];
+        none -> []
     end,
     {noreply, Relay};
 handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Relay) ->
@@ -119,6 +122,20 @@ handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Re
 handle_info(_Message, Relay) ->
     {noreply, Relay}.
 
+%% The subscribed topics and patterns ("room:*") that a topic belongs to.
+matching(Topic, #relay{topics = Topics, patterns = Patterns}) ->
+    [Topic || is_map_key(Topic, Topics)] ++ [Pattern || Pattern <- Patterns, is_match(Topic, Pattern)].
+
+is_match(Topic, Pattern) ->
+    Size = byte_size(Pattern) - 1,
+    case {Topic, Pattern} of
+        {<<Prefix:Size/binary, _/binary>>, <<Prefix:Size/binary, _>>} -> true;
+        _ -> false
+    end.
+
+is_pattern(Topic) ->
+    binary:last(Topic) =:= $*.
+
 spread(Frame, {Pid, _, Iterator}) ->
     Pid ! {websocket_frame, Frame},
     spread(Frame, maps:next(Iterator));
@@ -129,7 +146,8 @@ leave(Topic, Pid, #relay{topics = Topics} = Relay) ->
     case Topics of
         #{Topic := #{Pid := _} = Subscribers} when map_size(Subscribers) =:= 1 ->
             _ = hornbeam_pubsub:unsubscribe(Topic),
-            Relay#relay{topics = maps:remove(Topic, Topics)};
+            Relay#relay{topics = maps:remove(Topic, Topics),
+                        patterns = lists:delete(Topic, Relay#relay.patterns)};
         #{Topic := Subscribers} ->
             Relay#relay{topics = Topics#{Topic => maps:remove(Pid, Subscribers)}};
         _ ->

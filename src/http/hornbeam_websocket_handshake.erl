@@ -43,7 +43,7 @@ tokens(Value) ->
 -spec check(cowboy_req:req(), Server :: atom(), Settings :: map()) ->
     {ok, handshake()} | {refuse, refusal()}.
 check(#{version := Version, headers := Headers, streamid := StreamId} = Req, Server, Settings) ->
-    case valid(Req) andalso allowed(Headers, Settings) of
+    case valid(Req, allowed(Headers, Settings)) of
         true -> enter(#handshake{version = Version, streamid = StreamId, server = Server,
                                  settings = Settings,
                                  key = maps:get(<<"sec-websocket-key">>, Headers, undefined),
@@ -61,18 +61,19 @@ enter(#handshake{server = Server, settings = #{websocket_max_connections := Max}
         full -> {refuse, {503, [{<<"retry-after">>, <<"1">>}], <<"Service Unavailable">>}}
     end.
 
-valid(#{headers := #{<<"sec-websocket-version">> := Version}}) when Version =/= <<"13">> ->
+%% In the order in which a client learns most.
+valid(#{headers := #{<<"sec-websocket-version">> := Version}}, _) when Version =/= <<"13">> ->
     bad_version;
-valid(#{protocol := _}) ->
-    true;
+valid(#{protocol := _}, Allowed) ->
+    Allowed;
 valid(#{method := <<"GET">>, has_body := false,
         headers := #{<<"connection">> := Connection, <<"sec-websocket-key">> := Key,
-                     <<"sec-websocket-version">> := _}}) ->
+                     <<"sec-websocket-version">> := _}}, Allowed) ->
     case lists:member(<<"upgrade">>, tokens(Connection)) andalso is_key(Key) of
-        true -> true;
+        true -> Allowed;
         false -> bad_request
     end;
-valid(_Req) ->
+valid(_Req, _Allowed) ->
     bad_request.
 
 %% 16 bytes in base64 (RFC 6455, 4.1).

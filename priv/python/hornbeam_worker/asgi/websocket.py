@@ -84,7 +84,7 @@ class WebSocketCycle:
         # To the client
         self._unacknowledged = 0
         # Those who wait in send(), each for an answer (first come, first served) or for credit.
-        self._senders: list[tuple[bool, asyncio.Future[None]]] | None = None
+        self._senders: list[tuple[bool, asyncio.Future[bool]]] | None = None
 
     # What arrives from Erlang
 
@@ -200,7 +200,8 @@ class WebSocketCycle:
         packed = msgpack.packb([subprotocol, msgpack.packb(headers)])
         self._state = ACCEPTING
         await self._ask(frames.WS_ACCEPT, packed)
-        self._state = OPEN
+        if self._state == ACCEPTING:
+            self._state = OPEN
 
     async def _ask(self, kind: int, payload: bytes) -> None:
         """Sends what is answered, and waits for the answer."""
@@ -223,16 +224,18 @@ class WebSocketCycle:
             raise ValueError(f"a message of {len(payload)} bytes; {LONGEST - OVERHEAD} is the most")
         while self._unacknowledged and self._unacknowledged + size > self._server.window:
             await self._wait(answer=False)
+        if self._close is not None:
+            raise ClientDisconnected("the WebSocket is closed")
         self._unacknowledged += size
         self._transmit(kind, payload)
 
     async def _wait(self, *, answer: bool) -> None:
-        waiter: asyncio.Future[None] = self._server.loop.create_future()
+        waiter: asyncio.Future[bool] = self._server.loop.create_future()
         if self._senders is None:
             self._senders = []
         self._senders.append((answer, waiter))
-        await waiter
-        if self._close is not None or self._state == CLOSED:
+        # Whether what it waited for has come: it may be followed by a close at once.
+        if not await waiter:
             raise ClientDisconnected("the WebSocket is closed")
 
     def _send_close(self, message: dict[str, Any]) -> None:
@@ -291,7 +294,7 @@ class WebSocketCycle:
         senders, self._senders = self._senders or [], None
         for _, waiter in senders:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(False)
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
@@ -299,7 +302,7 @@ class WebSocketCycle:
 
     def _wake_senders(self, *, answer: bool) -> None:
         """One that waits for an answer, or all that wait for credit."""
-        left: list[tuple[bool, asyncio.Future[None]]] = []
+        left: list[tuple[bool, asyncio.Future[bool]]] = []
         done = False
         for sender in self._senders or ():
             if sender[0] != answer or done:
@@ -307,7 +310,7 @@ class WebSocketCycle:
                 continue
             done = answer
             if not sender[1].done():
-                sender[1].set_result(None)
+                sender[1].set_result(True)
         self._senders = left or None
 
     def _returned_early(self) -> None:

@@ -1,0 +1,215 @@
+/* The load client of bench/websocket.py: many WebSocket connections in one thread, on epoll.
+ *
+ *   websocket_load echo   PORT CONNECTIONS SECONDS SIZE   each connection keeps PIPELINE messages on their way
+ *   websocket_load fanout PORT CONNECTIONS ROUNDS SIZE    all subscribe; one more publishes; all must get it
+ *
+ * It reads whatever a socket has, often several messages, and counts them by their headers without copying them. Prints one
+ * line: numbers separated by blanks (see main), the last its own CPU time as a share of one core. Frames are masked with the
+ * key 0, which a server cannot tell from any other.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PIPELINE = 8, EVENTS = 512, READ = 65536 };
+
+struct connection {
+    int fd;
+    uint64_t skip;        /* bytes of the current message that are still to come */
+    unsigned char head[10];
+    int have;             /* bytes of a header that was cut */
+};
+
+static struct connection *all;
+static int epoll_fd;
+static char frame[65600];
+static int frame_size;
+
+static void die(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static double cpu(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_utime.tv_sec + u.ru_stime.tv_sec + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static int make_frame(char *out, const char *payload, int size) {
+    int at = 0;
+    out[at++] = (char)0x81;
+    if (size < 126) {
+        out[at++] = (char)(0x80 | size);
+    } else {
+        out[at++] = (char)(0x80 | 126);
+        out[at++] = (char)(size >> 8);
+        out[at++] = (char)size;
+    }
+    memset(out + at, 0, 4);
+    memcpy(out + at + 4, payload, size);
+    return at + 4 + size;
+}
+
+static void write_all(int fd, const char *data, int size) {
+    while (size > 0) {
+        ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) { usleep(100); continue; }
+        if (n < 0) die("send");
+        data += n;
+        size -= (int)n;
+    }
+}
+
+static int open_one(int port, const char *path) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+    if (fd < 0) die("socket");
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) die("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    char request[512];
+    int size = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        "User-Agent: hornbeam-bench\r\n\r\n", path, port);
+    write_all(fd, request, size);
+    char answer[2048];
+    int have = 0;
+    while (have < 4 || memcmp(answer + have - 4, "\r\n\r\n", 4) != 0) {
+        ssize_t n = read(fd, answer + have, 1);
+        if (n <= 0 || ++have == sizeof answer) die("handshake");
+    }
+    if (memcmp(answer, "HTTP/1.1 101", 12) != 0) die("no 101");
+    return fd;
+}
+
+/* The number of messages that end in these bytes. */
+static int count(struct connection *c, const unsigned char *data, size_t size) {
+    int messages = 0;
+    while (size > 0) {
+        if (c->skip > 0) {
+            size_t step = size < c->skip ? size : c->skip;
+            c->skip -= step;
+            data += step;
+            size -= step;
+            if (c->skip == 0) messages++;
+            continue;
+        }
+        c->head[c->have++] = *data++;
+        size--;
+        int length = c->have > 1 ? c->head[1] & 127 : 0;
+        int need = length == 127 ? 10 : length == 126 ? 4 : 2;
+        if (c->have < need) continue;
+        c->skip = length;
+        if (length >= 126) {
+            c->skip = 0;
+            for (int i = 2; i < need; i++) c->skip = c->skip << 8 | c->head[i];
+        }
+        c->have = 0;
+        if (c->skip == 0) messages++;
+    }
+    return messages;
+}
+
+static int drain(struct connection *c) {
+    static unsigned char buffer[READ];
+    ssize_t n = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (n == 0) { fprintf(stderr, "the server closed a connection\n"); exit(1); }
+    if (n < 0) { if (errno == EAGAIN) return 0; die("recv"); }
+    return count(c, buffer, n);
+}
+
+static void connect_all(int port, int connections, const char *path) {
+    all = calloc(connections, sizeof *all);
+    epoll_fd = epoll_create1(0);
+    for (int i = 0; i < connections; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+        all[i].fd = open_one(port, path);
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, all[i].fd, &event);
+    }
+}
+
+/* Waits for a number of messages; 0 after 20 s without any. */
+static int await(long expected) {
+    struct epoll_event events[EVENTS];
+    while (expected > 0) {
+        int n = epoll_wait(epoll_fd, events, EVENTS, 20000);
+        if (n <= 0) return 0;
+        for (int i = 0; i < n; i++) expected -= drain(events[i].data.ptr);
+    }
+    return 1;
+}
+
+/* messages seconds cpu_share */
+static void echo(int port, int connections, double seconds) {
+    connect_all(port, connections, "/echo");
+    double begin = now(), cpu0 = cpu(), end = begin + seconds;
+    long total = 0;
+    struct epoll_event events[EVENTS];
+    for (int i = 0; i < connections; i++)
+        for (int j = 0; j < PIPELINE; j++) write_all(all[i].fd, frame, frame_size);
+    static char burst[PIPELINE * sizeof frame];
+    for (int j = 0; j < PIPELINE; j++) memcpy(burst + j * frame_size, frame, frame_size);
+    while (now() < end) {
+        int n = epoll_wait(epoll_fd, events, EVENTS, 1000);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            int messages = drain(c);
+            total += messages;
+            if (messages > PIPELINE) die("more messages than were sent");
+            if (messages > 0) write_all(c->fd, burst, messages * frame_size);
+        }
+    }
+    double took = now() - begin;
+    printf("%ld %.6f %.3f\n", total, took, (cpu() - cpu0) / took);
+}
+
+/* deliveries seconds cpu_share, where seconds is the sum of the rounds' times to the last delivery */
+static void fanout(int port, int connections, int rounds) {
+    char subscribe[32];
+    int size = make_frame(subscribe, "subscribe", 9);
+    connect_all(port, connections, "/room");
+    for (int i = 0; i < connections; i++) {
+        write_all(all[i].fd, subscribe, size);
+        if (!await(1)) die("no answer to subscribe");
+    }
+    int publisher = open_one(port, "/room");
+    double took = 0, cpu0 = cpu(), begin = now();
+    for (int round = 0; round < rounds; round++) {
+        double start = now();
+        write_all(publisher, frame, frame_size);
+        if (!await(connections)) { fprintf(stderr, "a message did not arrive\n"); exit(1); }
+        took += now() - start;
+    }
+    printf("%ld %.6f %.3f\n", (long)rounds * connections, took, (cpu() - cpu0) / (now() - begin));
+}
+
+int main(int count, char **words) {
+    if (count != 6) { fprintf(stderr, "usage: see the head of websocket_load.c\n"); return 2; }
+    static char payload[65536];
+    int port = atoi(words[2]), connections = atoi(words[3]), size = atoi(words[5]);
+    if (size < 1 || size > (int)sizeof payload) return 2;
+    memset(payload, 'x', size);
+    frame_size = make_frame(frame, payload, size);
+    if (strcmp(words[1], "echo") == 0) echo(port, connections, atof(words[4]));
+    else fanout(port, connections, atoi(words[4]));
+    return 0;
+}

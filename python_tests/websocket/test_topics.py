@@ -1,0 +1,139 @@
+"""Publish and subscribe: from Erlang to the client, without Python in the path."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from harness import Hornbeam, wait_until
+from websocket_client import CLOSE, TEXT, Client, Frame
+from websockets.sync.client import ClientConnection, connect
+
+# Newer versions of websockets want a `with`; here connections outlive the block that opened them.
+pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hornbeam]:
+    with Hornbeam("websocket_fastapi:app", workers=2, websocket_compress=True) as running:
+        yield running
+
+
+def join(server: Hornbeam, path: str, **options: Any) -> ClientConnection:
+    client = connect(server.url.replace("http", "ws") + path, **options)
+    assert client.recv() == "joined"
+    return client
+
+
+def test_all_subscribers_get_it_whatever_their_worker(server: Hornbeam) -> None:
+    members = [join(server, "/rooms/a") for _ in range(20)]
+    with join(server, "/rooms/b") as stranger:
+        members[0].send("hello")
+        assert [member.recv(timeout=10) for member in members] == ["hello"] * 20
+        members[1].send("bytes")
+        assert [member.recv(timeout=10) for member in members] == [b"\x00\x01"] * 20
+        stranger.send("to myself")
+        assert stranger.recv(timeout=10) == "to myself"
+    for member in members:
+        member.close()
+
+
+def test_the_order_of_a_publisher_is_kept(server: Hornbeam) -> None:
+    with join(server, "/rooms/order") as one, join(server, "/rooms/order") as two:
+        for number in range(500):
+            one.send(str(number))
+        for client in (one, two):
+            assert [client.recv(timeout=10) for _ in range(500)] == [str(n) for n in range(500)]
+
+
+def test_unsubscribed_is_unsubscribed(server: Hornbeam) -> None:
+    with join(server, "/rooms/c") as one, join(server, "/rooms/c") as two:
+        one.send("leave")
+        assert one.recv() == "left"
+        two.send("without one")
+        assert two.recv(timeout=10) == "without one"
+        one.send("leave")
+        assert one.recv() == "left"
+
+
+def test_a_pattern(server: Hornbeam) -> None:
+    with join(server, "/all") as listener, join(server, "/rooms/x") as member:
+        member.send("for all")
+        assert listener.recv(timeout=10) == "for all"
+        assert member.recv(timeout=10) == "for all"
+
+
+def test_those_who_left_are_forgotten(server: Hornbeam) -> None:
+    clients = [join(server, "/rooms/gone") for _ in range(5)]
+    assert httpx.get(f"{server.url}/publish/gone/1").json() == 1
+    for client in clients:
+        client.close()
+    wait_until(
+        lambda: httpx.get(f"{server.url}/publish/gone/1").json() == 0, 10, "nobody is subscribed"
+    )
+
+
+def test_it_reaches_clients_whose_worker_stands_still() -> None:
+    with Hornbeam("websocket_fastapi:app", workers=2) as server:
+        members = [join(server, "/rooms/a") for _ in range(8)]
+        stopped, running = server.workers()
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            # Requests go round robin, so one of the next two meets the worker that runs.
+            asked = [_get_in_background(f"{server.url}/publish/a/3") for _ in range(2)]
+            assert [member.recv(timeout=10) for member in members] == ["xxx"] * 8
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        for thread in asked:
+            thread.join(10)
+        assert running != stopped
+        for member in members:
+            member.close()
+
+
+def _get_in_background(url: str) -> Any:
+    import threading
+
+    thread = threading.Thread(target=lambda: httpx.get(url, timeout=30))
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("policy", ["drop", "close"])
+def test_a_slow_subscriber_does_not_hold_up_the_others(policy: str) -> None:
+    with Hornbeam("websocket_fastapi:app", websocket_slow_consumer=policy) as server:
+        slow = Client(server.connect(), "/rooms/s")
+        assert slow.read().payload == b"joined"
+        with join(server, "/rooms/s", max_size=None) as quick:
+            received = 0
+            # Far more than the buffers between the two ends can take.
+            for _ in range(60):
+                httpx.get(f"{server.url}/publish/s/500000")
+                received += len(quick.recv(timeout=10))
+            assert received == 60 * 500_000
+        frames = list(_until_closed_or_quiet(slow, policy))
+        texts = [frame for frame in frames if frame.opcode == TEXT]
+        assert 0 < len(texts) < 60
+        assert all(frame.payload == b"x" * 500_000 for frame in texts)
+        if policy == "close":
+            assert frames[-1].code == 1008
+        else:
+            httpx.get(f"{server.url}/publish/s/7")
+            assert slow.read().payload == b"x" * 7
+        slow.close()
+
+
+def _until_closed_or_quiet(client: Client, policy: str) -> Iterator[Frame]:
+    client.connection.settimeout(2 if policy == "drop" else 20)
+    try:
+        while True:
+            frame = client.read()
+            yield frame
+            if frame.opcode == CLOSE:
+                return
+    except TimeoutError:
+        client.connection.settimeout(20)
