@@ -300,8 +300,12 @@ frames([], State, Data, Out) ->
     write(Data, lists:reverse(Out)),
     {State, Data};
 frames([{call, Id, Payload} | Rest], State, #data{services = Services0} = Data, Out) ->
-    {reply, Frame, Services} = hornbeam_services:call(Id, Payload, Services0),
-    frames(Rest, State, Data#data{services = Services}, [Frame | Out]);
+    case hornbeam_services:call(Id, Payload, Services0) of
+        {reply, Frame, Services} ->
+            frames(Rest, State, Data#data{services = Services}, [Frame | Out]);
+        {noreply, Services} ->
+            frames(Rest, State, Data#data{services = Services}, Out)
+    end;
 frames([{Type, 0, Payload} | Rest], State0, Data0, Out) ->
     case control(Type, hornbeam_frame:parse(Type, Payload), State0, Data0) of
         {error, Reason} ->

@@ -3,20 +3,46 @@
     from hornbeam_erlang import state_incr
     views = state_incr("views")
 
-The functions work in coroutines and in threads.
+State           state_get state_set state_delete state_incr state_decr state_get_multi state_keys
+                state_items state_add state_cas state_pop; get set delete incr decr for short
+Publish and     publish subscription; subscribe unsubscribe receive_pubsub for code that polls
+subscribe
+Functions       call cast: Erlang functions that are registered by name
+Other nodes     rpc_call rpc_cast nodes node connect ping
+Errors          ErlangError NotRegisteredError; else Python's own
+`aio`           the same functions to await
+`testing`       a stand-in for an application's unit tests
+
+The functions block until Erlang has answered (about 20 µs for the state), in any thread. Reference:
+docs/erlang-from-python.md.
 """
 
+from hornbeam_erlang import aio
+from hornbeam_erlang._errors import ErlangError, NotRegisteredError
+from hornbeam_erlang._functions import call, cast, connect, node, nodes, ping, rpc_call, rpc_cast
+from hornbeam_erlang._pubsub import (
+    Subscription,
+    publish,
+    receive_pubsub,
+    subscribe,
+    subscription,
+    unsubscribe,
+)
 from hornbeam_erlang._state import (
+    state_add,
+    state_cas,
     state_decr,
     state_delete,
     state_get,
     state_get_multi,
     state_incr,
+    state_items,
     state_keys,
+    state_pop,
     state_set,
 )
 
-# The short names.
+# The short names of the state's five basic functions.
 get = state_get
 set = state_set
 delete = state_delete
@@ -24,16 +50,37 @@ incr = state_incr
 decr = state_decr
 
 __all__ = [
+    "ErlangError",
+    "NotRegisteredError",
+    "Subscription",
+    "aio",
+    "call",
+    "cast",
+    "connect",
     "decr",
     "delete",
     "get",
     "incr",
+    "node",
+    "nodes",
+    "ping",
+    "publish",
+    "receive_pubsub",
+    "rpc_call",
+    "rpc_cast",
     "set",
+    "state_add",
+    "state_cas",
     "state_decr",
     "state_delete",
     "state_get",
     "state_get_multi",
     "state_incr",
+    "state_items",
     "state_keys",
+    "state_pop",
     "state_set",
+    "subscribe",
+    "subscription",
+    "unsubscribe",
 ]

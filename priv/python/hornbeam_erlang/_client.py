@@ -1,13 +1,19 @@
-"""The way from the public functions to the worker that carries them."""
+"""The way from the public functions to what carries them: a worker, or the stand-in of unit tests.
+
+A worker connects itself at its start (`connect`). Elsewhere there is nothing, unless
+HORNBEAM_STANDALONE=1 is set or `hornbeam_erlang.testing.standalone()` is entered.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from hornbeam_erlang._operations import OPERATIONS
+if TYPE_CHECKING:
+    from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["ABSENT", "call", "connect"]
+__all__ = ["ABSENT", "Backend", "acall", "backend", "call", "connect", "disconnect"]
 
 
 class _Absent:
@@ -16,20 +22,91 @@ class _Absent:
 
 ABSENT: Final = _Absent()
 
-_call: Callable[[int, list[Any]], Any] | None = None
+
+class Backend(Protocol):
+    """What carries operations; their codes are those of `_operations`."""
+
+    @property
+    def hub(self) -> Hub:
+        """The subscriptions of this process."""
+
+    def call(self, operation: int, arguments: list[Any]) -> Any:
+        """Runs an operation and returns its value or ABSENT; from any thread."""
+
+    async def acall(self, operation: int, arguments: list[Any]) -> Any:
+        """As `call`, without blocking the loop."""
+
+    def post(self, operation: int, arguments: list[Any]) -> None:
+        """Runs an operation whose result nobody wants. Never waits, takes no lock."""
+
+    def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
+        """Blocks until the mailbox has something, is closed, or `timeout` seconds have passed."""
 
 
-def connect(function: Callable[[int, list[Any]], Any]) -> None:
-    """Called by the worker at its start: `function(operation, arguments)` carries calls."""
-    global _call
-    _call = function
+class _Nothing:
+    """This process is no worker. The first call decides whether it gets the stand-in."""
+
+    @property
+    def hub(self) -> Hub:
+        return self._stand_in().hub
+
+    def call(self, operation: int, arguments: list[Any]) -> Any:
+        return self._stand_in().call(operation, arguments)
+
+    async def acall(self, operation: int, arguments: list[Any]) -> Any:
+        return await self._stand_in().acall(operation, arguments)
+
+    def post(self, operation: int, arguments: list[Any]) -> None:
+        self._stand_in().post(operation, arguments)
+
+    def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
+        self._stand_in().wait(mailbox, timeout)
+
+    def _stand_in(self) -> Backend:
+        if os.environ.get("HORNBEAM_STANDALONE") != "1":
+            raise RuntimeError(
+                "hornbeam_erlang works in an application that Hornbeam serves, and this process is "
+                "none of its workers. For unit tests set HORNBEAM_STANDALONE=1 or enter "
+                "hornbeam_erlang.testing.standalone()"
+            )
+        from hornbeam_erlang._standalone import Standalone
+
+        made = Standalone()
+        connect(made)
+        return made
 
 
-def call(operation: str, *arguments: Any) -> Any:
-    """Calls an operation by name; RuntimeError outside a worker."""
-    if _call is None:
-        raise RuntimeError(
-            "hornbeam_erlang works in an application that Hornbeam serves; "
-            "this process is not one of its workers"
-        )
-    return _call(OPERATIONS[operation], list(arguments))
+_NOTHING: Final = _Nothing()
+_backend: Backend = _NOTHING
+_call: Callable[[int, list[Any]], Any] = _NOTHING.call
+
+
+def connect(new: Backend) -> Backend:
+    """From now on `new` carries every call; returns what did before."""
+    global _backend, _call
+    before, _backend, _call = _backend, new, new.call
+    return before
+
+
+def disconnect() -> None:
+    """Nothing carries calls any more."""
+    connect(_NOTHING)
+
+
+def backend() -> Backend:
+    """What carries calls now."""
+    return _backend
+
+
+def call(operation: int, arguments: list[Any]) -> Any:
+    """Runs an operation and returns its value or ABSENT."""
+    return _call(operation, arguments)
+
+
+async def acall(operation: int, arguments: list[Any]) -> Any:
+    """As `call`, without blocking the loop."""
+    return await _backend.acall(operation, arguments)
+
+
+# A forked child has the pipe of its parent, which must not hear two voices.
+os.register_at_fork(after_in_child=disconnect)

@@ -1,10 +1,14 @@
-"""The operations that Python can ask of Erlang, by name: the mirror of `hornbeam_services`."""
+"""The operations that Python can ask of Erlang, by name: the mirror of `hornbeam_services`.
+
+`ARGUMENTS` names the arguments of those that carry values of the caller's, for the text of a
+TypeError.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["OPERATIONS"]
+__all__ = ["ARGUMENTS", "OPERATIONS"]
 
 OPERATIONS: Final = {
     "state_get": 1,
@@ -13,4 +17,46 @@ OPERATIONS: Final = {
     "state_incr": 4,
     "state_get_multi": 5,
     "state_keys": 6,
+    "state_items": 7,
+    "state_add": 8,
+    "state_cas": 9,
+    "state_pop": 10,
+    "publish": 20,
+    "subscribe": 21,
+    "unsubscribe": 22,
+    "call": 30,
+    "cast": 31,
+    "rpc_call": 40,
+    "rpc_cast": 41,
+    "nodes": 42,
+    "node": 43,
+    "connect": 44,
+    "ping": 45,
+    "cancel": 60,
+    "events_taken": 61,
+}
+
+ARGUMENTS: Final = {
+    OPERATIONS[name]: arguments
+    for name, arguments in {
+        "state_get": ("key",),
+        "state_set": ("key", "value", "ttl"),
+        "state_delete": ("key",),
+        "state_incr": ("key", "delta", "ttl"),
+        "state_get_multi": ("keys",),
+        "state_keys": ("prefix",),
+        "state_items": ("prefix",),
+        "state_add": ("key", "value", "ttl"),
+        "state_cas": ("key", "old", "new"),
+        "state_pop": ("key",),
+        "publish": ("topic", "message"),
+        "subscribe": ("topic",),
+        "unsubscribe": ("topic",),
+        "call": ("timeout_ms", "name", "args"),
+        "cast": ("name", "args"),
+        "rpc_call": ("timeout_ms", "node", "module", "function", "args"),
+        "rpc_cast": ("node", "module", "function", "args"),
+        "connect": ("node",),
+        "ping": ("node",),
+    }.items()
 }

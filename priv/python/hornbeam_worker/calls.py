@@ -1,17 +1,33 @@
 """Calls from Python to Erlang: numbers them, sends them, and brings each reply to its caller.
 
-Called by `hornbeam_erlang` (through its `_client`). A call is a frame {operation:u8, msgpack
-array}; the reply is {status:u8, msgpack value}. In the loop's thread a synchronous call reads the
-pipe until its reply has come; in any other thread it waits for the loop to bring it.
+Called by `hornbeam_erlang` (this is its backend in a worker). A call is a frame {operation:u8,
+msgpack array}; the reply is {status:u8, msgpack value}. Who waits how:
+
+- in the loop's thread a synchronous call reads the pipe until its reply has come;
+- in any other thread it waits on a lock that the loop's thread releases when it meets the reply;
+- an await waits on a future, so any number of them are outstanding, and go out in one write.
+
+No deadlock. A thread never waits for another thread's call, and the loop's thread, while it waits
+for its own, goes on resolving everybody's replies and starting the plain functions that Erlang
+invokes (each in a thread). What it cannot do meanwhile is run an *async* function for Erlang: if
+its own call waits for one on this worker, the call's deadline ends it, and `aio.call` would have
+been right.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from hornbeam_erlang._client import ABSENT
+from hornbeam_erlang._errors import raise_error
+from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
+from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_worker import frames, values
 from hornbeam_worker.transport import Transport
 
@@ -19,59 +35,140 @@ __all__ = ["Calls"]
 
 _OK: Final = 0
 _ABSENT_STATUS: Final = 2
+_OPERATION: Final = [bytes([code]) for code in range(256)]
+# What a frame holds besides its payload.
+_LARGEST: Final = frames.MAX_SIZE - 64
+
+Resolve = Callable[[bytes | None], object]
 
 
-class _Call:
-    """A call that waits for its reply; other threads than the loop's wait for `event`."""
+class _ThreadWait:
+    """A thread that waits for a reply."""
 
-    __slots__ = ("event", "reply")
+    __slots__ = ("lock", "reply")
 
-    def __init__(self, event: threading.Event | None) -> None:
-        self.event = event
+    def __init__(self) -> None:
         self.reply: bytes | None = None
+        self.lock = threading.Lock()
+        self.lock.acquire()
+
+    def resolve(self, reply: bytes | None) -> None:
+        self.reply = reply
+        self.lock.release()
 
 
 class Calls:
     """The calls of one worker that wait for a reply."""
 
     def __init__(self, transport: Transport) -> None:
+        self.hub = Hub()
         self._transport = transport
         self._loop_thread = threading.get_ident()
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, _Call] = {}
+        self._waiting: dict[int, Resolve] = {}  # None is given to it when no reply will come
+        self._over = False
 
     def call(self, operation: int, arguments: list[Any]) -> Any:
-        """Sends a call and returns its value or ABSENT. For the loop's thread and any other."""
-        packed = values.pack(arguments)
-        number = next(self._numbers) & 0xFFFFFFFF
-        frame = frames.encode(frames.CALL, number, bytes([operation]) + packed)
+        """Sends a call and returns its value or ABSENT. Works in the loop's thread and in any
+        other."""
+        payload = _payload(operation, arguments)
+        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        frame = frames.encode(frames.CALL, number, payload)
         if threading.get_ident() == self._loop_thread:
-            call = _Call(None)
-            self._waiting[number] = call
+            replies: list[bytes | None] = []
+            self._waiting[number] = replies.append
             self._transport.send(frame)
-            self._transport.wait_in_loop(lambda: call.reply is not None)
+            try:
+                self._transport.wait_in_loop(replies.__len__)
+            except BaseException:
+                self._waiting.pop(number, None)
+                raise
+            return _value(replies[0])
+        wait = _ThreadWait()
+        self._wait(number, wait.resolve)
+        self._transport.send_threadsafe(frame)
+        wait.lock.acquire()
+        return _value(wait.reply)
+
+    async def acall(self, operation: int, arguments: list[Any]) -> Any:
+        """As `call`, from any event loop, which goes on meanwhile."""
+        payload = _payload(operation, arguments)
+        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        frame = frames.encode(frames.CALL, number, payload)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bytes | None] = loop.create_future()
+        if threading.get_ident() == self._loop_thread:
+            self._wait(number, partial(_settle, future))
+            self._transport.send(frame)
         else:
-            call = _Call(threading.Event())
-            self._waiting[number] = call
+            self._wait(number, partial(_settle_elsewhere, loop, future))
             self._transport.send_threadsafe(frame)
-            assert call.event is not None
-            call.event.wait()
-        return _value(call.reply)
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            if self._waiting.pop(number, None) is not None:
+                self.post(OPERATIONS["cancel"], [number])
+            raise
+        return _value(reply)
+
+    def post(self, operation: int, arguments: list[Any]) -> None:
+        """Sends a call that gets no reply. Takes no lock, so a finalizer may call it."""
+        frame = frames.encode(frames.CALL, 0, _payload(operation, arguments))
+        if threading.get_ident() == self._loop_thread:
+            self._transport.send(frame)
+        else:
+            self._transport.send_soon(frame)
+
+    def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
+        """Blocks until the mailbox is ready or `timeout` seconds have passed."""
+        if threading.get_ident() == self._loop_thread:
+            self._transport.wait_in_loop(mailbox.ready, timeout)
+        else:
+            wait_in_thread(mailbox, timeout)
 
     def on_reply(self, number: int, payload: bytes) -> None:
         """A REPLY frame has come; in the loop's thread."""
-        call = self._waiting.pop(number, None)
-        if call is not None:
-            call.reply = payload
-            if call.event is not None:
-                call.event.set()
+        resolve = self._waiting.pop(number, None)
+        if resolve is not None:
+            resolve(payload)
 
     def fail_all(self) -> None:
         """The Erlang side has gone: nobody will answer any more."""
+        self._over = True
         waiting, self._waiting = self._waiting, {}
-        for call in waiting.values():
-            if call.event is not None:
-                call.event.set()
+        for resolve in waiting.values():
+            resolve(None)
+
+    def _wait(self, number: int, resolve: Resolve) -> None:
+        self._waiting[number] = resolve
+        # Looked at after it is in the table, so that either this or fail_all sees the other.
+        if self._over and self._waiting.pop(number, None) is not None:
+            raise ConnectionError("the Erlang side has gone")
+
+
+def _payload(operation: int, arguments: list[Any]) -> bytes:
+    try:
+        packed = values.pack(arguments)
+    except (TypeError, ValueError):
+        # Once more, for an error that names the argument; and then as it was.
+        for name, argument in zip(ARGUMENTS.get(operation, ()), arguments, strict=False):
+            values.pack_argument(name, argument)
+        raise
+    if len(packed) > _LARGEST:
+        raise ValueError(f"a call of {len(packed)} bytes; at most {_LARGEST} can travel at once")
+    return _OPERATION[operation] + packed
+
+
+def _settle(future: asyncio.Future[bytes | None], reply: bytes | None) -> None:
+    if not future.done():
+        future.set_result(reply)
+
+
+def _settle_elsewhere(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[bytes | None], reply: bytes | None
+) -> None:
+    with contextlib.suppress(RuntimeError):  # that loop has been closed, and its awaits with it
+        loop.call_soon_threadsafe(_settle, future, reply)
 
 
 def _value(reply: bytes | None) -> Any:
@@ -79,10 +176,8 @@ def _value(reply: bytes | None) -> Any:
         raise ConnectionError("the Erlang side has gone")
     status = reply[0]
     if status == _OK:
-        return values.unpack(reply[1:])
+        return values.unpack(memoryview(reply)[1:])
     if status == _ABSENT_STATUS:
         return ABSENT
-    kind, text = values.unpack(reply[1:])
-    if kind == "type_error":
-        raise TypeError(text)
-    raise RuntimeError(text)
+    kind, what = values.unpack(reply[1:])
+    raise_error(kind, what)

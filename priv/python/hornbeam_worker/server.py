@@ -20,7 +20,10 @@ from hornbeam_worker.asgi.lifespan import Lifespan
 from hornbeam_worker.asgi.scope import http_scope, websocket_scope
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
+from hornbeam_worker.events import Events
 from hornbeam_worker.frames import Frame
+from hornbeam_worker.invocation import Invocation
+from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
 __all__ = ["Server", "run"]
@@ -36,23 +39,29 @@ class Server:
     """
 
     def __init__(
-        self, transport: Transport, loop: asyncio.AbstractEventLoop, boot: dict[str, Any]
+        self,
+        transport: Transport,
+        loop: asyncio.AbstractEventLoop,
+        boot: dict[str, Any],
+        events: Events,
     ) -> None:
         self.transport = transport
         self.loop = loop
+        self.threads = Threads()
         self.app: Callable[..., Any] = _not_loaded
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
-        self._cycles: dict[int, HTTPCycle | WebSocketCycle] = {}
+        self._cycles: dict[int, HTTPCycle | WebSocketCycle | Invocation] = {}
         self._stop = loop.create_future()
         self._draining = False
         self._control: dict[int, Callable[[bytes], None]] = {
             frames.STOP: self._on_stop,
             frames.DRAIN: self._on_drain,
             frames.PING: self._on_ping,
+            frames.EVENT: events.on_event,
         }
 
     async def serve(self) -> None:
@@ -73,6 +82,9 @@ class Server:
             self._open(stream, payload)
         elif kind == frames.WS_OPEN:
             self._open_websocket(stream, payload)
+        elif kind == frames.INVOKE:
+            invocation = self._cycles[stream] = Invocation(self, stream, payload)
+            invocation.start()
         elif stream:
             cycle = self._cycles.get(stream)
             if cycle is None:
@@ -157,7 +169,7 @@ def run(transport: Transport) -> None:
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)
     calls = Calls(transport)
-    server = Server(transport, loop, boot)
+    server = Server(transport, loop, boot, Events(calls))
 
     def at_eof() -> None:
         calls.fail_all()
@@ -165,7 +177,7 @@ def run(transport: Transport) -> None:
 
     transport.attach(server.deliver, calls.on_reply, at_eof)
     transport.poll_time = boot["call_poll_time"] / 1_000_000
-    hornbeam_erlang._client.connect(calls.call)
+    hornbeam_erlang._client.connect(calls)
     # The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop)
     # must not come before it. Handlers, not SIG_IGN, which child processes would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):

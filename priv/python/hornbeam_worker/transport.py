@@ -10,8 +10,9 @@ short-lived; what it does not take is kept and written when the loop says that t
 
 Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
-all other frames are kept in order for the loop's next iteration. It polls for `poll_time` before it
-blocks, since waking a sleeping process is the greater part of what a call costs.
+and so are the frames in `URGENT`, which start or wake others but run nothing of the application's
+here; all other frames are kept in order for the loop's next iteration. It polls for `poll_time`
+before it blocks, since waking a sleeping process is the greater part of what a call costs.
 
 End. End-of-file means that the BEAM is gone: `on_eof` is called. A watching thread sees the same
 when the loop is blocked and ends the process itself after `EOF_GRACE` seconds.
@@ -37,6 +38,7 @@ __all__ = ["Transport"]
 READ_SIZE: Final = 262_144
 # Seconds that the loop has to end the process by itself when the BEAM has gone.
 EOF_GRACE: Final = 5.0
+URGENT: Final = frozenset([frames.EVENT, frames.INVOKE])
 _F_SETPIPE_SZ: Final = 1031
 _PIPE_SIZE: Final = 1_048_576
 
@@ -102,6 +104,12 @@ class Transport:
         """Writes an encoded frame at once, from any thread."""
         with self._lock:
             self._write(data)
+
+    def send_soon(self, data: bytes) -> None:
+        """Has the loop write an encoded frame; from any thread, without taking a lock."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker ends
+                self._loop.call_soon_threadsafe(self.send, data)
 
     def flush(self) -> None:
         """Writes what was queued. Loop's thread only."""
@@ -178,15 +186,19 @@ class Transport:
         for frame in deferred:
             self._deliver(frame)
 
-    def wait_in_loop(self, done: Callable[[], bool]) -> None:
-        """Reads in the loop's thread until `done()`; ConnectionError if the BEAM goes meanwhile."""
+    def wait_in_loop(self, done: Callable[[], object], timeout: float | None = None) -> None:
+        """Reads in the loop's thread until `done()` or for `timeout` seconds; ConnectionError at
+        the end."""
         self.flush()
-        poll_until = time.perf_counter() + self.poll_time
+        started = time.perf_counter()
+        poll_until = started + self.poll_time
         while True:
             received = self._read()
             for frame in received:
                 if frame.type == frames.REPLY:
                     self._on_reply(frame.stream, frame.payload)
+                elif frame.type in URGENT:
+                    self._deliver(frame)
                 else:
                     if not self._deferred and self._loop is not None:
                         self._loop.call_soon(self._deliver_deferred)
@@ -195,15 +207,20 @@ class Transport:
                 return
             if self._eof:
                 raise ConnectionError("the Erlang side has gone")
-            if not received and time.perf_counter() > poll_until:
-                self._block()
+            if not received:
+                now = time.perf_counter()
+                left = None if timeout is None else started + timeout - now
+                if left is not None and left <= 0:
+                    return
+                if now > poll_until:
+                    self._block(left)
 
-    def _block(self) -> None:
+    def _block(self, seconds: float | None = None) -> None:
         poller = select.poll()
         poller.register(self._read_fd, select.POLLIN)
         if self._unwritten:
             poller.register(self._write_fd, select.POLLOUT)
-        for fd, _event in poller.poll():
+        for fd, _event in poller.poll(None if seconds is None else seconds * 1000):
             if fd == self._write_fd:
                 self._writable()
 

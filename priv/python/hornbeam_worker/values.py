@@ -16,7 +16,7 @@ from typing import Any
 
 from msgpack import ExtType, Packer, Unpacker, UnpackException, unpackb
 
-__all__ = ["MAX_DEPTH", "pack", "unpack"]
+__all__ = ["MAX_DEPTH", "pack", "pack_argument", "unpack"]
 
 # Containers nested in one another; the same number stands in hornbeam_msgpack.erl.
 MAX_DEPTH = 500
@@ -68,6 +68,14 @@ def pack(value: object, name: str = "value") -> bytes:
     if len(data) <= _KEPT_BUFFER:
         _idle_packers.append(packer)
     return data
+
+
+def pack_argument(name: str, value: object) -> bytes:
+    """As `pack`; an error calls the value by the name of the argument that it is."""
+    try:
+        return pack(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(name + str(error).removeprefix("value")) from None
 
 
 def unpack(data: bytes | memoryview) -> Any:

@@ -1,0 +1,147 @@
+"""The subscriptions of this process: which mailbox gets what is published.
+
+A worker gets each message once; here it is put into every mailbox that wants it, still packed, so
+that each reader gets a value of its own. A mailbox holds `limit` messages: the next one pushes the
+oldest out, and `dropped` counts. Everything here may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["QUEUE_SIZE", "Hub", "Mailbox", "wait_in_thread"]
+
+QUEUE_SIZE = 1000
+
+
+class Mailbox:
+    """The queue of one subscription."""
+
+    def __init__(self, limit: int = QUEUE_SIZE) -> None:
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"queue_size must be an int of at least 1, not {limit!r}")
+        self.dropped = 0
+        self.closed = False
+        self._limit = limit
+        self._items: deque[tuple[str, bytes]] = deque()
+        self._wakers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def put(self, topic: str, packed: bytes, lost: int = 0) -> None:
+        """Adds a message; `lost` were lost before it on the way."""
+        with self._lock:
+            self.dropped += lost
+            if len(self._items) >= self._limit:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append((topic, packed))
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def take(self) -> tuple[str, Any] | None:
+        """The oldest message: topic and value."""
+        from hornbeam_worker import (
+            values,
+        )  # needs msgpack, which an import of this package does not
+
+        try:
+            topic, packed = self._items.popleft()
+        except IndexError:
+            return None
+        return topic, values.unpack(packed)
+
+    def ready(self) -> bool:
+        """Whether there is something to take, or never will be."""
+        return bool(self._items) or self.closed
+
+    def on_ready(self, wake: Callable[[], None]) -> bool:
+        """Has `wake` called, once, when the mailbox is ready; False when it is so now."""
+        with self._lock:
+            if self._items or self.closed:
+                return False
+            self._wakers.append(wake)
+            return True
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Takes back `on_ready`."""
+        with self._lock:
+            if wake in self._wakers:
+                self._wakers.remove(wake)
+
+    def close(self) -> None:
+        """Nothing more will come; what is there can still be taken."""
+        with self._lock:
+            self.closed = True
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+
+class Hub:
+    """Topics and patterns to the mailboxes that want them, each with how often it does."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, dict[Mailbox, int]] = {}
+        self._patterns: dict[str, dict[Mailbox, int]] = {}
+        self._lock = threading.Lock()
+
+    def join(self, mailbox: Mailbox, topic: str) -> None:
+        """The mailbox gets what is published to the topic, or matches the pattern, once more."""
+        table, key = self._place(topic)
+        with self._lock:
+            members = table.setdefault(key, {})
+            members[mailbox] = members.get(mailbox, 0) + 1
+
+    def leave(self, mailbox: Mailbox, topic: str) -> bool:
+        """Takes back one `join`; whether there was one."""
+        table, key = self._place(topic)
+        with self._lock:
+            members = table.get(key, {})
+            if mailbox not in members:
+                return False
+            members[mailbox] -= 1
+            if not members[mailbox]:
+                del members[mailbox]
+            if not members:
+                del table[key]
+            return True
+
+    def leave_all(self, mailbox: Mailbox) -> list[str]:
+        """Takes back every `join` of a mailbox; the topics, each as often as it was joined."""
+        left: list[str] = []
+        with self._lock:
+            for table, suffix in ((self._topics, ""), (self._patterns, "*")):
+                for key in [key for key, members in table.items() if mailbox in members]:
+                    left += [key + suffix] * table[key].pop(mailbox)
+                    if not table[key]:
+                        del table[key]
+        return left
+
+    def deliver(self, topic: str, packed: bytes, lost: int = 0) -> int:
+        """Puts a message into the mailboxes that want it; how many subscriptions matched."""
+        with self._lock:
+            found = dict(self._topics.get(topic, ()))
+            for prefix, members in self._patterns.items():
+                if topic.startswith(prefix):
+                    for mailbox, count in members.items():
+                        found[mailbox] = found.get(mailbox, 0) + count
+        for mailbox in found:
+            mailbox.put(topic, packed, lost)
+        return sum(found.values())
+
+    def _place(self, topic: str) -> tuple[dict[str, dict[Mailbox, int]], str]:
+        return (self._patterns, topic[:-1]) if topic.endswith("*") else (self._topics, topic)
+
+
+def wait_in_thread(mailbox: Mailbox, timeout: float | None) -> None:
+    """Blocks this thread until the mailbox is ready or `timeout` seconds have passed."""
+    ready = threading.Event()
+    if mailbox.on_ready(ready.set):
+        try:
+            ready.wait(timeout)
+        finally:
+            mailbox.forget(ready.set)

@@ -1,0 +1,159 @@
+"""What each public function sends: its operation and its checked arguments. Shared by the functions
+that wait and their twins in `aio`; raises TypeError and ValueError for wrong arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from hornbeam_erlang._operations import OPERATIONS
+
+Request = tuple[int, list[Any]]
+
+# The longest time that Erlang's timers take, about 49 days.
+_MAX_MS: Final = 0xFFFFFFFF
+# hornbeam_pubsub: bytes before the "*" of a pattern; hornbeam_events: bytes of a topic.
+_MAX_PREFIX: Final = 128
+_MAX_TOPIC: Final = 65_535
+
+_GET: Final = OPERATIONS["state_get"]
+_SET: Final = OPERATIONS["state_set"]
+_INCR: Final = OPERATIONS["state_incr"]
+
+
+def state_get(key: Any) -> Request:
+    return _GET, [key]
+
+
+def state_set(key: Any, value: Any, ttl: float | None) -> Request:
+    return _SET, [key, value, None if ttl is None else _milliseconds(ttl)]
+
+
+def state_delete(key: Any) -> Request:
+    return OPERATIONS["state_delete"], [key]
+
+
+def state_incr(key: Any, delta: float, ttl: float | None) -> Request:
+    if type(delta) is not int:
+        _check_number(delta)
+    return _INCR, [key, delta, None if ttl is None else _milliseconds(ttl)]
+
+
+def state_get_multi(keys: Iterable[Any]) -> Request:
+    return OPERATIONS["state_get_multi"], [list(keys)]
+
+
+def state_keys(prefix: str | bytes | None) -> Request:
+    return OPERATIONS["state_keys"], [_prefix(prefix)]
+
+
+def state_items(prefix: str | bytes | None) -> Request:
+    return OPERATIONS["state_items"], [_prefix(prefix)]
+
+
+def state_add(key: Any, value: Any, ttl: float | None) -> Request:
+    return OPERATIONS["state_add"], [key, value, None if ttl is None else _milliseconds(ttl)]
+
+
+def state_cas(key: Any, old: Any, new: Any) -> Request:
+    return OPERATIONS["state_cas"], [key, old, new]
+
+
+def state_pop(key: Any) -> Request:
+    return OPERATIONS["state_pop"], [key]
+
+
+def publish(topic: str, message: Any) -> Request:
+    if _topic(topic).endswith("*"):
+        raise ValueError(f"{topic!r} is a pattern: one can subscribe to it, not publish")
+    return OPERATIONS["publish"], [topic, message]
+
+
+def subscribe(topic: str) -> Request:
+    return OPERATIONS["subscribe"], [_topic(topic)]
+
+
+def unsubscribe(topic: str) -> Request:
+    return OPERATIONS["unsubscribe"], [_topic(topic)]
+
+
+def function_call(name: str, arguments: tuple[Any, ...], timeout_ms: int) -> Request:
+    return OPERATIONS["call"], [_timeout(timeout_ms), _text("name", name), list(arguments)]
+
+
+def function_cast(name: str, arguments: tuple[Any, ...]) -> Request:
+    return OPERATIONS["cast"], [_text("name", name), list(arguments)]
+
+
+def rpc_call(
+    node: str, module: str, function: str, arguments: Sequence[Any], timeout_ms: int
+) -> Request:
+    target = [_text("node", node), _text("module", module), _text("function", function)]
+    return OPERATIONS["rpc_call"], [_timeout(timeout_ms), *target, list(arguments)]
+
+
+def rpc_cast(node: str, module: str, function: str, arguments: Sequence[Any]) -> Request:
+    target = [_text("node", node), _text("module", module), _text("function", function)]
+    return OPERATIONS["rpc_cast"], [*target, list(arguments)]
+
+
+def nodes() -> Request:
+    return OPERATIONS["nodes"], []
+
+
+def node() -> Request:
+    return OPERATIONS["node"], []
+
+
+def connect(node: str) -> Request:
+    return OPERATIONS["connect"], [_text("node", node)]
+
+
+def ping(node: str) -> Request:
+    return OPERATIONS["ping"], [_text("node", node)]
+
+
+def _milliseconds(ttl: float) -> int:
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+        raise TypeError(f"ttl must be a number of seconds, not {ttl!r}")
+    if not (ttl > 0 and math.isfinite(ttl)):
+        raise ValueError(f"ttl must be more than 0 seconds, not {ttl!r}")
+    return max(1, round(ttl * 1000))
+
+
+def _check_number(delta: object) -> None:
+    if type(delta) is not float:
+        raise TypeError(f"delta must be an int or a float, not {delta!r}")
+    if not math.isfinite(delta):
+        raise ValueError(f"delta must be finite, not {delta!r}")
+
+
+def _timeout(timeout_ms: int) -> int:
+    if isinstance(timeout_ms, bool) or not isinstance(timeout_ms, int):
+        raise TypeError(f"timeout_ms must be an int, not {timeout_ms!r}")
+    if not 0 < timeout_ms <= _MAX_MS:
+        raise ValueError(f"timeout_ms must be from 1 to {_MAX_MS}, not {timeout_ms!r}")
+    return timeout_ms
+
+
+def _text(what: str, value: str) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{what} must be a str, not {value!r}")
+    return value
+
+
+def _prefix(prefix: str | bytes | None) -> str | bytes | None:
+    if prefix is not None and type(prefix) not in (str, bytes):
+        raise TypeError(f"prefix must be a str, bytes or None, not {prefix!r}")
+    return prefix
+
+
+def _topic(topic: str) -> str:
+    size = len(_text("topic", topic).encode("utf-8", "surrogatepass"))
+    if size > (_MAX_PREFIX + 1 if topic.endswith("*") else _MAX_TOPIC):
+        raise ValueError(
+            f"a topic of {size} bytes: {_MAX_TOPIC} are allowed, {_MAX_PREFIX} before the * of a "
+            "pattern"
+        )
+    return topic

@@ -1,0 +1,290 @@
+"""The stand-in for Erlang in a process that is no worker: the same operations, in this process
+alone.
+
+Values make the same journey as through the port (packed and unpacked), so what could not travel
+there cannot here, and nobody shares a mutable value with the state. Registered functions are Python
+functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from hornbeam_erlang._client import ABSENT
+from hornbeam_erlang._errors import ErlangError, NotRegisteredError
+from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
+from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
+
+__all__ = ["Standalone"]
+
+NODE: Final = "nonode@nohost"
+_NAMES: Final = {code: name for name, code in OPERATIONS.items()}
+# Operations that run something of the user's: outside the lock, in a thread, with a deadline.
+_FUNCTIONS: Final = frozenset(["call", "cast", "rpc_call", "rpc_cast"])
+
+
+class _Entry:
+    """A value, packed, and when it expires (monotonic seconds)."""
+
+    __slots__ = ("expires", "packed")
+
+    def __init__(self, packed: bytes, expires: float) -> None:
+        self.packed = packed
+        self.expires = expires
+
+
+class Standalone:
+    """A backend (`_client.Backend`) with what Erlang would hold.
+
+    functions  the registered functions by their names: what `call` and `cast` reach
+    remote     what `rpc_call` and `rpc_cast` reach on this node: (module, function) -> function
+    """
+
+    def __init__(self) -> None:
+        self.hub = Hub()
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self.remote: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._entries: dict[bytes, _Entry] = {}
+        self._lock = threading.RLock()
+
+    # What tests use
+
+    def register_function(self, name: str, function: Callable[..., Any]) -> None:
+        """As `hornbeam:register_function/2`: `call(name, ...)` runs it; what it raises is an
+        ErlangError."""
+        self.functions[name] = function
+
+    def unregister_function(self, name: str) -> None:
+        """As `hornbeam:unregister_function/1`."""
+        self.functions.pop(name, None)
+
+    def clear(self) -> None:
+        """Forgets the whole state."""
+        with self._lock:
+            self._entries.clear()
+
+    # Backend
+
+    def call(self, operation: int, arguments: list[Any]) -> Any:
+        name = _NAMES[operation]
+        copies = [_unpack(_pack(part, label)) for part, label in _labelled(operation, arguments)]
+        handler: Callable[..., Any] = getattr(self, f"_on_{name}")
+        if name in _FUNCTIONS:
+            value = handler(*copies)
+        else:
+            with self._lock:
+                value = handler(*copies)
+        return ABSENT if value is ABSENT else _unpack(_pack(value, "the answer"))
+
+    async def acall(self, operation: int, arguments: list[Any]) -> Any:
+        if _NAMES[operation] in _FUNCTIONS:
+            return await asyncio.to_thread(self.call, operation, arguments)
+        await asyncio.sleep(0)
+        return self.call(operation, arguments)
+
+    def post(self, operation: int, arguments: list[Any]) -> None:
+        if _NAMES[operation] != "unsubscribe":  # of which the hub knows already
+            self.call(operation, arguments)
+
+    def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
+        wait_in_thread(mailbox, timeout)
+
+    # State
+
+    def _find(self, packed_key: bytes) -> _Entry | None:
+        entry = self._entries.get(packed_key)
+        if entry is not None and entry.expires <= time.monotonic():
+            del self._entries[packed_key]
+            return None
+        return entry
+
+    def _on_state_get(self, key: Any) -> Any:
+        entry = self._find(_pack(key, "key"))
+        return ABSENT if entry is None else _unpack(entry.packed)
+
+    def _on_state_set(self, key: Any, value: Any, ttl: int | None) -> None:
+        self._entries[_pack(key, "key")] = _Entry(_pack(value, "value"), _expires(ttl))
+
+    def _on_state_delete(self, key: Any) -> bool:
+        return self._on_state_pop(key) is not ABSENT
+
+    def _on_state_pop(self, key: Any) -> Any:
+        entry = self._find(_pack(key, "key"))
+        if entry is None:
+            return ABSENT
+        del self._entries[_pack(key, "key")]
+        return _unpack(entry.packed)
+
+    def _on_state_incr(self, key: Any, delta: float, ttl: int | None) -> float:
+        entry = self._find(_pack(key, "key"))
+        if entry is None:
+            self._on_state_set(key, delta, ttl)
+            return delta
+        value = _unpack(entry.packed)
+        if type(value) not in (int, float):
+            raise TypeError("the stored value is not a number")
+        try:
+            total: float = value + delta
+            in_range = type(total) is int or math.isfinite(total)
+        except OverflowError:
+            in_range = False
+        if not in_range:
+            raise ValueError("the sum is out of the range of a float")
+        entry.packed = _pack(total, "value")
+        return total
+
+    def _on_state_get_multi(self, keys: list[Any]) -> list[Any]:
+        values = [self._on_state_get(key) for key in keys]
+        return [None if value is ABSENT else value for value in values]
+
+    def _on_state_keys(self, prefix: str | bytes | None) -> list[Any]:
+        return [key for key, _ in self._on_state_items(prefix)]
+
+    def _on_state_items(self, prefix: str | bytes | None) -> list[tuple[Any, Any]]:
+        found = []
+        for packed in list(self._entries):
+            entry, key = self._find(packed), _unpack(packed)
+            matches = prefix is None or _has_prefix(key, prefix)
+            if entry is not None and matches:
+                found.append((key, _unpack(entry.packed)))
+        return found
+
+    def _on_state_add(self, key: Any, value: Any, ttl: int | None) -> bool:
+        if self._find(_pack(key, "key")) is not None:
+            return False
+        self._on_state_set(key, value, ttl)
+        return True
+
+    def _on_state_cas(self, key: Any, old: Any, new: Any) -> bool:
+        entry = self._find(_pack(key, "key"))
+        if entry is None or not _same(_unpack(entry.packed), old):
+            return False
+        entry.packed = _pack(new, "new")
+        return True
+
+    # Publish and subscribe: the hub has been told already
+
+    def _on_publish(self, topic: str, message: Any) -> int:
+        return self.hub.deliver(topic, _pack(message, "message"))
+
+    def _on_subscribe(self, _topic: str) -> None:
+        return None
+
+    def _on_unsubscribe(self, _topic: str) -> bool:
+        return True
+
+    # Functions
+
+    def _on_call(self, timeout_ms: int, name: str, arguments: list[Any]) -> Any:
+        return _run(self._registered(name), arguments, timeout_ms)
+
+    def _on_cast(self, name: str, arguments: list[Any]) -> None:
+        _start(self._registered(name), arguments)
+
+    def _registered(self, name: str) -> Callable[..., Any]:
+        try:
+            return self.functions[name]
+        except KeyError:
+            text = f'no function is registered as "{name}"'
+            raise NotRegisteredError("error", "not_registered", text, "") from None
+
+    def _on_rpc_call(
+        self, timeout_ms: int, node: str, module: str, function: str, arguments: list[Any]
+    ) -> Any:
+        return _run(self._remote(node, module, function), arguments, timeout_ms)
+
+    def _on_rpc_cast(self, node: str, module: str, function: str, arguments: list[Any]) -> None:
+        _start(self._remote(node, module, function), arguments)
+
+    def _remote(self, node: str, module: str, function: str) -> Callable[..., Any]:
+        if (module, function) not in self.remote:
+            raise PermissionError(f"{module}:{function} may not be called from Python")
+        if node != NODE:
+            raise ConnectionError(f"node {node} cannot be reached: there is only {NODE}")
+        return self.remote[module, function]
+
+    def _on_nodes(self) -> list[str]:
+        return []
+
+    def _on_node(self) -> str:
+        return NODE
+
+    def _on_connect(self, node: str) -> bool:
+        if node != NODE:
+            raise PermissionError(f'connect: "{node}" is not in the option cluster_nodes')
+        return True
+
+    def _on_ping(self, node: str) -> bool:
+        return node == NODE
+
+
+def _labelled(operation: int, arguments: list[Any]) -> list[tuple[Any, str]]:
+    return list(zip(arguments, ARGUMENTS.get(operation, ()), strict=True))
+
+
+def _has_prefix(key: Any, prefix: Any) -> bool:
+    return type(key) is type(prefix) and bool(key.startswith(prefix))
+
+
+def _expires(ttl: int | None) -> float:
+    return math.inf if ttl is None else time.monotonic() + ttl / 1000
+
+
+def _pack(value: Any, label: str) -> bytes:
+    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
+
+    return values.pack_argument(label, value)
+
+
+def _unpack(packed: bytes) -> Any:
+    from hornbeam_worker import values
+
+    return values.unpack(packed)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal in value and type, as Erlang's =:= has it: dicts in any order, nan equal to nan."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict):
+        pairs = {_pack(key, "key"): value for key, value in one.items()}
+        others = {_pack(key, "key"): value for key, value in other.items()}
+        return pairs.keys() == others.keys() and all(_same(pairs[k], others[k]) for k in pairs)
+    return bool(one == other or (one != one and other != other))
+
+
+def _start(function: Callable[..., Any], arguments: list[Any]) -> concurrent.futures.Future[Any]:
+    """Runs a function in a thread of its own, which does not keep the process alive."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="hornbeam-standalone", daemon=True).start()
+    return future
+
+
+def _run(function: Callable[..., Any], arguments: list[Any], timeout_ms: int) -> Any:
+    future = _start(function, arguments)
+    try:
+        error = future.exception(timeout_ms / 1000)
+    except concurrent.futures.TimeoutError:
+        raise TimeoutError("the call has not been answered in time") from None
+    if isinstance(error, ErlangError):
+        raise error
+    if error is not None:
+        stack = "".join(traceback.format_exception(error))
+        raise ErlangError("error", str(error), repr(error), stack)
+    return future.result()

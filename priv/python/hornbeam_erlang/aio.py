@@ -1,0 +1,152 @@
+"""The awaitable twins of `hornbeam_erlang`: the same names, arguments, values and errors.
+
+    from hornbeam_erlang import aio
+    views, user = await asyncio.gather(aio.state_incr("views"), aio.state_get("user:1"))
+
+They never block the loop, and pipeline: what is asked in one iteration of the loop goes out in one
+write. Cancelling an await ends the call on Erlang's side too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hornbeam_erlang import _pubsub
+from hornbeam_erlang import _requests as requests
+from hornbeam_erlang._client import ABSENT, acall, backend
+
+__all__ = [
+    "call", "cast", "connect", "node", "nodes", "ping", "publish", "receive_pubsub", "rpc_call",
+    "rpc_cast", "state_add", "state_cas", "state_decr", "state_delete", "state_get",
+    "state_get_multi", "state_incr", "state_items", "state_keys", "state_pop", "state_set",
+    "subscribe", "subscription", "unsubscribe",
+]  # fmt: skip
+
+subscription = _pubsub.subscription
+
+
+async def state_get(key: Any, default: Any = None) -> Any:
+    """The value of a key, or `default` when there is none or it has expired."""
+    value = await acall(*requests.state_get(key))
+    return default if value is ABSENT else value
+
+
+async def state_set(key: Any, value: Any, ttl: float | None = None) -> None:
+    """Stores a value; with `ttl` it expires after so many seconds."""
+    await acall(*requests.state_set(key, value, ttl))
+
+
+async def state_delete(key: Any) -> bool:
+    """Deletes a key; whether there was one."""
+    return bool(await acall(*requests.state_delete(key)))
+
+
+async def state_incr(key: Any, delta: float = 1, ttl: float | None = None) -> Any:
+    """Adds to a number and returns the sum; `ttl`, in seconds, when this call makes it."""
+    return await acall(*requests.state_incr(key, delta, ttl))
+
+
+async def state_decr(key: Any, delta: float = 1) -> Any:
+    """Subtracts from a number and returns the difference."""
+    return await acall(*requests.state_incr(key, -delta, None))
+
+
+async def state_get_multi(keys: Iterable[Any]) -> dict[Any, Any]:
+    """The values of several keys in one call; None for those that are missing."""
+    wanted = list(keys)
+    return dict(zip(wanted, await acall(*requests.state_get_multi(wanted)), strict=True))
+
+
+async def state_keys(prefix: str | bytes | None = None) -> list[Any]:
+    """All keys, or those that begin with `prefix`."""
+    keys: list[Any] = await acall(*requests.state_keys(prefix))
+    return keys
+
+
+async def state_items(prefix: str | bytes | None = None) -> list[tuple[Any, Any]]:
+    """Pairs of keys and values, all or those whose key begins with `prefix`."""
+    items: list[tuple[Any, Any]] = await acall(*requests.state_items(prefix))
+    return items
+
+
+async def state_add(key: Any, value: Any, ttl: float | None = None) -> bool:
+    """Stores a value unless the key has one; whether it did."""
+    return bool(await acall(*requests.state_add(key, value, ttl)))
+
+
+async def state_cas(key: Any, old: Any, new: Any) -> bool:
+    """Stores `new` if the value is exactly `old`; whether it did."""
+    return bool(await acall(*requests.state_cas(key, old, new)))
+
+
+async def state_pop(key: Any, default: Any = None) -> Any:
+    """Removes a key and returns its value, or `default`."""
+    value = await acall(*requests.state_pop(key))
+    return default if value is ABSENT else value
+
+
+async def publish(topic: str, message: Any) -> int:
+    """Sends a message to every subscriber; how many subscriptions it reached."""
+    return int(await acall(*requests.publish(topic, message)))
+
+
+async def subscribe(topic: str) -> None:
+    """Subscribes the current task; see `receive_pubsub`."""
+    request = requests.subscribe(topic)
+    await _pubsub.join(_pubsub.mailbox_of_caller(), topic, request)
+
+
+async def unsubscribe(topic: str) -> bool:
+    """Takes back one `subscribe` of the current task; whether there was one."""
+    request = requests.unsubscribe(topic)
+    left = backend().hub.leave(_pubsub.mailbox_of_caller(), topic)
+    return left and bool(await acall(*request))
+
+
+async def receive_pubsub(timeout: float | None = None) -> tuple[str, Any] | None:
+    """The next message for the current task's `subscribe`, or None after `timeout` seconds."""
+    return await _pubsub.get(_pubsub.mailbox_of_caller(), timeout)
+
+
+async def call(name: str, *args: Any, timeout_ms: int = 5000) -> Any:
+    """Calls a registered Erlang function and returns its value."""
+    return await acall(*requests.function_call(name, args, timeout_ms))
+
+
+async def cast(name: str, *args: Any) -> None:
+    """Has a registered Erlang function run; returns when it has been started."""
+    await acall(*requests.function_cast(name, args))
+
+
+async def rpc_call(
+    node: str, module: str, function: str, args: Sequence[Any] = (), timeout_ms: int = 5000
+) -> Any:
+    """Runs a function on an Erlang node and returns its value."""
+    return await acall(*requests.rpc_call(node, module, function, args, timeout_ms))
+
+
+async def rpc_cast(node: str, module: str, function: str, args: Sequence[Any] = ()) -> None:
+    """Has a function run on an Erlang node."""
+    await acall(*requests.rpc_cast(node, module, function, args))
+
+
+async def nodes() -> list[str]:
+    """The names of the connected Erlang nodes."""
+    names: list[str] = await acall(*requests.nodes())
+    return names
+
+
+async def node() -> str:
+    """The name of this Erlang node."""
+    return str(await acall(*requests.node()))
+
+
+async def connect(node: str) -> bool:
+    """Connects to a node; whether it is connected now."""
+    return bool(await acall(*requests.connect(node)))
+
+
+async def ping(node: str) -> bool:
+    """Whether a node answers."""
+    return bool(await acall(*requests.ping(node)))
