@@ -7,10 +7,8 @@ those of this module. The answer is ["ok", value] or ["error", class, text, attr
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -206,16 +204,7 @@ _tasks: dict[str, asyncio.Task[Any]] = {}
 
 
 async def many_subscribers(count: int, topic: str) -> list[Any]:
-    """Many coroutines wait for one message: what each got, and how many event frames came."""
-    events = importlib.import_module("hornbeam_worker.events")
-    came = 0
-    original = events.Events.on_event
-
-    def counting(self: Any, payload: bytes) -> None:
-        nonlocal came
-        came += 1
-        original(self, payload)
-
+    """Many coroutines wait for one message; whether each got it, and a value of its own."""
     ready = asyncio.Semaphore(0)
 
     async def one() -> Any:
@@ -226,24 +215,9 @@ async def many_subscribers(count: int, topic: str) -> list[Any]:
     tasks = [asyncio.create_task(one()) for _ in range(count)]
     for _ in range(count):
         await ready.acquire()
-    server = _server()
-    server._control[6] = counting.__get__(server._control[6].__self__)
-    try:
-        reached = await aio.publish(topic, {"n": [1]})
-        got = await asyncio.gather(*tasks)
-    finally:
-        server._control[6] = original.__get__(server._control[6].__self__)
-    different = len({id(message) for _, message in got})
-    return [reached, came, got == [(topic, {"n": [1]})] * count, different]
-
-
-def _server() -> Any:
-    import gc
-
-    from hornbeam_worker.server import Server
-
-    gc.unfreeze()
-    return next(item for item in gc.get_objects() if isinstance(item, Server))
+    reached = await aio.publish(topic, {"n": [1]})
+    got = await asyncio.gather(*tasks)
+    return [reached, got == [(topic, {"n": [1]})] * count, len({id(value) for _, value in got})]
 
 
 async def overflow(size: int, count: int) -> list[Any]:
@@ -259,26 +233,16 @@ async def overflow(size: int, count: int) -> list[Any]:
         return [kept, messages.dropped, await messages.receive(0)]
 
 
-async def blocked_worker(count: int, size: int) -> list[Any]:
-    """The loop blocks while more is published than Erlang sends to a worker that takes nothing."""
+async def stopped_worker(count: int) -> list[Any]:
+    """This process stands still while more is published than Erlang sends to one that takes nothing."""
     async with hornbeam_erlang.subscription("flood", queue_size=1_000_000) as messages:
-        done = hornbeam_erlang.state_get("flooded", 0)
-        await aio.cast("flood", "flood", b"x" * size, count)
-        deadline = time.monotonic() + 30
-        while int(_read_mark()) == done and time.monotonic() < deadline:
-            time.sleep(0.05)  # noqa: ASYNC251 (it is to block)
+        await aio.call("flood", os.getpid(), "flood", count, timeout_ms=60_000)
         received = 0
         while (await messages.receive(1)) is not None:
             received += 1
         await aio.publish("flood", "last")
         last = await messages.receive(10)
         return [received, messages.dropped, last == ("flood", "last")]
-
-
-def _read_mark() -> int:
-    with ThreadPoolExecutor(1) as pool:
-        del pool
-    return 1
 
 
 async def poll_in_loop(topic: str) -> list[Any]:
@@ -314,3 +278,59 @@ async def pass_a_set() -> None:
 
 async def pass_too_much() -> None:
     hornbeam_erlang.call("echo", "x" * 70_000_000)
+
+
+async def subscription_ends(topic: str) -> list[Any]:
+    """How iterating ends when another task closes the subscription."""
+    got = []
+    async with hornbeam_erlang.subscription(topic) as messages:
+        await aio.publish(topic, 1)
+        async for _, value in messages:
+            got.append(value)
+            messages.close()
+    return [got, await aio.publish(topic, 2)]
+
+
+async def twice_entered() -> None:
+    messages = hornbeam_erlang.subscription("twice")
+    async with messages:
+        await messages.__aenter__()
+
+
+async def round_trip(way: str, value: Any) -> Any:
+    """Through the state, and through a registered function."""
+    if way == "aio":
+        await aio.state_set("round-trip", value)
+        return [await aio.state_get("round-trip"), await aio.call("echo", value)]
+    hornbeam_erlang.state_set("round-trip", value)
+    return [hornbeam_erlang.state_get("round-trip"), hornbeam_erlang.call("echo", value)]
+
+
+async def keys_round_trip(keys: list[Any]) -> list[Any]:
+    """Each key has its own value; what the keys are when they come back."""
+    for number, key in enumerate(keys):
+        hornbeam_erlang.state_set(("k", key), number)
+    found = [hornbeam_erlang.state_pop(("k", key)) for key in keys]
+    return found
+
+
+async def surrogates(where: str) -> None:
+    bad = {"x": "\ud800"} if where == "value" else "\ud800"
+    if where == "value":
+        hornbeam_erlang.state_set("surrogates", bad)
+    elif where == "key":
+        hornbeam_erlang.state_set(bad, 1)
+    else:
+        hornbeam_erlang.publish(str(bad), 1)
+
+
+async def set_things(name: str) -> None:
+    """Values and keys that cannot travel."""
+    if name == "value":
+        hornbeam_erlang.state_set("bad", {"users": [1, {2}]})
+    elif name == "key":
+        hornbeam_erlang.state_set(("a", {1}), 1)
+    elif name == "aio":
+        await aio.state_set("bad", [object()])
+    else:
+        hornbeam_erlang.publish("bad", {"x": bytearray(1)})

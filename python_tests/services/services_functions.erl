@@ -24,7 +24,7 @@ start() ->
             result(hornbeam:call(Target, [], 5000, #{mount => Mount})) end,
         "left" => fun() -> [hornbeam_call_sup:count(), hornbeam_pubsub:subscriptions(),
                             length(processes())] end,
-        "flood" => fun(Topic, Message, Count) -> flood(Topic, Message, Count) end,
+        "flood" => fun flood/3,
         "get" => fun(Key) -> found(hornbeam_state:get(Key)) end,
         "kind" => fun(Value) -> iolist_to_binary(io_lib:format("~0tp", [Value])) end,
         "kill_worker_process" => fun() -> kill_worker_process() end
@@ -42,9 +42,14 @@ result({error, Reason}) -> [<<"error">>, Reason].
 found({ok, Value}) -> Value;
 found(error) -> missing.
 
-flood(Topic, Message, Count) ->
-    [hornbeam_pubsub:publish(Topic, Message) || _ <- lists:seq(1, Count)],
-    hornbeam_state:set(<<"flooded">>, true).
+flood(OsPid, Topic, Count) ->
+    signal("-STOP", OsPid),
+    Reached = lists:usort([hornbeam_pubsub:publish(Topic, N) || N <- lists:seq(1, Count)]),
+    signal("-CONT", OsPid),
+    Reached.
+
+signal(Signal, OsPid) ->
+    os:cmd("kill " ++ Signal ++ " " ++ integer_to_list(OsPid)).
 
 %% Not the Python process: the Erlang one that keeps it.
 kill_worker_process() ->
