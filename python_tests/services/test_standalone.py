@@ -1,0 +1,211 @@
+"""`hornbeam_erlang` outside a worker: the stand-in, the fixture, the error without either."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hornbeam_erlang as erlang
+from harness import ROOT, wait_until
+from hornbeam_erlang import aio
+from hornbeam_erlang._operations import OPERATIONS
+from hornbeam_erlang.testing import Standalone, standalone
+
+pytest_plugins = ["hornbeam_erlang.pytest_plugin"]
+
+AWAITABLE = {
+    name for name in erlang.__all__
+    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", "get", "set", "delete", "incr", "decr")
+}  # fmt: skip
+
+
+def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "priv" / "python"), **env}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_all_is_what_can_be_imported() -> None:
+    public = {name for name in vars(erlang) if not name.startswith("_")}
+    assert set(erlang.__all__) == public - {"testing", "pytest_plugin"}
+    assert erlang.__all__ == sorted(erlang.__all__, key=lambda name: (not name[0].isupper(), name))
+    for name in [*erlang.__all__, *aio.__all__]:
+        assert getattr(erlang if name in erlang.__all__ else aio, name).__doc__
+    assert Path(erlang.__file__).with_name("py.typed").exists()
+
+
+def test_every_function_has_an_awaitable_twin_with_the_same_arguments() -> None:
+    assert AWAITABLE | {"subscription"} == set(aio.__all__)
+    for name in AWAITABLE:
+        twin = getattr(aio, name)
+        assert inspect.iscoroutinefunction(twin)
+        assert inspect.signature(twin) == inspect.signature(getattr(erlang, name))
+
+
+def test_the_operations_are_those_of_the_vectors() -> None:
+    vectors = json.loads((ROOT / "test" / "wire_vectors.json").read_text())
+    assert vectors["operations"] == OPERATIONS
+
+
+def test_outside_a_worker_an_error_says_what_to_do() -> None:
+    done = run("import hornbeam_erlang; hornbeam_erlang.state_get(1)")
+    assert "RuntimeError" in done.stderr
+    assert "HORNBEAM_STANDALONE=1" in done.stderr and "testing.standalone()" in done.stderr
+
+
+def test_the_variable_gives_a_stand_in() -> None:
+    code = "from hornbeam_erlang import state_incr as i; i('n'); print(i('n'))"
+    assert run(code, HORNBEAM_STANDALONE="1").stdout == "2\n"
+
+
+def test_a_forked_child_of_a_worker_does_not_speak_on_its_pipe() -> None:
+    with standalone():
+        erlang.state_set("n", 1)
+        with ThreadPoolExecutor(1):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    erlang.state_get("n")
+                except RuntimeError:
+                    os._exit(7)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_the_state(hornbeam_standalone: Standalone) -> None:
+    assert erlang.state_get("k", 1) == 1
+    erlang.state_set("k", {"a": (1, b"b")})
+    erlang.state_get("k")["a"] = "changed"
+    assert erlang.state_get("k") == {"a": (1, b"b")}
+    assert erlang.state_incr("n", 2) == 2
+    assert erlang.state_decr("n") == 1
+    assert erlang.state_add("n", 1) is False
+    assert erlang.state_cas("n", 1.0, 2) is False
+    assert erlang.state_cas("n", 1, 2) is True
+    assert erlang.state_get_multi(["n", "x"]) == {"n": 2, "x": None}
+    assert erlang.state_keys("k") == ["k"]
+    assert erlang.state_items("n") == [("n", 2)]
+    assert erlang.state_pop("n") == 2
+    assert erlang.state_delete("n") is False
+    erlang.state_set("t", 1, ttl=0.01)
+    wait_until(lambda: erlang.state_get("t") is None, 5, "it has expired")
+    hornbeam_standalone.clear()
+    assert erlang.state_keys() == []
+
+
+def test_each_stand_in_is_empty(hornbeam_standalone: Standalone) -> None:
+    erlang.state_set("k", 1)
+    with standalone():
+        assert erlang.state_get("k") is None
+    assert erlang.state_get("k") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("k", {"x": [{1}]}, "value['x'][0]: a set"),
+        ({"x": bytearray()}, 1, "key['x']: a bytearray"),
+        ("k", "\ud800", "value: a str with lone surrogates"),
+    ],
+)
+def test_the_same_errors(hornbeam_standalone: Standalone, key: Any, value: Any, text: str) -> None:
+    with pytest.raises(TypeError) as error:
+        erlang.state_set(key, value)
+    assert str(error.value).startswith(text)
+    assert erlang.state_keys() == []
+    with pytest.raises(TypeError, match="not a number"):
+        erlang.state_set("text", "x")
+        erlang.state_incr("text")
+    with pytest.raises(ValueError, match="out of the range"):
+        erlang.state_set("range", 1e308)
+        erlang.state_incr("range", 1e308)
+
+
+def test_functions(hornbeam_standalone: Standalone) -> None:
+    hornbeam_standalone.register_function("add", lambda a, b: a + b)
+    assert erlang.call("add", 1, 2) == 3
+    with pytest.raises(erlang.NotRegisteredError):
+        erlang.call("nothing")
+    with pytest.raises(erlang.ErlangError, match="unsupported operand"):
+        erlang.call("add", 1, "2")
+    hornbeam_standalone.register_function("wait", threading.Event().wait)
+    with pytest.raises(TimeoutError):
+        erlang.call("wait", timeout_ms=20)
+    hornbeam_standalone.register_function("note", lambda value: erlang.state_set("note", value))
+    erlang.cast("note", 5)
+    wait_until(lambda: erlang.state_get("note") == 5, 5, "the cast has run")
+    hornbeam_standalone.unregister_function("add")
+    with pytest.raises(erlang.NotRegisteredError):
+        erlang.cast("add")
+
+
+def test_other_nodes(hornbeam_standalone: Standalone) -> None:
+    assert (erlang.node(), erlang.nodes()) == ("nonode@nohost", [])
+    with pytest.raises(PermissionError):
+        erlang.rpc_call("nonode@nohost", "lists", "reverse", [[1]])
+    hornbeam_standalone.remote["lists", "reverse"] = lambda items: items[::-1]
+    assert erlang.rpc_call("nonode@nohost", "lists", "reverse", [[1, 2]]) == [2, 1]
+    erlang.rpc_cast("nonode@nohost", "lists", "reverse", [[1]])
+    with pytest.raises(ConnectionError):
+        erlang.rpc_call("b@host", "lists", "reverse", [[1, 2]])
+    assert (erlang.ping("nonode@nohost"), erlang.ping("b@host")) == (True, False)
+    with pytest.raises(PermissionError):
+        erlang.connect("b@host")
+
+
+def test_publish_and_subscribe(hornbeam_standalone: Standalone) -> None:
+    async def main() -> list[Any]:
+        async with erlang.subscription("a", "b:*", queue_size=2) as messages:
+            for number in range(3):
+                assert await aio.publish("b:1", number) == 1
+            assert await aio.publish("c", 1) == 0
+            got = [await anext(messages), await anext(messages)]
+            return [got, messages.dropped, await messages.receive(0.01)]
+
+    assert asyncio.run(main()) == [[("b:1", 1), ("b:1", 2)], 1, None]
+    assert erlang.publish("b:1", 1) == 0
+    erlang.subscribe("p")
+    assert erlang.publish("p", (1,)) == 1
+    assert erlang.receive_pubsub(5) == ("p", (1,))
+    assert erlang.receive_pubsub(0.01) is None
+    assert erlang.unsubscribe("p") is True
+    assert erlang.unsubscribe("p") is False
+
+
+def test_a_thread_wakes_a_coroutine(hornbeam_standalone: Standalone) -> None:
+    async def main() -> Any:
+        async with erlang.subscription("t") as messages:
+            threading.Timer(0.01, erlang.publish, ("t", 1)).start()
+            return await messages.receive(10)
+
+    assert asyncio.run(main()) == ("t", 1)
+
+
+def test_the_twins_work_too(hornbeam_standalone: Standalone) -> None:
+    hornbeam_standalone.register_function("add", lambda a, b: a + b)
+
+    async def main() -> list[Any]:
+        sums = await asyncio.gather(*(aio.state_incr("n") for _ in range(10)))
+        await aio.subscribe("t")
+        await aio.publish("t", 1)
+        return [sums, await aio.call("add", 1, 2), await aio.receive_pubsub(5)]
+
+    assert asyncio.run(main()) == [list(range(1, 11)), 3, ("t", 1)]
+
+
+def test_errors_can_be_pickled() -> None:
+    pickle = importlib.import_module("pickle")
+    error = pickle.loads(pickle.dumps(erlang.ErlangError("throw", [1], "[1]", "stack")))
+    assert (error.error_class, error.reason, error.stack) == ("throw", [1], "stack")

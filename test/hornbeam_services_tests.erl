@@ -1,0 +1,148 @@
+%%% The services of Erlang without Python: publish/subscribe, registered functions, RPC, the table of operations, and what
+%%% one Python process may ask for, message by message.
+-module(hornbeam_services_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+services_test_() ->
+    {setup,
+     fun() -> {ok, Started} = application:ensure_all_started(hornbeam), Started end,
+     fun(Started) -> [ok = application:stop(App) || App <- lists:reverse(Started)] end,
+     [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
+      fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
+      fun garbage/0, fun call_without_server/0]}.
+
+operations() ->
+    ?assertEqual(wire_vectors:read(<<"operations">>), hornbeam_services:operations()).
+
+pubsub() ->
+    ?assertEqual(0, hornbeam_pubsub:publish(<<"t">>, 1)),
+    ok = hornbeam_pubsub:subscribe(<<"t">>),
+    ok = hornbeam_pubsub:subscribe(<<"t">>),
+    ?assertEqual(2, hornbeam_pubsub:publish(<<"t">>, {m, self()})),
+    ?assertEqual([{hornbeam_pubsub, <<"t">>, {m, self()}}], messages()),
+    ok = hornbeam_pubsub:unsubscribe(<<"t">>),
+    ?assertEqual(1, hornbeam_pubsub:publish(<<"t">>, 2)),
+    ok = hornbeam_pubsub:unsubscribe(<<"t">>),
+    ?assertEqual(not_joined, hornbeam_pubsub:unsubscribe(<<"t">>)),
+    ?assertEqual(0, hornbeam_pubsub:publish(<<"t">>, 3)),
+    ?assertEqual([{hornbeam_pubsub, <<"t">>, 2}], messages()).
+
+patterns() ->
+    [ok = hornbeam_pubsub:subscribe(Topic) || Topic <- [<<"user:*">>, <<"*">>, <<"user:1">>, <<"u:*">>]],
+    ?assertEqual(3, hornbeam_pubsub:publish(<<"user:1">>, a)),
+    ?assertEqual(2, hornbeam_pubsub:publish(<<"user:">>, b)),
+    ?assertEqual(1, hornbeam_pubsub:publish(<<>>, c)),
+    ?assertEqual([{hornbeam_pubsub, <<"user:1">>, a}, {hornbeam_pubsub, <<"user:">>, b},
+                  {hornbeam_pubsub, <<>>, c}], messages()),
+    ?assertError(badarg, hornbeam_pubsub:publish(<<"user:*">>, d)),
+    ?assertError(badarg, hornbeam_pubsub:subscribe(<<(binary:copy(<<"x">>, 129))/binary, "*">>)),
+    ?assertEqual(4, hornbeam_pubsub:subscriptions()),
+    ok = hornbeam_pubsub:unsubscribe_all(),
+    ?assertEqual(0, hornbeam_pubsub:subscriptions()).
+
+ends_with_the_process() ->
+    Self = self(),
+    Pid = spawn(fun() -> hornbeam_pubsub:subscribe(<<"p*">>), Self ! ready, timer:sleep(infinity) end),
+    receive ready -> ok end,
+    ?assertEqual(1, hornbeam_pubsub:publish(<<"p">>, 1)),
+    exit(Pid, kill),
+    until(fun() -> hornbeam_pubsub:publish(<<"p">>, 1) =:= 0 end).
+
+callbacks() ->
+    ok = hornbeam:register_function("f", fun(X) -> X + 1 end),
+    ok = hornbeam:register_function(g, erlang, abs),
+    ?assertEqual(2, hornbeam_callbacks:call(<<"f">>, [1])),
+    ?assertEqual(1, hornbeam_callbacks:call("g", [-1])),
+    ?assertEqual([<<"f">>, <<"g">>], hornbeam_callbacks:names()),
+    ok = hornbeam:unregister_function(f),
+    ?assertEqual({error, not_registered}, hornbeam:unregister_function(f)),
+    ?assertEqual({error, not_registered}, hornbeam_callbacks:call(f, [1])),
+    ok = hornbeam:unregister_function(g).
+
+rpc() ->
+    ?assertEqual({ok, 1}, hornbeam_rpc:call(node(), erlang, abs, [-1], 5000)),
+    ?assertMatch({error, {error, undef, [_ | _]}}, hornbeam_rpc:call(node(), erlang, nothing, [], 5000)),
+    ?assertEqual({error, {throw, x, []}}, hornbeam_rpc:call(node(), erlang, throw, [x], 5000)),
+    ?assertEqual({error, {exit, x, []}}, hornbeam_rpc:call(node(), erlang, exit, [x], 5000)),
+    ?assertEqual({error, timeout}, hornbeam_rpc:call(node(), timer, sleep, [60000], 10)),
+    ?assertEqual({error, noconnection}, hornbeam_rpc:call('no@where', erlang, abs, [1], 5000)),
+    ?assertEqual([], hornbeam_rpc:nodes()),
+    ?assertNot(hornbeam_rpc:connect('no@where')),
+    ?assertNot(hornbeam_rpc:ping('no@where')).
+
+one_message_for_many_subscriptions_is_one_frame() ->
+    Services0 = new(),
+    Services = lists:foldl(fun(_, S0) ->
+        {reply, _, S} = ask(21, [<<"one">>], S0),
+        S
+    end, Services0, lists:seq(1, 100)),
+    ?assertEqual(100, hornbeam_pubsub:publish(<<"one">>, [1])),
+    [Message] = messages(),
+    {[Frame], _} = hornbeam_services:handle_info(Message, Services),
+    ?assertEqual(<<16:32, 6, 0:32, 0:32, 3:16, "one", 16#91, 1>>, iolist_to_binary([Frame])),
+    ok = hornbeam_services:stop(Services),
+    ?assertEqual(0, hornbeam_pubsub:publish(<<"one">>, [1])).
+
+%% What Python does not take is dropped from a limit on, and it is told how many.
+flow_of_events() ->
+    {Sent, Flow1} = publish(20000, hornbeam_events:new(), 0),
+    ?assertEqual(16384, Sent),
+    {[Frame], _} = hornbeam_events:published(<<"t">>, 1, hornbeam_events:taken(10, 100, Flow1)),
+    ?assertMatch(<<_:72, Lost:32, _/binary>> when Lost =:= 20000 - 16384, iolist_to_binary(Frame)),
+    {[], Flow2} = hornbeam_events:published(<<"t">>, self(), hornbeam_events:new()),
+    {[After], _} = hornbeam_events:published(<<"t">>, 1, Flow2),
+    ?assertMatch(<<_:72, 1:32, _/binary>>, iolist_to_binary(After)).
+
+publish(0, Flow, Sent) -> {Sent, Flow};
+publish(Left, Flow0, Sent) ->
+    {Frames, Flow} = hornbeam_events:published(<<"t">>, 1, Flow0),
+    publish(Left - 1, Flow, Sent + length(Frames)).
+
+deadline() ->
+    %% As a worker does.
+    process_flag(trap_exit, true),
+    ok = hornbeam:register_function("sleep", fun() -> timer:sleep(infinity) end),
+    {noreply, Services1} = ask(30, [10, <<"sleep">>, []], new()),
+    Deadline = receive {timeout, _, _} = Message -> Message end,
+    {[Reply], Services2} = hornbeam_services:handle_info(Deadline, Services1),
+    ?assertMatch(<<_:32, 5, 1:32, 1, _/binary>>, iolist_to_binary(Reply)),
+    until(fun() -> hornbeam_call_sup:count() =:= 0 end),
+    %% What arrives late means nothing any more.
+    ?assertMatch({[], _}, hornbeam_services:handle_info(Deadline, Services2)),
+    %% The end of the Python process ends its calls.
+    {noreply, Services3} = ask(30, [60000, <<"sleep">>, []], Services2),
+    until(fun() -> hornbeam_call_sup:count() =:= 1 end),
+    ok = hornbeam_services:stop(Services3),
+    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+
+garbage() ->
+    [begin
+        {reply, Reply, _} = hornbeam_services:call(1, Payload, new()),
+        ?assertMatch(<<_:32, 5, 1:32, 1, _/binary>>, iolist_to_binary(Reply))
+     end || Payload <- [<<>>, <<1>>, <<1, 255>>, <<255, 16#90>>, <<1, 16#90>>, <<4, 16#93, 1, 16#a1, "x", 16#c0>>]].
+
+call_without_server() ->
+    ?assertEqual({error, {no_application, default, <<>>}}, hornbeam:call("math:sqrt", [4])),
+    ?assertMatch({error, {not_encodable, _}}, hornbeam:call("math:sqrt", [self()])).
+
+new() ->
+    hornbeam_services:new(1, #{rpc_allow => [], cluster_nodes => []}).
+
+ask(Operation, Arguments, Services) ->
+    Payload = iolist_to_binary([Operation | hornbeam_msgpack:encode(Arguments)]),
+    hornbeam_services:call(1, Payload, Services).
+
+messages() ->
+    receive Message -> [Message | messages()]
+    after 0 -> []
+    end.
+
+until(Condition) ->
+    until(Condition, 300).
+
+until(Condition, Left) when Left > 0 ->
+    case Condition() of
+        true -> ok;
+        false -> timer:sleep(20), until(Condition, Left - 1)
+    end.
