@@ -30,7 +30,7 @@ the_longest_prefix_wins_test() ->
     end).
 
 without_a_root_application_test() ->
-    published(undefined, [{"/api", "api:app"}], "", fun(Find) ->
+    published(<<>>, [{"/api", "api:app"}], "", fun(Find) ->
         ?assertEqual([<<"api:app">>, none, none], [Find(P) || P <- [<<"/api/x">>, <<"/">>, <<"/apix">>]])
     end).
 
