@@ -31,9 +31,10 @@
 %%%   {Owner, drain}                     this worker leaves now; the stream will be lost within ?LAST_MS
 %%%
 %%% Failure modes: Python exits or closes its end: every stream gets `died'. Python sends what is no
-%%% frame: it is killed, with a log line. Its loop is blocked: hornbeam_worker_health. This process is killed: the table of streams goes to the pool,
-%%% which tells the owners. A connection process is killed without cleaning up: swept every ?SWEEP ms.
-%%% The BEAM dies: Python reads end-of-file and ends itself.
+%%% frame: it is killed, with a log line. Its loop is blocked: hornbeam_worker_health. This process is
+%%% killed: the table of streams goes to the pool, which tells the owners (an `open' that it had not read
+%%% ends by its request's timeout). A connection process is killed without cleaning up: swept every ?SWEEP
+%%% ms. The BEAM dies: Python reads end-of-file and ends itself.
 %%%
 %%% Limits: what is queued towards Python is bounded by the streams' credit (hornbeam_request) and
 %%% their number (max_concurrency); a frame by hornbeam_frame:max_size/0.

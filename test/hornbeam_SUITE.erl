@@ -1,0 +1,226 @@
+%%% The public interface with real Python: start, info, stop, every error, and what is left behind.
+-module(hornbeam_SUITE).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-export([all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
+-export([starts_and_answers/1, starts_from_options_alone/1, errors/1, errors_leave_nothing/1,
+         errors_are_reported_once/1, two_servers/1, the_same_name_twice/1, stop_returns_everything/1,
+         stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1, log/2]).
+
+all() ->
+    [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
+     two_servers, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
+     a_server_does_not_need_its_starter].
+
+init_per_suite(Config) ->
+    {ok, _} = application:ensure_all_started(hornbeam),
+    Config.
+
+end_per_suite(_Config) ->
+    ok = application:stop(hornbeam).
+
+init_per_testcase(_Case, Config) -> Config.
+
+end_per_testcase(_Case, _Config) ->
+    _ = hornbeam:stop(),
+    _ = hornbeam:stop(other),
+    ok.
+
+%%% Starting and stopping
+
+starts_and_answers(_Config) ->
+    {ok, Pid} = start("core_http:app", #{worker_class => asgi, lifespan => on, workers => 2}),
+    ?assert(is_process_alive(Pid)),
+    #{name := default, binds := [Url], applications := [Application]} = hornbeam:info(),
+    #{app := <<"core_http:app">>, prefix := <<>>, in_flight := 0, waiting := 0, ready := 2,
+      workers := Workers} = Application,
+    ?assertMatch([#{number := 1, state := ready, requests := 0, restarts := 0},
+                  #{number := 2, state := ready}], Workers),
+    [?assert(is_integer(OsPid) andalso Memory > 1000000) || #{os_pid := OsPid, memory := Memory} <- Workers],
+    ?assertEqual(<<"hello">>, get(Url, "/hello")),
+    ?assertEqual(ok, hornbeam:stop()),
+    ?assertNot(is_process_alive(Pid)),
+    ?assertEqual({error, not_found}, hornbeam:stop()),
+    ?assertEqual({error, not_found}, hornbeam:info()),
+    [?assertNot(filelib:is_dir(["/proc/", integer_to_list(OsPid)])) || #{os_pid := OsPid} <- Workers].
+
+starts_from_options_alone(_Config) ->
+    {ok, _} = hornbeam:start((options())#{app => <<"core_http:app">>}),
+    ?assertEqual(<<"hello">>, get(url(default), "/hello")),
+    ok = hornbeam:stop(),
+    {ok, _} = hornbeam:start((options())#{mounts => [{"/api", "core_http:app"}]}),
+    ?assertEqual(<<"hello">>, get(url(default), "/api/hello")),
+    ?assertEqual({error, no_application}, hornbeam:start(options())).
+
+two_servers(_Config) ->
+    {ok, _} = start("core_http:app", #{}),
+    {ok, _} = start("core_lifespan:without", #{name => other}),
+    ?assertEqual(<<"hello">>, get(url(default), "/hello")),
+    ?assertEqual(<<"hello, state []">>, get(url(other), "/")),
+    ok = hornbeam:stop(),
+    ?assertEqual(<<"hello, state []">>, get(url(other), "/")),
+    ok = hornbeam:stop(other).
+
+the_same_name_twice(_Config) ->
+    {ok, _} = start("core_http:app", #{}),
+    ?assertEqual({error, {already_started, default}}, start("core_lifespan:without", #{})),
+    ?assertEqual(<<"hello">>, get(url(default), "/hello")),
+    ?assertMatch(#{applications := [#{app := <<"core_http:app">>}]}, hornbeam:info()).
+
+a_server_does_not_need_its_starter(_Config) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> {ok, _} = start("core_http:app", #{}) end),
+    receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end,
+    ?assertEqual(<<"hello">>, get(url(default), "/hello")).
+
+%%% Errors
+
+errors(_Config) ->
+    {ok, Taken} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Taken),
+    Bind = lists:concat(["127.0.0.1:", Port]),
+    [?assertMatch({App, Expected}, {App, reason(start(App, Options))})
+     || {App, Options, Expected} <- [
+        {"no_such_module:app", #{}, module_not_found},
+        {"core_http:nothing", #{}, attribute_missing},
+        {"core_http:reports", #{}, not_callable},
+        {"core_broken:app", #{workers => 3}, import_failed},
+        {"core_lifespan:fails", #{workers => 2}, lifespan_failed},
+        {"core_lifespan:without", #{lifespan => on}, lifespan_failed},
+        {"core_lifespan:never_ready", #{startup_timeout => 500}, startup_timeout},
+        {"core_http:app", #{bind => Bind}, listen_failed},
+        {"core_http:app", #{python => "/bin/false"}, python_exited},
+        {"core_http:app", #{wrokers => 2}, bad_option},
+        {"core_http:app", #{workers => 0}, bad_option},
+        {"core_http:app", #{mounts => [{"/x", "no_such_module:app"}]}, module_not_found}]],
+    ok = gen_tcp:close(Taken),
+    ?assertEqual({error, {lifespan_failed, <<"the database is not there">>}}, start("core_lifespan:fails", #{})),
+    {error, {import_failed, Trace}} = start("core_broken:app", #{}),
+    ?assertMatch([<<"Traceback (most recent call last):">> | _], binary:split(Trace, <<"\n">>)),
+    {error, {listen_failed, _, eaddrnotavail}} = start("core_http:app", #{bind => "192.0.2.1:0"}),
+    ?assertEqual({error, not_found}, hornbeam:info()).
+
+reason({error, Reason}) -> element(1, Reason).
+
+errors_leave_nothing(_Config) ->
+    Failing = fun() ->
+        {error, {lifespan_failed, _}} = start("core_lifespan:fails", #{workers => 2}),
+        {error, {listen_failed, _, _}} = start("core_http:app", #{bind => "192.0.2.1:0"})
+    end,
+    Failing(),
+    leaves_nothing(Failing).
+
+%% The reason is the caller's: no crash report, no supervisor report, no line in the log.
+errors_are_reported_once(_Config) ->
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => notice}),
+    try
+        [{error, _} = start(App, Options)
+         || {App, Options} <- [{"core_broken:app", #{workers => 3}}, {"no_such_module:app", #{}},
+                               {"core_lifespan:fails", #{workers => 3}},
+                               {"core_http:app", #{bind => "192.0.2.1:0"}},
+                               {"core_http:app", #{bind => ["127.0.0.1:0", "192.0.2.1:0"]}},
+                               {"core_http:app", #{python => "/bin/false", workers => 2}}]],
+        ?assertEqual([], logged())
+    after
+        ok = logger:remove_handler(?MODULE)
+    end.
+
+%% As a logger handler: every event goes to the test.
+log(Event, #{config := Pid}) ->
+    Pid ! {logged, Event}.
+
+logged() ->
+    receive {logged, Event} -> [Event | logged()] after 100 -> [] end.
+
+%%% What stays behind
+
+stop_returns_everything(_Config) ->
+    Cycle = fun() ->
+        {ok, _} = start("core_http:app", #{workers => 2, mounts => [{"/api", "core_http:app"}]}),
+        [<<"hello">> = get(url(default), Path) || Path <- ["/hello", "/api/hello", "/hello"]],
+        ok = hornbeam:stop()
+    end,
+    Cycle(),
+    leaves_nothing(fun() -> Cycle(), Cycle() end).
+
+stop_while_clients_are_connected(_Config) ->
+    Cycle = fun() ->
+        {ok, _} = start("core_http:app", #{graceful_timeout => 300}),
+        Sockets = [connect(url(default)) || _ <- lists:seq(1, 5)],
+        [ok = gen_tcp:send(Socket, request("/ticks")) || Socket <- tl(Sockets)],
+        [{ok, _} = gen_tcp:recv(Socket, 100, 10000) || Socket <- tl(Sockets)],
+        ok = hornbeam:stop(),
+        [gen_tcp:close(Socket) || Socket <- Sockets]
+    end,
+    Cycle(),
+    leaves_nothing(Cycle).
+
+leaves_nothing(Fun) ->
+    Before = footprint(),
+    Fun(),
+    await(fun() -> footprint() =:= Before end, 100, fun() ->
+        [{Key, {before, maps:get(Key, Before)}, {now, After}}
+         || {Key, After} <- maps:to_list(footprint()), After =/= maps:get(Key, Before)]
+    end).
+
+%% Everything that a server takes: its own processes are told by where they begin.
+footprint() ->
+    {ok, Fds} = file:list_dir("/proc/self/fd"),
+    #{processes => lists:sort([Initial || Pid <- processes(), Initial <- [initial(Pid)], Initial =/= gone]),
+      ports => length(erlang:ports()), fds => length(Fds), tables => length(ets:all()),
+      pools => ets:tab2list(hornbeam_pools),
+      terms => [Key || {{hornbeam_mounts, _} = Key, _} <- persistent_term:get()],
+      ranch => lists:sort([Ref || {{_, {hornbeam, _, _} = Ref}, _} <- ets:tab2list(ranch_server)]),
+      children => os:cmd("pgrep -c -P " ++ os:getpid() ++ " 2>/dev/null; true")}.
+
+initial(Pid) ->
+    case proc_lib:translate_initial_call(Pid) of
+        {Module, _, _} when Module =:= logger_std_h; Module =:= ct_logs -> gone;
+        {proc_lib, init_p, 5} -> gone;
+        {Module, Function, _} ->
+            case is_process_alive(Pid) of true -> {Module, Function}; false -> gone end
+    end.
+
+await(Condition, 0, Why) -> ?assert(Condition(), Why());
+await(Condition, Left, Why) ->
+    case Condition() of
+        true -> ok;
+        false -> timer:sleep(50), await(Condition, Left - 1, Why)
+    end.
+
+%%% A server and a client
+
+start(App, Options) -> hornbeam:start(App, maps:merge(options(), Options)).
+
+options() ->
+    Root = root(),
+    #{bind => "127.0.0.1:0", python => filename:join(Root, ".venv/bin/python"),
+      pythonpath => [filename:join(Root, "python_tests/apps")]}.
+
+%% The project: what _build/test/lib/hornbeam stands in.
+root() ->
+    filename:absname(filename:join([code:lib_dir(hornbeam), "..", "..", "..", ".."])).
+
+url(Name) ->
+    #{binds := [Url]} = hornbeam:info(Name),
+    Url.
+
+get(Url, Path) ->
+    Socket = connect(Url),
+    ok = gen_tcp:send(Socket, request(Path)),
+    Answer = until_closed(Socket, <<>>),
+    [<<"HTTP/1.1 200 OK", _/binary>>, Body] = binary:split(Answer, <<"\r\n\r\n">>),
+    Body.
+
+connect(Url) ->
+    #{port := Port} = uri_string:parse(Url),
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
+    Socket.
+
+request(Path) -> ["GET ", Path, " HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"].
+
+until_closed(Socket, Answer) ->
+    case gen_tcp:recv(Socket, 0, 10000) of
+        {ok, Data} -> until_closed(Socket, <<Answer/binary, Data/binary>>);
+        {error, closed} -> ok = gen_tcp:close(Socket), Answer
+    end.
