@@ -55,10 +55,10 @@ start_failures() ->
     Expected = [{"exits", {python_exited, {exit_status, 3}}},
                 {"failed", {lifespan_failed, <<"für dich"/utf8>>}},
                 {"garbage", {bad_frame, {frame_size, 16#48545450}}},
-                {"too_large", {bad_frame, {frame_size, 16#ffffffff}}},
-                {"silent", {startup_timeout, 500}}, {"hello_only", {startup_timeout, 500}}],
-    [?assertEqual({Mode, {error, Reason}}, {Mode, start(Mode, #{startup_timeout => 500})})
-     || {Mode, Reason} <- Expected],
+                {"too_large", {bad_frame, {frame_size, 16#ffffffff}}}],
+    [?assertEqual({Mode, {error, Reason}}, {Mode, start(Mode)}) || {Mode, Reason} <- Expected],
+    [?assertEqual({Mode, {error, {startup_timeout, 300}}}, {Mode, start(Mode, #{startup_timeout => 300})})
+     || Mode <- ["silent", "hello_only"]],
     [?assertMatch({Mode, {error, {bad_frame, _}}}, {Mode, start(Mode)})
      || Mode <- ["other_version", "failed_somehow"]],
     ?assertEqual(none, hornbeam_pool:checkout(?POOL)).
@@ -201,11 +201,12 @@ killed_worker() ->
     {ok, _} = start("hold"),
     {#slot{worker = Worker}, _} = open(a),
     %% What it has not read yet is lost with it: a request then ends by its timeout.
-    #{in_flight := 1} = worker(),
+    #{in_flight := 1, os_pid := OsPid} = worker(),
     exit(Worker, kill),
     ?assertEqual({worker_lost, died}, heard(a)),
-    await(fun() -> hornbeam_pool:checkout(?POOL) =/= none end),
-    ?assertMatch(#{state := ready}, worker()).
+    await(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= OsPid; _ -> false end end),
+    finish(open(b), <<"again">>),
+    ?assertEqual(<<"again">>, text(heard(b))).
 
 %% The sweep looks every ten seconds.
 killed_connection() ->
