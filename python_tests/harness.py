@@ -54,6 +54,7 @@ class Hornbeam:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
+        self._collector: threading.Thread | None = None
         self._descendants: set[int] = set()
 
     # Life
@@ -69,7 +70,8 @@ class Hornbeam:
             env=self._env,
             cwd=ROOT,
         )
-        threading.Thread(target=self._collect, daemon=True).start()
+        self._collector = threading.Thread(target=self._collect, daemon=True)
+        self._collector.start()
         line = self.wait_for_output(r"^Hornbeam .* serving .* on (\S+)", START_TIMEOUT)
         self.url = line.group(1).rstrip(",")
         self._descendants = set(self.descendants())
@@ -83,11 +85,14 @@ class Hornbeam:
             process.send_signal(signal.SIGTERM)
         status = process.wait(timeout)
         wait_until(lambda: not any(map(_alive, self._descendants)), 10, "its processes have ended")
+        self._read_all()
         return status
 
     def wait(self, timeout: float = STOP_TIMEOUT) -> int:
         """The exit status of a server that was told to end otherwise than by `stop`."""
-        return self._running().wait(timeout)
+        status = self._running().wait(timeout)
+        self._read_all()
+        return status
 
     def kill(self) -> None:
         """Ends the launcher and the VM at once, for tests that failed."""
@@ -177,6 +182,11 @@ class Hornbeam:
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "not started"
         return self._process
+
+    def _read_all(self) -> None:
+        """Waits for the end of the output: for the last process that can write to it."""
+        assert self._collector is not None
+        self._collector.join(10)
 
     def _collect(self) -> None:
         stdout = self._running().stdout

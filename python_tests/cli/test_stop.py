@@ -26,7 +26,7 @@ def signal_launcher(server: Hornbeam, number: int) -> None:
     os.kill(server.pid, number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_with_status_0_and_every_lifespan_ends(number: int) -> None:
     server = Hornbeam(APP, workers=3)
     try:

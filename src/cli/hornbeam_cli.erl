@@ -97,11 +97,11 @@ resolve(Given) ->
     end.
 
 %% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
-%% Where sys.config configures the logger (a release), that says how.
+%% Where sys.config configures the logger (a release), that says how: OTP's own default alone has legacy headers.
 log_to_stderr() ->
-    case application:get_env(kernel, logger) of
-        undefined -> replace_handler();
-        {ok, _} -> ok
+    case logger:get_handler_config(default) of
+        {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} -> replace_handler();
+        _ -> ok
     end.
 
 replace_handler() ->
