@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -156,11 +157,12 @@ def test_a_signal_during_the_start() -> None:
 
 
 def python_below(children: Path) -> bool:
-    for child in children.read_text().split():
-        command = Path(f"/proc/{child}/cmdline").read_bytes()
-        below = Path(f"/proc/{child}/task/{child}/children")
-        if b"hornbeam_worker/__main__.py" in command or python_below(below):
-            return True
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        for child in children.read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            below = Path(f"/proc/{child}/task/{child}/children")
+            if b"hornbeam_worker/__main__.py" in command or python_below(below):
+                return True
     return False
 
 

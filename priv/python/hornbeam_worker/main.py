@@ -22,8 +22,9 @@ OLDEST = (3, 10)
 def main() -> NoReturn:
     """Runs the worker; called once, by `__main__`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Whole lines, at once, even when it is a pipe: the lines of several workers do not mix.
-        sys.stdout.reconfigure(line_buffering=True)
+        # Whole lines, at once, even when it is a pipe or PYTHONUNBUFFERED is set (which makes two
+        # writes of a print): the lines of several workers do not mix.
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
     transport = Transport()
     transport.send_threadsafe(
         frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
