@@ -14,7 +14,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, config/1, set_config/2, check_interpreters/1]).
+-export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, farewell/1, config/1, set_config/2, check_interpreters/1]).
 -export([start_link/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -126,6 +126,10 @@ is_open(Name) ->
 -spec stop_by(Name :: atom(), Deadline :: integer() | infinity) -> ok.
 stop_by(_Name, infinity) -> ok;
 stop_by(Name, Deadline) -> lists:foreach(fun(Id) -> hornbeam_pool:stop_by(Id, Deadline) end, pool_ids(Name)).
+
+%% @doc Tells whoever waits for an answer of a worker that it must end now.
+-spec farewell(Name :: atom()) -> ok.
+farewell(Name) -> lists:foreach(fun hornbeam_pool:farewell/1, pool_ids(Name)).
 
 -spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
 pool_ids(Name) ->

@@ -99,8 +99,8 @@ resolve(Given) ->
 %% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
 %% Where sys.config configures the logger (a release), that says how.
 log_to_stderr() ->
-    case application:get_env(kernel, logger) of
-        undefined -> replace_handler();
+    case init:get_argument(config) of
+        error -> replace_handler();
         {ok, _} -> ok
     end.
 
