@@ -1,4 +1,4 @@
-"""A graceful stop: bounded, whatever is connected; every disconnect and every shutdown delivered."""
+"""A graceful stop: bounded, whatever is connected; disconnects and shutdowns are delivered."""
 
 from __future__ import annotations
 
