@@ -12,7 +12,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, binds/1, reload_certs/1]).
--export([init/1, handle_call/3, handle_cast/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, terminate/2, format_status/1]).
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
@@ -145,6 +145,13 @@ handle_call(reload_certs, _From, #state{name = Name, config = Config} = State) -
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Request, State) ->
     {noreply, State}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{config = Config} = State} = Status) ->
+    Status#{state := State#state{config = hornbeam_options:mask(Config)}};
+format_status(Status) ->
+    Status.
 
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeout := Graceful}}) ->

@@ -24,7 +24,7 @@
 
 -export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1]).
 -export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
--export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
 
 -include("hornbeam.hrl").
@@ -353,6 +353,17 @@ handle_info({'ETS-TRANSFER', Streams, _Worker, streams}, State) ->
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->
     {stop, Reason, State}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{mount = Mount, preparing = Preparing} = State} = Status) ->
+    Masked = case Preparing of
+        #preparing{mount = Next} -> Preparing#preparing{mount = hornbeam_mounts:masked(Next)};
+        undefined -> undefined
+    end,
+    Status#{state := State#state{mount = hornbeam_mounts:masked(Mount), preparing = Masked}};
+format_status(Status) ->
+    Status.
 
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{id = Id}) ->

@@ -41,7 +41,7 @@
 -behaviour(gen_statem).
 
 -export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
--export([callback_mode/0, init/1, handle_event/4, terminate/3]).
+-export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
 -include("hornbeam.hrl").
@@ -264,6 +264,13 @@ handle_event(info, Message, _State, #data{services = Services0} = Data) ->
     {Frames, Services} = hornbeam_services:handle_info(Message, Services0),
     write(Data, Frames),
     {keep_state, Data#data{services = Services}}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_statem:format_status()) -> gen_statem:format_status().
+format_status(#{data := #data{mount = Mount} = Data} = Status) ->
+    Status#{data := Data#data{mount = hornbeam_mounts:masked(Mount)}};
+format_status(Status) ->
+    Status.
 
 -spec terminate(term(), state(), #data{}) -> ok.
 terminate(_Reason, State, #data{slot = Slot, streams = Streams} = Data) ->
