@@ -105,7 +105,7 @@ remote_console() {
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
     exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" \
-        "$kind" "$name" "$@" -hidden -remsh "$HORNBEAM_NODE"
+        "$kind" "$name" "$@" -hidden -dist_listen false -remsh "$HORNBEAM_NODE"
 }
 
 command=${1:-}

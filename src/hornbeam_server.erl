@@ -14,20 +14,25 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, config/1, set_config/2, check_interpreters/1]).
--export([start_link/2, init/1]).
+-export([start/2, stop/1, listener/1, pool_ids/1, is_open/1, stop_by/2, farewell/1, config/1, set_config/2, check_interpreters/1]).
+-export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
 
 %% @doc Starts a server; returns when its socket is open. After an error nothing is left running.
 -spec start(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
 start(Name, Config) ->
-    case hornbeam_server_sup:start_server(Name, Config) of
+    case hornbeam_server_sup:find(Name) of
+        {ok, _} -> {error, {already_started, Name}};
+        error -> set_config(Name, Config), start(Name)
+    end.
+
+start(Name) ->
+    case hornbeam_server_sup:start_server(Name) of
         {ok, Server} ->
-            case open(Name, Server, Config) of
+            case open(Name, Server) of
                 ok ->
-                    set_config(Name, Config),
-                    start_control(Name, Server, Config);
+                    {ok, Server};
                 {error, Reason} ->
                     _ = stop(Name),
                     {error, Reason}
@@ -38,11 +43,14 @@ start(Name, Config) ->
             {error, Reason}
     end.
 
-open(Name, Server, Config) ->
-    run([fun() -> start_child(hornbeam_access_log, Name, Server, Config) end,
-         fun() -> start_child(hornbeam_metrics_listener, Name, Server, Config) end,
+%% The control socket is the last to start and the first to stop: nobody reloads a server that is being stopped.
+open(Name, Server) ->
+    run([fun() -> start_child(hornbeam_access_log, Name, Server) end,
+         fun() -> start_child(hornbeam_metrics_listener, Name, Server) end,
          fun() -> await_ready(pool_ids(Name)) end,
-         fun() -> start_child(hornbeam_listener, Name, Server, Config) end]).
+         fun() -> start_child(hornbeam_listener, Name, Server) end,
+         fun() -> start_child(hornbeam_watch, Name, Server) end,
+         fun() -> start_child(hornbeam_control, Name, Server) end]).
 
 run([]) ->
     ok;
@@ -52,19 +60,19 @@ run([Step | Rest]) ->
         {error, Reason} -> {error, Reason}
     end.
 
-start_child(Module, Name, Server, Config) ->
-    Spec = #{id => Module, start => {Module, start_link, [Name, Config]}, shutdown => infinity},
+%% The options are not among the arguments, which supervisors put into their reports: some are secrets.
+start_child(Module, Name, Server) ->
+    Spec = #{id => Module, start => {?MODULE, start_module, [Module, Name]}, shutdown => infinity},
     case supervisor:start_child(Server, Spec) of
         {ok, _} -> ok;
         {error, {{shutdown, Reason}, _Child}} -> {error, Reason};
         {error, {Reason, _Child}} -> {error, Reason}
     end.
 
-%% The first to stop: nobody reloads a server that is being stopped.
-start_control(Name, Server, Config) ->
-    ok = start_child(hornbeam_watch, Name, Server, Config),
-    ok = start_child(hornbeam_control, Name, Server, Config),
-    {ok, Server}.
+-spec start_module(Module :: module(), Name :: atom()) -> {ok, pid()} | ignore | {error, term()}.
+start_module(Module, Name) ->
+    {ok, Config} = config(Name),
+    Module:start_link(Name, Config).
 
 %% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.
 -spec config(Name :: atom()) -> {ok, map()} | error.
@@ -127,19 +135,24 @@ is_open(Name) ->
 stop_by(_Name, infinity) -> ok;
 stop_by(Name, Deadline) -> lists:foreach(fun(Id) -> hornbeam_pool:stop_by(Id, Deadline) end, pool_ids(Name)).
 
+%% @doc Tells whoever waits for an answer of a worker that it must end now.
+-spec farewell(Name :: atom()) -> ok.
+farewell(Name) -> lists:foreach(fun hornbeam_pool:farewell/1, pool_ids(Name)).
+
 -spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
 pool_ids(Name) ->
     [Pool || #mount{pool = Pool} <- hornbeam_mounts:all(Name)].
 
--spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
-start_link(Name, Config) ->
-    case supervisor:start_link(?MODULE, {Name, Config}) of
+-spec start_link(Name :: atom()) -> {ok, pid()} | {error, term()}.
+start_link(Name) ->
+    case supervisor:start_link(?MODULE, Name) of
         {ok, Pid} -> {ok, Pid};
         {error, Reason} -> {error, Reason}
     end.
 
--spec init({atom(), map()}) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
-init({Name, Config}) ->
+-spec init(atom()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Name) ->
+    {ok, Config} = config(Name),
     Mounts = hornbeam_mounts:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
     {ok, {#{strategy => rest_for_one, intensity => 5, period => 30},

@@ -6,7 +6,7 @@
 -module(hornbeam_server_sup).
 -behaviour(supervisor).
 
--export([start_link/0, init/1, start_server/2, stop_server/1, find/1, servers/0]).
+-export([start_link/0, init/1, start_server/1, stop_server/1, find/1, servers/0]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
@@ -17,11 +17,11 @@ init([]) ->
     {ok, {#{strategy => one_for_one}, []}}.
 
 %% @doc Starts a server and returns when its socket is open, or with the reason why it is not.
--spec start_server(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
-start_server(Name, Config) ->
+-spec start_server(Name :: atom()) -> {ok, pid()} | {error, term()}.
+start_server(Name) ->
     supervisor:start_child(?MODULE, #{
         id => Name,
-        start => {hornbeam_server, start_link, [Name, Config]},
+        start => {hornbeam_server, start_link, [Name]},
         restart => temporary,
         type => supervisor,
         shutdown => infinity

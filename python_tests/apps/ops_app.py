@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import hornbeam_erlang
+
 logger = logging.getLogger("ops_app")
 hoard: list[bytearray] = []
 
@@ -19,7 +21,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await lifespan(receive, send)
         return
     if scope["type"] == "websocket":
-        await echo(receive, send)
+        await (subscriber if scope["path"] == "/topic" else echo)(receive, send)
         return
     query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
     handler = HANDLERS.get(scope["path"], pid)
@@ -45,6 +47,25 @@ async def echo(receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": event.get("text") or ""})
     if folder := os.environ.get("OPS_SHUTDOWN_DIR"):
         (Path(folder) / f"disconnect-{event.get('code')}-{time.monotonic_ns()}").touch()
+
+
+async def subscriber(receive: Any, send: Any) -> None:
+    """Erlang writes what is published to the client; nothing of it passes here."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "hornbeam.websocket.subscribe", "topic": "soak"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def count(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
+    await respond(send, str(hornbeam_erlang.state_incr("soak")))
+
+
+async def publish(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
+    reached = hornbeam_erlang.publish("soak", "news")
+    await asyncio.sleep(0.01)
+    await respond(send, str(reached))
 
 
 async def respond(send: Any, text: str) -> None:
@@ -129,6 +150,8 @@ async def fail(scope: Any, query: dict[str, str], receive: Any, send: Any) -> No
 
 
 HANDLERS = {
+    "/count": count,
+    "/publish": publish,
     "/version": version,
     "/sleep": sleep,
     "/block": block,

@@ -1,7 +1,7 @@
 %%% The times and counts of one connection: idle, reading a head, requests served. Lives in the connection process.
 %%%
-%%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, verdict/0), hornbeam_stream
-%%% (opened/2, progress/1, closed/2, poison/1), hornbeam_cowboy_log (stray/0). Calls nothing. State: one record in the process dictionary.
+%%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, paused/1, verdict/0), hornbeam_stream
+%%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/0). Calls nothing. State: one record in the process dictionary.
 %%%
 %%% Cowboy has one timer for "idle" and "reading a head" together, and none for an idle HTTP/2 connection. Both are switched off; this
 %%% module has the two of its own:
@@ -24,7 +24,7 @@
 %%% Cost: one timer started and one cancelled for a request, as many as Cowboy would have needed.
 -module(hornbeam_clock).
 
--export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, stray/0, verdict/0]).
+-export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, paused/1, resume/0, stray/0, verdict/0]).
 -export([poison/1, is_poisoned/0, is_busy/0, mute/0]).
 
 %% Never reached: the rounds of a loop that is skipping a body.
@@ -135,6 +135,21 @@ reading(#clock{reading = {_, Octets}, limits = #{received := Received, max_head 
     end.
 
 %% @doc The next round is caused by the socket's counter of messages.
+%% @doc Cowboy stops reading (the message that makes it go on), or goes on (false).
+-spec paused({Passive :: atom(), Socket :: term()} | false) -> ok.
+paused(false) -> _ = erase(hornbeam_paused), ok;
+paused(Message) -> _ = put(hornbeam_paused, Message), ok.
+
+%% @doc The last piece of a body has come. Cowboy 2.12 stops reading when a stream's flow is used up, and forgets to go on when what was
+%% already in its mailbox was the rest of the body: the next request on the connection would never be read. The message is
+%% the one that a socket sends when it has become passive; Cowboy answers it by reading on.
+-spec resume() -> ok.
+resume() ->
+    case get(hornbeam_paused) of
+        undefined -> ok;
+        Message -> self() ! Message, ok
+    end.
+
 -spec passive() -> ok.
 passive() -> one_more().
 

@@ -12,7 +12,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, binds/1, reload_certs/1]).
--export([init/1, handle_call/3, handle_cast/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, terminate/2, format_status/1]).
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
@@ -146,6 +146,13 @@ handle_call(reload_certs, _From, #state{name = Name, config = Config} = State) -
 handle_cast(_Request, State) ->
     {noreply, State}.
 
+%% No secret option in a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{config = Config} = State} = Status) ->
+    Status#{state := State#state{config = hornbeam_options:mask(Config)}};
+format_status(Status) ->
+    Status.
+
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeout := Graceful}}) ->
     lists:foreach(fun(#bound{ref = Ref}) -> ok = ranch:suspend_listener(Ref) end, Bound),
@@ -153,9 +160,9 @@ terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeou
     ok = hornbeam_websockets:drain(Name),
     Deadline = deadline(Graceful),
     ok = hornbeam_server:stop_by(Name, Deadline),
-    Monitors = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
-                                     Pid <- ranch:procs(Ref, connections)],
-    await_closed(Monitors, Deadline),
+    Asked = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
+                                  Pid <- ranch:procs(Ref, connections)],
+    end_rest(Name, await_closed(Asked, Deadline)),
     lists:foreach(fun close/1, Bound),
     hornbeam_tls:forget(Name).
 
@@ -167,20 +174,30 @@ deadline(Time) -> erlang:monotonic_time(millisecond) + Time.
 ask_to_close(Pid) ->
     Monitor = monitor(process, Pid),
     Pid ! {system, {self(), make_ref()}, {terminate, shutdown}},
-    Monitor.
+    {Pid, Monitor}.
 
-await_closed([], _Deadline) ->
+%% What is still being answered when the time is over is cut, all at the same time. Ranch would wait for each of its supervisors
+%% of connections in turn, and a Cowboy connection goes on until its streams end.
+end_rest(_Name, []) ->
     ok;
-await_closed([Monitor | Rest], Deadline) ->
+end_rest(Name, Open) ->
+    ok = hornbeam_server:farewell(Name),
+    Deaf = await_closed(Open, deadline(?LAST_MS)),
+    lists:foreach(fun({Pid, _}) -> exit(Pid, kill) end, Deaf).
+
+%% Those that have not closed by then.
+await_closed(Asked, Deadline) ->
+    lists:filter(fun({_, Monitor}) -> not is_closed(Monitor, Deadline) end, Asked).
+
+is_closed(Monitor, Deadline) ->
     Left = case Deadline of
         infinity -> infinity;
         _ -> max(0, Deadline - erlang:monotonic_time(millisecond))
     end,
     receive
-        {'DOWN', Monitor, process, _, _} -> await_closed(Rest, Deadline)
+        {'DOWN', Monitor, process, _, _} -> true
     after Left ->
-        true = demonitor(Monitor, [flush]),
-        await_closed(Rest, Deadline)
+        false
     end.
 
 close(#bound{ref = Ref}) ->

@@ -5,7 +5,7 @@
 %%% which is rare enough for the global collection that a persistent_term's end costs.
 -module(hornbeam_mounts).
 
--export([build/2, publish/2, forget/1, all/1, of_pool/1, find/2, settings/1, info/1]).
+-export([build/2, publish/2, forget/1, all/1, of_pool/1, find/2, settings/1, masked/1, info/1]).
 
 -include("hornbeam.hrl").
 
@@ -72,6 +72,11 @@ longest(_Path, []) ->
 -spec settings(mount()) -> map().
 settings(#mount{settings = Settings}) ->
     Settings.
+
+%% @doc Without the values of secret options, for status and crash reports.
+-spec masked(mount()) -> mount().
+masked(#mount{settings = Settings} = Mount) ->
+    Mount#mount{settings = hornbeam_options:mask(Settings)}.
 
 %% @doc The application of a mount and its workers, for hornbeam:info/1.
 -spec info(mount()) -> map().

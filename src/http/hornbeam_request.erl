@@ -173,7 +173,11 @@ event({worker_lost, _}, #request{phase = sent, whole = true, again = false, meth
     place(Request#request{again = true});
 event({worker_lost, drained}, #request{phase = Phase} = Request) when Phase =:= sent; Phase =:= answering ->
     fail(worker_drained, Request#request{slot = undefined});
-event(drain, #request{phase = answering} = Request) ->
+event(drain, #request{phase = sent, whole = true, again = false, method = Method,
+                      complete = true} = Request) when ?IS_SAFE(Method) ->
+    {Effects, Placing} = place(Request#request{again = true}),
+    {leave(Request) ++ Effects, Placing};
+event(drain, #request{phase = Phase} = Request) when Phase =:= sent; Phase =:= answering ->
     fail(worker_drained, Request);
 event({worker_lost, _}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->

@@ -87,6 +87,7 @@ data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
     {[], State};
 data(_StreamId, IsFin, Data, State) ->
     ok = hornbeam_clock:progress(IsFin),
+    ok = case IsFin of fin -> hornbeam_clock:resume(); nofin -> ok end,
     event({body, IsFin, Data}, State).
 
 -spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.

@@ -101,6 +101,7 @@ sendfile(Socket, File, Offset, Bytes, Options) ->
 -spec setopts(ranch_transport:socket(), any()) -> ok | {error, atom()}.
 setopts(Socket, Options) ->
     ok = hornbeam_clock:passive(),
+    ok = hornbeam_clock:paused(Options =:= [{active, false}] andalso {element(4, ?BASE:messages()), Socket}),
     ?BASE:setopts(Socket, Options).
 
 -spec getopts(ranch_transport:socket(), [atom()]) -> {ok, any()} | {error, atom()}.

@@ -42,11 +42,11 @@ free(Path) ->
             {error, [Path, ": ", file:format_error(Reason)]}
     end.
 
-%% @doc The sockets of all servers of this user, and of the system's service: name, process id, path.
+%% @doc The sockets in this user's folder and in that of the system's service: name, process id, path.
 -spec running() -> [{Name :: string(), Pid :: string(), Path :: string()}].
 running() ->
     [{lists:flatten(lists:join(".", lists:droplast(Parts))), lists:last(Parts), filename:join(Folder, File)}
-     || Folder <- lists:usort(folders() ++ ["/run/hornbeam"]),
+     || Folder <- lists:usort([hd(folders()), "/run/hornbeam"]),
         File <- filelib:wildcard("*.sock", Folder),
         Parts <- [string:split(filename:rootname(File), ".", all)], length(Parts) >= 2].
 

@@ -31,7 +31,8 @@ init({Name, #{metrics_bind := Binds} = Config}) ->
     process_flag(trap_exit, true),
     open(lists:enumerate(Binds), Name, Config, []).
 
-open([], _Name, _Config, Refs) ->
+open([], Name, _Config, Refs) ->
+    logger:notice("metrics on ~ts", [lists:join(", ", urls(Name))]),
     {ok, Refs};
 open([{Number, Bind} | Rest], Name, Config, Refs) ->
     Ref = {hornbeam_metrics, Name, Number},

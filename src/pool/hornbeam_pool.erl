@@ -23,8 +23,8 @@
 -behaviour(gen_server).
 
 -export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1]).
--export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2]).
--export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
 
 -include("hornbeam.hrl").
@@ -213,23 +213,24 @@ with_pool(Id, Call) ->
 %% @doc The server is being stopped: what the workers' tasks do not finish until then (monotonic ms) is cancelled.
 -spec stop_by(id(), Deadline :: integer()) -> ok.
 stop_by(Id, Deadline) ->
+    lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, workers_of(Id)).
+
+%% @doc The owners of all streams get {Owner, drain}.
+-spec farewell(id()) -> ok.
+farewell(Id) ->
+    lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:farewell(Worker) end, workers_of(Id)).
+
+workers_of(Id) ->
     case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
-        Workers when is_list(Workers) ->
-            lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, Workers);
-        {error, _} ->
-            ok
+        Workers when is_list(Workers) -> lists:keysort(2, Workers);
+        {error, _} -> []
     end.
 
 %% @doc What the workers are doing, for a person: one map per worker.
 -spec info(id()) -> [map()].
 info(Id) ->
-    case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
-        Workers when is_list(Workers) ->
-            [maps:merge(#{number => Number, role => Role}, hornbeam_worker:info(Worker))
-             || {Worker, {Number, _}, Role} <- lists:keysort(2, Workers)];
-        {error, _} ->
-            []
-    end.
+    [maps:merge(#{number => Number, role => Role}, hornbeam_worker:info(Worker))
+     || {Worker, {Number, _}, Role} <- workers_of(Id)].
 
 %% @doc Requests in progress and waiting, workers that take requests, and what was counted since the start of the
 %% pool; read without asking any process.
@@ -352,6 +353,17 @@ handle_info({'ETS-TRANSFER', Streams, _Worker, streams}, State) ->
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->
     {stop, Reason, State}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{mount = Mount, preparing = Preparing} = State} = Status) ->
+    Masked = case Preparing of
+        #preparing{mount = Next} -> Preparing#preparing{mount = hornbeam_mounts:masked(Next)};
+        undefined -> undefined
+    end,
+    Status#{state := State#state{mount = hornbeam_mounts:masked(Mount), preparing = Masked}};
+format_status(Status) ->
+    Status.
 
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{id = Id}) ->

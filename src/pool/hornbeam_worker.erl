@@ -41,8 +41,8 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, fail_streams/2]).
--export([callback_mode/0, init/1, handle_event/4, terminate/3]).
+-export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
+-export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
 -include("hornbeam.hrl").
@@ -141,6 +141,11 @@ close(#slot{worker = Worker}, Id, Frame) ->
     Worker ! {close, Id, Frame},
     ok.
 
+%% @doc Tells the owners of all streams {Owner, drain}.
+-spec farewell(pid()) -> ok.
+farewell(Worker) ->
+    gen_statem:cast(Worker, farewell).
+
 %% @doc Tells the owners of all streams of a table that their worker has died.
 -spec fail_streams(ets:tid(), died | drained) -> ok.
 fail_streams(Streams, Why) ->
@@ -222,8 +227,11 @@ handle_event(cast, {stop_by, Deadline}, _State, Data) ->
     {keep_state, Data#data{stop_by = Deadline}};
 handle_event(state_timeout, deadline, draining, Data) ->
     %% Who sends from now on, or is sent to, is too late anyway.
-    ets:foldl(fun({_Id, {Pid, _} = Owner}, _) -> Pid ! {Owner, drain} end, none, Data#data.streams),
+    say_farewell(Data),
     {keep_state_and_data, [{state_timeout, ?LAST_MS, last}]};
+handle_event(cast, farewell, _State, Data) ->
+    say_farewell(Data),
+    keep_state_and_data;
 handle_event(state_timeout, last, draining, Data) ->
     stop_python(Data);
 handle_event({timeout, recheck}, recheck, draining, Data) ->
@@ -257,6 +265,13 @@ handle_event(info, Message, _State, #data{services = Services0} = Data) ->
     {Frames, Services} = hornbeam_services:handle_info(Message, Services0),
     write(Data, Frames),
     {keep_state, Data#data{services = Services}}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_statem:format_status()) -> gen_statem:format_status().
+format_status(#{data := #data{mount = Mount} = Data} = Status) ->
+    Status#{data := Data#data{mount = hornbeam_mounts:masked(Mount)}};
+format_status(Status) ->
+    Status.
 
 -spec terminate(term(), state(), #data{}) -> ok.
 terminate(_Reason, State, #data{slot = Slot, streams = Streams} = Data) ->
@@ -306,6 +321,9 @@ drain(State, _Time, Data) when State =:= starting; State =:= backoff ->
     {stop, normal, Data};
 drain(_State, _Time, _Data) ->
     keep_state_and_data.
+
+say_farewell(#data{streams = Streams}) ->
+    ets:foldl(fun({_Id, {Pid, _} = Owner}, ok) -> Pid ! {Owner, drain}, ok end, ok, Streams).
 
 %% Python has nothing left. A place that is still taken belongs to a request that is on its way here
 %% (its end brings `drained' again), or to one that is about to see that the worker is closed.
