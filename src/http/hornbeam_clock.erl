@@ -60,20 +60,13 @@ opened(Version, Chunked) ->
     case get(?MODULE) of
         #clock{open = Open, served = Served, limits = #{received := Received}} = Clock ->
             Protocol = case Version of 'HTTP/2' -> http2; _ -> http1 end,
-            set(last_one((stopped(Clock))#clock{open = Open + 1, served = Served + 1,
-                                                protocol = Protocol, reading = undefined,
-                                                chunked = Chunked andalso Protocol =:= http1
-                                                          andalso Received()}));
+            set((stopped(Clock))#clock{open = Open + 1, served = Served + 1, protocol = Protocol,
+                                       reading = undefined,
+                                       chunked = Chunked andalso Protocol =:= http1
+                                                 andalso Received()});
         undefined ->
             ok
     end.
-
-%% HTTP/1 connections count by themselves (max_keepalive).
-last_one(#clock{protocol = http2, served = Served, limits = #{max_requests := Served}} = Clock) ->
-    _ = self() ! terminate(max_requests),
-    Clock;
-last_one(Clock) ->
-    Clock.
 
 %% @doc A piece of a request's body has come.
 -spec progress(cowboy_stream:fin()) -> ok.
@@ -96,12 +89,20 @@ closed(_Reason, BodyRead) ->
     case get(?MODULE) of
         #clock{open = 1} = Clock ->
             Rounds = case BodyRead of true -> 1; false -> ?MANY end,
-            set(idle(Clock#clock{open = 0, rounds = Rounds, chunked = false}));
+            set(idle(last_one(Clock#clock{open = 0, rounds = Rounds, chunked = false})));
         #clock{open = Open} = Clock when Open > 1 ->
             set(Clock#clock{open = Open - 1});
         _ ->
             ok
     end.
+
+%% HTTP/1 connections count by themselves (Cowboy's max_keepalive). An HTTP/2 connection ends when nothing is in progress: some
+%% clients take GOAWAY for the end of everything.
+last_one(#clock{protocol = http2, served = Served, limits = #{max_requests := Max}} = Clock) when Served >= Max ->
+    _ = self() ! terminate(max_requests),
+    Clock;
+last_one(Clock) ->
+    Clock.
 
 %% @doc Cowboy's loop is about to wait for a message.
 -spec heard() -> ok.

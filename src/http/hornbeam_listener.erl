@@ -112,7 +112,7 @@ protocol_options(Name, Config) ->
         max_keepalive => MaxKeepalive,
         max_request_line_length => RequestLine,
         max_headers => Headers,
-        max_header_name_length => 256,
+        max_header_name_length => hornbeam_hygiene:max_name(),
         max_header_value_length => HeaderSize}.
 
 %% A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when

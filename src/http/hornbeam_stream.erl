@@ -96,6 +96,9 @@ info(_StreamId, {inform, 101, _} = Command, switched) ->
     {[Command], switched};
 info(_StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
     event({alarm, OnOff}, State);
+%% The upgrade to HTTP/2 in clear text, which Cowboy makes of a request that offers it.
+info(_StreamId, {switch_protocol, _, cowboy_http2, _} = Command, State) ->
+    {[Command], State};
 %% Cowboy completes by itself what an ended stream left open: a 204 or 500, a last chunk.
 info(_StreamId, {response, _, _, _} = Command, State) ->
     {[Command], State};
