@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +11,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from harness import Hornbeam, memory, wait_until
-from http_client import H2, Raw, exchange, status_of
+from http_client import H2, exchange
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CANCEL = 8
@@ -266,9 +267,6 @@ def test_http_version_chooses() -> None:
 
 def test_an_upgrade_in_clear_text(server: Hornbeam) -> None:
     """RFC 7540, 3.2: obsolete, and Cowboy still does it."""
-    with Raw(server) as connection:
-        connection.send(
-            b"GET /facts HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP//\r\n\r\n"
-        )
-        assert status_of(connection.sock.recv(1000)) == 101
+    command = ["curl", "-s", "--http2", "-w", " %{http_version}", f"{server.url}/ordered?4"]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=20)
+    assert done.stdout == b"4 2"

@@ -68,6 +68,7 @@ open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
             case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
                                       hornbeam_connection, protocol_options(Name, Config)) of
                 {ok, _} -> opened(Ref, Bind, Config);
+                {error, {{shutdown, {failed_to_start_child, _, {listen_error, _, Reason}}}, _}} -> {error, Reason};
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->

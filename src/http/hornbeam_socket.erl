@@ -61,7 +61,7 @@ address({tcp, Ip, Port, _Host}) -> [{ip, Ip}, {port, Port}, family(Ip)];
 address({unix, Path}) -> [{ip, {local, Path}}, {port, 0}];
 address({fd, Number}) ->
     {ok, Family} = family_of(Number),
-    [{fd, Number}, {port, 0}, Family].
+    [{fd, Number}, Family] ++ [{port, 0} || Family =/= local].
 
 %% @doc What is to be done once the socket listens.
 -spec opened(hornbeam_option_bind:bind(), map()) -> ok | {error, file:posix()}.

@@ -33,12 +33,12 @@
     {cowboy_stream:commands(), state()}.
 init(StreamId, #{version := Version} = Req0, #{hornbeam := Server} = Options) ->
     case hornbeam_gate:admit(Req0, Options) of
-        {ok, Req, Mount} ->
+        {ok, #{version := Spoken} = Req, Mount} ->
             Opened = case hornbeam_websocket_handshake:is_upgrade(Req) of
                 false -> request(StreamId, Req, Mount);
                 true -> websocket(StreamId, Req, Mount, Server)
             end,
-            ok = hornbeam_clock:opened(Version, is_chunked(Req)),
+            ok = hornbeam_clock:opened(Spoken, is_chunked(Req)),
             Opened;
         {refuse, not_found} ->
             ok = hornbeam_clock:opened(Version, false),
