@@ -32,7 +32,11 @@ def test_several(tmp_path: Path) -> None:
         for url, pattern in zip(printed, patterns, strict=True):
             assert re.fullmatch(pattern, url)
         assert len(set(printed)) == 4
-        for url, peer in ((printed[0], "127.0.0.1"), (printed[1], "::1"), (printed[3], "127.0.0.1")):
+        for url, peer in (
+            (printed[0], "127.0.0.1"),
+            (printed[1], "::1"),
+            (printed[3], "127.0.0.1"),
+        ):
             scope = httpx.get(url).json()
             assert scope["client"][0] == scope["server"][0] == peer
             assert scope["server"][1] == int(url.rsplit(":", 1)[1])

@@ -20,7 +20,9 @@ ENHANCE_YOUR_CALM = 11
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with Hornbeam("http_messages:app", window=65_536, max_frame_rate=2000, max_streams=50) as server:
+    with Hornbeam(
+        "http_messages:app", window=65_536, max_frame_rate=2000, max_streams=50
+    ) as server:
         yield server
 
 
@@ -262,7 +264,9 @@ def test_http_version_chooses() -> None:
     with Hornbeam("http_messages:app", http_version="HTTP/2") as two:
         with H2(two) as client:
             assert client.answer(client.request("/facts")).status == 200
-        assert not exchange(two, b"GET /facts HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 2")
+        assert not exchange(two, b"GET /facts HTTP/1.1\r\nHost: a\r\n\r\n").startswith(
+            b"HTTP/1.1 2"
+        )
 
 
 def test_an_upgrade_in_clear_text(server: Hornbeam) -> None:

@@ -111,9 +111,7 @@ def test_prefixes_that_make_no_sense(server: Hornbeam, prefix: str) -> None:
 
 def test_default_ports_are_not_said(server: Hornbeam) -> None:
     for proto, port, host in (("https", "443", "b"), ("http", "80", "b"), ("https", "80", "b:80")):
-        scope = seen(
-            server, x_forwarded_host="b", x_forwarded_proto=proto, x_forwarded_port=port
-        )
+        scope = seen(server, x_forwarded_host="b", x_forwarded_proto=proto, x_forwarded_port=port)
         assert scope["host"] == host
 
 

@@ -45,9 +45,7 @@ def serving(pair: tuple[Path, Path], **options: Any) -> Hornbeam:
     return Hornbeam(app, ssl=True, certfile=str(pair[0]), keyfile=str(pair[1]), **options)
 
 
-def connect(
-    server: Hornbeam, context: ssl.SSLContext, name: str = "localhost"
-) -> ssl.SSLSocket:
+def connect(server: Hornbeam, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
     return context.wrap_socket(server.connect(), server_hostname=name)
 
 
@@ -143,9 +141,7 @@ def test_names_have_certificates_of_their_own(server: Hornbeam, authority: Autho
         connect(server, context, "a.b.wild.test")
 
 
-def test_old_versions_and_weak_suites_are_refused(
-    server: Hornbeam, authority: Authority
-) -> None:
+def test_old_versions_and_weak_suites_are_refused(server: Hornbeam, authority: Authority) -> None:
     context = tls_context(str(authority.cert))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with connect(server, context) as sock:
@@ -172,9 +168,7 @@ def test_versions_and_ciphers(pair: tuple[Path, Path], authority: Authority) -> 
             assert cipher is not None and cipher[0] == suite
 
 
-def test_clear_text_on_a_tls_port_and_the_like(
-    server: Hornbeam, authority: Authority
-) -> None:
+def test_clear_text_on_a_tls_port_and_the_like(server: Hornbeam, authority: Authority) -> None:
     for garbage in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\x00" * 100):
         with server.connect() as sock:
             sock.sendall(garbage)

@@ -60,8 +60,11 @@ options(Bind, #{send_timeout := SendTimeout}) ->
 address({tcp, Ip, Port, _Host}) -> [{ip, Ip}, {port, Port}, family(Ip)];
 address({unix, Path}) -> [{ip, {local, Path}}, {port, 0}];
 address({fd, Number}) ->
-    {ok, Family} = family_of(Number),
-    [{fd, Number}, Family] ++ [{port, 0} || Family =/= local].
+    case family_of(Number) of
+        %% Ranch drops the option `local'; an address says the same.
+        {ok, local} -> [{fd, Number}, {ip, {local, <<>>}}];
+        {ok, Family} -> [{fd, Number}, {port, 0}, Family]
+    end.
 
 %% @doc What is to be done once the socket listens.
 -spec opened(hornbeam_option_bind:bind(), map()) -> ok | {error, file:posix()}.
