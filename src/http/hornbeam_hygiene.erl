@@ -8,7 +8,7 @@
 %%% or (HTTP/2) not at all. Checked by Cowboy: the request line, line ends, folded lines, a missing or repeated Host, repeated
 %%% Content-Length, Transfer-Encoding together with Content-Length, codings other than chunked.
 %%%
-%%% Cost: one pass over the head, 0.9 us for a head of 12 fields and 450 bytes (test/hornbeam_hygiene_tests.erl measures).
+%%% Cost: one pass over the head, 2.2 us for a browser's twelve fields (test/hornbeam_hygiene_tests.erl measures).
 -module(hornbeam_hygiene).
 
 -export([check/2, is_target/2, without_underscores/1, max_name/0]).
@@ -72,7 +72,9 @@ fields([], _MaxValue, _Left) ->
 fields(_, _MaxValue, _Left) ->
     {error, header_too_large}.
 
-%% RFC 9110, 5.5: visible characters, space, tab and bytes above 127.
+%% RFC 9110, 5.5: visible characters, space, tab and bytes above 127. Four at a time take two thirds of the time.
+value(<<A, B, C, D, Rest/bits>>)
+        when A >= 32, A =/= 127, B >= 32, B =/= 127, C >= 32, C =/= 127, D >= 32, D =/= 127 -> value(Rest);
 value(<<C, Rest/bits>>) when C >= 32, C =/= 127 -> value(Rest);
 value(<<$\t, Rest/bits>>) -> value(Rest);
 value(<<>>) -> true;
