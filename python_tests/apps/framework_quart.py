@@ -74,12 +74,12 @@ async def file() -> Any:
 
 
 @app.get("/error")
-async def error() -> None:
+async def error() -> str:
     raise RuntimeError("a mistake in the application")
 
 
 @app.get("/refused")
-async def refused() -> None:
+async def refused() -> str:
     abort(418)
 
 

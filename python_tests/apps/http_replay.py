@@ -1,6 +1,7 @@
 """Sends the ASGI messages that the request lists: `x-events` is a JSON list of them.
 
-A list item is a message with text for bytes, {"receive": true}, {"raise": true} or {"return": true}.
+A list item is a message with text for bytes, {"receive": true}, {"raise": true} or
+{"return": true}.
 """
 
 from __future__ import annotations

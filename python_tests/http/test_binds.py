@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,7 +78,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="cannot listen on unix:"):
         Hornbeam("http_echo:app", bind=f"unix:{path}").start()
     assert path.read_text() == "precious"
-    with pytest.raises(StartError, match="no such file or directory|ENOENT"):
+    with pytest.raises(StartError, match="no such file or directory"):
         Hornbeam("http_echo:app", bind=f"unix:{tmp_path}/nowhere/socket").start()
 
 
@@ -89,7 +90,7 @@ def test_a_port_in_use() -> None:
         assert httpx.get(server.url).status_code == 200
 
 
-def listening(family: socket.AddressFamily, address: object) -> socket.socket:
+def listening(family: socket.AddressFamily, address: Any) -> socket.socket:
     """A socket as a service manager opens it."""
     sock = socket.socket(family)
     sock.bind(address)

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module", params=["clear", "tls"])
 def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Hornbeam]:
-    options = {}
+    options: dict[str, Any] = {}
     if request.param == "tls":
         cert, key = authority.issue("localhost")
         options = {"ssl": True, "certfile": str(cert), "keyfile": str(key)}

@@ -131,7 +131,7 @@ def test_head_read_time_408(small: Hornbeam) -> None:
         connection.send(b"GET / HTTP/1.1\r\nHo")
         data = connection.rest()
         assert status_of(data) == 408
-        assert 0.3 < time.monotonic() - begin
+        assert time.monotonic() - begin > 0.3
     with Raw(small) as connection:  # a byte now and then does not help
         connection.send(b"GET /facts HTTP/1.1\r\nHost: a\r\n\r\n")
         assert connection.answer().status == 200

@@ -1,7 +1,7 @@
 """Whatever an application sends, a connection never gets out of step.
 
-Random sequences of ASGI messages go through a real socket; h11 and h2 read what arrives. After each a
-plain request on the same connection must have its own answer, or the connection must have ended.
+Random sequences of ASGI messages go through a real socket; h11 and h2 read what arrives. After each
+a plain request on the same connection must have its own answer, or the connection must have ended.
 """
 
 from __future__ import annotations
