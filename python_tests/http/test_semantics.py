@@ -155,6 +155,25 @@ def test_http_1_0_closes_unless_asked_not_to(server: Hornbeam) -> None:
             assert answer.header(b"connection") == b"keep-alive"
 
 
+def test_a_half_closed_client_gets_its_response() -> None:
+    with Hornbeam("http_messages:app", half_close=True) as server:
+        for path, body in (("/ordered?0", b"0"), ("/stream?30", b"x" * 30 * 65_536)):
+            with Raw(server) as connection:
+                connection.send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())
+                connection.sock.shutdown(socket.SHUT_WR)
+                answer = connection.answer()
+                assert (answer.status, answer.body, answer.complete) == (200, body, True)
+                assert connection.rest() == b""
+        with Raw(server) as connection:
+            connection.send(b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+            connection.send(b"x" * 100_000)
+            connection.sock.shutdown(socket.SHUT_WR)
+            assert connection.answer().body == b"100000"
+        with Raw(server) as connection:  # one that has nothing in progress just ends
+            connection.sock.shutdown(socket.SHUT_WR)
+            assert connection.rest() == b""
+
+
 def test_a_client_that_half_closes_is_gone(server: Hornbeam) -> None:
     """docs/http.md: its end of sending is taken for its end, so that a disconnect is noticed."""
     with Raw(server) as connection:

@@ -25,7 +25,7 @@
 -module(hornbeam_clock).
 
 -export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, stray/0, verdict/0]).
--export([poison/1, is_poisoned/0, is_busy/0, mute/0]).
+-export([poison/1, is_poisoned/0, is_busy/0, mute/0, half_closed/0]).
 
 %% Never reached: the rounds of a loop that is skipping a body.
 -define(MANY, 16#ffffffffff).
@@ -34,6 +34,7 @@
 
 -type limits() :: #{keepalive_timeout := timeout(), header_timeout := timeout(),
                     max_requests := pos_integer() | infinity, max_head := pos_integer(),
+                    half_close := boolean(),
                     received := fun(() -> non_neg_integer())}.
 
 -record(clock, {
@@ -46,7 +47,8 @@
     reading :: undefined | {Since :: integer(), Octets :: non_neg_integer()},
     chunked = false :: false | non_neg_integer() | ended, % octets when a piece of the body came last
     verdict = none :: none | 431,
-    poisoned = false :: boolean()
+    poisoned = false :: boolean(),
+    half_closed = false :: boolean()
 }).
 
 %% @doc Starts the idle time of a new connection. received: the octets that the socket has taken so far.
@@ -101,11 +103,14 @@ closed(_Reason, BodyRead) ->
 last_one(#clock{protocol = http2, served = Served, limits = #{max_requests := Max}} = Clock) when Served >= Max ->
     _ = self() ! terminate(max_requests),
     Clock;
+last_one(#clock{half_closed = true} = Clock) ->
+    _ = self() ! terminate(half_closed),
+    Clock;
 last_one(Clock) ->
     Clock.
 
-%% @doc Cowboy's loop is about to wait for a message.
--spec heard() -> ok.
+%% @doc Cowboy's loop is about to wait for a message. `hold': the end of what the client sends is not its end (half_close).
+-spec heard() -> ok | hold.
 heard() ->
     case get(?MODULE) of
         #clock{open = 0, protocol = http1, rounds = 0} = Clock -> set(reading(Clock));
@@ -113,7 +118,16 @@ heard() ->
         #clock{chunked = Octets, limits = #{received := Received}} when is_integer(Octets) ->
             Received() - Octets > ?UNDECODED andalso exit({shutdown, undecodable_body}),
             ok;
+        #clock{protocol = http1, limits = #{half_close := true}} -> hold;
         _ -> ok
+    end.
+
+%% @doc The client sends no more, while a request is in progress: the connection ends with the response.
+-spec half_closed() -> ok.
+half_closed() ->
+    case get(?MODULE) of
+        #clock{} = Clock -> set(Clock#clock{half_closed = true});
+        undefined -> ok
     end.
 
 %% Cowboy may have gone over to HTTP/2, whose frames are no heads.

@@ -132,9 +132,10 @@ http2_options(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate
 
 connection(#{proxy_protocol := Proxy, http_version := Versions, keepalive_timeout := Keepalive,
              header_timeout := Header, max_keepalive := MaxKeepalive, max_head_size := HeadSize,
-             max_request_line := Line}) ->
+             max_request_line := Line, half_close := HalfClose}) ->
     #{proxy_protocol => Proxy, http_version => lists:usort(Versions), keepalive_timeout => Keepalive,
-      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line}.
+      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line,
+      half_close => HalfClose}.
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.
