@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from certificates import Authority
 from harness import Hornbeam, wait_until
-from http_client import H2, Raw, exchange, status_of
+from http_client import H2, Raw, exchange, status_of, tls_context
+from websockets.sync.client import connect
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 
@@ -217,3 +221,22 @@ def test_saturation_503() -> None:
         for thread in threads:
             thread.join()
         assert httpx.get(f"{server.url}/facts").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["clear", "tls"])
+def test_the_times_of_requests_are_not_those_of_websockets(kind: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"keepalive_timeout": 300, "header_timeout": 300}
+    context = None
+    if kind == "tls":
+        authority = Authority(tmp_path / "certificates").create()
+        cert, key = authority.issue("localhost")
+        options |= {"ssl": True, "certfile": str(cert), "keyfile": str(key)}
+        context = tls_context(str(authority.cert))
+    with Hornbeam("http_socket:app", **options) as server:
+        url = server.url.replace("http", "ws", 1)
+        with connect(url, ssl=context) as socket:
+            socket.send("one")
+            assert socket.recv() == "one"
+            time.sleep(1)
+            socket.send("two")
+            assert socket.recv() == "two"
