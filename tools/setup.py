@@ -28,6 +28,7 @@ class Group:
 
 CURL = Tool(("curl",), "curl")
 NGHTTP = Tool(("h2load",), "nghttp2-client")
+OPENSSL = Tool(("openssl",), "openssl")
 WRK = Tool(("wrk",), "wrk")
 REDIS = Tool(("redis-server",), "redis-server")
 CHROMIUM = Tool(("chromium", "chromium-browser", "google-chrome"), "chromium")
@@ -35,7 +36,7 @@ CHROMEDRIVER = Tool(("chromedriver",), "chromium-driver")
 
 GROUPS = {
     "run": Group("serve an application", "run.txt"),
-    "test": Group("run the test suites", "test.txt", (CURL, NGHTTP), erlang.PROPER),
+    "test": Group("run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL), erlang.PROPER),
     "check": Group("run the static checks", "check.txt"),
     "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP)),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.

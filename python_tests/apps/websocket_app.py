@@ -173,9 +173,7 @@ async def flood(scope: Scope, receive: Receive, send: Send) -> None:
     sent = 0
     try:
         while True:
-            sending = asyncio.ensure_future(
-                send({"type": "websocket.send", "bytes": b"x" * 65536})
-            )
+            sending = asyncio.ensure_future(send({"type": "websocket.send", "bytes": b"x" * 65536}))
             if not (await asyncio.wait([sending], timeout=0.5))[0]:
                 note(scope, sent)
             await sending

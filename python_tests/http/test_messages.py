@@ -26,9 +26,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def get(
-    server: Hornbeam, version: str, path: str, method: str = "GET", **fields: str
-) -> Answer:
+def get(server: Hornbeam, version: str, path: str, method: str = "GET", **fields: str) -> Answer:
     """One request over a version of HTTP."""
     if version == "2":
         with H2(server) as client:
@@ -98,7 +96,9 @@ def test_trailers_after_a_body_of_known_length(server: Hornbeam) -> None:
     """HTTP/1.1 has room for them only after chunks (RFC 9112, 7.1.2); HTTP/2 always."""
     with Raw(server) as connection:
         for _ in range(2):  # the connection stays in step
-            connection.send(b"GET /trailers_with_length HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+            connection.send(
+                b"GET /trailers_with_length HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"
+            )
             answer = connection.answer()
             assert (answer.body, answer.trailers) == (b"hello", [])
     answer = get(server, "2", "/trailers_with_length", TE="trailers")

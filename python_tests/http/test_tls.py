@@ -45,9 +45,7 @@ def serving(pair: tuple[Path, Path], **options: Any) -> Hornbeam:
     return Hornbeam(app, ssl=True, certfile=str(pair[0]), keyfile=str(pair[1]), **options)
 
 
-def connect(
-    server: Hornbeam, context: ssl.SSLContext, name: str = "localhost"
-) -> ssl.SSLSocket:
+def connect(server: Hornbeam, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
     return context.wrap_socket(server.connect(), server_hostname=name)
 
 
@@ -60,7 +58,8 @@ def ask(sock: socket.socket, server: Hornbeam) -> Any:
 def subject(sock: ssl.SSLSocket) -> str:
     cert = sock.getpeercert()
     assert cert is not None
-    return dict(pair for part in cert["subject"] for pair in part)["commonName"]
+    parts: Any = cert["subject"]
+    return str(dict(pair for part in parts for pair in part)["commonName"])
 
 
 def test_the_scope(server: Hornbeam, authority: Authority, pair: tuple[Path, Path]) -> None:
@@ -143,9 +142,7 @@ def test_names_have_certificates_of_their_own(server: Hornbeam, authority: Autho
         connect(server, context, "a.b.wild.test")
 
 
-def test_old_versions_and_weak_suites_are_refused(
-    server: Hornbeam, authority: Authority
-) -> None:
+def test_old_versions_and_weak_suites_are_refused(server: Hornbeam, authority: Authority) -> None:
     context = tls_context(str(authority.cert))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with connect(server, context) as sock:
@@ -165,16 +162,16 @@ def test_old_versions_and_weak_suites_are_refused(
 
 def test_versions_and_ciphers(pair: tuple[Path, Path], authority: Authority) -> None:
     suite = "ECDHE-ECDSA-AES256-GCM-SHA384"
-    with serving(pair, versions="tlsv1.2", ciphers=suite) as server:
-        with connect(server, tls_context(str(authority.cert))) as sock:
-            assert sock.version() == "TLSv1.2"
-            cipher = sock.cipher()
-            assert cipher is not None and cipher[0] == suite
+    with (
+        serving(pair, versions="tlsv1.2", ciphers=suite) as server,
+        connect(server, tls_context(str(authority.cert))) as sock,
+    ):
+        assert sock.version() == "TLSv1.2"
+        cipher = sock.cipher()
+        assert cipher is not None and cipher[0] == suite
 
 
-def test_clear_text_on_a_tls_port_and_the_like(
-    server: Hornbeam, authority: Authority
-) -> None:
+def test_clear_text_on_a_tls_port_and_the_like(server: Hornbeam, authority: Authority) -> None:
     for garbage in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\x00" * 100):
         with server.connect() as sock:
             sock.sendall(garbage)
@@ -209,7 +206,7 @@ def test_files_that_cannot_be_used(
 
 
 def test_certificates_are_read_again(authority: Authority, tmp_path: Path) -> None:
-    """New handshakes get the new one; a connection that is open goes on; a bad one changes nothing."""
+    """New handshakes get the new one; an open connection goes on; a bad one changes nothing."""
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
 
     def install(pair: tuple[Path, Path]) -> None:
@@ -218,19 +215,18 @@ def test_certificates_are_read_again(authority: Authority, tmp_path: Path) -> No
 
     install(authority.issue("localhost", subject="/CN=first"))
     context = tls_context(str(authority.cert))
-    with Node(cert, key) as node:
-        with node.connect(context) as old:
-            assert subject(old) == "first"
-            install(authority.issue("localhost", subject="/CN=second"))
-            assert node.reload() == "ok"
-            with node.connect(context) as new:
-                assert subject(new) == "second"
-                assert b"200 OK" in exchange(new)
-            key.write_text("not a key\n")
-            assert "no_private_key" in node.reload()
-            with node.connect(context) as newer:
-                assert subject(newer) == "second"
-            assert b"200 OK" in exchange(old)
+    with Node(cert, key) as node, node.connect(context) as old:
+        assert subject(old) == "first"
+        install(authority.issue("localhost", subject="/CN=second"))
+        assert node.reload() == "ok"
+        with node.connect(context) as new:
+            assert subject(new) == "second"
+            assert b"200 OK" in exchange(new)
+        key.write_text("not a key\n")
+        assert "no_private_key" in node.reload()
+        with node.connect(context) as newer:
+            assert subject(newer) == "second"
+        assert b"200 OK" in exchange(old)
 
 
 def exchange(sock: ssl.SSLSocket) -> bytes:
@@ -251,8 +247,8 @@ class Node:
             f'{{ok, _}} = hornbeam:start("http_echo:app", {options}), '
             '#{binds := [Url]} = hornbeam:info(), io:format("~ts~n", [Url]), '
             "Loop = fun(F) -> case io:get_line(standard_io, []) of "
-            'eof -> hornbeam:stop(), halt(0); _ -> io:format("~tw~n", [hornbeam:reload_certs()]), F(F) '
-            "end end, Loop(Loop)."
+            "eof -> hornbeam:stop(), halt(0); "
+            '_ -> io:format("~tw~n", [hornbeam:reload_certs()]), F(F) end end, Loop(Loop).'
         )
         paths = [*ROOT.glob("_build/default/lib/*/ebin"), *ROOT.glob(".deps/erlang/lib/*/ebin")]
         self.process = subprocess.Popen(

@@ -25,7 +25,7 @@
 -module(hornbeam_clock).
 
 -export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, paused/1, resume/0, stray/0, verdict/0]).
--export([poison/1, is_poisoned/0, is_busy/0, mute/0]).
+-export([poison/1, is_poisoned/0, is_busy/0, mute/0, half_closed/0]).
 
 %% Never reached: the rounds of a loop that is skipping a body.
 -define(MANY, 16#ffffffffff).
@@ -34,6 +34,7 @@
 
 -type limits() :: #{keepalive_timeout := timeout(), header_timeout := timeout(),
                     max_requests := pos_integer() | infinity, max_head := pos_integer(),
+                    half_close := boolean(),
                     received := fun(() -> non_neg_integer())}.
 
 -record(clock, {
@@ -46,7 +47,8 @@
     reading :: undefined | {Since :: integer(), Octets :: non_neg_integer()},
     chunked = false :: false | non_neg_integer() | ended, % octets when a piece of the body came last
     verdict = none :: none | 431,
-    poisoned = false :: boolean()
+    poisoned = false :: boolean(),
+    half_closed = false :: boolean()
 }).
 
 %% @doc Starts the idle time of a new connection. received: the octets that the socket has taken so far.
@@ -60,20 +62,13 @@ opened(Version, Chunked) ->
     case get(?MODULE) of
         #clock{open = Open, served = Served, limits = #{received := Received}} = Clock ->
             Protocol = case Version of 'HTTP/2' -> http2; _ -> http1 end,
-            set(last_one((stopped(Clock))#clock{open = Open + 1, served = Served + 1,
-                                                protocol = Protocol, reading = undefined,
-                                                chunked = Chunked andalso Protocol =:= http1
-                                                          andalso Received()}));
+            set((stopped(Clock))#clock{open = Open + 1, served = Served + 1, protocol = Protocol,
+                                       reading = undefined,
+                                       chunked = Chunked andalso Protocol =:= http1
+                                                 andalso Received()});
         undefined ->
             ok
     end.
-
-%% HTTP/1 connections count by themselves (max_keepalive).
-last_one(#clock{protocol = http2, served = Served, limits = #{max_requests := Served}} = Clock) ->
-    _ = self() ! terminate(max_requests),
-    Clock;
-last_one(Clock) ->
-    Clock.
 
 %% @doc A piece of a request's body has come.
 -spec progress(cowboy_stream:fin()) -> ok.
@@ -96,15 +91,26 @@ closed(_Reason, BodyRead) ->
     case get(?MODULE) of
         #clock{open = 1} = Clock ->
             Rounds = case BodyRead of true -> 1; false -> ?MANY end,
-            set(idle(Clock#clock{open = 0, rounds = Rounds, chunked = false}));
+            set(idle(last_one(Clock#clock{open = 0, rounds = Rounds, chunked = false})));
         #clock{open = Open} = Clock when Open > 1 ->
             set(Clock#clock{open = Open - 1});
         _ ->
             ok
     end.
 
-%% @doc Cowboy's loop is about to wait for a message.
--spec heard() -> ok.
+%% HTTP/1 connections count by themselves (Cowboy's max_keepalive). An HTTP/2 connection ends when nothing is in progress: some
+%% clients take GOAWAY for the end of everything.
+last_one(#clock{protocol = http2, served = Served, limits = #{max_requests := Max}} = Clock) when Served >= Max ->
+    _ = self() ! terminate(max_requests),
+    Clock;
+last_one(#clock{half_closed = true} = Clock) ->
+    _ = self() ! terminate(half_closed),
+    Clock;
+last_one(Clock) ->
+    Clock.
+
+%% @doc Cowboy's loop is about to wait for a message. `hold': the end of what the client sends is not its end (half_close).
+-spec heard() -> ok | hold.
 heard() ->
     case get(?MODULE) of
         #clock{open = 0, protocol = http1, rounds = 0} = Clock -> set(reading(Clock));
@@ -112,7 +118,16 @@ heard() ->
         #clock{chunked = Octets, limits = #{received := Received}} when is_integer(Octets) ->
             Received() - Octets > ?UNDECODED andalso exit({shutdown, undecodable_body}),
             ok;
+        #clock{protocol = http1, limits = #{half_close := true}} -> hold;
         _ -> ok
+    end.
+
+%% @doc The client sends no more, while a request is in progress: the connection ends with the response.
+-spec half_closed() -> ok.
+half_closed() ->
+    case get(?MODULE) of
+        #clock{} = Clock -> set(Clock#clock{half_closed = true});
+        undefined -> ok
     end.
 
 %% Cowboy may have gone over to HTTP/2, whose frames are no heads.

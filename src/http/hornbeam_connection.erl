@@ -17,7 +17,8 @@
 
 -type settings() :: #{proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
                       keepalive_timeout := timeout(), header_timeout := timeout(),
-                      max_requests := pos_integer() | infinity, max_head := pos_integer()}.
+                      max_requests := pos_integer() | infinity, max_head := pos_integer(),
+                      half_close := boolean()}.
 
 -spec start_link(ranch:ref(), module(), cowboy:opts()) -> {ok, pid()}.
 start_link(Ref, Transport, Options) ->
@@ -28,7 +29,8 @@ init(Parent, Ref, Transport, #{hornbeam := Server, connection := Settings} = Opt
     ok = proxied(Ref, Settings),
     {ok, Socket} = handshake(Ref, Transport:secure(), Server),
     process_flag(trap_exit, true),
-    ok = hornbeam_clock:start((maps:with([keepalive_timeout, header_timeout, max_requests, max_head],
+    ok = hornbeam_clock:start((maps:with([keepalive_timeout, header_timeout, max_requests, max_head,
+                                          half_close],
                                          Settings))#{received => received(Transport, Socket)}),
     Protocol = protocol(Transport:secure(), Socket, Settings),
     try

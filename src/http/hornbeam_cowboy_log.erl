@@ -17,6 +17,8 @@ notice(Format, Arguments) -> logger:notice(Format, Arguments).
 
 -spec warning(io:format(), [term()]) -> ok.
 warning("Received message ~p for unknown stream ~p." ++ _, _Arguments) -> hornbeam_clock:stray();
+%% A client that sends no more and waits for its response (option half_close).
+warning("Received stray message ~p." ++ _, [{tcp_closed, _}]) -> hornbeam_clock:half_closed();
 %% The answer to a system message that a connection has sent itself (hornbeam_clock).
 warning("Received stray message ~p." ++ _, [{Tag, ok}]) when is_reference(Tag) -> hornbeam_clock:stray();
 warning(Format, Arguments) -> logger:warning(Format, Arguments).

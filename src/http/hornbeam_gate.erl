@@ -58,7 +58,24 @@ below(Prefix, #mount{root_path = Root, path_prefix = PathPrefix} = Mount) ->
                 path_prefix = <<Prefix/binary, PathPrefix/binary>>}.
 
 normal(#{version := 'HTTP/2'} = Req, #{tls := Tls}) -> with_scheme(Tls, with_method(Req));
+normal(#{headers := #{<<"http2-settings">> := _}} = Req, _Settings) -> upgraded(with_method(Req));
 normal(Req, _Settings) -> with_method(Req).
+
+%% A request that offers to go on in HTTP/2 (RFC 7540, 3.2: obsolete) is answered in it: Cowboy has already agreed, by the
+%% same conditions as here, but calls the version of the request itself HTTP/1.1.
+upgraded(#{version := 'HTTP/1.1', headers := #{<<"connection">> := Connection, <<"upgrade">> := Upgrade} = Headers} = Req) ->
+    Options = cow_http_hd:parse_connection(Connection),
+    Agreed = lists:member(<<"upgrade">>, Options) andalso lists:member(<<"http2-settings">>, Options)
+        andalso lists:member(<<"h2c">>, cow_http_hd:parse_upgrade(Upgrade)),
+    case Agreed of
+        true ->
+            Own = [<<"connection">>, <<"upgrade">>, <<"http2-settings">>],
+            Req#{version := 'HTTP/2', headers := maps:without(Own, Headers)};
+        false ->
+            Req
+    end;
+upgraded(Req) ->
+    Req.
 
 %% HTTP/2 clients name a scheme; what holds is how they came, or what a trusted proxy says.
 with_scheme(true, #{scheme := <<"http">>, port := Port} = Req) ->

@@ -8,14 +8,20 @@
 %%% or (HTTP/2) not at all. Checked by Cowboy: the request line, line ends, folded lines, a missing or repeated Host, repeated
 %%% Content-Length, Transfer-Encoding together with Content-Length, codings other than chunked.
 %%%
-%%% Cost: one pass over the head, 0.9 us for a head of 12 fields and 450 bytes (test/hornbeam_hygiene_tests.erl measures).
+%%% Cost: one pass over the head, 2.2 us for a browser's twelve fields (test/hornbeam_hygiene_tests.erl measures).
 -module(hornbeam_hygiene).
 
--export([check/2, is_target/2, without_underscores/1]).
+-export([check/2, is_target/2, without_underscores/1, max_name/0]).
 -export_type([problem/0]).
 
 %% Keys of hornbeam_error's table.
 -type problem() :: malformed | uri_too_long | header_too_large.
+
+%% The longest name of a field.
+-define(MAX_NAME, 256).
+
+-spec max_name() -> pos_integer().
+max_name() -> ?MAX_NAME.
 
 %% @doc Settings: max_request_line, max_headers, max_header_size, max_head_size, relaxed_target.
 -spec check(cowboy_req:req(), Settings :: map()) -> ok | {error, problem()}.
@@ -50,7 +56,8 @@ target(<<C, Rest/bits>>, true) when C > 32, C < 127, C =/= $# -> target(Rest, tr
 target(<<>>, _Relaxed) -> true;
 target(_, _Relaxed) -> false.
 
-fields([{Name, Value} | Rest], MaxValue, Left) when byte_size(Value) =< MaxValue ->
+fields([{Name, Value} | Rest], MaxValue, Left)
+        when byte_size(Value) =< MaxValue, byte_size(Name) =< ?MAX_NAME ->
     case Left - byte_size(Name) - byte_size(Value) - 4 of
         NowLeft when NowLeft < 0 ->
             {error, header_too_large};
@@ -65,7 +72,9 @@ fields([], _MaxValue, _Left) ->
 fields(_, _MaxValue, _Left) ->
     {error, header_too_large}.
 
-%% RFC 9110, 5.5: visible characters, space, tab and bytes above 127.
+%% RFC 9110, 5.5: visible characters, space, tab and bytes above 127. Four at a time take two thirds of the time.
+value(<<A, B, C, D, Rest/bits>>)
+        when A >= 32, A =/= 127, B >= 32, B =/= 127, C >= 32, C =/= 127, D >= 32, D =/= 127 -> value(Rest);
 value(<<C, Rest/bits>>) when C >= 32, C =/= 127 -> value(Rest);
 value(<<$\t, Rest/bits>>) -> value(Rest);
 value(<<>>) -> true;

@@ -68,6 +68,7 @@ open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
             case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
                                       hornbeam_connection, protocol_options(Name, Config)) of
                 {ok, _} -> opened(Ref, Bind, Config);
+                {error, {{shutdown, {failed_to_start_child, _, {listen_error, _, Reason}}}, _}} -> {error, Reason};
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->
@@ -112,7 +113,7 @@ protocol_options(Name, Config) ->
         max_keepalive => MaxKeepalive,
         max_request_line_length => RequestLine,
         max_headers => Headers,
-        max_header_name_length => 256,
+        max_header_name_length => hornbeam_hygiene:max_name(),
         max_header_value_length => HeaderSize}.
 
 %% A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when
@@ -131,9 +132,10 @@ http2_options(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate
 
 connection(#{proxy_protocol := Proxy, http_version := Versions, keepalive_timeout := Keepalive,
              header_timeout := Header, max_keepalive := MaxKeepalive, max_head_size := HeadSize,
-             max_request_line := Line}) ->
+             max_request_line := Line, half_close := HalfClose}) ->
     #{proxy_protocol => Proxy, http_version => lists:usort(Versions), keepalive_timeout => Keepalive,
-      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line}.
+      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line,
+      half_close => HalfClose}.
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.

@@ -53,15 +53,18 @@ family_of(Number) ->
 
 %% @doc The options of the listening socket, which accepted connections inherit.
 -spec options(hornbeam_option_bind:bind(), map()) -> [gen_tcp:listen_option()].
-options(Bind, #{send_timeout := SendTimeout}) ->
+options(Bind, #{send_timeout := SendTimeout, half_close := HalfClose}) ->
     address(Bind) ++ [{backlog, ?BACKLOG}, {send_timeout, SendTimeout},
-                      {send_timeout_close, true}].
+                      {send_timeout_close, true}] ++ [{exit_on_close, false} || HalfClose].
 
 address({tcp, Ip, Port, _Host}) -> [{ip, Ip}, {port, Port}, family(Ip)];
 address({unix, Path}) -> [{ip, {local, Path}}, {port, 0}];
 address({fd, Number}) ->
-    {ok, Family} = family_of(Number),
-    [{fd, Number}, {port, 0}, Family].
+    case family_of(Number) of
+        %% Ranch drops the option `local'; an address says the same.
+        {ok, local} -> [{fd, Number}, {ip, {local, <<>>}}];
+        {ok, Family} -> [{fd, Number}, {port, 0}, Family]
+    end.
 
 %% @doc What is to be done once the socket listens.
 -spec opened(hornbeam_option_bind:bind(), map()) -> ok | {error, file:posix()}.

@@ -33,12 +33,12 @@
     {cowboy_stream:commands(), state()}.
 init(StreamId, #{version := Version} = Req0, #{hornbeam := Server} = Options) ->
     case hornbeam_gate:admit(Req0, Options) of
-        {ok, Req, Mount} ->
+        {ok, #{version := Spoken} = Req, Mount} ->
             Opened = case hornbeam_websocket_handshake:is_upgrade(Req) of
                 false -> request(StreamId, Req, Mount);
                 true -> websocket(StreamId, Req, Mount, Server)
             end,
-            ok = hornbeam_clock:opened(Version, is_chunked(Req)),
+            ok = hornbeam_clock:opened(Spoken, is_chunked(Req)),
             Opened;
         {refuse, not_found} ->
             ok = hornbeam_clock:opened(Version, false),
@@ -97,6 +97,9 @@ info(_StreamId, {inform, 101, _} = Command, switched) ->
     {[Command], switched};
 info(_StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
     event({alarm, OnOff}, State);
+%% The upgrade to HTTP/2 in clear text, which Cowboy makes of a request that offers it.
+info(_StreamId, {switch_protocol, _, cowboy_http2, _} = Command, State) ->
+    {[Command], State};
 %% Cowboy completes by itself what an ended stream left open: a 204 or 500, a last chunk.
 info(_StreamId, {response, _, _, _} = Command, State) ->
     {[Command], State};

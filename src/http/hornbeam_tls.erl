@@ -101,15 +101,15 @@ digest_of_curve(Key) ->
 listen_options(Name, #{versions := Versions, http_version := Protocols} = Config) ->
     handshake_options(Name) ++ [
         {versions, Versions},
-        {alpn_preferred_protocols, [alpn(P) || P <- ['HTTP/2', 'HTTP/1.1'], lists:member(P, Protocols)]},
+        {alpn_preferred_protocols, lists:append([alpn(P) || P <- ['HTTP/2', 'HTTP/1.1'], lists:member(P, Protocols)])},
         {honor_cipher_order, true},
         {log_level, ?LEVEL_OF_LOG},
         {ciphers, ciphers(Config)},
         {sni_fun, fun(Host) -> named(Name, Host) end}
     ] ++ [{client_renegotiation, false} || lists:member('tlsv1.2', Versions)] ++ verify(Config).
 
-alpn('HTTP/2') -> <<"h2">>;
-alpn('HTTP/1.1') -> <<"http/1.1">>.
+alpn('HTTP/2') -> [<<"h2">>];
+alpn('HTTP/1.1') -> [<<"http/1.1">>, <<"http/1.0">>].
 
 ciphers(#{ciphers := [], versions := Versions}) ->
     Suites = lists:append([ssl:cipher_suites(default, Version) || Version <- lists:reverse(lists:sort(Versions))]),

@@ -1,7 +1,7 @@
 %% A Ranch transport around another one, ?BASE: included by hornbeam_tcp and hornbeam_ssl, which differ in nothing else. What is not
 %% passed on as it is:
 %%
-%%   messages/0             tells hornbeam_clock of each round of Cowboy's loop
+%%   messages/0             tells hornbeam_clock of each round of Cowboy's loop; hides the end of a half-closed client
 %%   setopts/2              tells it of a passive socket
 %%   peername/1, sockname/1 what the PROXY protocol said, if anything (hornbeam_connection)
 %%   send/2                 nothing after hornbeam_stream:early_error/5 has forbidden it
@@ -27,8 +27,11 @@ secure() -> ?BASE:secure().
 
 -spec messages() -> {OK :: atom(), Closed :: atom(), Error :: atom(), Passive :: atom()}.
 messages() ->
-    ok = hornbeam_clock:heard(),
-    ?BASE:messages().
+    case hornbeam_clock:heard() of
+        ok -> ?BASE:messages();
+        %% The message of the socket's end then matches nothing and goes to hornbeam_cowboy_log.
+        hold -> setelement(2, ?BASE:messages(), hornbeam_held)
+    end.
 
 -spec listen(ranch:transport_opts(any())) -> {ok, ranch_transport:socket()} | {error, atom()}.
 listen(Options) -> ?BASE:listen(Options).

@@ -132,6 +132,9 @@ listener() ->
      #{group => listener, key => relaxed_target, type => boolean, default => false, scope => server,
        doc => "Accept in a request's target every visible ASCII character, not only those of RFC 3986: some browsers "
               "send |, {, } and others as they are."},
+     #{group => listener, key => half_close, type => boolean, default => false, scope => server,
+       doc => "A client that has shut down its sending side still gets the response in progress (HTTP/1 in clear text); "
+              "a client that has gone is then noticed only when something is sent to it."},
      #{group => listener, key => compress, type => boolean, default => false, scope => server,
        doc => "Compress responses with gzip where the client takes it: text, JSON, XML, JavaScript, SVG and the like."},
      #{group => listener, key => compress_min_size, type => {integer, 0, 1024 * ?MIB}, unit => bytes, default => 1024,
