@@ -6,8 +6,8 @@ import os
 import signal
 
 import pytest
-
 from harness import wait_until
+
 from services.conftest import RemoteError, Services, Start
 
 WAYS = ["loop", "thread", "aio"]
