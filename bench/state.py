@@ -227,7 +227,7 @@ def report(figures: Figures, polls: dict[int, Any], keys: dict[str, float], shap
     lines += [
         "", "## Polling", "",
         "`state_incr` by one coroutine, synchronous, by `call_poll_time`.", "",
-        "| call_poll_time, µs | calls per second | Python: µs CPU per call | BEAM: µs CPU per call |",
+        "| call_poll_time, µs | calls per s | Python: µs CPU per call | BEAM: µs CPU per call |",
         "| ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
     for poll, (rate, python, beam) in polls.items():

@@ -1,5 +1,5 @@
-%%% The services of Erlang without Python: publish/subscribe, registered functions, RPC, the table of operations, and what
-%%% one Python process may ask for, message by message.
+%%% The services of Erlang without Python: publish/subscribe, registered functions, RPC, the table of operations,
+%%% and what one Python process may ask for, message by message.
 -module(hornbeam_services_tests).
 
 -include_lib("eunit/include/eunit.hrl").
