@@ -69,7 +69,9 @@ rpc() ->
     ?assertEqual({error, noconnection}, hornbeam_rpc:call('no@where', erlang, abs, [1], 5000)),
     ?assertEqual([], hornbeam_rpc:nodes()),
     ?assertNot(hornbeam_rpc:connect('no@where')),
-    ?assertNot(hornbeam_rpc:ping('no@where')).
+    ?assertNot(hornbeam_rpc:ping('no@where')),
+    ?assert(hornbeam_rpc:connect(node())),
+    ?assert(hornbeam_rpc:ping(node())).
 
 one_message_for_many_subscriptions_is_one_frame() ->
     Services0 = new(),
