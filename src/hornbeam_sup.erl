@@ -3,7 +3,7 @@
 %%%     hornbeam_sup (rest_for_one)
 %%%     ├─ hornbeam_tables       owns the ETS tables
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
-%%%     ├─ hornbeam_pubsub       the pg scope of publish/subscribe
+%%%     ├─ hornbeam_pubsub       the pg scopes of publish/subscribe: topics, patterns
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
@@ -24,7 +24,8 @@ init([]) ->
     {ok, {#{strategy => rest_for_one, intensity => 3, period => 10}, [
         #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
         #{id => hornbeam_state_sweeper, start => {hornbeam_state_sweeper, start_link, []}},
-        #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []}},
+        #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
+          type => supervisor, shutdown => infinity},
         #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
           type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),

@@ -5,7 +5,10 @@
 %%% module writes there.
 %%%
 %%%   hornbeam_pools    hornbeam_pool     rows of one pool each: who takes requests; read per request
-%%%   hornbeam_state    hornbeam_state    the applications' shared state
+%%%   hornbeam_state         hornbeam_state_store   the applications' shared state
+%%%   hornbeam_state_expiry  hornbeam_state_store   its keys by the time of their expiry
+%%%   hornbeam_state_order   hornbeam_state_limits  its keys by their last write, when there is a limit
+%%%   hornbeam_callbacks     hornbeam_callbacks     the functions registered for Python
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 -module(hornbeam_tables).
 -behaviour(gen_server).

@@ -1,5 +1,5 @@
-%%% The services of Erlang without Python: publish/subscribe, registered functions, RPC, the table of operations, and what
-%%% one Python process may ask for, message by message.
+%%% The services of Erlang without Python: publish/subscribe, registered functions, RPC, the table of operations,
+%%% and what one Python process may ask for, message by message.
 -module(hornbeam_services_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -69,7 +69,9 @@ rpc() ->
     ?assertEqual({error, noconnection}, hornbeam_rpc:call('no@where', erlang, abs, [1], 5000)),
     ?assertEqual([], hornbeam_rpc:nodes()),
     ?assertNot(hornbeam_rpc:connect('no@where')),
-    ?assertNot(hornbeam_rpc:ping('no@where')).
+    ?assertNot(hornbeam_rpc:ping('no@where')),
+    ?assert(hornbeam_rpc:connect(node())),
+    ?assert(hornbeam_rpc:ping(node())).
 
 one_message_for_many_subscriptions_is_one_frame() ->
     Services0 = new(),

@@ -67,7 +67,8 @@ step({get, Key}, Model) ->
 
 -spec prop_every_call_is_answered() -> proper:test().
 prop_every_call_is_answered() ->
-    with_hornbeam(?FORALL({Code, Arguments}, {oneof(maps:values(hornbeam_services:operations()) -- [60, 61]), list(argument())},
+    Codes = maps:values(hornbeam_services:operations()) -- [60, 61],  % these two are not answered
+    with_hornbeam(?FORALL({Code, Arguments}, {oneof(Codes), list(argument())},
         cleared(fun() ->
             process_flag(trap_exit, true),
             Payload = iolist_to_binary([Code | hornbeam_msgpack:encode(Arguments)]),

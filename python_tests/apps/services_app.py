@@ -1,7 +1,8 @@
 """Runs functions of `hornbeam_erlang`, and those below, for python_tests/services.
 
-POST /HOW/NAME with [args, kwargs], packed; HOW is loop, thread or aio for the public functions, and own for
-those of this module. The answer is ["ok", value] or ["error", class, text, attributes], packed.
+POST /HOW/NAME with [args, kwargs], packed; HOW is loop, thread or aio for the public functions, and
+own for those of this module. The answer is ["ok", value] or ["error", class, text, attributes],
+packed.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def counts_in_erlang(key: str) -> Any:
 
 def nests(depth: int) -> int:
     """Calls Erlang, which calls this, and so on."""
-    return 1 + (hornbeam_erlang.call("call_back", "services_app:nests", [depth - 1])[1] if depth else 0)
+    return 1 + (
+        hornbeam_erlang.call("call_back", "services_app:nests", [depth - 1])[1] if depth else 0
+    )
 
 
 # Scenarios
@@ -130,7 +133,7 @@ async def race(name: str, arguments: list[Any], times: int) -> int:
 
 
 async def everybody_waits(times: int) -> list[Any]:
-    """A coroutine, threads, and Erlang calling back to this worker, all at once; then the loop itself."""
+    """A coroutine, threads, Erlang calling back to this worker, and the loop itself, at once."""
     loop = asyncio.get_running_loop()
     target = ["services_app:counts_in_erlang", ["everybody"]]
     threads = [
@@ -147,9 +150,7 @@ async def everybody_waits(times: int) -> list[Any]:
 
 async def blocked_loop_waits_for_async(timeout_ms: int) -> Any:
     """The one case that cannot work: the loop waits for an async function of its own."""
-    return hornbeam_erlang.call(
-        "call_back", "services_app:later", [1], timeout_ms=timeout_ms
-    )
+    return hornbeam_erlang.call("call_back", "services_app:later", [1], timeout_ms=timeout_ms)
 
 
 async def slow_ones_delay_nobody() -> bool:
@@ -174,7 +175,9 @@ async def cancelled_call(mark: str) -> None:
 async def start_many_calls(count: int) -> None:
     """Leaves calls running."""
     global _left
-    _left = [asyncio.create_task(aio.call("sleep", 60_000, timeout_ms=60_000)) for _ in range(count)]
+    _left = [
+        asyncio.create_task(aio.call("sleep", 60_000, timeout_ms=60_000)) for _ in range(count)
+    ]
     await aio.subscribe("left")
     await aio.state_get("x")
 
@@ -234,7 +237,7 @@ async def overflow(size: int, count: int) -> list[Any]:
 
 
 async def stopped_worker(count: int) -> list[Any]:
-    """This process stands still while more is published than Erlang sends to one that takes nothing."""
+    """This process stands still while more is published than Erlang sends to such a one."""
     async with hornbeam_erlang.subscription("flood", queue_size=1_000_000) as messages:
         await aio.call("flood", os.getpid(), "flood", count, timeout_ms=60_000)
         received = 0

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from harness import ROOT, Hornbeam, wait_until
+
 from hornbeam_worker import values
 
 HERE = Path(__file__).resolve().parent

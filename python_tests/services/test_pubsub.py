@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from harness import wait_until
+
 from services.conftest import RemoteError, Services, Start
 
 

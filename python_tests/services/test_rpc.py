@@ -1,4 +1,4 @@
-"""Calls to other Erlang nodes, and publish over them. Three nodes on three loopback addresses: no epmd."""
+"""Calls to other Erlang nodes, and publish over them: three nodes on loopback, without epmd."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-
 from harness import wait_until
+
 from services.conftest import RemoteError, Services, Start
 
-ALLOW = ["lists:reverse", "erlang:node", "erlang:error", "erlang:throw", "timer:sleep", "services_functions:double"]
+ALLOW = [
+    "lists:reverse",
+    "erlang:node",
+    "erlang:error",
+    "erlang:throw",
+    "timer:sleep",
+    "services_functions:double",
+]
 NAMES = ["a@127.0.0.1", "b@127.0.0.2", "c@127.0.0.3"]
 
 

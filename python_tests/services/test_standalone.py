@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import ROOT, wait_until
 
 import hornbeam_erlang as erlang
-from harness import ROOT, wait_until
 from hornbeam_erlang import aio
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_erlang.testing import Standalone, standalone
 
 pytest_plugins = ["hornbeam_erlang.pytest_plugin"]
 
+SHORT = ("get", "set", "delete", "incr", "decr")
 AWAITABLE = {
-    name for name in erlang.__all__
-    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", "get", "set", "delete", "incr", "decr")
-}  # fmt: skip
+    name
+    for name in erlang.__all__
+    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", *SHORT)
+}
 
 
 def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
 from harness import Hornbeam, wait_until
+
 from services.conftest import RemoteError, Services, Start
 
 WAYS = ["loop", "thread", "aio"]
@@ -140,7 +140,9 @@ def test_what_cannot_travel_is_named_and_not_stored(
 def test_erlang_reads_what_python_stores(services: Services) -> None:
     services("loop/state_set", "both", {"a": (1, b"b", None)})
     assert services("loop/call", "get", "both") == {"a": (1, b"b", None)}
-    assert services("loop/call", "kind", {"a": (b"b", None)}) == '#{<<"a">> => {{bytes,<<"b">>},none}}'
+    assert (
+        services("loop/call", "kind", {"a": (b"b", None)}) == '#{<<"a">> => {{bytes,<<"b">>},none}}'
+    )
 
 
 def test_increments_of_all_workers_threads_and_coroutines_are_exact(start: Start) -> None:

@@ -25,7 +25,8 @@
 %% keyword arguments by their names.
 -type options() :: #{server => atom(), mount => binary(), kwargs => #{binary() | atom() => term()}}.
 
-%% python: what it raised, with the name of its class ("ValueError", "package.module.Class"), its text and its traceback.
+%% python: what it raised: the name of its class ("ValueError", "package.module.Class"), its text and its
+%% traceback.
 -type failure() ::
     timeout | overloaded | worker_died | {no_application, Server :: atom(), Mount :: binary()}
     | {not_encodable, hornbeam_msgpack:part()}

@@ -38,12 +38,12 @@ cast(Node, Module, Function, Arguments) ->
 nodes() ->
     erlang:nodes().
 
-%% @doc Connects to a node; whether it is connected now.
+%% @doc Connects to a node; whether it is connected now. A node is always connected to itself.
 -spec connect(node()) -> boolean().
 connect(Node) ->
-    net_kernel:connect_node(Node) =:= true.
+    Node =:= node() orelse net_kernel:connect_node(Node) =:= true.
 
 %% @doc Whether a node answers; connects to it where needed.
 -spec ping(node()) -> boolean().
 ping(Node) ->
-    net_adm:ping(Node) =:= pong.
+    Node =:= node() orelse net_adm:ping(Node) =:= pong.

@@ -26,7 +26,7 @@ handle(node, [], _) ->
     {ok, atom_to_binary(node())};
 handle(connect, [Node], #{cluster_nodes := Cluster}) ->
     to_node(Node, false, fun(N) ->
-        case lists:member(N, Cluster) orelse lists:member(N, erlang:nodes(known)) of
+        case N =:= node() orelse lists:member(N, Cluster) orelse lists:member(N, erlang:nodes(known)) of
             true -> {run, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:connect(N)} end};
             false -> {error, permission_error,
                       <<"connect: \"", Node/binary, "\" is not in the option cluster_nodes">>}

@@ -77,13 +77,14 @@ class Calls:
         if threading.get_ident() == self._loop_thread:
             replies: list[bytes | None] = []
             self._waiting[number] = replies.append
-            self._transport.send(frame)
             try:
-                self._transport.wait_in_loop(replies.__len__)
-            except BaseException:
+                reply = self._transport.exchange(frame, number)
+                if reply is None:
+                    self._transport.wait_in_loop(replies.__len__)
+                    reply = replies[0]
+            finally:
                 self._waiting.pop(number, None)
-                raise
-            return _value(replies[0])
+            return _value(reply)
         wait = _ThreadWait()
         self._wait(number, wait.resolve)
         self._transport.send_threadsafe(frame)

@@ -102,6 +102,14 @@ def data_head(stream: int, last: bool, size: int) -> bytes:
     return _DATA.pack(6 + size, DATA, stream, last)
 
 
+def only_reply(data: bytes, number: int) -> bytes | None:
+    """The payload, if the bytes are one REPLY frame to that call and nothing else."""
+    if len(data) < 9:
+        return None
+    size, kind, stream = _HEADER.unpack_from(data)
+    return data[9:] if kind == REPLY and stream == number and size + 4 == len(data) else None
+
+
 class Decoder:
     """Splits a stream of bytes into frames, however the bytes are cut."""
 
@@ -111,6 +119,10 @@ class Decoder:
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 0
+
+    def is_empty(self) -> bool:
+        """Whether no part of a frame is held."""
+        return not self._chunks
 
     def feed(self, data: bytes) -> list[Frame]:
         """Adds bytes; the frames that they complete, in order. FrameError for garbage."""

@@ -1,0 +1,149 @@
+"""The examples of Python calling Erlang, run as their own text says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from harness import ROOT, Hornbeam, wait_until
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[httpx.Client]:
+    """examples/erlang_integration, started by its script."""
+    command = [str(EXAMPLES / "erlang_integration" / "run.sh"), "--bind=127.0.0.1:0"]
+    script = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT
+    )
+    try:
+        assert script.stdout is not None
+        url = next(
+            found.group(1)
+            for line in script.stdout
+            if (found := re.search(r"^Hornbeam .* on (\S+)", line))
+        )
+        with httpx.Client(base_url=url, timeout=30) as client:
+            wait_until(lambda: result(client, "functions", 500), 10, "demo.erl has started")
+            yield client
+    finally:
+        script.send_signal(signal.SIGTERM)
+        assert script.wait(30) == 0
+        script.stdout and script.stdout.close()
+
+
+def result(client: httpx.Client, name: str, *may_be: int) -> Any:
+    response = client.post(f"/try/{name}")
+    if response.status_code in may_be:
+        return None
+    return response.raise_for_status().json()["result"]
+
+
+def test_the_page_shows_every_example(page: httpx.Client) -> None:
+    text = page.get("/").text
+    names = json.loads(re.search(r"of (\[.*?\])\)", text).group(1))  # type: ignore[union-attr]
+    assert len(names) == 11
+    for name in names:
+        answer = page.post(f"/try/{name}").raise_for_status().json()
+        assert answer["about"] in answer["source"]
+
+
+def test_what_the_examples_return(page: httpx.Client) -> None:
+    assert result(page, "values") == {
+        "name": "'Ada'", "tags": "('a', 'b')", "key": "b'\\x00\\xff'", "big": str(2**70),
+    }  # fmt: skip
+    first, second, third, _ = result(page, "counters")
+    assert (second, third) == (first + 10, first + 9)
+    assert result(page, "several") == [
+        {"s:a": 1, "s:c": None}, ["s:a", "s:b"], [["s:a", 1], ["s:b", 2]],
+    ]  # fmt: skip
+    assert result(page, "winners") == [[True, False], [True, False], "running", "gone"]
+    pipelined = result(page, "awaitable")
+    assert pipelined == list(range(pipelined[0], pipelined[0] + 5))
+    assert result(page, "messages") == [1, ["user:7", {"online": True}]]
+    assert result(page, "polling") == ["jobs", {"id": 1}]
+    assert result(page, "functions") == [3, [3, 2, 1]]
+    assert result(page, "errors") == [
+        "ErlangError: error not_today",
+        "ErlangError: error on_purpose",
+        "TimeoutError: the call has not been answered in time",
+        'NotRegisteredError: no function is registered as "not_registered" '
+        "(hornbeam:register_function)",
+    ]
+    assert re.match(r"Hello Erlang, .* I count \d", result(page, "back_and_forth"))
+    name, others, answers, time_is_known, refused = result(page, "other_nodes")
+    assert (name, others, answers, time_is_known) == ("nonode@nohost", [], True, True)
+    assert "--rpc-allow init:stop" in refused
+
+
+def test_events_of_the_page(page: httpx.Client) -> None:
+    with page.stream("GET", "/events") as response:
+        lines = response.iter_lines()
+        assert next(lines) == ": subscribed"
+        assert page.post("/publish/page/hello").json() == 1
+        assert next(line for line in lines if line.startswith("data")) == (
+            'data: ["demo:page", "hello"]'
+        )
+    wait_until(lambda: page.post("/publish/page/x").json() == 0, 10, "the subscription has ended")
+
+
+def test_the_rate_limit_holds_over_all_workers() -> None:
+    pythonpath = str(EXAMPLES / "rate_limit")
+    with Hornbeam("app:app", pythonpath=pythonpath, workers=2, max_concurrency=1) as server:
+
+        def ask(key: str, path: str = "/hello") -> httpx.Response:
+            return httpx.get(server.url + path, headers={"x-api-key": key}, timeout=30)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: ask("one"), range(20)))
+        allowed = [answer for answer in answers if answer.status_code == 200]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert (len(allowed), len(refused)) == (5, 15)
+        assert sorted(answer.json()["left"] for answer in allowed) == [0, 1, 2, 3, 4]
+        assert refused[0].headers["retry-after"] == "60"
+        assert ask("two").headers["ratelimit-remaining"] == "4"
+        assert ask("one", "/short").status_code == 200
+        wait_until(lambda: ask("one", "/short").status_code == 200, 10, "the next window")
+
+
+def test_three_nodes() -> None:
+    script = subprocess.Popen(
+        [sys.executable, EXAMPLES / "distributed_rpc" / "run.py"],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ),
+    )  # fmt: skip
+    try:
+        assert script.stdout is not None
+        urls: dict[str, str] = {}
+        for line in script.stdout:
+            if line == "connected\n":
+                break
+            name, url = line.split()
+            urls[name] = url
+        assert len(urls) == 3
+        for name, url in urls.items():
+            about = httpx.get(url, timeout=30).json()
+            assert about["node"] == name
+            others = sorted(set(urls) - {name})
+            wait_until(lambda u=url, o=others: sorted(httpx.get(u).json()["nodes"]) == o, 10, name)  # type: ignore[misc]
+        a, b, c = urls.values()
+        wait_until(lambda: httpx.post(f"{b}/publish/hello").json() == 3, 10, "all are reached")
+        news = {"text": "hello", "from": "b@127.0.0.2"}
+        for url in (a, b, c):
+            wait_until(lambda u=url: news in httpx.get(u).json()["received"], 10, url)  # type: ignore[misc]
+        answer = httpx.get(f"{c}/ask/a@127.0.0.1", timeout=30).json()
+        assert answer == {"node": "a@127.0.0.1", "sum": 6}
+        assert httpx.get(f"{c}/ask/nobody@127.0.0.9", timeout=30).status_code == 502
+    finally:
+        script.terminate()
+        assert script.wait(60) == 0
+        script.stdout and script.stdout.close()
