@@ -24,7 +24,7 @@ def server() -> Iterator[Hornbeam]:
 
 
 def join(server: Hornbeam, path: str, **options: Any) -> ClientConnection:
-    client = connect(server.url.replace("http", "ws") + path, **options)
+    client: ClientConnection = connect(server.url.replace("http", "ws") + path, **options)
     assert client.recv() == "joined"
     return client
 

@@ -76,7 +76,7 @@
 -define(RETRY, 50).
 %% What a message costs against a window besides its bytes; the same number stands in websocket.py.
 -define(OVERHEAD, 64).
-%% Published messages that are written together, when that many wait.
+%% Messages that are written together, when that many wait.
 -define(BATCH, 32).
 -define(MAX_TOPICS, 1000).
 
@@ -286,10 +286,26 @@ command(_Type, _Term, State) ->
     %% What is left ends the stream: the application has failed (`abort').
     closing(1011, <<>>, unsubscribed(State)).
 
-message(Type, Payload, #ws{deflate = Deflate, taken = Taken} = State0) ->
-    State = write(hornbeam_websocket_codec:frame(Type, Payload, Deflate),
-                  State0#ws{taken = Taken + byte_size(Payload) + ?OVERHEAD}),
-    give_credit(State).
+%% What else the application has sent meanwhile goes out in the same write: a write is the dear part.
+message(Type, Payload, #ws{deflate = Deflate, taken = Taken} = State) ->
+    Frame = hornbeam_websocket_codec:frame(Type, Payload, Deflate),
+    more_messages([Frame], ?BATCH, State#ws{taken = Taken + byte_size(Payload) + ?OVERHEAD}).
+
+more_messages(Frames, Left, #ws{deflate = Deflate, taken = Taken} = State) when Left > 0 ->
+    receive
+        {{_, websocket}, {worker, Type, <<_Flags, Payload/binary>>}}
+                when Type =:= ws_send_text; Type =:= ws_send_bytes ->
+            Frame = hornbeam_websocket_codec:frame(message_type(Type), Payload, Deflate),
+            more_messages([Frame | Frames], Left - 1,
+                          State#ws{taken = Taken + byte_size(Payload) + ?OVERHEAD})
+    after 0 ->
+        give_credit(write(lists:reverse(Frames), State))
+    end;
+more_messages(Frames, 0, State) ->
+    give_credit(write(lists:reverse(Frames), State)).
+
+message_type(ws_send_text) -> text;
+message_type(ws_send_bytes) -> binary.
 
 give_credit(#ws{busy = false, taken = Taken, slot = Slot, id = Id,
                 settings = #{window := Window}} = State) when Taken * 4 >= Window ->
