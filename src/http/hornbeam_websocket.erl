@@ -215,7 +215,9 @@ items([{close, _, _}], _Frames, State) ->
     finish(State);
 items([{fail, Code, Reason}], Frames, #ws{phase = open} = State) ->
     to_worker(Frames, State),
-    failed(close(Code, Reason, State));
+    %% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
+    Closing = close(Code, Reason, State),
+    Closing#ws{phase = failed};
 items([{fail, _, _}], _Frames, State) ->
     finish(State);
 items([_ | Rest], Frames, State) ->
@@ -226,10 +228,6 @@ frame_type(binary) -> ws_binary.
 
 to_worker([], _State) -> ok;
 to_worker(Frames, #ws{slot = Slot}) -> hornbeam_worker:send(Slot, lists:reverse(Frames)).
-
-%% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
-failed(#ws{} = State) -> State#ws{phase = failed};
-failed(stop) -> stop.
 
 pause(#ws{reading = true, unread = Unread, socket = Socket, phase = open,
           settings = #{window := Window}} = State) when Unread > Window ->
