@@ -11,7 +11,7 @@
 %%%
 %%% Messages
 %%%   from the worker      {{self(), websocket}, {worker, Type, Payload}}   frames of the stream
-%%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011
+%%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
 %%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
@@ -160,6 +160,8 @@ handle({inet_reply, _, ok}, #ws{busy = false} = State) -> State;
 handle({inet_reply, _, ok}, State) -> flush(State);
 handle({websocket_frame, Frame}, State) -> published(Frame, State);
 handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
+handle({{_, websocket}, {worker_lost, drained}}, #ws{phase = open} = State) ->
+    closing(1012, <<"the server restarts">>, unsubscribed(State));
 handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
     closing(1011, <<"the application's process has ended">>, unsubscribed(State));
 handle({{_, websocket}, drain}, #ws{phase = open} = State) -> close(1012, <<"the server restarts">>, State);
