@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -104,8 +106,11 @@ def _get_in_background(url: str) -> Any:
 
 
 @pytest.mark.parametrize("policy", ["drop", "close"])
-def test_a_slow_subscriber_does_not_hold_up_the_others(policy: str) -> None:
-    with Hornbeam("websocket_fastapi:app", websocket_slow_consumer=policy) as server:
+def test_a_slow_subscriber_does_not_hold_up_the_others(policy: str, tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics"
+    with Hornbeam(
+        "websocket_fastapi:app", websocket_slow_consumer=policy, metrics_bind=f"unix:{metrics}"
+    ) as server:
         slow = Client(server.connect(), "/rooms/s")
         assert slow.read().payload == b"joined"
         with join(server, "/rooms/s", max_size=None) as quick:
@@ -125,6 +130,15 @@ def test_a_slow_subscriber_does_not_hold_up_the_others(policy: str) -> None:
             httpx.get(f"{server.url}/publish/s/7")
             assert slow.read().payload == b"x" * 7
         slow.close()
+        event = {"drop": "slow_dropped", "close": "slow_closed"}[policy]
+        counted = re.search(rf'event="{event}".*}} (\d+)', _get(metrics))
+        assert counted is not None
+        assert int(counted.group(1)) == {"drop": 60 - len(texts), "close": 1}[policy]
+
+
+def _get(metrics: Path) -> str:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(metrics))) as client:
+        return client.get("http://metrics/metrics").text
 
 
 def _until_closed_or_quiet(client: Client, policy: str) -> Iterator[Frame]:

@@ -94,7 +94,7 @@ drain(Pid) ->
 takeover(Parent, Ref, Socket, Transport, _Opts, Buffer, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ranch:remove_connection(Ref),
-    _ = erase(hornbeam_scope),
+    _ = [erase(Key) || Key <- [hornbeam_scope, hornbeam_tls]],
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
     _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),
