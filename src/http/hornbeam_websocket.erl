@@ -60,7 +60,8 @@
     busy = false :: boolean(),
     queue = [] :: [iodata()],                   % while busy, newest first
     pong = none :: none | binary(),             % while busy, the latest is enough (RFC 6455, 5.5.3)
-    stalled = 0 :: non_neg_integer(),           % ms
+    retrying = false :: boolean(),              % a `retry' is on its way
+    stalled = 0 :: non_neg_integer(),           % busy for so many ms
     %% Idle time, ms:
     heard = true :: boolean(),
     quiet = 0 :: non_neg_integer(),
@@ -171,8 +172,8 @@ handle({Passive, _}, State) when Passive =:= tcp_passive; Passive =:= ssl_passiv
     _ = State#ws.reading andalso hornbeam_websocket_socket:read(State#ws.socket, true),
     State;
 handle(tick, State) -> ticked(State);
-handle(retry, #ws{busy = true, stalled = Stalled} = State) -> retry(State#ws{stalled = Stalled + ?RETRY});
-handle({websocket_alarm, on}, State) -> State#ws{busy = true};
+handle(retry, State) -> retry(State#ws{retrying = false});
+handle({websocket_alarm, on}, State) -> stall(State);
 handle({websocket_alarm, off}, State) -> flush(State);
 handle(close_timeout, State) -> abort(State);
 handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
@@ -357,12 +358,8 @@ relay_lost(_Monitor, State) ->
     State.
 
 published(Frame, #ws{phase = open, busy = false} = State) ->
-    case hornbeam_websocket_socket:write(State#ws.socket, more_published(Frame, ?BATCH)) of
-        ok -> State;
-        %% Rather one that is late than none: it is written as soon as there is room.
-        busy -> queued(Frame, stall(State));
-        {error, _} -> gone(State)
-    end;
+    %% What finds the socket busy is late but not lost; what comes after it is.
+    write(more_published(Frame, ?BATCH), State);
 published(_Frame, #ws{phase = open, server = Server, settings = Settings} = State) ->
     case Settings of
         #{websocket_slow_consumer := drop} ->
@@ -401,9 +398,11 @@ write(Data, #ws{socket = Socket} = State) ->
 queued(Data, #ws{queue = Queue} = State) ->
     State#ws{queue = [Data | Queue]}.
 
+stall(#ws{retrying = true} = State) ->
+    State#ws{busy = true};
 stall(State) ->
     _ = erlang:send_after(?RETRY, self(), retry),
-    State#ws{busy = true, stalled = 0}.
+    State#ws{busy = true, retrying = true}.
 
 %% The socket may have room again.
 flush(#ws{queue = []} = State) ->
@@ -411,7 +410,7 @@ flush(#ws{queue = []} = State) ->
 flush(#ws{queue = Queue, socket = Socket} = State) ->
     case hornbeam_websocket_socket:write(Socket, lists:reverse(Queue)) of
         ok -> unblocked(State#ws{queue = []});
-        busy -> State#ws{busy = true};
+        busy -> stall(State);
         {error, _} -> gone(State)
     end.
 
@@ -420,16 +419,15 @@ unblocked(#ws{pong = none} = State) ->
 unblocked(#ws{pong = Payload} = State) ->
     unblocked(pong(Payload, State#ws{busy = false, pong = none})).
 
-retry(#ws{stalled = Stalled, settings = #{send_timeout := Limit}} = State0) ->
-    case flush(State0) of
-        #ws{busy = true} when Stalled >= Limit ->
-            gone_for_good(State0);
-        #ws{busy = true} = State ->
-            _ = erlang:send_after(?RETRY, self(), retry),
-            State;
-        Other ->
-            Other
-    end.
+retry(#ws{busy = false} = State) ->
+    State;
+retry(#ws{stalled = Stalled, settings = #{send_timeout := Limit}} = State) when Stalled >= Limit ->
+    gone_for_good(State);
+retry(#ws{stalled = Stalled, socket = {stream, _, _}} = State) ->
+    %% Cowboy says when it goes on.
+    stall(State#ws{stalled = Stalled + ?RETRY});
+retry(#ws{stalled = Stalled} = State) ->
+    flush(State#ws{stalled = Stalled + ?RETRY}).
 
 %%% The idle time
 
