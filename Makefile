@@ -24,7 +24,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell test check bench-smoke chaos soak clean distclean bench-state
+.PHONY: help setup compile docs run shell test check bench-smoke chaos soak clean distclean bench-state bench-websocket
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 bench-smoke: compile ## Measure for a moment against uvicorn
 	@$(SETUP) bench
 	@$(PYTHON) bench/smoke.py
+
+bench-websocket: compile ## Measure WebSocket against uvicorn (with Redis): memory, echo, one message to many
+	@$(SETUP) bench
+	@$(PYTHON) bench/websocket.py $(BENCH)
 
 bench-state: compile ## Measure the shared state against redis-py and Redis, into bench/results/state.md
 	@$(SETUP) bench

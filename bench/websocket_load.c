@@ -2,6 +2,7 @@
  *
  *   websocket_load echo   PORT CONNECTIONS SECONDS SIZE   each connection keeps PIPELINE messages on their way
  *   websocket_load fanout PORT CONNECTIONS ROUNDS SIZE    all subscribe; one more publishes; all must get it
+ *   websocket_load idle   PORT CONNECTIONS 0 1            opens them, says "ready", and waits for the end of its input
  *
  * It reads whatever a socket has, often several messages, and counts them by their headers without copying them. Prints one
  * line: numbers separated by blanks (see main), the last its own CPU time as a share of one core. Frames are masked with the
@@ -202,6 +203,13 @@ static void fanout(int port, int connections, int rounds) {
     printf("%ld %.6f %.3f\n", (long)rounds * connections, took, (cpu() - cpu0) / (now() - begin));
 }
 
+static void idle(int port, int connections) {
+    connect_all(port, connections, "/echo");
+    puts("ready");
+    fflush(stdout);
+    while (getchar() != EOF) { }
+}
+
 int main(int count, char **words) {
     if (count != 6) { fprintf(stderr, "usage: see the head of websocket_load.c\n"); return 2; }
     static char payload[65536];
@@ -210,6 +218,7 @@ int main(int count, char **words) {
     memset(payload, 'x', size);
     frame_size = make_frame(frame, payload, size);
     if (strcmp(words[1], "echo") == 0) echo(port, connections, atof(words[4]));
+    else if (strcmp(words[1], "idle") == 0) idle(port, connections);
     else fanout(port, connections, atoi(words[4]));
     return 0;
 }

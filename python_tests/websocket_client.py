@@ -1,4 +1,4 @@
-"""A WebSocket client without opinions: it sends any bytes and shows what comes back, frame by frame."""
+"""A WebSocket client without opinions: it sends any bytes and shows the frames that come back."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     bin/hornbeam run app:app --pythonpath examples/live_dashboard --workers 2
 
-Every worker counts its requests in the shared state; one of them, whichever sets the key of the second first, publishes the
-figures. The pages get them from Erlang: a thousand open pages cost the workers nothing.
+Every worker counts its requests in the shared state; one of them, whichever sets the key of the
+second first, publishes the figures. The pages get them from Erlang: a thousand open pages cost the
+workers nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import HTMLResponse, Response
+from starlette.middleware.base import RequestResponseEndpoint
+
 from hornbeam_erlang import publish, state_get, state_incr
 from hornbeam_erlang.websocket import subscribe
-from starlette.middleware.base import RequestResponseEndpoint
 
 PAGE = Path(__file__).with_name("page.html").read_text()
 TOPIC = "figures"

@@ -2,8 +2,9 @@
 
     bin/hornbeam run app:app --pythonpath examples/websocket_chat --workers 2
 
-Each message goes from `publish` to all browsers of the room without passing through Python again, whichever worker they
-are connected to. Who is in a room is a counter per name in the shared state: a name may be there in two windows.
+Each message goes from `publish` to all browsers of the room without passing through Python again,
+whichever worker they are connected to. Who is in a room is a counter per name in the shared state:
+a name may be there in two windows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import HTMLResponse
+
 from hornbeam_erlang import publish, state_decr, state_delete, state_incr, state_keys
 from hornbeam_erlang.websocket import subscribe
 

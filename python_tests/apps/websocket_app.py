@@ -14,6 +14,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # What GET /seen tells: by the query string of a WebSocket, what its application noted.
 seen: dict[str, list[Any]] = {}
+# Set by GET /release.
+released = asyncio.Event()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,6 +23,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await ROUTES[scope["path"].split("/")[1]](scope, receive, send)
     elif scope["type"] == "http":
+        if scope["path"] == "/release":
+            released.set()
         await http(send)
 
 
@@ -182,11 +186,10 @@ async def flood(scope: Scope, receive: Receive, send: Send) -> None:
         note(scope, type(error).__name__)
 
 
-async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-    """Receives nothing until the file exists that the query names; then counts."""
+async def slow(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Receives nothing until GET /release; then counts."""
     await accept(receive, send)
-    while not os.path.exists(scope["query_string"].decode()):
-        await asyncio.sleep(0.02)
+    await released.wait()
     count = 0
     while (message := await receive())["type"] != "websocket.disconnect":
         if message.get("text") == "how many?":
@@ -207,6 +210,6 @@ async def topics(scope: Scope, receive: Receive, send: Send) -> None:
 ROUTES = {
     "echo": echo, "scope": tell_scope, "negotiate": negotiate, "refuse": refuse, "deny": deny,
     "goodbye": goodbye, "push": push, "crash": crash, "early": early, "raises": raises,
-    "returns": returns, "hang": hang, "leave": leave, "misuse": misuse, "flood": flood, "slow": slow,
-    "topics": topics,
+    "returns": returns, "hang": hang, "leave": leave, "misuse": misuse, "flood": flood,
+    "slow": slow, "topics": topics,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, WebSocket
+
 from hornbeam_erlang import publish
 from hornbeam_erlang.websocket import subscribe, unsubscribe
 

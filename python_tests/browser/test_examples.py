@@ -14,7 +14,9 @@ from harness import ROOT, Hornbeam, wait_until
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
 DRIVER = shutil.which("chromedriver")
 # Set to a folder, it gets the screenshots that docs/images holds.
 IMAGES = os.environ.get("HORNBEAM_SCREENSHOTS")
@@ -96,7 +98,10 @@ def test_the_dashboard_moves_in_two_windows(browsers: list[Chrome]) -> None:
 
                 def seen(b: Chrome = browser) -> bool:
                     client.get("/")
-                    return int(text(b, "#updates")) >= updates and text(b, "#requests") not in ("-", "0")
+                    return int(text(b, "#updates")) >= updates and text(b, "#requests") not in (
+                        "-",
+                        "0",
+                    )
 
                 wait_until(seen, 30, "the figures arrive")
         assert text(browsers[0], "#worker").isdigit()

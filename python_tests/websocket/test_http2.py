@@ -186,3 +186,17 @@ def test_a_slow_stream_does_not_stop_the_others(server: Hornbeam) -> None:
         other = client.open("/echo")
         client.send(other, frame(TEXT, b"quick"))
         assert client.read(other) == (TEXT, b"quick")
+
+
+def test_a_stream_that_never_reads_is_cut_off() -> None:
+    with Hornbeam("websocket_app:app", send_timeout=500) as server, Http2(server) as client:
+        client.h2.acknowledge_received_data = lambda *_: None  # type: ignore[method-assign]
+        flood = client.open("/flood?h2-never")
+        client.wait(lambda: flood in client.ended)
+        wait_until(
+            lambda: (
+                "ClientDisconnected" in httpx.get(server.url).json()["seen"].get("h2-never", [])
+            ),
+            10,
+            "send() raises",
+        )

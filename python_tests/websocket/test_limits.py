@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from certificates import Authority
 from harness import Hornbeam, memory, wait_until
 from websocket_client import CLOSE, PING, TEXT, Client, frame
 
@@ -68,7 +70,9 @@ def test_the_number_of_connections_is_limited_and_counted_back() -> None:
 
 
 def test_origins() -> None:
-    with Hornbeam("websocket_app:app", websocket_origin=["https://good.example", "http://localhost:3000"]) as server:
+    with Hornbeam(
+        "websocket_app:app", websocket_origin=["https://good.example", "http://localhost:3000"]
+    ) as server:
         assert raw(server).status == 101
         assert raw(server, Origin="https://good.example").status == 101
         assert raw(server, Origin="HTTPS://GOOD.example").status == 101
@@ -101,27 +105,26 @@ def test_a_client_that_never_reads_is_cut_off() -> None:
         wait_until(lambda: "ClientDisconnected" in seen(server, "never-reads"), 20, "send() raises")
 
 
-def test_a_slow_application_stops_the_reading(tmp_path: Path) -> None:
-    with Hornbeam("websocket_app:app", window=65_536) as server:
-        release = tmp_path / "release"
-        with raw(server, f"/slow?{release}") as client:
-            message = frame(2, b"x" * 16_384)
-            client.connection.settimeout(1)
-            sent = rest = 0
-            # The socket takes no more: neither Erlang nor Python keeps what the application does not want yet.
-            with pytest.raises(TimeoutError):
-                while sent < 5000:
-                    rest = len(message)
-                    while rest:
-                        rest -= client.connection.send(message[-rest:])
-                    sent += 1
-            assert memory(server.workers()[0]) < 200_000_000
-            client.connection.settimeout(20)
-            release.touch()
-            client.send(message[-rest:])
-            sent += 1
-            client.send(frame(TEXT, b"how many?"))
-            assert client.read().payload == str(sent).encode()
+def test_a_slow_application_stops_the_reading() -> None:
+    with Hornbeam("websocket_app:app", window=65_536) as server, raw(server, "/slow") as client:
+        message = frame(2, b"x" * 16_384)
+        client.connection.settimeout(1)
+        sent = rest = 0
+        # The socket takes no more: neither Erlang nor Python keeps what the application does
+        # not want yet.
+        with pytest.raises(TimeoutError):
+            while sent < 5000:
+                rest = len(message)
+                while rest:
+                    rest -= client.connection.send(message[-rest:])
+                sent += 1
+        assert memory(server.workers()[0]) < 200_000_000
+        client.connection.settimeout(20)
+        httpx.get(server.url + "/release")
+        client.send(message[-rest:])
+        sent += 1
+        client.send(frame(TEXT, b"how many?"))
+        assert client.read().payload == str(sent).encode()
 
 
 def test_a_worker_that_dies_closes_its_own_with_1011() -> None:
@@ -160,8 +163,9 @@ def test_a_stop_closes_with_1012_and_does_not_hang() -> None:
         assert time.monotonic() - started < 15
 
 
-def test_many_connections_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
+def test_many_connections_come_and_go_and_leave_nothing() -> None:
     with Hornbeam("websocket_app:app") as server:
+
         def burst() -> int:
             for number in range(300):
                 client = raw(server)
@@ -177,3 +181,47 @@ def test_many_connections_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
         for _ in range(3):
             last = burst()
         assert last - first < 8_000_000
+
+
+def test_a_reload_closes_with_1012_at_the_deadline() -> None:
+    with Hornbeam("websocket_app:app", graceful_timeout=1000) as server:
+        with raw(server, "/echo?reload") as client:
+            old = httpx.get(server.url).json()["pid"]
+            os.kill(server.beam(), signal.SIGHUP)
+            wait_until(lambda: httpx.get(server.url).json()["pid"] != old, 20, "a new worker")
+            # Until then nothing has happened to it.
+            client.send(frame(TEXT, b"before the deadline"))
+            assert client.read().payload == b"before the deadline"
+            assert client.read_close().code == 1012
+            client.send(frame(CLOSE, (1012).to_bytes(2, "big")))
+            assert client.at_end()
+        with raw(server) as client:
+            client.send(frame(TEXT, b"after"))
+            assert client.read().payload == b"after"
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca").create()
+    cert, key = authority.issue("localhost")
+    context = ssl.create_default_context(cafile=authority.cert)
+    with Hornbeam(
+        "websocket_app:app", ssl=True, certfile=str(cert), keyfile=str(key), window=262_144
+    ) as server:
+
+        def open_tls(path: str) -> Client:
+            return Client(context.wrap_socket(server.connect(), server_hostname="localhost"), path)
+
+        with open_tls("/scope") as client:
+            assert json.loads(client.read().payload)["scheme"] == "wss"
+        with open_tls("/echo") as client:
+            client.send(frame(2, b"x" * 1_000_000))
+            assert client.read().payload == b"x" * 1_000_000
+            client.send(frame(CLOSE, (4000).to_bytes(2, "big")))
+            assert client.read_close().code == 4000
+            assert client.at_end()
+        before = memory(server.beam())
+        with open_tls("/flood?tls") as client:
+            for _ in range(100):
+                assert client.read().payload == b"x" * 65536
+            time.sleep(1)  # no condition: what must not happen is that it grows while nobody reads
+            assert memory(server.beam()) - before < 60_000_000

@@ -25,7 +25,8 @@ def server() -> Iterator[Hornbeam]:
 
 
 def open_socket(server: Hornbeam, path: str, **options: Any) -> ClientConnection:
-    return connect(server.url.replace("http", "ws") + path, **options)
+    client: ClientConnection = connect(server.url.replace("http", "ws") + path, **options)
+    return client
 
 
 def noted(server: Hornbeam, name: str, count: int = 1) -> list[Any]:
@@ -48,7 +49,16 @@ def refused(server: Hornbeam, path: str) -> Any:
 
 def test_text_and_bytes_both_ways(server: Hornbeam) -> None:
     with open_socket(server, "/echo") as client:
-        for message in ["", "hello", "h\u00e9llo \U0001f600", b"", b"\x00\xff", "x" * 70_000, b"y" * 900_000]:
+        messages: tuple[str | bytes, ...] = (
+            "",
+            "hello",
+            "h\u00e9llo \U0001f600",
+            b"",
+            b"\x00\xff",
+            "x" * 70_000,
+            b"y" * 900_000,
+        )
+        for message in messages:
             client.send(message)
             assert client.recv() == message
 
@@ -135,9 +145,15 @@ def test_the_application_closes(server: Hornbeam) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             client.recv()
         assert closed.value.rcvd is not None
-        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4321, "enough, \u00e7a suffit")
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+            4321,
+            "enough, \u00e7a suffit",
+        )
     # send() raises an OSError afterwards, receive() says the disconnect, again and again.
-    assert noted(server, "closes", 2) == ["OSError", ["websocket.disconnect", "websocket.disconnect"]]
+    assert noted(server, "closes", 2) == [
+        "OSError",
+        ["websocket.disconnect", "websocket.disconnect"],
+    ]
 
 
 def test_the_application_speaks_first(server: Hornbeam) -> None:

@@ -1,8 +1,9 @@
 %%% One WebSocket connection after its handshake: the process that holds the client's socket.
 %%%
 %%% Called by: Cowboy (takeover/7: on HTTP/1.1 the connection's process becomes this one), hornbeam_websocket_handshake
-%%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_codec, hornbeam_websocket_socket,
-%%% hornbeam_worker, hornbeam_websocket_fanout, hornbeam_websockets.
+%%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_codec (bytes to messages),
+%%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_idle, hornbeam_websocket_socket, hornbeam_websocket_fanout
+%%% (topics), hornbeam_worker, hornbeam_websockets (counters).
 %%%
 %%% States
 %%%
@@ -11,7 +12,7 @@
 %%%
 %%% Messages
 %%%   from the worker      {{self(), websocket}, {worker, Type, Payload}}   frames of the stream
-%%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011
+%%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
 %%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
@@ -56,29 +57,19 @@
     unread = 0 :: non_neg_integer(),            % given to the application and not consumed by it
     held = 0 :: non_neg_integer(),              % HTTP/2: bytes for which the client has no new window yet
     %% To the client:
-    taken = 0 :: non_neg_integer(),             % not yet credited
-    busy = false :: boolean(),
-    queue = [] :: [iodata()],                   % while busy, newest first
-    pong = none :: none | binary(),             % while busy, the latest is enough (RFC 6455, 5.5.3)
-    stalled = 0 :: non_neg_integer(),           % ms
-    %% Idle time, ms:
-    heard = true :: boolean(),
-    quiet = 0 :: non_neg_integer(),
-    unpinged = 0 :: non_neg_integer(),
-    topics = #{} :: #{hornbeam_pubsub:topic() => reference()}
+    output :: hornbeam_websocket_output:output(),
+    idle = hornbeam_websocket_idle:new() :: hornbeam_websocket_idle:idle(),
+    topics = hornbeam_websocket_fanout:none() :: hornbeam_websocket_fanout:subscriptions()
 }).
 
 %% How long after its last message a connection hibernates.
 -define(IDLE, 250).
 %% How long a client may take to answer a close frame.
 -define(CLOSE_TIMEOUT, 5000).
-%% How often a busy socket is tried again, ms.
--define(RETRY, 50).
 %% What a message costs against a window besides its bytes; the same number stands in websocket.py.
 -define(OVERHEAD, 64).
-%% Published messages that are written together, when that many wait.
+%% Messages that are written together, when that many wait.
 -define(BATCH, 32).
--define(MAX_TOPICS, 1000).
 
 %% @doc Asks the connection to close with 1012, since its worker or server goes.
 -spec drain(pid()) -> ok.
@@ -94,7 +85,7 @@ drain(Pid) ->
 takeover(Parent, Ref, Socket, Transport, _Opts, Buffer, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ranch:remove_connection(Ref),
-    _ = erase(hornbeam_scope),
+    _ = [erase(Key) || Key <- [hornbeam_scope, hornbeam_tls]],
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
     _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),
@@ -124,19 +115,11 @@ started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := 
     ok = hornbeam_worker:adopt(Slot, Id, {self(), websocket}, credit(Id, 0)),
     start_tick(Settings),
     #ws{socket = Socket, parent = Parent, server = Server, slot = Slot, id = Id, settings = Settings,
-        deflate = Deflate, codec = hornbeam_websocket_codec:new(Max)}.
-
-%% The time between looks at the clock; looking costs a hibernated process its sleep.
-tick(#{websocket_timeout := Timeout, websocket_ping_interval := Ping}) ->
-    case {Timeout, Ping} of
-        {infinity, infinity} -> infinity;
-        {infinity, _} -> Ping;
-        {_, infinity} -> max(1, Timeout div 4);
-        _ -> max(1, min(Timeout div 4, Ping))
-    end.
+        deflate = Deflate, codec = hornbeam_websocket_codec:new(Max),
+        output = hornbeam_websocket_output:new(Socket)}.
 
 start_tick(Settings) ->
-    case tick(Settings) of
+    case hornbeam_websocket_idle:interval(Settings) of
         infinity -> ok;
         Time -> _ = erlang:send_after(Time, self(), tick), ok
     end.
@@ -156,10 +139,11 @@ loop(#ws{} = State) ->
     end.
 
 handle({tcp, _, Data}, State) -> received(Data, State);
-handle({inet_reply, _, ok}, #ws{busy = false} = State) -> State;
 handle({inet_reply, _, ok}, State) -> flush(State);
 handle({websocket_frame, Frame}, State) -> published(Frame, State);
 handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
+handle({{_, websocket}, {worker_lost, drained}}, #ws{phase = open} = State) ->
+    closing(1012, <<"the server restarts">>, unsubscribed(State));
 handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
     closing(1011, <<"the application's process has ended">>, unsubscribed(State));
 handle({{_, websocket}, drain}, #ws{phase = open} = State) -> close(1012, <<"the server restarts">>, State);
@@ -169,8 +153,9 @@ handle({Passive, _}, State) when Passive =:= tcp_passive; Passive =:= ssl_passiv
     _ = State#ws.reading andalso hornbeam_websocket_socket:read(State#ws.socket, true),
     State;
 handle(tick, State) -> ticked(State);
-handle(retry, #ws{busy = true, stalled = Stalled} = State) -> retry(State#ws{stalled = Stalled + ?RETRY});
-handle({websocket_alarm, on}, State) -> State#ws{busy = true};
+handle(retry, State) -> retry(State);
+handle({websocket_alarm, on}, #ws{output = Output} = State) ->
+    State#ws{output = hornbeam_websocket_output:stall(Output)};
 handle({websocket_alarm, off}, State) -> flush(State);
 handle(close_timeout, State) -> abort(State);
 handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
@@ -192,17 +177,17 @@ drain_now(State) -> State.
 
 received(_Data, #ws{phase = failed} = State) ->
     State;
-received(Data, #ws{codec = Codec0, deflate = Deflate} = State) ->
+received(Data, #ws{codec = Codec0, deflate = Deflate, idle = Idle} = State) ->
     {Items, Codec} = hornbeam_websocket_codec:feed(Data, Codec0, Deflate),
-    items(Items, [], State#ws{codec = Codec, heard = true}).
+    items(Items, [], State#ws{codec = Codec, idle = hornbeam_websocket_idle:heard(Idle)}).
 
 %% Frames for the worker are collected (newest first) and go in one message.
 items([{Type, Payload} | Rest], Frames, #ws{phase = open, id = Id, unread = Unread} = State)
         when Type =:= text; Type =:= binary ->
     Frame = hornbeam_frame:encode(frame_type(Type), Id, Payload),
     items(Rest, [Frame | Frames], State#ws{unread = Unread + byte_size(Payload) + ?OVERHEAD});
-items([{ping, Payload} | Rest], Frames, #ws{phase = open} = State) ->
-    items(Rest, Frames, pong(Payload, State));
+items([{ping, Payload} | Rest], Frames, #ws{phase = open, output = Output} = State) ->
+    items(Rest, Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
 items([], Frames, State) ->
     to_worker(Frames, State),
     pause(State);
@@ -215,7 +200,9 @@ items([{close, _, _}], _Frames, State) ->
     finish(State);
 items([{fail, Code, Reason}], Frames, #ws{phase = open} = State) ->
     to_worker(Frames, State),
-    failed(close(Code, Reason, State));
+    %% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
+    Closing = close(Code, Reason, State),
+    Closing#ws{phase = failed};
 items([{fail, _, _}], _Frames, State) ->
     finish(State);
 items([_ | Rest], Frames, State) ->
@@ -226,10 +213,6 @@ frame_type(binary) -> ws_binary.
 
 to_worker([], _State) -> ok;
 to_worker(Frames, #ws{slot = Slot}) -> hornbeam_worker:send(Slot, lists:reverse(Frames)).
-
-%% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
-failed(#ws{} = State) -> State#ws{phase = failed};
-failed(stop) -> stop.
 
 pause(#ws{reading = true, unread = Unread, socket = Socket, phase = open,
           settings = #{window := Window}} = State) when Unread > Window ->
@@ -281,51 +264,46 @@ command(ws_end, {Code, Reason}, State) ->
 command(ws_subscribe, Topic, State) ->
     subscribe(Topic, State);
 command(ws_unsubscribe, Topic, State) ->
-    acknowledge(unsubscribe(Topic, State));
+    unsubscribe(Topic, State);
 command(_Type, _Term, State) ->
     %% What is left ends the stream: the application has failed (`abort').
     closing(1011, <<>>, unsubscribed(State)).
 
-message(Type, Payload, #ws{deflate = Deflate, taken = Taken} = State0) ->
-    State = write(hornbeam_websocket_codec:frame(Type, Payload, Deflate),
-                  State0#ws{taken = Taken + byte_size(Payload) + ?OVERHEAD}),
-    give_credit(State).
+%% What else the application has sent meanwhile goes out in the same write: a write is the dear part.
+message(Type, Payload, State) ->
+    messages(Type, Payload, [], ?BATCH, State).
 
-give_credit(#ws{busy = false, taken = Taken, slot = Slot, id = Id,
-                settings = #{window := Window}} = State) when Taken * 4 >= Window ->
-    ok = hornbeam_worker:send(Slot, credit(Id, Taken)),
-    State#ws{taken = 0};
-give_credit(State) ->
-    State.
+messages(Type, Payload, Frames0, Left, #ws{deflate = Deflate, output = Output} = State0) ->
+    Frames = [hornbeam_websocket_codec:frame(Type, Payload, Deflate) | Frames0],
+    Size = byte_size(Payload) + ?OVERHEAD,
+    State = State0#ws{output = hornbeam_websocket_output:count(Size, Output)},
+    receive
+        {{_, websocket}, {worker, Next, <<_Flags, More/binary>>}}
+                when Left > 0, Next =:= ws_send_text; Left > 0, Next =:= ws_send_bytes ->
+            messages(message_type(Next), More, Frames, Left - 1, State)
+    after 0 ->
+        give_credit(write(lists:reverse(Frames), State))
+    end.
+
+message_type(ws_send_text) -> text;
+message_type(ws_send_bytes) -> binary.
 
 credit(Id, Count) ->
     hornbeam_frame:encode(credit, Id, <<Count:32>>).
 
 %%% Topics
 
-subscribe(Topic0, #ws{topics = Topics} = State) ->
-    case Topics of
-        #{Topic0 := _} ->
-            acknowledge(State);
-        _ when map_size(Topics) >= ?MAX_TOPICS ->
-            close(1008, <<"too many topics">>, State);
-        _ ->
-            Topic = binary:copy(Topic0),
-            Monitor = hornbeam_websocket_fanout:subscribe(Topic),
-            acknowledge(State#ws{topics = Topics#{Topic => Monitor}})
+subscribe(Topic, #ws{topics = Topics0} = State) ->
+    case hornbeam_websocket_fanout:subscribe(Topic, Topics0) of
+        {ok, Topics} -> acknowledge(State#ws{topics = Topics});
+        too_many -> close(1008, <<"too many topics">>, State)
     end.
 
-unsubscribe(Topic, #ws{topics = Topics0} = State) ->
-    case maps:take(Topic, Topics0) of
-        {Monitor, Topics} ->
-            ok = hornbeam_websocket_fanout:unsubscribe(Topic, Monitor),
-            State#ws{topics = Topics};
-        error ->
-            State
-    end.
+unsubscribe(Topic, #ws{topics = Topics} = State) ->
+    acknowledge(State#ws{topics = hornbeam_websocket_fanout:unsubscribe(Topic, Topics)}).
 
 unsubscribed(#ws{topics = Topics} = State) ->
-    maps:fold(fun(Topic, _, Acc) -> unsubscribe(Topic, Acc) end, State, Topics).
+    State#ws{topics = hornbeam_websocket_fanout:unsubscribe_all(Topics)}.
 
 %% Credit for nothing says that it is done (websocket.py waits for it).
 acknowledge(#ws{slot = Slot, id = Id} = State) ->
@@ -333,21 +311,23 @@ acknowledge(#ws{slot = Slot, id = Id} = State) ->
     State.
 
 relay_lost(Monitor, #ws{topics = Topics, phase = open} = State) ->
-    case lists:member(Monitor, maps:values(Topics)) of
+    case hornbeam_websocket_fanout:is_lost(Monitor, Topics) of
         true -> close(1011, <<"a subscription was lost">>, State);
         false -> State
     end;
 relay_lost(_Monitor, State) ->
     State.
 
-published(Frame, #ws{phase = open, busy = false} = State) ->
-    case hornbeam_websocket_socket:write(State#ws.socket, more_published(Frame, ?BATCH)) of
-        ok -> State;
-        %% Rather one that is late than none: it is written as soon as there is room.
-        busy -> queued(Frame, stall(State));
-        {error, _} -> gone(State)
+published(Frame, #ws{phase = open, output = Output} = State) ->
+    case hornbeam_websocket_output:is_busy(Output) of
+        %% What finds the socket busy in the write is late but not lost; what comes after it is.
+        false -> write(more_published(Frame, ?BATCH), State);
+        true -> too_slow(State)
     end;
-published(_Frame, #ws{phase = open, server = Server, settings = Settings} = State) ->
+published(_Frame, State) ->
+    State.
+
+too_slow(#ws{server = Server, settings = Settings} = State) ->
     case Settings of
         #{websocket_slow_consumer := drop} ->
             ok = hornbeam_websockets:add(Server, slow_dropped),
@@ -355,9 +335,7 @@ published(_Frame, #ws{phase = open, server = Server, settings = Settings} = Stat
         #{websocket_slow_consumer := close} ->
             ok = hornbeam_websockets:add(Server, slow_closed),
             close(1008, <<"too slow a reader">>, State)
-    end;
-published(_Frame, State) ->
-    State.
+    end.
 
 more_published(Frame, 0) ->
     Frame;
@@ -370,66 +348,49 @@ more_published(Frame, Left) ->
 
 %%% To the client
 
-pong(Payload, #ws{busy = true} = State) -> State#ws{pong = Payload};
-pong(Payload, State) -> write(hornbeam_websocket_codec:pong(Payload), State).
+write(Data, #ws{output = Output} = State) ->
+    State#ws{output = hornbeam_websocket_output:write(Data, Output)}.
 
-write(Data, #ws{busy = true} = State) ->
-    queued(Data, State);
-write(Data, #ws{socket = Socket} = State) ->
-    case hornbeam_websocket_socket:write(Socket, Data) of
-        ok -> State;
-        busy -> queued(Data, stall(State));
-        {error, _} -> self() ! websocket_gone, State
-    end.
+%% After whatever may have made room.
+flush(#ws{output = Output} = State) ->
+    give_credit(State#ws{output = hornbeam_websocket_output:flush(Output)}).
 
-queued(Data, #ws{queue = Queue} = State) ->
-    State#ws{queue = [Data | Queue]}.
-
-stall(State) ->
-    _ = erlang:send_after(?RETRY, self(), retry),
-    State#ws{busy = true, stalled = 0}.
-
-%% The socket may have room again.
-flush(#ws{queue = []} = State) ->
-    unblocked(State);
-flush(#ws{queue = Queue, socket = Socket} = State) ->
-    case hornbeam_websocket_socket:write(Socket, lists:reverse(Queue)) of
-        ok -> unblocked(State#ws{queue = []});
-        busy -> State#ws{busy = true};
-        {error, _} -> gone(State)
-    end.
-
-unblocked(#ws{pong = none} = State) ->
-    give_credit(State#ws{busy = false, stalled = 0});
-unblocked(#ws{pong = Payload} = State) ->
-    unblocked(pong(Payload, State#ws{busy = false, pong = none})).
-
-retry(#ws{stalled = Stalled, settings = #{send_timeout := Limit}} = State0) ->
-    case flush(State0) of
-        #ws{busy = true} when Stalled >= Limit ->
-            gone_for_good(State0);
-        #ws{busy = true} = State ->
-            _ = erlang:send_after(?RETRY, self(), retry),
+give_credit(#ws{output = Output, slot = Slot, id = Id, settings = #{window := Window}} = State) ->
+    case hornbeam_websocket_output:credit(Window, Output) of
+        none ->
             State;
-        Other ->
-            Other
+        {Count, Next} ->
+            ok = hornbeam_worker:send(Slot, credit(Id, Count)),
+            State#ws{output = Next}
+    end.
+
+retry(#ws{output = Output, settings = #{send_timeout := Limit}} = State) ->
+    case hornbeam_websocket_output:retry(Limit, Output) of
+        {ok, Next} -> give_credit(State#ws{output = Next});
+        too_slow -> gone_for_good(State)
     end.
 
 %%% The idle time
 
-ticked(#ws{settings = Settings, heard = Heard, quiet = Quiet0, unpinged = Unpinged0} = State0) ->
-    #{websocket_timeout := Timeout, websocket_ping_interval := Interval} = Settings,
-    Time = tick(Settings),
-    Quiet = case Heard of true -> 0; false -> Quiet0 + Time end,
-    State = State0#ws{heard = false, quiet = Quiet, unpinged = Unpinged0 + Time},
+ticked(#ws{phase = open, settings = Settings, idle = Idle0} = State0) ->
     start_tick(Settings),
-    if
-        State#ws.phase =/= open -> State;
-        not State#ws.reading -> State#ws{heard = true};
-        Quiet >= Timeout -> close(1001, <<"idle for too long">>, State);
-        State#ws.unpinged >= Interval, not State#ws.busy ->
-            write(hornbeam_websocket_codec:ping(), State#ws{unpinged = 0});
-        true -> State
+    {What, Idle} = hornbeam_websocket_idle:tick(Settings, Idle0),
+    State = State0#ws{idle = Idle},
+    case What of
+        %% A client that nobody listens to is not idle.
+        _ when not State#ws.reading -> State#ws{idle = hornbeam_websocket_idle:heard(Idle)};
+        timeout -> close(1001, <<"idle for too long">>, State);
+        ping -> ping(State);
+        ok -> State
+    end;
+ticked(State) ->
+    State.
+
+%% A busy socket has enough on its way.
+ping(#ws{output = Output} = State) ->
+    case hornbeam_websocket_output:is_busy(Output) of
+        true -> State;
+        false -> write(hornbeam_websocket_codec:ping(), State)
     end.
 
 %%% The end
@@ -447,15 +408,18 @@ tell(Code, Reason, #ws{slot = Slot, id = Id}) ->
 closing(Code, Reason, State0) ->
     State = write(hornbeam_websocket_codec:close(Code, Reason), State0#ws{phase = closing}),
     _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
-    resume(State#ws{pong = none}).
+    resume(State).
 
 %% The answer to the client's close; it waits for nothing more.
-last_write(Frame, #ws{busy = false} = State) ->
-    _ = hornbeam_websocket_socket:write(State#ws.socket, Frame),
-    finish(State);
-last_write(Frame, State) ->
-    _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
-    queued(Frame, State#ws{phase = failed}).
+last_write(Frame, #ws{output = Output} = State0) ->
+    State = write(Frame, State0#ws{phase = failed}),
+    case hornbeam_websocket_output:is_busy(Output) of
+        false ->
+            finish(State);
+        true ->
+            _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
+            State
+    end.
 
 finish(#ws{socket = Socket}) ->
     ok = hornbeam_websocket_socket:finish(Socket),

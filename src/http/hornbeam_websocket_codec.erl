@@ -214,17 +214,25 @@ negotiate(Offer, Owner, #{websocket_compress := true} = Settings) when is_binary
     #{websocket_compress_window_bits := Bits, websocket_compress_mem_level := Level,
       websocket_compress_context := Context} = Settings,
     Takeover = case Context of true -> takeover; false -> no_takeover end,
-    Options = #{owner => Owner, level => 6, mem_level => Level, server_max_window_bits => Bits,
+    Options = #{level => 6, mem_level => Level, server_max_window_bits => Bits,
                 client_max_window_bits => Bits, server_context_takeover => Takeover,
                 client_context_takeover => Takeover},
     try cow_http_hd:parse_sec_websocket_extensions(Offer) of
-        Extensions -> first([Params || {<<"permessage-deflate">>, Params} <- Extensions], Options)
+        Extensions ->
+            owned(Owner, first([Params || {<<"permessage-deflate">>, Params} <- Extensions], Options))
     catch
         %% An offer that cannot be read is declined, like any other extension.
         error:_ -> none
     end;
 negotiate(_, _, _) ->
     none.
+
+owned(Owner, {_, #{inflate := Inflate, deflate := Deflate}} = Negotiated) when Owner =/= self() ->
+    ok = zlib:set_controlling_process(Inflate, Owner),
+    ok = zlib:set_controlling_process(Deflate, Owner),
+    Negotiated;
+owned(_Owner, Negotiated) ->
+    Negotiated.
 
 first([Params | Rest], Options0) ->
     Offered = lists:any(fun(P) -> P =:= <<"client_max_window_bits">> orelse

@@ -1,6 +1,6 @@
 %%% Brings what is published to a topic to the WebSocket connections of this node that subscribed to it.
 %%%
-%%% Called by: hornbeam_websocket (subscribe/1, unsubscribe/2, in the connection's process). Calls: hornbeam_pubsub,
+%%% Called by: hornbeam_websocket (in the connection's process). Calls: hornbeam_pubsub,
 %%% hornbeam_websocket_codec.
 %%%
 %%%     publish ─▶ hornbeam_pubsub ─▶ relay of the topic ─▶ connection processes ─▶ sockets
@@ -16,8 +16,15 @@
 -module(hornbeam_websocket_fanout).
 -behaviour(gen_server).
 
--export([subscribe/1, unsubscribe/2, supervisor_spec/0]).
+-export([none/0, subscribe/2, unsubscribe/2, unsubscribe_all/1, is_lost/2, supervisor_spec/0]).
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+%% Subscriptions of one connection.
+-define(MAX_TOPICS, 1000).
+
+%% Of one connection: its topics, each with a monitor of the relay.
+-opaque subscriptions() :: #{hornbeam_pubsub:topic() => reference()}.
+-export_type([subscriptions/0]).
 
 -record(relay, {
     topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => []}},
@@ -28,19 +35,42 @@
 
 %%% In the connection's process
 
-%% @doc The calling process gets {websocket_frame, Bytes} for each message from now on. Answers with a monitor of
-%% the relay, whose end would end the subscription.
--spec subscribe(hornbeam_pubsub:topic()) -> reference().
-subscribe(Topic) ->
+-spec none() -> subscriptions().
+none() -> #{}.
+
+%% @doc The calling process gets {websocket_frame, Bytes} for each message from now on.
+-spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many.
+subscribe(Topic, Subscriptions) when is_map_key(Topic, Subscriptions) ->
+    {ok, Subscriptions};
+subscribe(_Topic, Subscriptions) when map_size(Subscriptions) >= ?MAX_TOPICS ->
+    too_many;
+subscribe(Topic0, Subscriptions) ->
+    %% Copied, so that it does not keep the whole read that it came in.
+    Topic = binary:copy(Topic0),
     Relay = relay(Topic),
     Monitor = monitor(process, Relay),
     ok = gen_server:call(Relay, {subscribe, Topic}, infinity),
-    Monitor.
+    {ok, Subscriptions#{Topic => Monitor}}.
 
--spec unsubscribe(hornbeam_pubsub:topic(), Monitor :: reference()) -> ok.
-unsubscribe(Topic, Monitor) ->
-    true = demonitor(Monitor, [flush]),
-    gen_server:cast(relay(Topic), {unsubscribe, Topic, self()}).
+-spec unsubscribe(hornbeam_pubsub:topic(), subscriptions()) -> subscriptions().
+unsubscribe(Topic, Subscriptions) ->
+    case maps:take(Topic, Subscriptions) of
+        {Monitor, Rest} ->
+            true = demonitor(Monitor, [flush]),
+            ok = gen_server:cast(relay(Topic), {unsubscribe, Topic, self()}),
+            Rest;
+        error ->
+            Subscriptions
+    end.
+
+-spec unsubscribe_all(subscriptions()) -> subscriptions().
+unsubscribe_all(Subscriptions) ->
+    lists:foldl(fun unsubscribe/2, Subscriptions, maps:keys(Subscriptions)).
+
+%% @doc Whether the end of this monitored process ends a subscription: its relay has crashed.
+-spec is_lost(reference(), subscriptions()) -> boolean().
+is_lost(Monitor, Subscriptions) ->
+    lists:member(Monitor, maps:values(Subscriptions)).
 
 relay(Topic) ->
     name(erlang:phash2(Topic, relays()) + 1).

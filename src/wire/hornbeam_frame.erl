@@ -35,7 +35,8 @@
 %%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
 %%%     body          11    flags:u8 (1 last), bytes
-%%%     credit        12    count:u32   bytes of the response that the client's socket has taken
+%%%     credit        12    count:u32   bytes of the response that the client's socket has taken; of a WebSocket 0 is the
+%%%                         answer to ws_accept, ws_subscribe, ws_unsubscribe
 %%%     disconnect    13    reason:u8   the stream is over for the client
 %%%     ws_open       20    scope (msgpack array, hornbeam_scope)
 %%%     ws_text       21    UTF-8 bytes
@@ -57,7 +58,7 @@
 %%%     inform        54    flags:u8, status:u16, headers
 %%%     trailers      55    flags:u8, headers
 %%%     pathsend      56    flags:u8, status:u16, size:u32, headers, path (UTF-8): a whole response
-%%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers]
+%%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers (packed, as bytes)]
 %%%     ws_send_text  61    flags:u8, UTF-8 bytes
 %%%     ws_send_bytes 62    flags:u8, bytes
 %%%     ws_end        63    flags:u8, code:u16, reason (UTF-8)

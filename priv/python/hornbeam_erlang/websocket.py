@@ -1,4 +1,4 @@
-"""Topics for WebSocket connections: what is published goes from Erlang to the client, without Python.
+"""Topics for WebSocket connections: what is published goes to the client without Python.
 
     from hornbeam_erlang.websocket import subscribe
 
@@ -9,7 +9,8 @@
         async for text in websocket.iter_text():
             publish(f"room:{room}", text)
 
-A str that is published arrives as a text message, bytes as a binary one. A topic that ends with "*" is a pattern.
+A str that is published arrives as a text message, bytes as a binary one. A topic that ends with "*"
+is a pattern.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _EXTENSION = "hornbeam.websocket.pubsub"
 
 
 async def subscribe(websocket: Any, topic: str) -> None:
-    """The client gets what is published to the topic from when this returns until its connection ends.
+    """From when this returns the client gets what is published to the topic.
 
-    `websocket` is an accepted WebSocket of Starlette or FastAPI, or the `send` of a plain ASGI application. Raises
-    RuntimeError before the accept and outside Hornbeam, ValueError for a topic without or with more than 1,024 bytes.
+    `websocket` is an accepted WebSocket of Starlette or FastAPI, or the `send` of a plain ASGI
+    application. Raises RuntimeError before the accept and outside Hornbeam, ValueError for a topic
+    without or with more than 1,024 bytes.
     """
     await _send_of(websocket)({"type": "hornbeam.websocket.subscribe", "topic": topic})
 

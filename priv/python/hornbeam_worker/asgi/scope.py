@@ -55,7 +55,7 @@ def http_scope(packed: bytes, state: dict[str, Any]) -> Scope:
 
 
 def websocket_scope(packed: bytes, state: dict[str, Any]) -> Scope:
-    """The scope of a WebSocket: that of its handshake, but for the keys that only one of the two has.
+    """The scope of a WebSocket: that of its handshake, but for what only one of the two has.
 
     It lives as long as the connection, so what many connections have in common is kept once.
     """

@@ -2,16 +2,18 @@
 
 Source: ASGI, HTTP & WebSocket message format 2.5, "WebSocket".
 
-States: CONNECTING -> (accept) ACCEPTING -> OPEN -> CLOSED, or CONNECTING -> (close) CLOSED, or CONNECTING -> (denial
-response) DENYING. `_close` is set when the client has gone or said good-bye: code and reason.
+States: CONNECTING -> (accept) ACCEPTING -> OPEN -> CLOSED, or CONNECTING -> (close) CLOSED, or
+CONNECTING -> (denial response) DENYING. `_close` is set when the client has gone or said good-bye:
+code and reason.
 
-Flow control. `await send(...)` returns while at most a window's worth is not acknowledged by `credit` frames; what the
-application has received is reported with `demand` frames, and Erlang stops reading from a client of whom a window's
-worth is not received. A message counts `OVERHEAD` besides its bytes, so that empty ones are bounded too. Credit for
-nothing is the answer to an accept, a subscribe or an unsubscribe, in their order.
+Flow control. `await send(...)` returns while at most a window's worth is not acknowledged by
+`credit` frames; what the application has received is reported with `demand` frames, and Erlang
+stops reading from a client of whom a window's worth is not received. A message counts `OVERHEAD`
+besides its bytes, so that empty ones are bounded too. Credit for nothing is the answer to an
+accept, a subscribe or an unsubscribe, in their order.
 
-Memory: an idle connection is this object, its task and what the application keeps. There is no queue until a
-message arrives that nobody waits for.
+Memory: an idle connection is this object, its task and what the application keeps. There is no
+queue until a message arrives that nobody waits for.
 """
 
 from __future__ import annotations
@@ -63,8 +65,9 @@ class WebSocketCycle:
     """Runs the application for one connection."""
 
     __slots__ = (
-        "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver", "_scope", "_senders",
-        "_server", "_state", "_stream", "_unacknowledged", "_unreported", "task",
+        "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
+        "_scope", "_senders", "_server", "_state", "_stream", "_unacknowledged", "_unreported",
+        "task",
     )  # fmt: skip
 
     def __init__(self, server: Server, stream: int, scope: Scope) -> None:
@@ -142,8 +145,8 @@ class WebSocketCycle:
     async def send(self, message: dict[str, Any]) -> None:
         """Takes the messages of the WebSocket format, and `hornbeam.websocket.(un)subscribe`.
 
-        Raises ClientDisconnected when the connection is closed, RuntimeError for a wrong order, TypeError and
-        ValueError for wrong values.
+        Raises ClientDisconnected when the connection is closed, RuntimeError for a wrong order,
+        TypeError and ValueError for wrong values.
         """
         kind = message["type"]
         if self._close is not None or self._state == CLOSED:
@@ -217,8 +220,7 @@ class WebSocketCycle:
                 raise TypeError(f"'text' must be str, not {type(text).__name__}")
             kind, payload = frames.WS_SEND_TEXT, text.encode()
         else:
-            kind = frames.WS_SEND_BYTES
-            payload = data if isinstance(data, bytes) else bytes(memoryview(data))  # type: ignore[arg-type]
+            kind, payload = frames.WS_SEND_BYTES, _bytes(data)
         size = len(payload) + OVERHEAD
         if size > LONGEST:
             raise ValueError(f"a message of {len(payload)} bytes; {LONGEST - OVERHEAD} is the most")
@@ -330,6 +332,10 @@ class WebSocketCycle:
 
 def _utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _bytes(data: Any) -> bytes:
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
 def _topic(topic: object) -> bytes:
