@@ -1,7 +1,12 @@
 %%% The times and counts of one connection: idle, reading a head, requests served. Lives in the connection process.
 %%%
+<<<<<<< HEAD
 %%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, paused/1, verdict/0), hornbeam_stream
 %%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/0). Calls nothing. State: one record in the process dictionary.
+=======
+%%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, verdict/0), hornbeam_stream
+%%% (opened/2, progress/1, closed/2, poison/1), hornbeam_cowboy_log (stray/1, half_closed/0). Calls nothing. State: one record in the process dictionary.
+>>>>>>> http
 %%%
 %%% Cowboy has one timer for "idle" and "reading a head" together, and none for an idle HTTP/2 connection. Both are switched off; this
 %%% module has the two of its own:
@@ -21,10 +26,14 @@
 %%% A chunked body. Cowboy keeps what it cannot decode yet, however much it is: a size line that never ends, or one that is no
 %%% number. When ?UNDECODED octets have come without a piece of body among them the connection ends.
 %%%
-%%% Cost: one timer started and one cancelled for a request, as many as Cowboy would have needed.
+%%% Cost: no timer is started or stopped for a request that comes in one piece; Cowboy's own would be.
 -module(hornbeam_clock).
 
+<<<<<<< HEAD
 -export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, paused/1, resume/0, stray/0, verdict/0]).
+=======
+-export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, stray/1, verdict/0]).
+>>>>>>> http
 -export([poison/1, is_poisoned/0, is_busy/0, mute/0, half_closed/0]).
 
 %% Never reached: the rounds of a loop that is skipping a body.
@@ -43,7 +52,9 @@
     served = 0 :: non_neg_integer(),        % streams so far
     rounds = 0 :: non_neg_integer(),        % of the loop, to come, that are no news
     protocol = http1 :: http1 | http2,
-    timer :: reference() | undefined,
+    idle_timer :: reference() | undefined,  % looks at `since' when it is over
+    since = 0 :: integer(),                 % monotonic, native: idle since then
+    head_timer :: reference() | undefined,
     reading :: undefined | {Since :: integer(), Octets :: non_neg_integer()},
     chunked = false :: false | non_neg_integer() | ended, % octets when a piece of the body came last
     verdict = none :: none | 431,
@@ -62,9 +73,9 @@ opened(Version, Chunked) ->
     case get(?MODULE) of
         #clock{open = Open, served = Served, limits = #{received := Received}} = Clock ->
             Protocol = case Version of 'HTTP/2' -> http2; _ -> http1 end,
-            set((stopped(Clock))#clock{open = Open + 1, served = Served + 1, protocol = Protocol,
+            set((read(Clock))#clock{open = Open + 1, served = Served + 1, protocol = Protocol,
                                        reading = undefined,
-                                       chunked = Chunked andalso Protocol =:= http1
+                                    chunked = Chunked andalso Protocol =:= http1
                                                  andalso Received()});
         undefined ->
             ok
@@ -84,7 +95,10 @@ progress(IsFin) ->
 -spec closed(cowboy_stream:reason(), BodyRead :: boolean()) -> ok.
 closed(switch_protocol, _BodyRead) ->
     case erase(?MODULE) of
-        #clock{} = Clock -> _ = stopped(Clock), ok;
+        #clock{idle_timer = Timer} = Clock ->
+            _ = Timer =/= undefined andalso erlang:cancel_timer(Timer),
+            _ = read(Clock),
+            ok;
         undefined -> ok
     end;
 closed(_Reason, BodyRead) ->
@@ -138,7 +152,11 @@ reading(#clock{reading = undefined, limits = #{received := Received, header_time
             Clock#clock{protocol = http2};
         false ->
             Since = erlang:monotonic_time(millisecond),
-            (timer(Timeout, header_timeout, stopped(Clock)))#clock{reading = {Since, Received()}}
+            Timer = case Timeout of
+                infinity -> undefined;
+                _ -> erlang:send_after(Timeout, self(), terminate(header_timeout))
+            end,
+            Clock#clock{reading = {Since, Received()}, head_timer = Timer}
     end;
 reading(#clock{reading = {_, Octets}, limits = #{received := Received, max_head := Max}} = Clock) ->
     case Received() - Octets > Max of
@@ -169,8 +187,31 @@ resume() ->
 passive() -> one_more().
 
 %% @doc The next round was caused by a message for a stream that has ended.
--spec stray() -> ok.
-stray() -> one_more().
+-spec stray(Message :: term()) -> ok.
+stray(idle_over) -> one_more(), idle_over();
+stray(_Message) -> one_more().
+
+%% The idle time is not started and stopped for each request: when it is over this looks how long the connection has been idle, and
+%% waits for the rest. The message comes here as one for stream 0, which there never is.
+idle_over() ->
+    case get(?MODULE) of
+        #clock{open = 0, reading = undefined, since = Since, limits = #{keepalive_timeout := Timeout}} = Clock ->
+            Idle = erlang:convert_time_unit(erlang:monotonic_time() - Since, native, millisecond),
+            case Timeout - Idle of
+                Left when Left > 0 ->
+                    set(Clock#clock{idle_timer = idle_timer(Left)});
+                _ ->
+                    _ = self() ! terminate(keepalive_timeout),
+                    ok
+            end;
+        #clock{} = Clock ->
+            set(Clock#clock{idle_timer = undefined});
+        undefined ->
+            ok
+    end.
+
+idle_timer(Time) ->
+    erlang:send_after(Time, self(), {{self(), 0}, idle_over}).
 
 one_more() ->
     case get(?MODULE) of
@@ -233,19 +274,18 @@ set(Clock) ->
     _ = put(?MODULE, Clock),
     ok.
 
-idle(#clock{limits = #{keepalive_timeout := Timeout}} = Clock) ->
-    timer(Timeout, keepalive_timeout, Clock).
+idle(#clock{idle_timer = undefined, limits = #{keepalive_timeout := Timeout}} = Clock)
+        when Timeout =/= infinity ->
+    Clock#clock{since = erlang:monotonic_time(), idle_timer = idle_timer(Timeout)};
+idle(Clock) ->
+    Clock#clock{since = erlang:monotonic_time()}.
 
-timer(infinity, _Reason, Clock) ->
-    Clock#clock{timer = undefined};
-timer(Timeout, Reason, Clock) ->
-    Clock#clock{timer = erlang:send_after(Timeout, self(), terminate(Reason))}.
-
-stopped(#clock{timer = undefined} = Clock) ->
+%% The head is complete.
+read(#clock{head_timer = undefined} = Clock) ->
     Clock;
-stopped(#clock{timer = Timer} = Clock) ->
+read(#clock{head_timer = Timer} = Clock) ->
     _ = erlang:cancel_timer(Timer, [{async, true}, {info, false}]),
-    Clock#clock{timer = undefined}.
+    Clock#clock{head_timer = undefined}.
 
 %% The answer to a system message comes back here and is dropped (hornbeam_cowboy_log).
 terminate(Reason) ->

@@ -16,11 +16,11 @@ info(Format, Arguments) -> logger:info(Format, Arguments).
 notice(Format, Arguments) -> logger:notice(Format, Arguments).
 
 -spec warning(io:format(), [term()]) -> ok.
-warning("Received message ~p for unknown stream ~p." ++ _, _Arguments) -> hornbeam_clock:stray();
+warning("Received message ~p for unknown stream ~p." ++ _, [Message, _StreamId]) -> hornbeam_clock:stray(Message);
 %% A client that sends no more and waits for its response (option half_close).
 warning("Received stray message ~p." ++ _, [{tcp_closed, _}]) -> hornbeam_clock:half_closed();
 %% The answer to a system message that a connection has sent itself (hornbeam_clock).
-warning("Received stray message ~p." ++ _, [{Tag, ok}]) when is_reference(Tag) -> hornbeam_clock:stray();
+warning("Received stray message ~p." ++ _, [{Tag, ok}]) when is_reference(Tag) -> hornbeam_clock:stray(answered);
 warning(Format, Arguments) -> logger:warning(Format, Arguments).
 
 -spec error(io:format(), [term()]) -> ok.

@@ -188,10 +188,22 @@ drop([{Name, Value} | Rest], Protocol) ->
                 <<"close">> -> [{Name, <<"close">>} | drop(Rest, Protocol)];
                 _ -> drop(Rest, Protocol)
             end;
+        _ when Protocol =:= http2 -> [{Name, trimmed(Value)} | drop(Rest, Protocol)];
         _ -> [{Name, Value} | drop(Rest, Protocol)]
     end;
 drop([], _Protocol) ->
     [].
+
+%% RFC 9113, 8.2.1: no whitespace around a value.
+trimmed(<<>>) ->
+    <<>>;
+trimmed(<<First, _/binary>> = Value) ->
+    case is_space(First) orelse is_space(binary:last(Value)) of
+        true -> string:trim(Value, both, " \t");
+        false -> Value
+    end.
+
+is_space(C) -> C =:= $\s orelse C =:= $\t.
 
 %% date (RFC 9110, 6.6.1) and server (10.2.4), unless the application has said so itself. At the end,
 %% never empty: response/4 relies on one field that is not `own'.
@@ -207,6 +219,8 @@ joined([{<<"set-cookie">> = Name, Value} | Rest], Map) ->
     joined(Rest, maps:update_with(Name, fun(Values) -> Values ++ [Value] end, [Value], Map));
 joined([{Name, Value} | Rest], Map) ->
     joined(Rest, case Map of
+        #{Name := Before} when Value =:= <<>> -> Map#{Name := Before};
+        #{Name := <<>>} -> Map#{Name := Value};
         #{Name := Before} -> Map#{Name := <<Before/binary, ", ", Value/binary>>};
         _ -> Map#{Name => Value}
     end);

@@ -386,7 +386,7 @@ wants_rest(#request{length = undefined}) -> true;
 wants_rest(#request{length = Length, received = Received}) -> Length - Received =< ?MAX_DRAIN.
 
 %% Cowlib knows the reason phrases of these alone and crashes for other numbers.
-status(Code) when Code =< 208; Code =:= 226; Code >= 300, Code =< 308; Code >= 400, Code =< 418;
+status(Code) when Code =< 103; Code >= 200, Code =< 208; Code =:= 226; Code >= 300, Code =< 308; Code >= 400, Code =< 418;
                   Code >= 421, Code =< 426; Code =:= 428; Code =:= 429; Code =:= 431; Code =:= 451;
                   Code >= 500, Code =< 508; Code =:= 510; Code =:= 511 ->
     Code;
