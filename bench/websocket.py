@@ -25,6 +25,13 @@ from pathlib import Path
 from compare import RESULTS, ROOT, Candidate, hornbeam, interleave, machine, running, uvicorn
 
 APP = "websocket_fanout:app"
+# The load client answers no pings.
+OURS = hornbeam(
+    APP, "--websocket-ping-interval", "infinity", "--websocket-timeout", "infinity",
+    # A WebSocket counts for max_concurrency as long as it is open.
+    "--max-connections", "infinity", "--max-concurrency", "100000",
+)  # fmt: skip
+PEER = uvicorn(APP, "--ws-ping-interval", "100000")
 SETTLE = 3.0
 # The least (for memory: the most) ratio that the project asks of itself.
 AIM_MEMORY, AIM_FANOUT = 0.6, 5.0
@@ -122,15 +129,13 @@ def redis(folder: Path) -> Iterator[Path]:
 
 def with_redis(path: Path, pattern: str) -> list[str]:
     """uvicorn's command with the application's ways of publishing."""
-    return ["env", f"BENCH_REDIS={path}", f"BENCH_PATTERN={pattern}", *uvicorn(APP)]
+    return ["env", f"BENCH_REDIS={path}", f"BENCH_PATTERN={pattern}", *PEER]
 
 
 def memory_lines(options: argparse.Namespace, load: Load) -> list[str]:
     """Idle connections."""
-    # A WebSocket counts for max_concurrency as long as it is open.
-    flags = ("--max-connections", "infinity", "--max-concurrency", "100000")
-    ours = idle_memory(hornbeam(APP, *flags), load, options.connections)
-    peer = idle_memory(uvicorn(APP), load, options.connections)
+    ours = idle_memory(OURS, load, options.connections)
+    peer = idle_memory(PEER, load, options.connections)
     return [
         f"| {options.connections:,} idle: bytes each | {ours:,.0f} | {peer:,.0f} | "
         f"**{ours / peer:.2f}** | | at most {AIM_MEMORY} |"
@@ -154,7 +159,7 @@ def fanout_line(
     count: int, pattern: str, path: Path, options: argparse.Namespace, load: Load
 ) -> Iterator[str]:
     """Deliveries per second, and what they mean for the last subscriber."""
-    ours = Candidate("hornbeam", hornbeam(APP))
+    ours = Candidate("hornbeam", OURS)
     peer = Candidate("uvicorn", with_redis(path, pattern))
     name = {"each": "a subscription each", "shared": "a shared subscription"}[pattern]
 
@@ -189,7 +194,7 @@ def main() -> None:
         lines += memory_lines(options, load)
         lines.append(
             rate_line("echo, 64 connections, 32 bytes: messages/s",
-                      Candidate("hornbeam", hornbeam(APP)), Candidate("uvicorn", uvicorn(APP)),
+                      Candidate("hornbeam", OURS), Candidate("uvicorn", PEER),
                       options, "", lambda port: load.rate("echo", port, 64, options.seconds, 32))
         )  # fmt: skip
         for count in options.subscribers:
