@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import time
@@ -145,6 +146,14 @@ async def events(scope: Any, query: dict[str, str], receive: Any, send: Any) -> 
             (Path(folder) / f"gone-{os.getpid()}-{time.monotonic_ns()}").touch()
 
 
+async def garbage(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
+    """Writes what is no frame into the pipe to the BEAM."""
+    for thing in gc.get_objects():
+        if type(thing).__name__ == "Transport" and hasattr(thing, "_write_fd"):
+            os.write(thing._write_fd, b"\xff" * 64)
+    await asyncio.sleep(60)
+
+
 async def fail(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
     raise RuntimeError("on demand")
 
@@ -162,4 +171,5 @@ HANDLERS = {
     "/upload": upload,
     "/events": events,
     "/fail": fail,
+    "/garbage": garbage,
 }

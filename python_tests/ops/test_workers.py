@@ -64,7 +64,7 @@ def test_a_blocked_loop_is_logged_with_its_stacks_and_replaced() -> None:
 def test_new_requests_avoid_a_late_worker() -> None:
     with Hornbeam("ops_app:app", workers=2, worker_heartbeat=20_000) as server:
         with ThreadPoolExecutor(1) as pool:
-            blocked = pool.submit(httpx.get, f"{server.url}/block?s=5", timeout=30)
+            blocked = pool.submit(httpx.get, f"{server.url}/block?s=4", timeout=30)
             time.sleep(0.1)
             for _ in range(60):
                 httpx.get(server.url, timeout=20)
@@ -78,7 +78,7 @@ def test_a_busy_worker_is_left_alone() -> None:
     with Hornbeam("ops_app:app", workers=1, worker_heartbeat=1500) as server:
         (pid,) = pids(server)
         with ThreadPoolExecutor(4) as pool:
-            url = f"{server.url}/burn?s=4"
+            url = f"{server.url}/burn?s=3"
             burning = [pool.submit(httpx.get, url, timeout=60) for _ in range(2)]
             assert [b.result().text for b in burning] == [str(pid)] * 2
         assert pids(server) == {pid}
@@ -125,3 +125,15 @@ def test_a_broken_restart_backs_off(tmp_path: pytest.TempPathFactory) -> None:
         wait_until(lambda: httpx.get(server.url, timeout=30).status_code == 200, 15, "it serves")
         # One failure in half a second, then in one: not a loop.
         assert server.output.count("told to fail") <= 4
+
+
+def test_a_worker_that_sends_garbage_is_killed_and_nobody_else_notices() -> None:
+    with Hornbeam("ops_app:app", workers=2) as server, ThreadPoolExecutor(2) as pool:
+        before = pids(server)
+        slow = pool.submit(httpx.get, server.url + "/sleep?s=1.5", timeout=20)
+        time.sleep(0.3)  # so that the two are not on the same worker: the less loaded is taken
+        assert httpx.post(server.url + "/garbage", timeout=20).status_code == 502
+        server.wait_for_output(r"worker \d \(pid \d+\) sent what is no frame .* and is killed")
+        assert slow.result().status_code == 200
+        wait_until(lambda: len(pids(server) & before) == 1, 10, "one of them has been killed")
+        wait_until(lambda: len(pids(server)) == 2, 15, "it has been replaced")

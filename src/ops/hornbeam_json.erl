@@ -3,12 +3,20 @@
 %%% Called by: hornbeam_access_line.
 -module(hornbeam_json).
 
--export([escape/1]).
+-export([escape/1, is_plain/1]).
 
 %% @doc Bytes that are no UTF-8 become U+FFFD each, so that the result is always a JSON string.
 -spec escape(binary()) -> iodata().
 escape(Text) ->
-    escape(Text, <<>>).
+    case is_plain(Text) of
+        true -> Text;
+        false -> escape(Text, <<>>)
+    end.
+
+%% @doc Printable ASCII without the quote and the backslash, as nearly every text is: nothing to escape.
+-spec is_plain(binary()) -> boolean().
+is_plain(<<C, Rest/binary>>) when C >= $\s, C < 127, C =/= $", C =/= $\\ -> is_plain(Rest);
+is_plain(Rest) -> Rest =:= <<>>.
 
 escape(<<$", Rest/binary>>, Acc) -> escape(Rest, <<Acc/binary, "\\\"">>);
 escape(<<$\\, Rest/binary>>, Acc) -> escape(Rest, <<Acc/binary, "\\\\">>);

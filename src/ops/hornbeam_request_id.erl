@@ -24,8 +24,11 @@ take(#{headers := Headers} = Req) ->
 
 %% 128 random bits; not a secret, so the quick generator will do.
 made(Headers, Req) ->
-    Id = string:lowercase(binary:encode_hex(rand:bytes(16))),
+    Id = << <<(digit(N))>> || <<N:4>> <= rand:bytes(16) >>,
     {Id, Req#{headers := Headers#{?NAME => Id}}}.
+
+digit(N) when N < 10 -> $0 + N;
+digit(N) -> $a + N - 10.
 
 is_plain(<<C, Rest/binary>>) when C >= $a, C =< $z; C >= $A, C =< $Z; C >= $0, C =< $9;
                                   C =:= $-; C =:= $_; C =:= $.; C =:= $:; C =:= $/; C =:= $+; C =:= $=; C =:= $@ ->
