@@ -1,12 +1,8 @@
 %%% The times and counts of one connection: idle, reading a head, requests served. Lives in the connection process.
 %%%
-<<<<<<< HEAD
 %%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, paused/1, verdict/0), hornbeam_stream
-%%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/0). Calls nothing. State: one record in the process dictionary.
-=======
-%%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, verdict/0), hornbeam_stream
-%%% (opened/2, progress/1, closed/2, poison/1), hornbeam_cowboy_log (stray/1, half_closed/0). Calls nothing. State: one record in the process dictionary.
->>>>>>> http
+%%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/1, half_closed/0). Calls nothing. State: one record in
+%%% the process dictionary.
 %%%
 %%% Cowboy has one timer for "idle" and "reading a head" together, and none for an idle HTTP/2 connection. Both are switched off; this
 %%% module has the two of its own:
@@ -29,11 +25,7 @@
 %%% Cost: no timer is started or stopped for a request that comes in one piece; Cowboy's own would be.
 -module(hornbeam_clock).
 
-<<<<<<< HEAD
--export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, paused/1, resume/0, stray/0, verdict/0]).
-=======
--export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, stray/1, verdict/0]).
->>>>>>> http
+-export([start/1, opened/2, progress/1, closed/2, heard/0, passive/0, paused/1, resume/0, stray/1, verdict/0]).
 -export([poison/1, is_poisoned/0, is_busy/0, mute/0, half_closed/0]).
 
 %% Never reached: the rounds of a loop that is skipping a body.
