@@ -1,8 +1,8 @@
 %%% The times and counts of one connection: idle, reading a head, requests served. Lives in the connection process.
 %%%
 %%% Called by: hornbeam_connection (start/1), hornbeam_tcp and hornbeam_ssl (heard/0, passive/0, paused/1, verdict/0), hornbeam_stream
-%%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/1, half_closed/0). Calls nothing. State: one
-%%% record in the process dictionary.
+%%% (opened/2, progress/1, resume/0, closed/2, poison/1), hornbeam_cowboy_log (stray/1, half_closed/0). Calls nothing. State: one record in
+%%% the process dictionary.
 %%%
 %%% Cowboy has one timer for "idle" and "reading a head" together, and none for an idle HTTP/2 connection. Both are switched off; this
 %%% module has the two of its own:
