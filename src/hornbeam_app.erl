@@ -26,6 +26,7 @@ serve({ok, #{app := App} = Options}) when App =/= <<>> ->
 serve(_) ->
     ok.
 
+%% Everything of Hornbeam's has ended by now.
 -spec stop(term()) -> ok.
 stop(_State) ->
-    ok.
+    hornbeam_signals:stopped().

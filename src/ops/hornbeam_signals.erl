@@ -1,11 +1,11 @@
 %%% Signals to the VM of a server that hornbeam_cli started: SIGHUP reloads, a second SIGTERM ends at once.
 %%%
-%%% Called by: hornbeam_cli (install/0). A handler of OTP's erl_signal_server, beside OTP's own, which turns the first SIGTERM
+%%% Called by: hornbeam_cli (install/0), hornbeam_app (stopped/0). A handler of OTP's erl_signal_server, beside OTP's own, which turns the first SIGTERM
 %%% into init:stop/0. Embedded in somebody else's VM nothing is installed.
 -module(hornbeam_signals).
 -behaviour(gen_event).
 
--export([install/0, init/1, handle_event/2, handle_call/2]).
+-export([install/0, stopped/0, init/1, handle_event/2, handle_call/2]).
 
 %% What the shell reports of a process that SIGTERM has ended: 128 + 15.
 -define(TERMINATED, 143).
@@ -16,6 +16,18 @@
 install() ->
     ok = gen_event:add_handler(erl_signal_server, ?MODULE, []),
     ok = os:set_signal(sighup, handle).
+
+%% @doc The application has stopped. Where bin/hornbeam has started the VM for it alone and init:stop/0 is under way, the VM
+%% ends here: the rest of init:stop/0 takes a second, for nothing.
+-spec stopped() -> ok.
+stopped() ->
+    case {init:get_argument(launcher), init:get_status()} of
+        {{ok, _}, {stopping, _}} ->
+            _ = logger_std_h:filesync(default),
+            erlang:halt(0, [{flush, true}]);
+        _ ->
+            ok
+    end.
 
 -spec init([]) -> {ok, state()}.
 init([]) ->

@@ -48,16 +48,15 @@ class Invocation:
         self._server.threads.run(self._in_thread)
         self.task = self._server.loop.create_task(self._in_loop())
 
+    def on_frame(self, kind: int, _payload: bytes) -> None:
+        """A frame of this stream."""
+        if kind == frames.DISCONNECT:
+            self.on_disconnect()
+
     def on_disconnect(self) -> None:
         """Erlang waits no longer."""
         if self.task is not None:
             self.task.cancel()
-
-    def on_credit(self, _count: int) -> None:
-        """A result is not acknowledged."""
-
-    def on_body(self, _last: bool, _data: bytes) -> None:
-        """A call has no body."""
 
     def _in_thread(self) -> None:
         left: Awaitable[Any] | None = None

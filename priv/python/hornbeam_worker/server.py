@@ -60,6 +60,11 @@ class Server:
         self._request_ids: bool = boot["request_id"]
         self._stacks = health.Stacks()
         self._draining = False
+        self._openers: dict[int, Callable[[int, bytes], None]] = {
+            frames.REQUEST: self._open,
+            frames.WS_OPEN: self._open_websocket,
+            frames.INVOKE: self._open_invocation,
+        }
         self._control: dict[int, Callable[[bytes], None]] = {
             frames.STOP: self._on_stop,
             frames.DRAIN: self._on_drain,
@@ -82,25 +87,11 @@ class Server:
     def deliver(self, frame: Frame) -> None:
         """Takes one frame from the transport."""
         kind, stream, payload = frame
-        if kind == frames.REQUEST:
-            self._open(stream, payload)
-        elif kind == frames.WS_OPEN:
-            self._open_websocket(stream, payload)
-        elif kind == frames.INVOKE:
-            invocation = self._cycles[stream] = Invocation(self, stream, payload)
-            invocation.start()
+        if (opener := self._openers.get(kind)) is not None:
+            opener(stream, payload)
         elif stream:
-            cycle = self._cycles.get(stream)
-            if cycle is None:
-                return
-            if kind == frames.CREDIT:
-                cycle.on_credit(int.from_bytes(payload, "big"))
-            elif kind == frames.DISCONNECT:
-                cycle.on_disconnect()
-            elif isinstance(cycle, WebSocketCycle):
-                self._to_websocket(cycle, kind, payload)
-            elif kind == frames.BODY:
-                cycle.on_body(bool(payload[0] & 1), payload[1:])
+            if (cycle := self._cycles.get(stream)) is not None:
+                cycle.on_frame(kind, payload)
         else:
             self._control[kind](payload)
 
@@ -134,6 +125,10 @@ class Server:
         else:
             cycle.task = self.loop.create_task(cycle.run())
 
+    def _open_invocation(self, stream: int, payload: bytes) -> None:
+        invocation = self._cycles[stream] = Invocation(self, stream, payload)
+        invocation.start()
+
     def _run_with_id(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> asyncio.Task[None]:
         """Starts the application's task in a context that knows the request's id, for log lines."""
         values = (value for name, value in scope["headers"] if name == b"x-request-id")
@@ -144,15 +139,6 @@ class Server:
             return self.loop.create_task(cycle.run())
         finally:
             logs.request_id.reset(token)
-
-    @staticmethod
-    def _to_websocket(cycle: WebSocketCycle, kind: int, payload: bytes) -> None:
-        if kind == frames.WS_TEXT:
-            cycle.on_message(payload.decode())
-        elif kind == frames.WS_BINARY:
-            cycle.on_message(payload)
-        elif kind == frames.WS_CLOSE:
-            cycle.on_close(payload)
 
     def _on_stop(self, payload: bytes) -> None:
         self._patience = int.from_bytes(payload, "big") / 1000

@@ -80,6 +80,15 @@ class HTTPCycle:
 
     # What arrives from Erlang
 
+    def on_frame(self, kind: int, payload: bytes) -> None:
+        """A frame of this stream."""
+        if kind == frames.CREDIT:
+            self.on_credit(int.from_bytes(payload, "big"))
+        elif kind == frames.BODY:
+            self.on_body(bool(payload[0] & 1), payload[1:])
+        elif kind == frames.DISCONNECT:
+            self.on_disconnect()
+
     def on_body(self, last: bool, data: bytes) -> None:
         """More of the request's body."""
         self._buffered = (self._buffered or b"") + data

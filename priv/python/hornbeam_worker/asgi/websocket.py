@@ -91,6 +91,19 @@ class WebSocketCycle:
 
     # What arrives from Erlang
 
+    def on_frame(self, kind: int, payload: bytes) -> None:
+        """A frame of this stream."""
+        if kind == frames.WS_TEXT:
+            self.on_message(payload.decode())
+        elif kind == frames.WS_BINARY:
+            self.on_message(payload)
+        elif kind == frames.CREDIT:
+            self.on_credit(int.from_bytes(payload, "big"))
+        elif kind == frames.WS_CLOSE:
+            self.on_close(payload)
+        elif kind == frames.DISCONNECT:
+            self.on_disconnect()
+
     def on_message(self, message: str | bytes) -> None:
         """A message of the client."""
         if self._inbox is None:
