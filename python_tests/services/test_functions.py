@@ -7,8 +7,8 @@ import signal
 
 import pytest
 from harness import wait_until
-from hornbeam_worker import values
 
+from hornbeam_worker import values
 from services.conftest import RemoteError, Services, Start
 
 WAYS = ["loop", "thread", "aio"]
@@ -218,7 +218,7 @@ def test_a_killed_worker_leaves_nothing_behind(start: Start, victim: str) -> Non
         # The answer to this very request may be what is lost.
         content = values.pack([["kill_worker_process"], {}])
         assert services.client.post("/loop/cast", content=content).status_code in (200, 502)
-    # A request that is sent to a worker's process while it is killed is lost: look from the outside.
+    # A request sent to a worker's process while it is killed is lost: look from the outside.
     wait_until(lambda: pid not in services.server.workers(), 20, "the worker has gone")
     wait_until(services.server.workers, 20, "there is another one")
     wait_until(lambda: _answers(services), 20, "it answers")
