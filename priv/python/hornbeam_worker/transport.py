@@ -207,6 +207,7 @@ class Transport:
             except BlockingIOError:
                 if time.perf_counter() > until:
                     return None
+                os.sched_yield()  # on busy cores it may be the BEAM that waits for this one
                 continue
             reply = frames.only_reply(data, number)
             if reply is None:
