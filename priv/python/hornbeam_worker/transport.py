@@ -192,8 +192,8 @@ class Transport:
         """Writes a call and returns the payload of its reply, if that comes while this polls, and
         comes alone; else None, and `wait_in_loop` has to wait for it.
 
-        Loop's thread only. Most synchronous calls end here; what it leaves out of the general way
-        (scheduling a flush, the decoder, the table of calls) is two thirds of their Python time.
+        Loop's thread only. Most synchronous calls end here, without the general way: scheduling a
+        flush, the decoder, the table of calls.
         """
         if self._pending or self._unwritten or not self._decoder.is_empty():
             self.send(frame)
