@@ -7,7 +7,7 @@
 #   HORNBEAM_NODE      a name such as hornbeam@127.0.0.1: turns Erlang distribution on, for remote_console
 #   HORNBEAM_COOKIE    its cookie; without one Erlang's own ~/.erlang.cookie
 #   HORNBEAM_LOG       where `daemon` writes what the server prints; default log/hornbeam.log in the release
-#   HORNBEAM_SCHEDULERS  how many schedulers the VM has; default one for every two cores
+#   HORNBEAM_SCHEDULERS  how many schedulers the VM has; default one for every two cores, all while many WebSockets are open
 #   HORNBEAM_ERL_FLAGS more flags for the VM; they win over vm.args
 set -eu
 
@@ -17,8 +17,13 @@ read -r ERTS VERSION < "$ROOT/releases/start_erl.data" || [ -n "$VERSION" ]
 RELEASE="$ROOT/releases/$VERSION"
 export ROOTDIR="$ROOT" BINDIR="$ROOT/erts-$ERTS/bin" EMU=beam PROGNAME=hornbeam
 export ERL_LIBS="$ROOT/lib"
-# One scheduler for every two cores, as bin/hornbeam of the project has it (and says why).
-export HORNBEAM_SCHEDULERS="${HORNBEAM_SCHEDULERS:-$((($(getconf _NPROCESSORS_ONLN) + 1) / 2))}"
+# One scheduler online for every two cores, as bin/hornbeam of the project has it (and says why).
+HALF=
+if [ -z "${HORNBEAM_SCHEDULERS:-}" ]; then
+    CORES=$(getconf _NPROCESSORS_ONLN)
+    export HORNBEAM_SCHEDULERS="$CORES:$(((CORES + 1) / 2))"
+    HALF=-half_of_the_cores
+fi
 
 usage() {
     cat <<'TEXT'
@@ -67,7 +72,8 @@ start_vm() {
     fi
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
-    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive \
+    # shellcheck disable=SC2086  # nothing, or one word
+    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
         -config "$HORNBEAM_BOOT_DIR/sys" -args_file "$HORNBEAM_BOOT_DIR/vm.args" \
         -s hornbeam_cli main -extra "$@"
 }

@@ -1,7 +1,7 @@
 %%% The open WebSocket connections of all servers: their number, their limit, and a way to reach them all.
 %%%
 %%% Called by: hornbeam_stream and hornbeam_websocket_handshake (enter, register, leave), hornbeam_websocket (add),
-%%% hornbeam_listener (drain), hornbeam (stats). Calls nothing.
+%%% hornbeam_listener (drain), hornbeam (stats). Calls: hornbeam_cores (told of the number).
 %%%
 %%% Table hornbeam_websockets: {Pid, Server} for each connection, {{Server, Counter}, Number}. A place is taken when a handshake
 %%% begins and given back when the handshake fails (leave/1) or when the connection's process ends, however it ends: this
@@ -72,27 +72,29 @@ count(Server, Counter, Number) ->
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
--spec init([]) -> {ok, []}.
+%% The state is the number of connections that are watched.
+-spec init([]) -> {ok, non_neg_integer()}.
 init([]) ->
     Pids = ets:select(?TABLE, [{{'$1', '_'}, [{is_pid, '$1'}], ['$1']}]),
     lists:foreach(fun(Pid) -> monitor(process, Pid) end, Pids),
-    {ok, []}.
+    {ok, hornbeam_cores:websockets(length(Pids))}.
 
--spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.
-handle_call(_Request, _From, State) ->
-    {reply, {error, not_supported}, State}.
+-spec handle_call(term(), gen_server:from(), non_neg_integer()) ->
+    {reply, {error, not_supported}, non_neg_integer()}.
+handle_call(_Request, _From, Watched) ->
+    {reply, {error, not_supported}, Watched}.
 
--spec handle_cast({watch, pid()}, []) -> {noreply, []}.
-handle_cast({watch, Pid}, State) ->
+-spec handle_cast({watch, pid()}, non_neg_integer()) -> {noreply, non_neg_integer()}.
+handle_cast({watch, Pid}, Watched) ->
     _ = monitor(process, Pid),
-    {noreply, State}.
+    {noreply, hornbeam_cores:websockets(Watched + 1)}.
 
--spec handle_info(term(), []) -> {noreply, []}.
-handle_info({'DOWN', _, process, Pid, _}, State) ->
+-spec handle_info(term(), non_neg_integer()) -> {noreply, non_neg_integer()}.
+handle_info({'DOWN', _, process, Pid, _}, Watched) ->
     case ets:take(?TABLE, Pid) of
         [{_, Server}] -> leave(Server);
         [] -> ok
     end,
-    {noreply, State};
-handle_info(_Message, State) ->
-    {noreply, State}.
+    {noreply, hornbeam_cores:websockets(Watched - 1)};
+handle_info(_Message, Watched) ->
+    {noreply, Watched}.
