@@ -18,7 +18,7 @@
 %%% then all of them). On HTTP/2 repeated fields are joined with ", " in order; set-cookie never.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, response/4, fields/1, find/2, content_length/1]).
+-export([encode_request/1, decode/1, response/4, fields/1, content_length/1]).
 -export([is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
@@ -122,13 +122,6 @@ is_value(<<>>) -> true.
 %% @doc Whether it is a token in lower case (RFC 9110, 5.6.2), as Cowboy gives the names of a request.
 -spec is_name(binary()) -> boolean().
 is_name(Name) -> name(Name, Name) =/= error.
-
--spec find(binary(), headers()) -> {ok, binary()} | error.
-find(Name, Headers) ->
-    case lists:keyfind(Name, 1, Headers) of
-        {_, Value} -> {ok, Value};
-        false -> error
-    end.
 
 %% @doc The declared length of a response's body: `none', or an error when it is no number or two differ.
 -spec content_length(headers()) -> non_neg_integer() | none | {error, {bad_header, binary()}}.

@@ -103,8 +103,8 @@ class Server:
     def finished(self, stream: int) -> None:
         """A cycle's application has returned."""
         del self._cycles[stream]
-        if self._draining and not self._cycles:
-            self.transport.send(frames.encode(frames.DRAINED, 0))
+        if self._draining:
+            self._tell_if_drained()
 
     def _open(self, stream: int, payload: bytes) -> None:
         start = 5 + int.from_bytes(payload[1:5], "big")
@@ -146,6 +146,9 @@ class Server:
 
     def _on_drain(self, _payload: bytes) -> None:
         self._draining = True
+        self._tell_if_drained()
+
+    def _tell_if_drained(self) -> None:
         if not self._cycles:
             self.transport.send(frames.encode(frames.DRAINED, 0))
 
