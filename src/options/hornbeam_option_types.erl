@@ -238,7 +238,7 @@ split(Type, Text) ->
     end.
 
 split_at(Separator, Text) ->
-    [Item || Part <- string:split(Text, Separator, all), (Item = string:trim(Part)) =/= ""].
+    [Item || Item <- lists:map(fun string:trim/1, string:split(Text, Separator, all)), Item =/= ""].
 
 -spec is_multiple(type()) -> boolean().
 is_multiple({list, _}) -> true;
