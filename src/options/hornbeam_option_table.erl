@@ -65,6 +65,9 @@ application() ->
               "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
      #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
        doc => "Interface of the application."},
+     #{group => application, key => factory, type => boolean, default => false, scope => mount,
+       doc => "APP is a factory: it is called with nothing and returns the application. A callable that takes nothing is "
+              "called in any case; with this option a factory that cannot be called is said to be one."},
      #{group => application, key => lifespan, type => {enum, [auto, on, off]}, default => auto, scope => mount,
        doc => "ASGI lifespan events: auto runs without them where the application does not support them, on makes "
               "that a start-up error, off never sends them."},

@@ -244,6 +244,9 @@ handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPi
     keep_state_and_data;
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
+handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid, failure = Failure}) when Failure =/= undefined ->
+    hornbeam_python:kill(OsPid),
+    keep_state_and_data;
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid} = Data) ->
     hornbeam_python:kill(OsPid),
     #mount{settings = #{startup_timeout := Timeout}} = Data#data.mount,
@@ -367,7 +370,7 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
 
 %% The map of the `boot' frame.
 boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
-    Keys = [worker_class, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
+    Keys = [worker_class, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
             call_poll_time, shutdown_timeout, request_id],
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
@@ -468,8 +471,9 @@ control(drained, _, draining, Data) ->
     {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}, []};
 control(drained, _, stopping, Data) ->
     {stopping, Data, []};
-control(failed, {ok, Failure}, State, Data) ->
-    {State, Data#data{failure = Failure}, []};
+control(failed, {ok, Failure}, State, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
+    %% What it has left behind must not hold up the news.
+    {State, Data#data{failure = Failure, todo = [{state_timeout, Timeout, not_ready} || State =:= starting, Data#data.failure =:= undefined]}, []};
 control(log, {ok, Record}, State, #data{number = Number} = Data) ->
     hornbeam_worker_log:write(Number, Record),
     {State, Data, []};
