@@ -1,7 +1,7 @@
 %%% Whether a Python worker's loop still runs, and what it says of itself.
 %%%
 %%% Called by: hornbeam_worker, which sends the frames, keeps the timer and does what it is told. Calls:
-%%% hornbeam_python (signal, resident memory).
+%%% hornbeam_python (signal).
 %%%
 %%%     ping ──pong──▶ (wait ?INTERVAL) ──▶ ping
 %%%      │ ?LATE_AFTER
@@ -42,7 +42,7 @@
 %% pydevd (debugpy, PyCharm).
 -define(DEBUGGER, <<"File \"(?:[^\"\n]*/)?(?:pdb\\.py\", line \\d+ in _cmdloop|"
                     "bdb\\.py\", line \\d+ in (?:trace_dispatch|dispatch_\\w+)|"
-                    "pydevd\\.py\", line \\d+ in _?do_wait_suspend)$">>).
+                    "pydevd\\.py\", line \\d+ in (?:_?do_wait_suspend|_wait_for_attach))$">>).
 %% More of a dump is cut from its beginning: the main thread's stack is the last.
 -define(MAX_DUMP, 65536).
 
