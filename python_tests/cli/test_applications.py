@@ -53,16 +53,17 @@ def test_a_factory_is_called_again_by_a_reload() -> None:
     ],
 )
 def test_what_cannot_be_served_is_refused_at_the_start(name: str, factory: bool, text: str) -> None:
-    with pytest.raises(StartError) as error:
-        Hornbeam(f"core_kinds:{name}", factory=factory, workers=2).start()
+    server = Hornbeam(f"core_kinds:{name}", factory=factory, workers=2)
+    with pytest.raises(StartError) as error, server:
+        pass
     assert error.value.status == 1
     assert error.value.output.startswith(f"hornbeam: the application cannot be served: {text}")
     assert error.value.output.count("\n") == 1
 
 
 def test_a_factory_that_raises_shows_its_traceback() -> None:
-    with pytest.raises(StartError) as error:
-        Hornbeam("core_kinds:raises").start()
+    with pytest.raises(StartError) as error, Hornbeam("core_kinds:raises"):
+        pass
     lines = error.value.output.splitlines()
     assert lines[:2] == [
         "hornbeam: the application's factory failed:",
@@ -89,8 +90,9 @@ def create_quart():
 def test_real_frameworks(tmp_path: Path) -> None:
     (tmp_path / "core_written.py").write_text(SOURCE)
     for name in ("flask_app", "django_wsgi"):
-        with pytest.raises(StartError, match=r"it is a WSGI application, and Hornbeam serves ASGI"):
-            Hornbeam(f"core_written:{name}", pythonpath=str(tmp_path)).start()
+        server = Hornbeam(f"core_written:{name}", pythonpath=str(tmp_path))
+        with pytest.raises(StartError, match="it is a WSGI application, and Horn"), server:
+            pass
     mounts = ["/django=core_written:get_asgi_application"]
     with Hornbeam("core_written:create_quart", mount=mounts, pythonpath=str(tmp_path)) as server:
         assert httpx.get(f"{server.url}/quart").text == "Quart"

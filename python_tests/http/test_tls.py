@@ -228,8 +228,8 @@ def test_a_certificate_turns_tls_on(pair: tuple[Path, Path], authority: Authorit
         ({"keyfile": key}, "bad option certfile: is needed beside keyfile"),
         ({"sni": f"a={cert};{key}"}, "bad option certfile: is needed beside sni"),
     ):
-        with pytest.raises(StartError, match=text):
-            Hornbeam("http_echo:app", **given).start()
+        with pytest.raises(StartError, match=text), Hornbeam("http_echo:app", **given):
+            pass
 
 
 def test_clear_text_on_a_tls_port_and_the_like(server: Hornbeam, authority: Authority) -> None:
