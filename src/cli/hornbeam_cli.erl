@@ -5,8 +5,8 @@
 %%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text, hornbeam_control_client, hornbeam_signals,
 %%% hornbeam_systemd and hornbeam.
 %%%
-%%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
-%%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
+%%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
+%%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
 -module(hornbeam_cli).
 
 -export([main/0, stop/1]).

@@ -57,6 +57,10 @@ format({attribute_missing, Text}) ->
     io_lib:format("the application was not found in its module: ~ts", [Text]);
 format({not_callable, Text}) ->
     io_lib:format("the application cannot be called: ~ts", [Text]);
+format({not_asgi, Text}) ->
+    io_lib:format("the application cannot be served: ~ts", [Text]);
+format({factory_failed, Traceback}) ->
+    ["the application's factory failed:\n", text(Traceback)];
 format({import_failed, Traceback}) ->
     ["the application could not be imported:\n", text(Traceback)];
 format({lifespan_failed, Text}) ->

@@ -7,7 +7,8 @@
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
 %%% cannot take is dropped and counted, and requests never wait for their line.
 %%%
-%%% A file that was moved away (logrotate) is made again within ?LOOK ms. Failure modes: the file cannot be opened: the
+%%% A file that was moved away (logrotate) is made again within ?LOOK ms. It is made with mode 0640, less what the umask
+%%% takes: requests are nobody else's business. One that is there keeps its mode. Failure modes: the file cannot be opened: the
 %%% server does not start; it cannot be written later: lines are dropped, counted, and a warning says so once.
 -module(hornbeam_access_log).
 -behaviour(gen_server).
@@ -21,6 +22,7 @@
 -define(MAX_QUEUE, 10000).
 -define(BATCH, 500).
 -define(LOOK, 1000).
+-define(MODE, 8#640).
 -define(QUEUED, 1).
 -define(DROPPED, 2).
 
@@ -99,12 +101,26 @@ init({#ref{counters = Counters} = Ref, #{access_log := Format, access_log_file :
 open(#state{path = <<>>} = State) ->
     {ok, State};
 open(#state{path = Path} = State) ->
-    case file:open(Path, [append, raw, binary]) of
+    case open_file(Path) of
         {ok, File} ->
             _ = erlang:send_after(?LOOK, self(), look),
             {ok, State#state{file = File, inode = inode(Path)}};
         {error, Reason} ->
             {error, Reason}
+    end.
+
+%% Before anything is written to it.
+open_file(Path) ->
+    case file:open(Path, [append, raw, binary, exclusive]) of
+        {ok, File} -> restrict(Path), {ok, File};
+        {error, eexist} -> file:open(Path, [append, raw, binary]);
+        {error, Reason} -> {error, Reason}
+    end.
+
+restrict(Path) ->
+    case file:read_file_info(Path) of
+        {ok, #file_info{mode = Mode}} -> _ = file:change_mode(Path, Mode band ?MODE), ok;
+        {error, _} -> ok
     end.
 
 inode(Path) ->

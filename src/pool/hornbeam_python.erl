@@ -3,7 +3,7 @@
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
 -module(hornbeam_python).
 
--export([interpreter/1, open/2, kill/1, signal/2, resident_memory/1]).
+-export([interpreter/1, open/2, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -54,17 +54,4 @@ signal(OsPid, Signal) ->
     receive
         {Port, {exit_status, _}} -> ok
     after 5000 -> ok
-    end.
-
-%% @doc The resident memory of a process in bytes (Linux: /proc), 0 where it cannot be told.
--spec resident_memory(OsPid :: pos_integer() | undefined) -> non_neg_integer().
-resident_memory(undefined) ->
-    0;
-resident_memory(OsPid) ->
-    case file:read_file(["/proc/", integer_to_list(OsPid), "/statm"]) of
-        {ok, Text} ->
-            [_Size, Resident | _] = binary:split(Text, <<" ">>, [global]),
-            binary_to_integer(Resident) * 4096;
-        {error, _} ->
-            0
     end.

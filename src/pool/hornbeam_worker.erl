@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
 %%% Calls: hornbeam_frame, hornbeam_services (calls from Python), hornbeam_pool (ready, lost, retire, capacity),
-%%% hornbeam_worker_health (heartbeat), hornbeam_worker_exit (the last wait of a stop).
+%%% hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
 %%%
@@ -86,6 +86,7 @@
     ready_at :: integer() | undefined,  % monotonic ms
     health :: hornbeam_worker_health:health() | undefined,
     retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which max_requests is reached
+    memory :: hornbeam_worker_memory:watch() | undefined,
     heavy = false :: boolean(),         % max_worker_memory was reached
     drained = false :: boolean(),       % it has said so
     todo = [] :: [gen_statem:action()], % timers that a frame has set
@@ -244,6 +245,9 @@ handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPi
     keep_state_and_data;
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
+handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid, failure = Failure}) when Failure =/= undefined ->
+    hornbeam_python:kill(OsPid),
+    keep_state_and_data;
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid} = Data) ->
     hornbeam_python:kill(OsPid),
     #mount{settings = #{startup_timeout := Timeout}} = Data#data.mount,
@@ -367,7 +371,7 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
 
 %% The map of the `boot' frame.
 boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
-    Keys = [worker_class, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
+    Keys = [worker_class, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
             call_poll_time, shutdown_timeout, request_id],
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
@@ -468,8 +472,9 @@ control(drained, _, draining, Data) ->
     {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}, []};
 control(drained, _, stopping, Data) ->
     {stopping, Data, []};
-control(failed, {ok, Failure}, State, Data) ->
-    {State, Data#data{failure = Failure}, []};
+control(failed, {ok, Failure}, State, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
+    %% What it has left behind must not hold up the news.
+    {State, Data#data{failure = Failure, todo = [{state_timeout, Timeout, not_ready} || State =:= starting, Data#data.failure =:= undefined]}, []};
 control(log, {ok, Record}, State, #data{number = Number} = Data) ->
     hornbeam_worker_log:write(Number, Record),
     {State, Data, []};
@@ -484,6 +489,7 @@ became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool,
     atomics:put(Counters, ?SLOT_OPEN, ?OPEN),
     hornbeam_pool:ready(Pool, self(), Slot),
     Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond), health = Health,
+              memory = hornbeam_worker_memory:new(Settings),
               retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
               todo = [{{timeout, lifetime}, jittered(Lifetime), retire} | Beat]}.
 
@@ -504,15 +510,15 @@ beat({kill, Reason, Health}, #data{os_pid = OsPid} = Data) ->
     {keep_state, Data#data{health = Health, failure = Reason}}.
 
 %% After each pong: has it grown too large?
-weighed(#data{mount = #mount{settings = #{max_worker_memory := infinity}}} = Data) ->
+weighed(#data{heavy = true} = Data) ->
     Data;
-weighed(#data{mount = #mount{settings = #{max_worker_memory := Max}}, pool = Pool, os_pid = OsPid} = Data) ->
-    case Data#data.heavy orelse hornbeam_python:resident_memory(OsPid) =< Max of
-        true ->
-            Data;
-        false ->
+weighed(#data{memory = Memory0, pool = Pool, os_pid = OsPid} = Data) ->
+    case hornbeam_worker_memory:look(Memory0, OsPid, age(Data), "/") of
+        {ok, Memory} ->
+            Data#data{memory = Memory};
+        {too_large, Memory} ->
             hornbeam_pool:retire(Pool, self(), max_worker_memory),
-            Data#data{heavy = true}
+            Data#data{memory = Memory, heavy = true}
     end.
 
 %% One call alone is what a synchronous caller sends; the next of a row comes soon (hornbeam_worker_poll).
@@ -590,19 +596,18 @@ sweep(#data{streams = Streams} = Data) ->
     end, Gone).
 
 describe(State, #data{os_pid = OsPid, slot = #slot{counters = Counters}} = Data) ->
-    Age = case Data#data.ready_at of
-        undefined -> 0;
-        ReadyAt -> erlang:monotonic_time(millisecond) - ReadyAt
-    end,
     Own = case Data#data.health of
         undefined -> #{lag => 0};
         Health -> hornbeam_worker_health:describe(Health)
     end,
-    Own#{state => shown(State, Counters), os_pid => OsPid, age => Age,
+    Own#{state => shown(State, Counters), os_pid => OsPid, age => age(Data),
          in_flight => atomics:get(Counters, ?SLOT_LOAD),
          requests => atomics:get(Counters, ?SLOT_NEXT_ID),
-         memory => hornbeam_python:resident_memory(OsPid),
+         memory => hornbeam_worker_memory:resident(OsPid),
          restarts => max(0, Data#data.started - 1)}.
+
+age(#data{ready_at = undefined}) -> 0;
+age(#data{ready_at = ReadyAt}) -> erlang:monotonic_time(millisecond) - ReadyAt.
 
 shown(ready, Counters) ->
     case atomics:get(Counters, ?SLOT_OPEN) of

@@ -216,6 +216,8 @@ failure(5, Text) -> {ok, {lifespan_failed, Text}};
 failure(6, Text) -> {ok, {not_callable, Text}};
 failure(7, Text) -> {ok, {worker_failed, Text}};
 failure(8, Text) -> {ok, {python_unsupported, Text}};
+failure(9, Text) -> {ok, {factory_failed, Text}};
+failure(10, Text) -> {ok, {not_asgi, Text}};
 failure(_, _) -> error.
 
 code(boot) -> 16#01;

@@ -10,8 +10,8 @@ import io
 import sys
 from typing import NoReturn
 
-from hornbeam_worker import frames
-from hornbeam_worker.failure import FailureKind, StartFailure
+from hornbeam_worker import frames, orphan
+from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.transport import Transport
 
 __all__ = ["main"]
@@ -26,6 +26,7 @@ def main() -> NoReturn:
         # writes of a print): the lines of several workers do not mix.
         sys.stdout.reconfigure(line_buffering=True, write_through=False)
     transport = Transport()
+    orphan.watch(transport.read_fd())
     transport.send_threadsafe(
         frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
     )
@@ -34,14 +35,12 @@ def main() -> NoReturn:
         # Imports msgpack, so only now.
         from hornbeam_worker.server import run
 
-        run(transport)
+        status = run(transport)
     except StartFailure as failure:
-        report = bytes([failure.kind]) + failure.text.encode("utf-8", "backslashreplace")
-        transport.send_threadsafe(frames.encode(frames.FAILED, 0, report))
-        transport.flush_blocking()
-        sys.exit(3)
+        transport.send_threadsafe(failure.frame())
+        status = FAILED
     transport.flush_blocking()
-    sys.exit(0)
+    sys.exit(status)
 
 
 def check_interpreter() -> None:
