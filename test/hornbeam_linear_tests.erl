@@ -31,6 +31,7 @@ table() ->
      {"publish/subscribe: many patterns come and go", 1000, 100000, fun patterns/1},
      {"fanout: topics of a connection come and go", 10, 1000, fun fanout_topics/1},
      {"fanout: connections with topics end", 1000, 50000, fun fanout_ends/1},
+     {"fanout: connections with one topic end", 300, 10000, fun fanout_many_end/1},
      {"fanout: a message beside many patterns", 1000, 50000, fun fanout_message/1},
      {"fanout: many patterns come and go", 1000, 50000, fun fanout_patterns/1},
      {"pool: waiting and leaving", 1000, 100000, fun pool_cancel/1},
@@ -190,6 +191,14 @@ fanout_connections(Topics) ->
 
 parts([]) -> [];
 parts(Topics) -> {Some, Rest} = lists:split(min(500, length(Topics)), Topics), [Some | parts(Rest)].
+
+%% All of them have the same topic, and one of their own.
+fanout_many_end(Count) ->
+    Pids = [Pid || Own <- topics(Count),
+                   Pid <- in_processes(1, fun() ->
+                       fanout_subscribe(Own, fanout_subscribe(<<"all">>, hornbeam_websocket_fanout:none()))
+                   end)],
+    fanout_ends(Count, Pids).
 
 fanout_ends(Count) -> fanout_ends(Count, fanout_connections(topics(Count))).
 
