@@ -17,7 +17,7 @@
 
 linear_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     {timeout, 120, [{Name, {timeout, 60, fun() -> check(Small, Large, Cost) end}} || {Name, Small, Large, Cost} <- table()]}}.
+     {timeout, 300, [{Name, {timeout, 60, fun() -> check(Small, Large, Cost) end}} || {Name, Small, Large, Cost} <- table()]}}.
 
 table() ->
     [{"publish/subscribe: subscribe", 1000, 100000, fun subscribe/1},

@@ -1,6 +1,7 @@
 %%% Whether the workers' Erlang processes keep up with what they are sent.
 %%%
-%%% Called by: hornbeam_pool, which keeps the time (look/2 every ?INTERVAL ms) and hands on the answers. Calls: hornbeam_worker (echo/1).
+%%% Called by: hornbeam_pool, which keeps the time (look/2 every ?INTERVAL ms) and hands on the answers.
+%%% Calls: hornbeam_worker (echo/1).
 %%%
 %%%     asked ──answered──▶ asked anew at the next look
 %%%       │ not answered by then

@@ -40,7 +40,7 @@ changed(Topic) ->
 %% @doc Sends a message to every other node that subscribes to its topic; how many subscriptions that reached.
 -spec publish(hornbeam_topic:topic(), term()) -> non_neg_integer().
 publish(Topic, Message) ->
-    case [Nodes || Of <- hornbeam_topic:candidates(Topic, lengths()), {_, Nodes} <- ets:lookup(?TABLE, Of)] of
+    case [Nodes || Of <- hornbeam_topic:candidates_in(?TABLE, Topic), {_, Nodes} <- ets:lookup(?TABLE, Of)] of
         [] -> 0;
         [Nodes] -> send(Topic, Message, Nodes);
         Several -> send(Topic, Message, lists:foldl(fun add/2, #{}, Several))
@@ -51,12 +51,6 @@ add(Nodes, Sum) ->
 
 send(Topic, Message, Nodes) ->
     lists:sum([Count || {Node, Count} <- maps:to_list(Nodes), hornbeam_pubsub_relay:send(Node, Topic, Message)]).
-
-lengths() ->
-    case ets:lookup(?TABLE, lengths) of
-        [{_, Lengths}] -> Lengths;
-        [] -> #{}
-    end.
 
 %%% The process
 
@@ -154,16 +148,14 @@ put_count(Topic, Node, Count) ->
         [{_, Nodes}] -> Nodes;
         [] -> #{}
     end,
-    case maps:remove(Node, Before) of
+    _ = case maps:remove(Node, Before) of
         Others when Count > 0 ->
             true = ets:insert(?TABLE, {Topic, Others#{Node => Count}}),
-            map_size(Before) =:= 0 andalso put_lengths(Topic, fun hornbeam_topic:added/2);
+            map_size(Before) =:= 0 andalso hornbeam_topic:added_in(?TABLE, Topic);
         Others when map_size(Others) > 0 ->
             true = ets:insert(?TABLE, {Topic, Others});
         _ ->
             true = ets:delete(?TABLE, Topic),
-            map_size(Before) =:= 0 orelse put_lengths(Topic, fun hornbeam_topic:removed/2)
-    end.
-
-put_lengths(Topic, Change) ->
-    true = ets:insert(?TABLE, {lengths, Change(Topic, lengths())}).
+            map_size(Before) =:= 0 orelse hornbeam_topic:removed_in(?TABLE, Topic)
+    end,
+    ok.

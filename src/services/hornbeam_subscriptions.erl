@@ -51,7 +51,7 @@ remove_all() ->
 %% @doc Who gets what is published to a topic, each process once, with how many subscriptions it has for it.
 -spec subscribers(hornbeam_topic:topic()) -> [{pid(), pos_integer()}].
 subscribers(Topic) ->
-    case [Of || Of <- hornbeam_topic:candidates(Topic, lengths()), ets:member(?TOPICS, Of)] of
+    case [Of || Of <- hornbeam_topic:candidates_in(?TOPICS, Topic), ets:member(?TOPICS, Of)] of
         [] -> [];
         [Of] -> of_topic(Of);
         %% Equal processes are neighbours once sorted.
@@ -77,12 +77,6 @@ count(Topic) ->
 -spec counts() -> [{hornbeam_topic:topic(), pos_integer()}].
 counts() ->
     ets:select(?TOPICS, [{{'$1', '$2'}, [{is_integer, '$2'}], ['$_']}]).
-
-lengths() ->
-    case ets:lookup(?TOPICS, lengths) of
-        [{_, Lengths}] -> Lengths;
-        [] -> #{}
-    end.
 
 %%% The process
 
@@ -176,16 +170,10 @@ change(Topic, By) ->
     case ets:update_counter(?TOPICS, Topic, By, {Topic, 0}) of
         0 ->
             true = ets:delete(?TOPICS, Topic),
-            put_lengths(Topic, fun hornbeam_topic:removed/2);
+            hornbeam_topic:removed_in(?TOPICS, Topic);
         By ->
-            put_lengths(Topic, fun hornbeam_topic:added/2);
+            hornbeam_topic:added_in(?TOPICS, Topic);
         _ ->
             ok
     end,
     hornbeam_pubsub_peers:changed(Topic).
-
-put_lengths(Topic, Change) ->
-    case hornbeam_topic:is_pattern(Topic) of
-        true -> true = ets:insert(?TOPICS, {lengths, Change(Topic, lengths())}), ok;
-        false -> ok
-    end.

@@ -1,13 +1,15 @@
-%%% Topics and patterns, and which of those that are subscribed to a published topic belongs to. Pure.
+%%% Topics and patterns, and which of those that are subscribed to a published topic belongs to.
 %%%
 %%% Called by: hornbeam_pubsub, hornbeam_subscriptions, hornbeam_pubsub_peers, hornbeam_websocket_fanout.
 %%%
 %%% A pattern is a topic that ends with "*"; before it stand at most ?MAX_PREFIX bytes. Which patterns match is found by asking
 %%% a table for each prefix of the topic that could be one. Whoever keeps subscriptions therefore keeps, beside
-%%% them, the lengths that its patterns have: as many questions as there are lengths, however many patterns.
+%%% them, the lengths that its patterns have: as many questions as there are lengths, however many patterns. A table of ETS
+%%% has them in a row {lengths, lengths()} beside those of its topics, which its one writer keeps by added_in/2, removed_in/2.
 -module(hornbeam_topic).
 
 -export([is_valid/1, is_pattern/1, added/2, removed/2, candidates/2]).
+-export([added_in/2, removed_in/2, candidates_in/2]).
 -export_type([topic/0, lengths/0]).
 
 -define(MAX_PREFIX, 128).
@@ -48,3 +50,24 @@ removed(Topic, Lengths) ->
 candidates(Topic, Lengths) ->
     [Topic | [<<(binary:part(Topic, 0, Size - 1))/binary, $*>>
               || Size <- maps:keys(Lengths), Size =< byte_size(Topic) + 1]].
+
+-spec added_in(ets:tab(), topic()) -> ok.
+added_in(Table, Topic) -> change(Table, Topic, fun added/2).
+
+-spec removed_in(ets:tab(), topic()) -> ok.
+removed_in(Table, Topic) -> change(Table, Topic, fun removed/2).
+
+-spec candidates_in(ets:tab(), topic()) -> [topic(), ...].
+candidates_in(Table, Topic) -> candidates(Topic, lengths(Table)).
+
+change(Table, Topic, Change) ->
+    case is_pattern(Topic) of
+        true -> true = ets:insert(Table, {lengths, Change(Topic, lengths(Table))}), ok;
+        false -> ok
+    end.
+
+lengths(Table) ->
+    case ets:lookup(Table, lengths) of
+        [{_, Lengths}] -> Lengths;
+        [] -> #{}
+    end.
