@@ -205,11 +205,15 @@ defaults(Headers) ->
                                                    {<<"server">>, <<"hornbeam">>}],
                            not lists:keymember(Name, 1, Headers)].
 
+%% The values of set-cookie are collected last first.
 joined(Headers) ->
-    joined(Headers, #{}).
+    case joined(Headers, #{}) of
+        #{<<"set-cookie">> := Cookies} = Map -> Map#{<<"set-cookie">> := lists:reverse(Cookies)};
+        Map -> Map
+    end.
 
 joined([{<<"set-cookie">> = Name, Value} | Rest], Map) ->
-    joined(Rest, maps:update_with(Name, fun(Values) -> Values ++ [Value] end, [Value], Map));
+    joined(Rest, Map#{Name => [Value | maps:get(Name, Map, [])]});
 joined([{Name, Value} | Rest], Map) ->
     joined(Rest, case Map of
         #{Name := Before} when Value =:= <<>> -> Map#{Name := Before};

@@ -41,7 +41,7 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
+-export([start_link/1, info/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
@@ -49,6 +49,8 @@
 
 -define(MAX_BACKOFF, 30000).
 -define(SWEEP, 10000).
+%% How long info/1 waits.
+-define(ANSWER, 1000).
 %% What owners of streams have for a farewell when the drain's deadline has passed.
 -define(LAST_MS, 500).
 %% A place may be taken for a moment by a request that then sees that the worker is closed.
@@ -101,13 +103,42 @@ start_link(Config) ->
     gen_statem:start_link(?MODULE, Config,
                           [{spawn_opt, [{message_queue_data, off_heap}, {fullsweep_after, 20}]}]).
 
-%% @doc For a person: the state, the process id, requests in progress, resident memory in bytes, the
-%% age of the Python process in ms, how often it was started again, and hornbeam_worker_health:describe/1.
--spec info(pid()) -> map().
-info(Worker) ->
-    try gen_statem:call(Worker, info, 1000)
-    catch exit:{_, _} -> #{state => ended}
+%% @doc For a person: of each worker the state, the process id, requests in progress, resident memory in bytes, the
+%% age of the Python process in ms, how often it was started again, hornbeam_worker_health:describe/1, and for how long (ms)
+%% and with how many messages this process is behind. One that does not answer in ?ANSWER ms is `busy'.
+-spec info([{pid(), #slot{} | undefined}]) -> [map()].
+info(Workers) ->
+    Until = erlang:monotonic_time(millisecond) + ?ANSWER,
+    Asked = [{gen_statem:send_request(Worker, info), Worker, Slot} || {Worker, Slot} <- Workers],
+    [case gen_statem:receive_response(Request, {abs, Until}) of
+         {reply, Info} -> Info;
+         timeout -> busy(Worker, Slot);
+         {error, _} -> #{state => ended}
+     end || {Request, Worker, Slot} <- Asked].
+
+%% What can be seen from outside.
+busy(Worker, Slot) ->
+    case process_info(Worker, message_queue_len) of
+        {message_queue_len, Length} -> (from_slot(Slot))#{state => busy, queue => Length};
+        undefined -> #{state => ended}
     end.
+
+from_slot(undefined) ->
+    #{};
+from_slot(#slot{counters = Counters}) ->
+    OsPid = case atomics:get(Counters, ?SLOT_OS_PID) of
+        0 -> undefined;
+        Number -> Number
+    end,
+    #{os_pid => OsPid, memory => hornbeam_worker_memory:resident(OsPid),
+      in_flight => atomics:get(Counters, ?SLOT_LOAD), requests => atomics:get(Counters, ?SLOT_NEXT_ID),
+      behind => atomics:get(Counters, ?SLOT_BEHIND)}.
+
+%% @doc Has the worker send {echo, Worker, Now} to the calling process, when it gets to it (monotonic ms).
+-spec echo(pid()) -> ok.
+echo(Worker) ->
+    Worker ! {echo, self()},
+    ok.
 
 %% @doc Lets the worker finish what it has, for Time ms, then ends it, and this process with it.
 -spec drain(pid(), timeout()) -> ok.
@@ -212,6 +243,9 @@ handle_event(info, {open, _Id, Owner, _Frame}, _State, Data) ->
     refuse(Owner, Data),
     keep_state_and_data;
 handle_event(info, {send, _Frame}, _State, _Data) ->
+    keep_state_and_data;
+handle_event(info, {echo, From}, _State, _Data) ->
+    From ! {echo, self(), erlang:monotonic_time(millisecond)},
     keep_state_and_data;
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, [{reply, From, describe(State, Data)}]};
@@ -363,6 +397,7 @@ start_python(#data{mount = #mount{settings = Settings}, interpreter = Interprete
         {os_pid, Number} -> Number;
         undefined -> undefined
     end,
+    says_os_pid(OsPid, Data),
     {next_state, starting,
      Data#data{heavy = false, port = Port, os_pid = OsPid, buffer = hornbeam_frame:new(), failure = undefined,
                services = hornbeam_services:new(Data#data.number, Settings),
@@ -384,6 +419,7 @@ python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= dra
     {stop, normal, Data#data{port = undefined}};
 python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
+    says_os_pid(undefined, Data0),
     Reason = case Data0#data.failure of
         undefined -> {python_exited, Status};
         Failure -> Failure
@@ -595,16 +631,17 @@ sweep(#data{streams = Streams} = Data) ->
         write(Data, hornbeam_frame:encode(disconnect, Id, <<0>>))
     end, Gone).
 
-describe(State, #data{os_pid = OsPid, slot = #slot{counters = Counters}} = Data) ->
+says_os_pid(undefined, Data) -> says_os_pid(0, Data);
+says_os_pid(OsPid, #data{slot = #slot{counters = Counters}}) -> atomics:put(Counters, ?SLOT_OS_PID, OsPid).
+
+describe(State, #data{slot = #slot{counters = Counters} = Slot} = Data) ->
     Own = case Data#data.health of
         undefined -> #{lag => 0};
         Health -> hornbeam_worker_health:describe(Health)
     end,
-    Own#{state => shown(State, Counters), os_pid => OsPid, age => age(Data),
-         in_flight => atomics:get(Counters, ?SLOT_LOAD),
-         requests => atomics:get(Counters, ?SLOT_NEXT_ID),
-         memory => hornbeam_worker_memory:resident(OsPid),
-         restarts => max(0, Data#data.started - 1)}.
+    {message_queue_len, Length} = process_info(self(), message_queue_len),
+    maps:merge(Own, (from_slot(Slot))#{state => shown(State, Counters), age => age(Data), queue => Length,
+                                       restarts => max(0, Data#data.started - 1)}).
 
 age(#data{ready_at = undefined}) -> 0;
 age(#data{ready_at = ReadyAt}) -> erlang:monotonic_time(millisecond) - ReadyAt.
@@ -612,6 +649,7 @@ age(#data{ready_at = ReadyAt}) -> erlang:monotonic_time(millisecond) - ReadyAt.
 shown(ready, Counters) ->
     case atomics:get(Counters, ?SLOT_OPEN) of
         ?LATE -> late;
+        ?BEHIND -> busy;
         _ -> ready
     end;
 shown(State, _Counters) ->

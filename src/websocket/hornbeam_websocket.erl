@@ -296,7 +296,8 @@ credit(Id, Count) ->
 subscribe(Topic, #ws{topics = Topics0} = State) ->
     case hornbeam_websocket_fanout:subscribe(Topic, Topics0) of
         {ok, Topics} -> acknowledge(State#ws{topics = Topics});
-        too_many -> close(1008, <<"too many topics">>, State)
+        too_many -> close(1008, <<"too many topics">>, State);
+        bad_topic -> close(1008, <<"a pattern has at most 128 bytes before the *">>, State)
     end.
 
 unsubscribe(Topic, #ws{topics = Topics} = State) ->
