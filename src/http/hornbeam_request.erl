@@ -92,7 +92,8 @@ new(#head{method = Method, version = Version, length = Length, expect = Expect, 
     case Length of
         0 -> place(Request);
         _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
-        _ -> {[{read, Prefetch}], Request}
+        %% What is read at once may be more; nothing would never be asked for.
+        _ -> {[{read, max(1, Prefetch)}], Request}
     end.
 
 %% @doc A WebSocket handshake. It goes the way of a GET; `ws_accept' ends it with the effect `accept'.

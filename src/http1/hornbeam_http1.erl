@@ -191,30 +191,20 @@ submit(#conn{phase = request, exchange = Exchange} = Conn) ->
 submit(Conn) ->
     Conn.
 
-%% Gives the application what it may have of what has been read.
+%% Gives the application what has been read, if it may have more.
 body(#conn{phase = request, body = Body0, buffer = Buffer, flow = Flow} = Conn) when Body0 =/= none, Flow > 0, Buffer =/= <<>> ->
-    {Piece, Rest} = split(Buffer, Flow),
-    case hornbeam_http1_body:feed(Piece, Body0) of
+    case hornbeam_http1_body:feed(Buffer, Body0) of
         {more, [], Body} ->
-            body(Conn#conn{buffer = Rest, body = Body});
+            Conn#conn{buffer = <<>>, body = Body};
         {more, Data, Body} ->
-            body(event({body, nofin, Data}, Conn#conn{buffer = Rest, body = Body, flow = max(0, Flow - iolist_size(Data))}));
-        {done, Data, Left} ->
-            event({body, fin, Data}, Conn#conn{buffer = joined(Left, Rest), body = none, expects = false, body_until = infinity});
+            event({body, nofin, Data}, Conn#conn{buffer = <<>>, body = Body, flow = max(0, Flow - iolist_size(Data))});
+        {done, Data, Rest} ->
+            event({body, fin, Data}, Conn#conn{buffer = Rest, body = none, expects = false, body_until = infinity});
         {refuse, Reason} ->
             event({body_failed, Reason}, Conn#conn{buffer = <<>>, flow = 0, response = hornbeam_http1_response:close(Conn#conn.response)})
     end;
 body(Conn) ->
     Conn.
-
-split(Buffer, Size) when byte_size(Buffer) =< Size -> {Buffer, <<>>};
-split(Buffer, Size) ->
-    <<Piece:Size/binary, Rest/binary>> = Buffer,
-    {Piece, Rest}.
-
-joined(Left, <<>>) -> Left;
-joined(<<>>, Rest) -> Rest;
-joined(Left, Rest) -> <<Left/binary, Rest/binary>>.
 
 event(Event, #conn{exchange = Exchange0} = Conn) ->
     {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),

@@ -98,8 +98,7 @@ command({reply, Status, Headers, Length, Body}) -> {response, status(Status), ho
 command({start, Status, Headers, Length}) -> {headers, status(Status), hornbeam_http2_reply:head(Headers, Length)};
 command({data, IsFin, Data}) -> {data, IsFin, Data};
 command({trailers, Headers}) -> {trailers, hornbeam_http2_reply:fields(Headers)};
-%% What streams have left of the connection's window may be too little for the prefetch.
-command({read, Octets}) -> {flow, max(1, Octets)};
+command({read, Octets}) -> {flow, Octets};
 %% The client must see that the response is not complete: the stream is reset.
 command(cut) -> {internal_error, cut, 'The response could not be completed.'};
 command(done) -> stop.
