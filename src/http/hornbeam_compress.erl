@@ -16,7 +16,7 @@
 
 -include("hornbeam_head.hrl").
 
--opaque state() :: off | {ready, gzip | zstd, non_neg_integer()} | {gzip, zlib:zstream()} | {zstd, term()}.
+-opaque state() :: off | {ready, gzip | zstd | identity, non_neg_integer()} | {gzip, zlib:zstream()} | {zstd, term()}.
 
 %% 15 bits of window, and 16 for the format of gzip (zlib's manual).
 -define(GZIP_BITS, 31).
@@ -29,10 +29,7 @@
 new(_Head, off) ->
     off;
 new(#head{fields = Fields}, MinSize) ->
-    case coding([Value || {<<"accept-encoding">>, Value} <- Fields]) of
-        none -> off;
-        Coding -> {ready, Coding, MinSize}
-    end.
+    {ready, coding([Value || {<<"accept-encoding">>, Value} <- Fields]), MinSize}.
 
 %% RFC 9110, 12.5.3: what the client likes best; zstd where it likes both alike.
 coding(Values) ->
@@ -43,7 +40,7 @@ coding(Values) ->
     if
         Zstd > 0, Zstd >= Gzip -> zstd;
         Gzip > 0 -> gzip;
-        true -> none
+        true -> identity
     end.
 
 weight(Name, Offers, Default) ->
@@ -71,34 +68,44 @@ has_zstd() ->
 
 %% @doc The commands of a response, compressed from its head on if that is worth it.
 -spec commands([hornbeam_exchange:command()], state()) -> {[hornbeam_exchange:command()], state()}.
-commands(Commands, off) -> {Commands, off};
-commands(Commands, State) -> lists:mapfoldl(fun command/2, State, Commands).
+commands(Commands, off) ->
+    {Commands, off};
+commands(Commands0, State0) ->
+    {Commands, State} = lists:mapfoldl(fun command/2, State0, Commands0),
+    {lists:append(Commands), State}.
 
-command({reply, Status, Headers, Length, Body}, {ready, Coding, MinSize}) when is_integer(Length), not is_tuple(Body) ->
-    case Length >= MinSize andalso iolist_size(Body) =:= Length andalso is_suitable(Status, Headers) of
-        true ->
+command({reply, Status, Headers, Length, Body} = Reply, {ready, Coding, MinSize}) ->
+    case is_integer(Length) andalso not is_tuple(Body) andalso Length >= MinSize andalso is_suitable(Status, Headers) of
+        true when Coding =/= identity, Body =/= <<>> ->
             Open = open(Coding),
             Packed = iolist_to_binary(packed(Open, Body, finish)),
             ok = stop(Open),
-            {{reply, Status, encoded(Coding, Headers), byte_size(Packed), Packed}, off};
+            {[{reply, Status, encoded(Coding, Headers), byte_size(Packed), Packed}], off};
+        true ->
+            {[{reply, Status, varied(Headers), Length, Body}], off};
         false ->
-            {{reply, Status, Headers, Length, Body}, off}
+            {[Reply], off}
     end;
-command({start, Status, Headers, Length}, {ready, Coding, MinSize}) ->
+command({start, Status, Headers, Length} = Start, {ready, Coding, MinSize}) ->
     case (Length =:= none orelse Length >= MinSize) andalso is_suitable(Status, Headers) of
-        true -> {{start, Status, encoded(Coding, Headers), none}, open(Coding)};
-        false -> {{start, Status, Headers, Length}, off}
+        true when Coding =/= identity -> {[{start, Status, encoded(Coding, Headers), none}], open(Coding)};
+        true -> {[{start, Status, varied(Headers), Length}], off};
+        false -> {[Start], off}
     end;
-command({reply, _, _, _, _} = Command, {ready, _, _}) ->
-    {Command, off};
-command({data, fin, Data}, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
+command({data, IsFin, Data}, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
+    case IsFin of
+        nofin -> {[{data, nofin, packed(Open, Data, sync)}], Open};
+        fin -> {[{data, fin, last(Open, Data)}], off}
+    end;
+command({trailers, _} = Trailers, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
+    {[{data, nofin, last(Open, <<>>)}, Trailers], off};
+command(Command, State) ->
+    {[Command], State}.
+
+last(Open, Data) ->
     Packed = packed(Open, Data, finish),
     ok = stop(Open),
-    {{data, fin, Packed}, off};
-command({data, nofin, Data}, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
-    {{data, nofin, packed(Open, Data, sync)}, Open};
-command(Command, State) ->
-    {Command, State}.
+    Packed.
 
 open(gzip) ->
     Z = zlib:open(),
@@ -133,9 +140,18 @@ stop({zstd, Context}) -> zstd:close(Context);
 stop(_) -> ok.
 
 encoded(Coding, Headers) ->
-    Name = atom_to_binary(Coding),
-    [Field || {N, _} = Field <- Headers, N =/= <<"content-length">>]
-    ++ [{<<"content-encoding">>, Name}, {<<"vary">>, <<"accept-encoding">>}].
+    [{<<"content-encoding">>, atom_to_binary(Coding)} | varied(Headers)].
+
+%% RFC 9110, 12.5.5: also said to who gets it as it is, for the caches in between.
+varied(Headers) ->
+    case [Element || {<<"vary">>, Value} <- Headers, Element <- binary:split(hornbeam_headers:lower(Value), [<<",">>, <<" ">>], [global])] of
+        [] -> Headers ++ [{<<"vary">>, <<"accept-encoding">>}];
+        Elements ->
+            case lists:member(<<"accept-encoding">>, Elements) orelse lists:member(<<"*">>, Elements) of
+                true -> Headers;
+                false -> Headers ++ [{<<"vary">>, <<"accept-encoding">>}]
+            end
+    end.
 
 is_suitable(206, _Headers) ->
     false;
