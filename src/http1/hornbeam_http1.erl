@@ -373,6 +373,8 @@ await(#conn{phase = request, socket = Socket} = Conn) ->
     Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
 await(#conn{phase = Phase, socket = Socket} = Conn) when Phase =:= idle; Phase =:= head ->
     Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+await(#conn{phase = first, socket = Socket} = Conn) ->
+    Conn#conn{socket = hornbeam_http1_socket:peek(Socket)};
 await(#conn{socket = Socket} = Conn) ->
     Conn#conn{socket = hornbeam_http1_socket:read(Socket)}.
 
