@@ -18,7 +18,7 @@ new() -> none.
 
 %% @doc The message comes by this time (monotonic ms), or before.
 -spec by(integer() | infinity, deadline()) -> deadline().
-by(infinity, Deadline) -> Deadline;
+by(infinity, Deadline) -> Deadline;     % an atom is later than any time
 by(At, {_, Due} = Deadline) when Due =< At -> Deadline;
 by(At, Deadline) ->
     ok = cancel(Deadline),

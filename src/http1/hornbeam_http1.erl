@@ -73,7 +73,7 @@
 
 -define(MAX_DRAIN, 1000000).
 -define(LINGER_MS, 2000).
--define(AWAKE, 1000).
+-define(AWAKE, 250).
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
@@ -225,10 +225,8 @@ commands([done | Rest], Out, Conn) ->
     complete(commands([], Out, Conn));
 commands([{read, Octets} | Rest], Out, #conn{flow = Flow} = Conn) ->
     commands(Rest, Out, Conn#conn{flow = Flow + Octets});
-commands([{timer, Name, infinity} | Rest], Out, Conn) ->
-    commands(Rest, Out, Conn#conn{timer = Name, until = infinity});
 commands([{timer, Name, Time} | Rest], Out, Conn) ->
-    commands(Rest, Out, until(now_ms() + Time, Conn#conn{timer = Name}));
+    commands(Rest, Out, until(Time, Conn#conn{timer = Name}));
 commands([cancel_timer | Rest], Out, Conn) ->
     commands(Rest, Out, Conn#conn{until = infinity});
 commands([close | Rest], Out, #conn{response = Response} = Conn) ->
@@ -323,7 +321,7 @@ next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = S
 %% What the client still sends would make the kernel reset the connection, and the response be lost.
 linger(#conn{socket = Socket} = Conn) ->
     ok = hornbeam_http1_socket:shutdown(Socket),
-    await(until(now_ms() + ?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0})).
+    await(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0})).
 
 -spec close(#conn{}) -> no_return().
 close(#conn{socket = Socket}) ->
@@ -367,8 +365,9 @@ await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn
     Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
 await(#conn{phase = request, body = Body, flow = Flow, socket = Socket, settings = #{body_timeout := Time}} = Conn)
         when Body =/= none, Flow > 0 ->
-    At = case Time of infinity -> infinity; _ -> now_ms() + Time end,
-    by(At, Conn#conn{body_until = At, socket = hornbeam_http1_socket:read(Socket)});
+    Now = now_ms(),
+    At = case Time of infinity -> infinity; _ -> Now + Time end,
+    by(At, Now, Conn#conn{body_until = At, socket = hornbeam_http1_socket:read(Socket)});
 await(#conn{phase = request, socket = Socket} = Conn) ->
     Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
 await(#conn{phase = Phase, socket = Socket} = Conn) when Phase =:= idle; Phase =:= head ->
@@ -379,24 +378,23 @@ await(#conn{socket = Socket} = Conn) ->
     Conn#conn{socket = hornbeam_http1_socket:read(Socket)}.
 
 within(Name, #conn{settings = Settings} = Conn) ->
-    case Settings of
-        #{Name := infinity} -> by(now_ms() + ?AWAKE, Conn#conn{until = infinity});
-        #{Name := Time} -> until(now_ms() + Time, Conn)
-    end.
+    #{Name := Time} = Settings,
+    until(Time, Conn).
 
-until(At, Conn) ->
-    by(At, Conn#conn{until = At}).
+until(infinity, Conn) ->
+    by(infinity, now_ms(), Conn#conn{until = infinity});
+until(Time, Conn) ->
+    Now = now_ms(),
+    by(Now + Time, Now, Conn#conn{until = Now + Time}).
 
 %% While the connection is awake the timer fires once in ?AWAKE at least, so that hardly any limit needs one of its own.
-by(infinity, Conn) ->
-    Conn;
-by(At, #conn{deadline = Deadline} = Conn) ->
-    Conn#conn{deadline = hornbeam_deadline:by(At, Deadline)}.
+by(At, Now, #conn{deadline = Deadline} = Conn) ->
+    Conn#conn{deadline = hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline)}.
 
 look(Now, #conn{phase = idle, until = Until} = Conn) when Now < Until ->
-    proc_lib:hibernate(?MODULE, loop, [by(Until, Conn)]);
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Conn#conn.deadline)}]);
 look(Now, #conn{until = Until, body_until = BodyUntil} = Conn) when Now < Until, Now < BodyUntil ->
-    by(min(Until, BodyUntil), Conn);
+    by(min(Until, BodyUntil), Now, Conn);
 look(_Now, #conn{phase = head} = Conn) ->
     refuse(header_timeout, Conn);
 look(Now, #conn{phase = request, until = Until, timer = Name} = Conn) when Now >= Until ->

@@ -8,7 +8,7 @@
 %%%            request is in progress. A socket that is not made passive for a while is polled by the scheduler itself: 9.8 us of CPU a
 %%%            request, where 10 messages at a time took 11.7 and single ones 13.3 (a bare loop, 64 connections)
 %%%     once   one message: a body, of up to ?LARGE octets at a time. A connection that has had a body stays with single messages
-%%%     off    none. What had come before is at most ?READS small reads, 128 KiB: two large ones
+%%%     off    none. What had come before is at most ?READS small reads, 93 KiB
 %%%
 %%% A write blocks until the socket's queue has room, for send_timeout at most (an option of the listening socket).
 -module(hornbeam_http1_socket).
@@ -27,7 +27,7 @@
 -opaque socket() :: #socket{}.
 
 -define(READS, 64).
--define(SMALL, 2048).
+-define(SMALL, 1460).
 -define(LARGE, 65536).
 
 -spec new(module(), inet:socket() | ssl:sslsocket()) -> socket().

@@ -9,21 +9,32 @@
 -module(hornbeam_connection).
 -behaviour(ranch_protocol).
 
--export([start_link/3, init/4]).
+-export([configure/2, forget/1, start_link/3, init/4]).
 -export_type([options/0]).
 
 %% How long a PROXY header may take.
 -define(PROXY_MS, 5000).
 
--type options() :: #{server := atom(), secure := boolean(), proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
+-type options() :: #{secure := boolean(), proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
                      context := map(), http1 := map(), http2 := cowboy:opts()}.
 
--spec start_link(ranch:ref(), module(), options()) -> {ok, pid()}.
-start_link(Ref, Transport, Options) ->
-    {ok, proc_lib:spawn_link(?MODULE, init, [self(), Ref, Transport, Options])}.
+%% @doc What all connections of a server share, as a term that is not copied into each of them.
+-spec configure(Server :: atom(), options()) -> ok.
+configure(Server, Options) ->
+    persistent_term:put({?MODULE, Server}, Options).
 
--spec init(Parent :: pid(), ranch:ref(), module(), options()) -> no_return().
-init(Parent, Ref, Transport, #{server := Server, secure := Secure, context := Context0, proxy_protocol := Proxy} = Options) ->
+-spec forget(Server :: atom()) -> ok.
+forget(Server) ->
+    _ = persistent_term:erase({?MODULE, Server}),
+    ok.
+
+-spec start_link(ranch:ref(), module(), Server :: atom()) -> {ok, pid()}.
+start_link(Ref, Transport, Server) ->
+    {ok, proc_lib:spawn_opt(?MODULE, init, [self(), Ref, Transport, Server], [link, {min_heap_size, 233}])}.
+
+-spec init(Parent :: pid(), ranch:ref(), module(), Server :: atom()) -> no_return().
+init(Parent, Ref, Transport, Server) ->
+    #{secure := Secure, context := Context0, proxy_protocol := Proxy} = Options = persistent_term:get({?MODULE, Server}),
     Proxied = case Proxy of true -> proxied(Ref); false -> none end,
     {Socket, Tls} = handshake(Ref, Secure, Server),
     process_flag(trap_exit, true),

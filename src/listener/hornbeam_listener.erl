@@ -45,7 +45,9 @@ reload_certs(Listener) ->
 init({Name, #{bind := Binds} = Config}) ->
     process_flag(trap_exit, true),
     case hornbeam_tls:load(Name, Config) of
-        ok -> open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
+        ok ->
+            ok = hornbeam_connection:configure(Name, protocol_options(Name, Config)),
+            open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
         {error, Reason} -> {stop, {shutdown, Reason}}
     end.
 
@@ -66,7 +68,7 @@ open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
     case hornbeam_socket:probe(Bind) of
         ok ->
             case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
-                                      hornbeam_connection, protocol_options(Name, Config)) of
+                                      hornbeam_connection, Name) of
                 {ok, _} -> opened(Ref, Bind, Config);
                 {error, {{shutdown, {failed_to_start_child, _, {listen_error, _, Reason}}}, _}} -> {error, Reason};
                 {error, Reason} -> {error, Reason}
@@ -92,7 +94,7 @@ transport_options(Bind, Name, #{acceptors := Acceptors, max_connections := Max, 
 %% What hornbeam_connection gets: what it needs itself, what is the same for all connections and requests, and what each protocol is told.
 protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Versions, compress := Compress,
                          compress_min_size := MinSize} = Config) ->
-    #{server => Name, secure => Tls, proxy_protocol => Proxy, http_version => lists:usort(Versions),
+    #{secure => Tls, proxy_protocol => Proxy, http_version => lists:usort(Versions),
       context => #{server => Name, gate => hornbeam_gate:settings(Config), observer => hornbeam_observe:observer(Name, Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
@@ -159,6 +161,7 @@ terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeou
                                   Pid <- ranch:procs(Ref, connections)],
     end_rest(Name, await_closed(Asked, Deadline)),
     lists:foreach(fun close/1, Bound),
+    ok = hornbeam_connection:forget(Name),
     hornbeam_tls:forget(Name).
 
 deadline(infinity) -> infinity;
