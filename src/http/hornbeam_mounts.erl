@@ -1,6 +1,6 @@
 %%% Which application answers a path: the mounts of a server, an immutable snapshot.
 %%%
-%%% Written by hornbeam_server when a server starts; read by hornbeam_stream for each request, without
+%%% Written by hornbeam_server when a server starts; read by hornbeam_exchange for each request, without
 %%% a copy (persistent_term). A snapshot changes only when a server is started, reloaded or stopped,
 %%% which is rare enough for the global collection that a persistent_term's end costs.
 %%%

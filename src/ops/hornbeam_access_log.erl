@@ -76,13 +76,13 @@ dropped(Name) ->
     end.
 
 %% @doc Never blocks and never fails. Duration in native units.
--spec write(ref(), cowboy_req:req() | cowboy_stream:partial_req(), Status :: pos_integer(), Sent :: non_neg_integer(),
+-spec write(ref(), hornbeam_exchange:head(), Status :: pos_integer(), Sent :: non_neg_integer(),
             Duration :: integer(), Id :: binary() | undefined) -> ok.
-write(#ref{writer = Writer, fields = Fields, counters = Counters}, Req, Status, Sent, Duration, Id) ->
+write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status, Sent, Duration, Id) ->
     case atomics:add_get(Counters, ?QUEUED, 1) =< ?MAX_QUEUE andalso whereis(Writer) of
         Pid when is_pid(Pid) ->
             Pid ! {line, os:system_time(millisecond),
-                   hornbeam_access_line:values(Fields, Req, Status, Sent, Duration, Id)},
+                   hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Id)},
             ok;
         _ ->
             atomics:sub(Counters, ?QUEUED, 1),

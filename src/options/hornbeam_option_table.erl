@@ -132,9 +132,9 @@ listener() ->
        doc => "Each connection begins with a PROXY protocol header, version 1 or 2; without one it is closed."},
      #{group => listener, key => drop_underscore_headers, type => boolean, default => false, scope => server,
        doc => "Drop request header fields with \"_\" in their names."},
-     #{group => listener, key => relaxed_target, type => boolean, default => false, scope => server,
-       doc => "Accept in a request's target every visible ASCII character, not only those of RFC 3986: some browsers "
-              "send |, {, } and others as they are."},
+     #{group => listener, key => strict_target, type => boolean, default => false, scope => server,
+       doc => "Accept in a request's target only what RFC 3986 has there. By default it may hold what browsers send: also |, {, }, "
+              "\", ^, ` and bytes of UTF-8; control characters, spaces and fragments never."},
      #{group => listener, key => half_close, type => boolean, default => false, scope => server,
        doc => "A client that has shut down its sending side still gets the response in progress (HTTP/1 in clear text); "
               "a client that has gone is then noticed only when something is sent to it."},
@@ -230,7 +230,10 @@ timeouts() ->
      #{group => timeouts, key => send_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
        scope => server, doc => "How long one write to a client may block; then the connection is closed."},
      #{group => timeouts, key => header_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
-       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."}].
+       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."},
+     #{group => timeouts, key => body_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
+       scope => server,
+       doc => "How long a request's body that is waited for may pause (HTTP/1); then 408, or the response is cut."}].
 
 limits() ->
     [#{group => limits, key => max_request_line, type => {integer, 64, ?MIB}, unit => bytes, default => 8192,

@@ -1,6 +1,6 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_stream and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
+%%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
 %%% lost/3, retire/3, capacity/1), hornbeam_server (await_ready/2), hornbeam_reload (prepare/2, commit/1,
 %%% abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
 %%% hornbeam_pool_watch, hornbeam_worker_sup.

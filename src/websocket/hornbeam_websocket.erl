@@ -1,6 +1,6 @@
 %%% One WebSocket connection after its handshake: the process that holds the client's socket.
 %%%
-%%% Called by: Cowboy (takeover/7: on HTTP/1.1 the connection's process becomes this one), hornbeam_websocket_handshake
+%%% Called by: hornbeam_http1 (takeover/6: on HTTP/1.1 the connection's process becomes this one), hornbeam_http2_stream
 %%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_codec (bytes to messages),
 %%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_idle, hornbeam_websocket_socket, hornbeam_websocket_fanout
 %%% (topics), hornbeam_worker, hornbeam_websockets (counters).
@@ -15,7 +15,7 @@
 %%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
-%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
+%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_http2_stream {websocket_data, IsFin, Data},
 %%%                        {websocket_alarm, on | off}, websocket_gone
 %%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout
 %%%
@@ -31,7 +31,7 @@
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_websocket).
 
--export([takeover/7, start_stream/2, drain/1]).
+-export([takeover/6, start_stream/2, drain/1]).
 -export([loop/1, await_start/2, system_continue/3, system_terminate/4, system_code_change/4]).
 -export_type([handover/0]).
 
@@ -79,13 +79,12 @@ drain(Pid) ->
 
 %%% Start
 
-%% @doc The connection process of HTTP/1.1, from Cowboy, when the 101 is written.
--spec takeover(pid(), ranch:ref(), inet:socket() | ssl:sslsocket(), module(), cowboy:opts(), binary(),
-               handover()) -> no_return().
-takeover(Parent, Ref, Socket, Transport, _Opts, Buffer, Handover) ->
+%% @doc The connection process of HTTP/1.1, when the 101 is written. The socket is passive; Buffer: what has been read from it.
+-spec takeover(pid(), ranch:ref(), inet:socket() | ssl:sslsocket(), module(), binary(), handover()) -> no_return().
+takeover(Parent, Ref, Socket, Transport, Buffer, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ranch:remove_connection(Ref),
-    _ = [erase(Key) || Key <- [hornbeam_scope, hornbeam_tls]],
+    _ = erase(hornbeam_date),
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
     _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),

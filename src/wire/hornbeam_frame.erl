@@ -1,6 +1,6 @@
 %%% The frames between the BEAM and a Python worker: encoding, and splitting a byte stream.
 %%%
-%%% Called by: hornbeam_worker (every frame), hornbeam_stream and hornbeam_websocket (the frames of
+%%% Called by: hornbeam_worker (every frame), hornbeam_exchange and hornbeam_websocket (the frames of
 %%% one stream). Calls: hornbeam_msgpack. Its mirror in Python is hornbeam_worker/frames.py; both read
 %%% test/wire_vectors.json in their suites.
 %%%
