@@ -5,6 +5,7 @@
 %%% fun that makes so many and answers what one operation cost.
 -module(hornbeam_linear_tests).
 
+-include("hornbeam_head.hrl").
 -include_lib("eunit/include/eunit.hrl").
 -include("hornbeam.hrl").
 
@@ -354,14 +355,15 @@ cookies(Count) -> fields(<<"set-cookie">>, Count).
 
 fields(Name, Count) ->
     Headers = [{Name, <<"value">>} || _ <- lists:seq(1, Count)],
-    cost(Count, [], fun() -> #{Name := _} = hornbeam_headers:fields(Headers) end).
+    cost(Count, [], fun() -> #{Name := _} = hornbeam_http2_reply:fields(Headers) end).
 
 forwarded(Count) ->
     Peer = {127, 0, 0, 1},
     For = iolist_to_binary(lists:join(", ", lists:duplicate(Count, <<"10.0.0.1">>))),
     {ok, Trusted} = hornbeam_forwarded:parse(<<"*">>),
-    Req = #{peer => {Peer, 1}, scheme => <<"http">>, host => <<"a">>, port => 80, headers => #{<<"x-forwarded-for">> => For}},
-    cost(Count, [], fun() -> {#{peer := {{10, 0, 0, 1}, _}}, _} = hornbeam_forwarded:apply(Req, [Trusted]) end).
+    Head = #head{method = <<"GET">>, path = <<"/">>, version = 'HTTP/1.1', peer = {Peer, 1}, sock = undefined,
+                 fields = [{<<"x-forwarded-for">>, For}]},
+    cost(Count, [], fun() -> {#head{peer = {{10, 0, 0, 1}, _}}, _} = hornbeam_forwarded:apply(Head, [Trusted]) end).
 
 flags(Count) ->
     Flags = lists:duplicate(Count, "--pythonpath=/tmp"),
