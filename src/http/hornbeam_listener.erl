@@ -109,7 +109,8 @@ protocol_options(Name, Config) ->
         request_timeout => infinity,
         idle_timeout => infinity,
         inactivity_timeout => infinity,
-        initial_stream_flow_size => Prefetch,
+        %% hornbeam_request goes on from this number.
+        initial_stream_flow_size => max(1, Prefetch),
         max_keepalive => MaxKeepalive,
         max_request_line_length => RequestLine,
         max_headers => Headers,

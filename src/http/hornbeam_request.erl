@@ -1,6 +1,6 @@
 %%% One HTTP request as a state machine without effects: event -> {effects, state}.
 %%%
-%%% Called by: hornbeam_stream, which brings the events and carries out the effects. Calls:
+%%% Called by: hornbeam_stream, which brings the events and carries out the effects. Calls: hornbeam_credit,
 %%% hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is looked at.
 %%%
 %%% Phases
@@ -24,11 +24,10 @@
 %%%              next request, is read and dropped: up to ?MAX_DRAIN bytes, for keepalive_timeout at most
 %%%   over       every further event is ignored
 %%%
-%%% Credit. Towards the application: Cowboy reads body_prefetch bytes ahead and each `demand' of the
-%%% application lets it read as many more. Towards the client: each piece of the response is credited
-%%% when it is handed to Cowboy, whose write blocks while the client is slow; what is on its way is then at most
-%%% the window (which Python keeps) and one piece. On HTTP/2 Cowboy does not block but raises an alarm:
-%%% credit is withheld until it is off. Credit is sent in portions of a quarter of the window.
+%%% Credit (hornbeam_credit has the rule). Towards the application: Cowboy reads while less than body_prefetch bytes are
+%%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
+%%% when it is handed to Cowboy, whose write blocks while the client is slow. On HTTP/2 Cowboy does not block but
+%%% raises an alarm: credit is withheld until it is off.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
@@ -67,6 +66,7 @@
     body = [] :: iodata(),
     body_size = 0 :: non_neg_integer(),     % of what is in `body'
     received = 0 :: non_neg_integer(),      % of all of it
+    unread = 0 :: non_neg_integer(),        % of it not consumed by the application
     complete :: boolean(),
     length :: non_neg_integer() | undefined, % as the client declared it
     expects :: boolean(),                   % the client waits for 100 (Continue)
@@ -94,8 +94,7 @@
 %% @doc A request whose head has been read.
 -spec new(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
 new(#{method := Method, version := Version, headers := Headers, has_body := HasBody,
-      body_length := Length}, Scope,
-    #{max_body_size := MaxBody, body_prefetch := Prefetch} = Settings) ->
+      body_length := Length}, Scope, #{max_body_size := MaxBody} = Settings) ->
     Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
                        complete = not HasBody, expects = HasBody andalso expects(Headers),
                        length = Length, te = maps:get(<<"te">>, Headers, none)},
@@ -103,7 +102,7 @@ new(#{method := Method, version := Version, headers := Headers, has_body := HasB
         _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
         %% What streams have left of the connection's window may be too little for the prefetch.
         _ when HasBody, Version =:= 'HTTP/2' ->
-            {[{cowboy, [{flow, max(1, Prefetch)}]}], Request};
+            {[{cowboy, [{flow, prefetch(Request)}]}], Request};
         _ when HasBody -> {[], Request};
         _ -> place(Request)
     end.
@@ -149,7 +148,8 @@ event({body, IsFin, Data}, #request{phase = draining} = Request) ->
     drain(IsFin, byte_size(Data), Request);
 event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
     Received = Received0 + byte_size(Data),
-    Request = Request0#request{received = Received, complete = IsFin =:= fin},
+    Request = Request0#request{received = Received, unread = Request0#request.unread + byte_size(Data),
+                               complete = IsFin =:= fin},
     case Received > maps:get(max_body_size, Settings) of
         true -> fail(body_too_large, Request);
         false -> body(Data, Request)
@@ -216,6 +216,19 @@ body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = 
 body(_Data, Request) ->
     {[], Request}.
 
+%% Cowboy counts down what it may still read, but forgets by how much it has read too much. So it is told only of what
+%% makes more room than there was; else it would read ahead a little further each time.
+flow(Count, #request{unread = Unread} = Request) ->
+    Prefetch = prefetch(Request),
+    case hornbeam_credit:room(Unread - Count, Prefetch) - hornbeam_credit:room(Unread, Prefetch) of
+        0 -> [];
+        More -> [{flow, More}]
+    end.
+
+%% With nothing to begin with Cowboy never stops.
+prefetch(#request{settings = #{body_prefetch := Prefetch}}) ->
+    max(1, Prefetch).
+
 drain(fin, _Size, Request) ->
     {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}};
 drain(nofin, Size, #request{received = Received} = Request) when Received + Size < ?MAX_DRAIN ->
@@ -259,10 +272,12 @@ answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) -
         Rest when Rest > 0, Last -> fail({bad_response, body_too_short}, Request);
         Rest -> data(Last, Data, Request#request{left = Rest})
     end;
+answer(demand, Count, #request{unread = Unread} = Request) when Count > Unread ->
+    fail(bad_response, Request);
 answer(demand, Count, #request{phase = Phase, expects = Expects, received = Received} = Request) ->
     Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
-    Flow = [{flow, Count} || Count > 0],
-    {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+    {[{cowboy, Continue ++ flow(Count, Request)}],
+     Request#request{expects = false, unread = Request#request.unread - Count}};
 answer(inform, {Status, Packed}, #request{phase = sent} = Request) ->
     case hornbeam_headers:decode(Packed) of
         {ok, Headers} -> {[{cowboy, [{inform, status(Status), hornbeam_headers:fields(Headers)}]}], Request};
@@ -420,13 +435,13 @@ finish(Commands, Request) ->
     {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}.
 
 %% Counts what Cowboy has been given and tells Python, a quarter of a window at a time.
-credit(Size, #request{taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
+credit(Size, #request{phase = Phase, taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
     Taken = Taken0 + Size,
-    case Request of
-        #request{phase = answering, slot = Slot, id = Id} when Taken * 4 >= Window, Alarm =:= off ->
-            Frame = hornbeam_frame:encode(credit, Id, <<Taken:32>>),
-            {[{send, Slot, Frame}], Request#request{taken = 0}};
-        _ ->
+    case Phase =:= answering andalso Alarm =:= off andalso hornbeam_credit:is_due(Taken, Window) of
+        true ->
+            Frame = hornbeam_frame:encode(credit, Request#request.id, <<Taken:32>>),
+            {[{send, Request#request.slot, Frame}], Request#request{taken = 0}};
+        false ->
             {[], Request#request{taken = Taken}}
     end.
 

@@ -66,8 +66,6 @@
 -define(IDLE, 250).
 %% How long a client may take to answer a close frame.
 -define(CLOSE_TIMEOUT, 5000).
-%% What a message costs against a window besides its bytes; the same number stands in websocket.py.
--define(OVERHEAD, 64).
 %% Messages that are written together, when that many wait.
 -define(BATCH, 32).
 
@@ -185,7 +183,7 @@ received(Data, #ws{codec = Codec0, deflate = Deflate, idle = Idle} = State) ->
 items([{Type, Payload} | Rest], Frames, #ws{phase = open, id = Id, unread = Unread} = State)
         when Type =:= text; Type =:= binary ->
     Frame = hornbeam_frame:encode(frame_type(Type), Id, Payload),
-    items(Rest, [Frame | Frames], State#ws{unread = Unread + byte_size(Payload) + ?OVERHEAD});
+    items(Rest, [Frame | Frames], State#ws{unread = Unread + hornbeam_credit:message(byte_size(Payload))});
 items([{ping, Payload} | Rest], Frames, #ws{phase = open, output = Output} = State) ->
     items(Rest, Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
 items([], Frames, State) ->
@@ -214,20 +212,21 @@ frame_type(binary) -> ws_binary.
 to_worker([], _State) -> ok;
 to_worker(Frames, #ws{slot = Slot}) -> hornbeam_worker:send(Slot, lists:reverse(Frames)).
 
-pause(#ws{reading = true, unread = Unread, socket = Socket, phase = open,
-          settings = #{window := Window}} = State) when Unread > Window ->
-    _ = hornbeam_websocket_socket:read(Socket, false),
-    State#ws{reading = false};
-pause(State) ->
-    State.
+%% The socket is read while the application may be sent more (demand comes in portions of a quarter of a window, so this
+%% does not go to and fro); after the end it is read for the client's close.
+pause(#ws{reading = Reading, phase = Phase, unread = Unread, settings = #{window := Window}} = State) ->
+    case Phase =/= open orelse hornbeam_credit:may_send(Unread, Window) of
+        Reading -> State;
+        true -> resume(State);
+        false ->
+            _ = hornbeam_websocket_socket:read(State#ws.socket, false),
+            State#ws{reading = false}
+    end.
 
-resume(#ws{reading = false, unread = Unread, phase = Phase, socket = Socket, held = Held,
-           settings = #{window := Window}} = State) when Unread * 2 =< Window; Phase =/= open ->
+resume(#ws{socket = Socket, held = Held} = State) ->
     _ = hornbeam_websocket_socket:read(Socket, true),
     _ = Held > 0 andalso hornbeam_websocket_socket:read(Socket, {consumed, Held}),
-    State#ws{reading = true, held = 0};
-resume(State) ->
-    State.
+    State#ws{reading = true, held = 0}.
 
 %% HTTP/2: the client may send as much anew as has been read, as long as reading goes on.
 stream_data(fin, _Data, State) ->
@@ -257,8 +256,8 @@ command(ws_send_text, Text, State) ->
     message(text, Text, State);
 command(ws_send_bytes, Bytes, State) ->
     message(binary, Bytes, State);
-command(demand, Count, #ws{unread = Unread} = State) ->
-    resume(State#ws{unread = Unread - Count});
+command(demand, Count, #ws{unread = Unread} = State) when Count =< Unread ->
+    pause(State#ws{unread = Unread - Count});
 command(ws_end, {Code, Reason}, State) ->
     closing(Code, Reason, unsubscribed(State));
 command(ws_subscribe, Topic, State) ->
@@ -266,7 +265,7 @@ command(ws_subscribe, Topic, State) ->
 command(ws_unsubscribe, Topic, State) ->
     unsubscribe(Topic, State);
 command(_Type, _Term, State) ->
-    %% What is left ends the stream: the application has failed (`abort').
+    %% What is left ends the stream: the application has failed (`abort'), or has taken more than it was given.
     closing(1011, <<>>, unsubscribed(State)).
 
 %% What else the application has sent meanwhile goes out in the same write: a write is the dear part.
@@ -275,7 +274,7 @@ message(Type, Payload, State) ->
 
 messages(Type, Payload, Frames0, Left, #ws{deflate = Deflate, output = Output} = State0) ->
     Frames = [hornbeam_websocket_codec:frame(Type, Payload, Deflate) | Frames0],
-    Size = byte_size(Payload) + ?OVERHEAD,
+    Size = hornbeam_credit:message(byte_size(Payload)),
     State = State0#ws{output = hornbeam_websocket_output:count(Size, Output)},
     receive
         {{_, websocket}, {worker, Next, <<_Flags, More/binary>>}}
@@ -408,7 +407,7 @@ tell(Code, Reason, #ws{slot = Slot, id = Id}) ->
 closing(Code, Reason, State0) ->
     State = write(hornbeam_websocket_codec:close(Code, Reason), State0#ws{phase = closing}),
     _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
-    resume(State).
+    pause(State).
 
 %% The answer to the client's close; it waits for nothing more.
 last_write(Frame, #ws{output = Output} = State0) ->

@@ -1,7 +1,7 @@
 %%% What a WebSocket connection writes: at once while the socket takes it, later when it is busy, never waiting.
 %%%
 %%% Called by: hornbeam_websocket, in the connection's process, which gets the message `retry' while the socket is busy, and
-%%% `websocket_gone' when a write has failed. Calls: hornbeam_websocket_socket, hornbeam_websocket_codec.
+%%% `websocket_gone' when a write has failed. Calls: hornbeam_websocket_socket, hornbeam_websocket_codec, hornbeam_credit.
 %%%
 %%% Limits: what waits is bounded by the application's credit, which is given only for what has been written, and by
 %%% hornbeam_websocket, which adds nothing published while the socket is busy. Of the pongs only the latest waits (RFC 6455, 5.5.3).
@@ -51,13 +51,15 @@ pong(Payload, Output) -> write(hornbeam_websocket_codec:pong(Payload), Output).
 count(Size, #output{taken = Taken} = Output) ->
     Output#output{taken = Taken + Size}.
 
-%% @doc What the application is to be credited now: nothing while the socket is busy, and else in portions of a quarter of
-%% the window.
+%% @doc What the application is to be credited now: nothing while the socket is busy.
 -spec credit(Window :: pos_integer(), output()) -> none | {pos_integer(), output()}.
-credit(Window, #output{busy = false, taken = Taken} = Output) when Taken * 4 >= Window ->
-    {Taken, Output#output{taken = 0}};
-credit(_Window, _Output) ->
-    none.
+credit(_Window, #output{busy = true}) ->
+    none;
+credit(Window, #output{taken = Taken} = Output) ->
+    case hornbeam_credit:is_due(Taken, Window) of
+        true -> {Taken, Output#output{taken = 0}};
+        false -> none
+    end.
 
 %% @doc The socket takes nothing more for now.
 -spec stall(output()) -> output().
