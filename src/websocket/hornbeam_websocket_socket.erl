@@ -9,7 +9,7 @@
 %%% alarm that its buffer is full, and hornbeam_websocket keeps that.
 -module(hornbeam_websocket_socket).
 
--export([new/2, stream/2, write/2, read/2, finish/1, abort/1]).
+-export([new/2, stream/2, write/2, read/2, finish/2, abort/1]).
 -export_type([socket/0]).
 
 -type socket() :: {tcp, port()} | {tls, ssl:sslsocket()}
@@ -17,7 +17,7 @@
 
 %% Bytes in the driver's queue from which on a socket counts as busy.
 -define(HIGH_WATERMARK, 65536).
-%% How many reads a socket makes before it is asked for again.
+%% How many reads a socket makes before it is asked for again; as many may be on their way when reading is turned off.
 -define(READS, 10).
 
 %% @doc A connection that Cowboy has handed over.
@@ -75,17 +75,24 @@ read({tcp, Port}, false) ->
 read({tls, Socket}, false) ->
     ssl:setopts(Socket, [{active, false}]).
 
-%% @doc Nothing more will be written; what was written still arrives.
--spec finish(socket()) -> ok.
-finish({tcp, Port}) ->
-    _ = gen_tcp:shutdown(Port, write),
-    ok;
-finish({tls, Socket}) ->
-    _ = ssl:shutdown(Socket, write),
-    ok;
-finish({stream, Connection, Id}) ->
+%% @doc Nothing more will be written; what was written still arrives. `half_closed': the client may still send, and
+%% {tcp_closed, _} says that it has ended. Over TLS this waits for that itself, for Linger ms at most, since ssl:shutdown/2
+%% says nothing to the client (no close_notify) and ssl:close/1 resets one that still sends: to go back to TCP is
+%% the way of ssl's to say good-bye and read on.
+-spec finish(socket(), Linger :: non_neg_integer()) -> half_closed | closed.
+finish({tcp, Port}, _Linger) ->
+    case gen_tcp:shutdown(Port, write) of
+        ok -> half_closed;
+        {error, _} -> closed
+    end;
+finish({tls, Socket}, Linger) ->
+    case ssl:close(Socket, {self(), Linger}) of
+        {ok, Port} -> _ = gen_tcp:close(Port), closed;
+        _ -> closed
+    end;
+finish({stream, Connection, Id}, _Linger) ->
     Connection ! {{Connection, Id}, {data, fin, <<>>}},
-    ok.
+    closed.
 
 %% @doc Closes at once; what a slow client has not taken is thrown away.
 -spec abort(socket()) -> ok.
