@@ -42,9 +42,9 @@ prop_websocket_output() ->
         end).
 
 written(stall, _Window, Output) ->
-    {0, hornbeam_websocket_output:stall(Output)};
+    {0, hornbeam_websocket_output:alarm(on, Output)};
 written(flush, Window, Output) ->
-    given(Window, hornbeam_websocket_output:flush(Output));
+    given(Window, hornbeam_websocket_output:alarm(off, Output));
 written(Size, Window, Output) ->
     given(Window, hornbeam_websocket_output:count(Size, hornbeam_websocket_output:write(<<"x">>, Output))).
 

@@ -138,7 +138,8 @@ event(_Event, State) ->
     {[], State}.
 
 %% A WebSocket over HTTP/2: its process's commands to Cowboy, and Cowboy's news for it.
-websocket_info({data, _, _} = Command, State) ->
+websocket_info({data, _, Data} = Command, {websocket, Pid} = State) ->
+    Pid ! {websocket_taken, iolist_size(Data)},
     {[Command], State};
 websocket_info({headers, _, _} = Command, State) ->
     {[Command], State};

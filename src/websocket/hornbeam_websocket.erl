@@ -22,7 +22,7 @@
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
 %%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
-%%%                        {websocket_alarm, on | off}, websocket_gone
+%%%                        {websocket_taken, Size}, {websocket_alarm, on | off}, websocket_gone
 %%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout (closing, ended or lingering for too long)
 %%%
 %%% Back-pressure. Nothing here waits for a client. A message of the application that the socket does not take is kept, and
@@ -71,8 +71,10 @@
 -define(CLOSE_TIMEOUT, 5000).
 %% How long a client that has got everything may take to end its side.
 -define(LINGER, 1000).
-%% Messages that are written together, when that many wait.
+%% Messages of the application that are written together, when that many wait.
 -define(BATCH, 32).
+%% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
+-define(PUBLISHED, 16384).
 
 %% @doc Asks the connection to close with 1012, since its worker or server goes.
 -spec drain(pid()) -> ok.
@@ -158,9 +160,10 @@ handle({Passive, _}, State) when Passive =:= tcp_passive; Passive =:= ssl_passiv
     State;
 handle(tick, State) -> ticked(State);
 handle(retry, State) -> retry(State);
-handle({websocket_alarm, on}, #ws{output = Output} = State) ->
-    State#ws{output = hornbeam_websocket_output:stall(Output)};
-handle({websocket_alarm, off}, State) -> flush(State);
+handle({websocket_taken, Size}, #ws{output = Output} = State) ->
+    flushed(State#ws{output = hornbeam_websocket_output:taken(Size, Output)});
+handle({websocket_alarm, OnOff}, #ws{output = Output} = State) ->
+    flushed(State#ws{output = hornbeam_websocket_output:alarm(OnOff, Output)});
 handle(close_timeout, State) -> waited(State);
 handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
 handle(websocket_gone, State) -> gone(State);
@@ -300,7 +303,7 @@ relay_lost(_Monitor, State) ->
 published(Frame, #ws{phase = open, output = Output} = State) ->
     case hornbeam_websocket_output:is_busy(Output) of
         %% What finds the socket busy in the write is late but not lost; what comes after it is.
-        false -> write(more_published(Frame, ?BATCH), State);
+        false -> write(more_published(Frame, ?PUBLISHED - byte_size(Frame)), State);
         true -> too_slow(State)
     end;
 published(_Frame, State) ->
@@ -316,11 +319,11 @@ too_slow(#ws{server = Server, settings = Settings} = State) ->
             close(1008, <<"too slow a reader">>, State)
     end.
 
-more_published(Frame, 0) ->
+more_published(Frame, Left) when Left =< 0 ->
     Frame;
 more_published(Frame, Left) ->
     receive
-        {websocket_frame, Next} -> [Frame | more_published(Next, Left - 1)]
+        {websocket_frame, Next} -> [Frame | more_published(Next, Left - byte_size(Next))]
     after 0 ->
         Frame
     end.

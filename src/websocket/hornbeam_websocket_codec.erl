@@ -72,24 +72,23 @@ next(#codec{frame = none, rest = Data} = Codec, Deflate) ->
         {fail, _, _} = Fail ->
             {Fail, Codec};
         {Flags, Size, Mask, Rest} ->
-            payload(Codec#codec{frame = {Flags, Size, Mask}, rest = Rest, message = begun(Flags, Codec)}, Deflate)
+            payload(Flags, Size, Mask, Rest, begun(Flags, Codec), Deflate)
     end;
 next(#codec{rest = <<>>} = Codec, _Deflate) ->
     {more, Codec};
-next(Codec, Deflate) ->
-    payload(Codec, Deflate).
+next(#codec{frame = {Flags, Missing, Mask}, rest = Data} = Codec, Deflate) ->
+    payload(Flags, Missing, Mask, Data, Codec#codec{frame = none}, Deflate).
 
 %% One more fragment.
-begun({_, _, 0}, #codec{message = #message{fragments = Fragments} = Message}) ->
-    Message#message{fragments = Fragments + 1};
-begun(_Flags, #codec{message = Message}) ->
-    Message.
+begun({_, _, 0}, #codec{message = #message{fragments = Fragments} = Message} = Codec) ->
+    Codec#codec{message = Message#message{fragments = Fragments + 1}};
+begun(_Flags, Codec) ->
+    Codec.
 
-payload(#codec{frame = {Flags, Missing, Mask}, rest = Data} = Codec, Deflate) ->
+payload(Flags, Missing, Mask, Data, Codec, Deflate) ->
     case Data of
         <<Masked:Missing/binary, Rest/binary>> ->
-            Payload = unmask(Masked, Missing, Mask),
-            ended(Flags, Payload, Codec#codec{frame = none, rest = Rest}, Deflate);
+            ended(Flags, unmask(Masked, Missing, Mask), Codec#codec{rest = Rest}, Deflate);
         _ ->
             Size = byte_size(Data),
             Kept = keep(Flags, unmask(Data, Size, Mask), Codec),

@@ -37,21 +37,18 @@ feed(Data, #input{codec = Codec, held = Held} = Input) ->
 
 %% @doc The next item; `more' when all that has come is gone through, `full' when the application has to consume first.
 -spec next(hornbeam_websocket_codec:deflate(), input()) -> {hornbeam_websocket_codec:item() | more | full, input()}.
-next(Deflate, #input{window = Window, unread = Unread, codec = Codec0} = Input) ->
+next(Deflate, #input{window = Window, unread = Unread, codec = Codec} = Input) ->
     case Window =:= none orelse hornbeam_credit:may_send(Unread, Window) of
-        true ->
-            {Item, Codec} = hornbeam_websocket_codec:next(Codec0, Deflate),
-            counted(Item, Input#input{codec = Codec});
-        false ->
-            {full, pause(Input)}
+        true -> counted(hornbeam_websocket_codec:next(Codec, Deflate), Input);
+        false -> {full, pause(Input)}
     end.
 
-counted({Type, Payload} = Item, #input{unread = Unread} = Input) when Type =:= text; Type =:= binary ->
-    {Item, Input#input{unread = Unread + hornbeam_credit:message(byte_size(Payload))}};
-counted(more, Input) ->
-    {more, resume(Input)};
-counted(Item, Input) ->
-    {Item, Input}.
+counted({{Type, Payload} = Message, Codec}, #input{unread = Unread} = Input) when Type =:= text; Type =:= binary ->
+    {Message, Input#input{codec = Codec, unread = Unread + hornbeam_credit:message(byte_size(Payload))}};
+counted({more, Codec}, Input) ->
+    {more, resume(Input#input{codec = Codec})};
+counted({Item, Codec}, Input) ->
+    {Item, Input#input{codec = Codec}}.
 
 %% @doc The application has consumed so much; error: more than it was given.
 -spec demand(non_neg_integer(), input()) -> {ok, input()} | error.
