@@ -1,7 +1,8 @@
 %%% One HTTP request as a state machine without effects: event -> {effects, state}.
 %%%
 %%% Called by: hornbeam_exchange, which brings the events, carries out the effects on pool and worker, and passes the others on to the protocol as
-%%% commands (listed there). Calls: hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is looked at.
+%%% commands (listed there). Calls: hornbeam_credit, hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is
+%%% looked at.
 %%%
 %%% Phases
 %%%
@@ -22,10 +23,10 @@
 %%%
 %%% What is left of the request's body when the response is complete is the protocol's matter.
 %%%
-%%% Credit. Towards the application: body_prefetch octets are read ahead and each `demand' of the application lets as many more be
-%%% read. Towards the client: each piece of the response is credited when it is handed to the protocol. On HTTP/1 its write blocks while
-%%% the client is slow; what is on its way is then at most the window (which Python keeps) and one piece. On HTTP/2 Cowboy does not
-%%% block but raises an alarm: credit is withheld until it is off. Credit is sent in portions of a quarter of the window.
+%%% Credit (hornbeam_credit has the rule). Towards the application: the protocol reads while less than body_prefetch octets are
+%%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
+%%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 Cowboy does not block but
+%%% raises an alarm: credit is withheld until it is off.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
@@ -63,6 +64,7 @@
     body = [] :: iodata(),
     body_size = 0 :: non_neg_integer(),     % of what is in `body'
     received = 0 :: non_neg_integer(),      % of all of it
+    unread = 0 :: non_neg_integer(),        % of it not consumed by the application
     complete :: boolean(),
     expects :: boolean(),                   % the client waits for 100 (Continue)
     %% Where it is:
@@ -86,14 +88,13 @@
 %% @doc A request whose head has been read.
 -spec new(#head{}, Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
 new(#head{method = Method, version = Version, length = Length, expect = Expect, te = TE}, Scope,
-    #{max_body_size := MaxBody, body_prefetch := Prefetch} = Settings) ->
+    #{max_body_size := MaxBody} = Settings) ->
     Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
                        complete = Length =:= 0, expects = Length =/= 0 andalso Expect =:= continue, te = TE},
     case Length of
         0 -> place(Request);
         _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
-        %% What is read at once may be more; nothing would never be asked for.
-        _ -> {[{read, max(1, Prefetch)}], Request}
+        _ -> {[{read, prefetch(Request)}], Request}
     end.
 
 %% @doc A WebSocket handshake. It goes the way of a GET; `ws_accept' ends it with the effect `accept'.
@@ -130,7 +131,8 @@ event({worker, Type, Payload}, #request{phase = Phase} = Request)
     end;
 event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
     Received = Received0 + iolist_size(Data),
-    Request = Request0#request{received = Received, complete = IsFin =:= fin},
+    Request = Request0#request{received = Received, unread = Request0#request.unread + Received - Received0,
+                               complete = IsFin =:= fin},
     case Received > maps:get(max_body_size, Settings) of
         true -> fail(body_too_large, Request);
         false -> body(Data, Request)
@@ -200,6 +202,19 @@ body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = 
 body(_Data, Request) ->
     {[], Request}.
 
+%% The protocol counts down what it may still read, but forgets by how much it has read too much. So it is told only of what
+%% makes more room than there was; else it would read ahead a little further each time.
+read(Count, #request{unread = Unread} = Request) ->
+    Prefetch = prefetch(Request),
+    case hornbeam_credit:room(Unread - Count, Prefetch) - hornbeam_credit:room(Unread, Prefetch) of
+        0 -> [];
+        More -> [{read, More}]
+    end.
+
+%% Nothing to begin with would never be asked for.
+prefetch(#request{settings = #{body_prefetch := Prefetch}}) ->
+    max(1, Prefetch).
+
 open_frame(#request{kind = websocket, id = Id, scope = Scope}) ->
     hornbeam_frame:encode(ws_open, Id, Scope);
 open_frame(#request{id = Id, scope = Scope, body = Body, body_size = Size, complete = Complete,
@@ -239,9 +254,11 @@ answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) -
         Rest when Rest > 0, Last -> fail({bad_response, body_too_short}, Request);
         Rest -> data(Last, Data, Request#request{left = Rest})
     end;
+answer(demand, Count, #request{unread = Unread} = Request) when Count > Unread ->
+    fail(bad_response, Request);
 answer(demand, Count, #request{phase = Phase, expects = Expects, received = Received} = Request) ->
     Continue = [{inform, 100, []} || Expects, Phase =:= sent, Received =:= 0],
-    {Continue ++ [{read, Count} || Count > 0], Request#request{expects = false}};
+    {Continue ++ read(Count, Request), Request#request{expects = false, unread = Request#request.unread - Count}};
 answer(inform, {Status, Packed}, #request{phase = sent} = Request) ->
     case hornbeam_headers:decode(Packed) of
         {ok, Headers} -> {[{inform, Status, Headers}], Request};
@@ -345,13 +362,13 @@ data(false, Data, Request) ->
     {[{data, nofin, Data} | Credit], Next}.
 
 %% Counts what the protocol has been given and tells Python, a quarter of a window at a time.
-credit(Size, #request{taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
+credit(Size, #request{phase = Phase, taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
     Taken = Taken0 + Size,
-    case Request of
-        #request{phase = answering, slot = Slot, id = Id} when Taken * 4 >= Window, Alarm =:= off ->
-            Frame = hornbeam_frame:encode(credit, Id, <<Taken:32>>),
-            {[{send, Slot, Frame}], Request#request{taken = 0}};
-        _ ->
+    case Phase =:= answering andalso Alarm =:= off andalso hornbeam_credit:is_due(Taken, Window) of
+        true ->
+            Frame = hornbeam_frame:encode(credit, Request#request.id, <<Taken:32>>),
+            {[{send, Request#request.slot, Frame}], Request#request{taken = 0}};
+        false ->
             {[], Request#request{taken = Taken}}
     end.
 

@@ -118,7 +118,8 @@ cancel_timer(#stream{timer = Timer} = Stream) ->
     Stream#stream{timer = undefined}.
 
 %% A WebSocket over HTTP/2: its process's commands to Cowboy, and Cowboy's news for it.
-websocket_info({data, _, _} = Command, State) ->
+websocket_info({data, _, Data} = Command, {websocket, Pid} = State) ->
+    Pid ! {websocket_taken, iolist_size(Data)},
     {[Command], State};
 websocket_info({websocket_flow, Size}, State) ->
     {[{flow, Size}], State};

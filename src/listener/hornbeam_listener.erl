@@ -117,7 +117,8 @@ http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Rese
       logger => hornbeam_http2_log,
       idle_timeout => infinity,
       inactivity_timeout => infinity,
-      initial_stream_flow_size => Prefetch,
+      %% hornbeam_request goes on from this number.
+      initial_stream_flow_size => max(1, Prefetch),
       max_concurrent_streams => Streams,
       max_received_frame_rate => {Frames, 10000},
       max_cancel_stream_rate => {Resets, 10000},

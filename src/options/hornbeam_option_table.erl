@@ -279,9 +279,11 @@ websocket() ->
      #{group => websocket, key => websocket_max_frame_size, type => {integer, 125, 60 * ?MIB}, unit => bytes,
        default => 16 * ?MIB, scope => server,
        doc => "Length of one WebSocket message of a client, all its fragments together and unpacked; beyond it close "
-              "code 1009."},
-     #{group => websocket, key => websocket_max_connections, type => {limit, 1, 10000000}, default => infinity,
-       scope => server, doc => "Open WebSocket connections; more handshakes are answered with 503."},
+              "code 1009, and beyond one fragment for each 64 of these bytes (1024 at least)."},
+     #{group => websocket, key => websocket_max_connections, type => {limit, 1, 10000000}, default => 16384,
+       scope => server,
+       doc => "Open WebSocket connections, which max_connections does not count; more handshakes are answered with 503. "
+              "So many that are idle take 160 MB, over TLS 2 GB."},
      #{group => websocket, key => websocket_origins, flag => "websocket-origin", metavar => "ORIGIN",
        type => {list, text}, default => [], scope => server, check => fun origins/1,
        doc => "Origins whose pages may open a WebSocket, like \"https://example.com\"; others are answered with 403. "

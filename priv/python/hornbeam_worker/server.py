@@ -39,7 +39,7 @@ _PATIENCE: Final = 1.0
 class Server:
     """What one worker process serves.
 
-    `app`, `loop`, `transport`, `window` and `piece` are for cycles.
+    `app`, `loop`, `transport`, `window`, `piece` and `prefetch` are for cycles.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Server:
         self.app: Callable[..., Any] = _not_loaded
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
+        self.prefetch: int = boot["body_prefetch"]
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
