@@ -1,10 +1,11 @@
 %%% The rule of flow control does not stop, and holds its limit: whatever the window, the sizes and the order in which pieces and credit
 %%% arrive. Once with models of both sides, once for each of Erlang's real ends (hornbeam_websocket_output; hornbeam_request as
-%%% receiver of a response, and as sender of a request's body through Cowboy) with a model of Python's. Run by properties_tests.
+%%% receiver of a response, and as sender of a request's body through a protocol) with a model of Python's. Run by properties_tests.
 -module(prop_hornbeam_credit).
 
 -include_lib("proper/include/proper.hrl").
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
 
 -export([prop_any_order/0, prop_websocket_output/0, prop_response/0, prop_request_body/0]).
 
@@ -57,11 +58,11 @@ given(Window, Output) ->
 drop_messages() ->
     receive _ -> drop_messages() after 0 -> ok end.
 
-%% A response in pieces, with alarms of Cowboy's.
+%% A response in pieces, with the alarms of HTTP/2.
 prop_response() ->
     ?FORALL({Window, Sizes, Order}, {range(1024, 5000), sizes(), order()},
         begin
-            Request = request(#{window => Window}, 0),
+            {_, Request} = request(#{window => Window}, 0),
             Start = <<0, 200:16, 1:32, 16#90>>,
             {_, Answering} = hornbeam_request:event({worker, response, Start}, Request),
             finishes(#link{window = Window, left = Sizes, receiver = Answering}, Order, fun responded/3)
@@ -76,13 +77,13 @@ credited({Effects, Request}) ->
     {lists:sum([Count || {send, _, Frame} <- Effects, <<_:32, 16#12, _:32, Count:32>> <- [iolist_to_binary(Frame)]]),
      Request}.
 
-%% A request's body: Cowboy, as a model with its way to forget what it has read too much, is the sender; Python, as a model,
+%% A request's body: the protocol, as a model with its way to forget what it has read too much, is the sender; Python, as a model,
 %% the receiver. What the application has not consumed stays below the prefetch and one read.
 prop_request_body() ->
     ?FORALL({Prefetch, Sizes, Order}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume]))},
         begin
-            Request = request(#{body_prefetch => Prefetch}, lists:sum(Sizes)),
-            uploads(Order, Sizes, #{flow => max(1, Prefetch), prefetch => max(1, Prefetch), unread => [], taken => 0,
+            {Effects, Request} = request(#{body_prefetch => Prefetch}, lists:sum(Sizes) + 1),
+            uploads(Order, Sizes, #{flow => may_read(Effects), prefetch => max(1, Prefetch), unread => [], taken => 0,
                                     request => Request})
         end).
 
@@ -107,8 +108,9 @@ uploads([], Sizes, World) ->
 
 demanded(Count, #{flow := Flow, request := Request0} = World) ->
     {Effects, Request} = hornbeam_request:event({worker, demand, <<0, Count:32>>}, Request0),
-    More = lists:sum([Size || {cowboy, Commands} <- Effects, {flow, Size} <- Commands]),
-    World#{flow := Flow + More, request := Request}.
+    World#{flow := Flow + may_read(Effects), request := Request}.
+
+may_read(Effects) -> lists:sum([Octets || {read, Octets} <- Effects]).
 
 %%% The steps
 
@@ -164,12 +166,11 @@ sizes() ->
 
 order() -> list(oneof([send, send, arrive, arrive, credit, stall, flush])).
 
-request(Options, BodyLength) ->
+request(Options, Length) ->
     {ok, Settings} = hornbeam_options:resolve(Options),
-    Req = #{method => <<"POST">>, version => 'HTTP/1.1', headers => #{}, has_body => BodyLength > 0,
-            body_length => BodyLength},
-    {_, New} = hornbeam_request:new(Req, <<16#90>>, Settings),
+    Head = #head{method = <<"POST">>, path = <<"/">>, version = 'HTTP/1.1', length = Length},
+    {Effects, New} = hornbeam_request:new(Head, <<16#90>>, Settings),
     {_, Placing} = hornbeam_request:event(submit, New),
     Slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
     {_, Sent} = hornbeam_request:event({placed, Slot, 1}, Placing),
-    Sent.
+    {Effects, Sent}.

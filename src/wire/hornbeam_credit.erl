@@ -16,7 +16,7 @@
 %%%
 %%%     stream                    piece                 counts                    window            credited by
 %%%     response of HTTP          response, data        bytes of the body         window            credit
-%%%     request of HTTP           what Cowboy reads     bytes of the body         body_prefetch     demand
+%%%     request of HTTP           what is read at once  bytes of the body         body_prefetch     demand
 %%%     WebSocket, to the client  ws_send_text, _bytes  message/1                 window            credit
 %%%     WebSocket, from it        ws_text, ws_binary    message/1                 window            demand
 -module(hornbeam_credit).
@@ -30,7 +30,7 @@
 may_send(Uncredited, Window) ->
     Uncredited < Window.
 
-%% @doc What is missing to a window: for a sender that is told a number instead of being asked (Cowboy's flow).
+%% @doc What is missing to a window: for a sender that is told a number instead of being asked (the `read' of hornbeam_request).
 -spec room(Uncredited :: non_neg_integer(), Window :: pos_integer()) -> non_neg_integer().
 room(Uncredited, Window) ->
     max(0, Window - Uncredited).
