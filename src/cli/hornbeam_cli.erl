@@ -1,9 +1,9 @@
 %%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
-%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam as
-%%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text, hornbeam_control_client, hornbeam_signals,
-%%% hornbeam_systemd and hornbeam.
+%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam and config/release.sh as
+%%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
+%%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_signals, hornbeam_systemd and hornbeam.
 %%%
 %%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
 %%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
@@ -20,10 +20,18 @@ main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
     ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
-    case command(init:get_plain_arguments()) of
+    case command(arguments()) of
         stay -> ok;
         {exit, Status} -> erlang:halt(Status, [{flush, true}])
     end.
+
+%% What runs below this VM must not find them: they are taken out of its environment.
+arguments() ->
+    Number = list_to_integer(os:getenv("HORNBEAM_ARGUMENTS", "0")),
+    Names = ["HORNBEAM_ARGUMENT_" ++ integer_to_list(N) || N <- lists:seq(1, Number)],
+    Arguments = [os:getenv(Name, "") || Name <- Names],
+    lists:foreach(fun os:unsetenv/1, ["HORNBEAM_ARGUMENTS" | Names]),
+    Arguments.
 
 %% What config/release.sh filled in for the VM: it has been read, and it may hold a cookie.
 remove_boot_files(false) ->
@@ -92,8 +100,14 @@ resolve(Given) ->
     ok = load(),
     case hornbeam_options:resolve(Given) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
-        {ok, Options} -> start(Options);
+        {ok, Options} -> dump_and_start(Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
+    end.
+
+dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
+    case hornbeam_crash_dump:allow(Folder, Name) of
+        ok -> start(Options);
+        {error, Text} -> failed(["bad option crash_dump_dir: ", Text])
     end.
 
 %% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.

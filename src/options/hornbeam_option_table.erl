@@ -202,7 +202,10 @@ observability() ->
               "lines."},
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
-       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."}].
+       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
+     #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",
+       doc => "Folder of mode 0700 (made where it is not there) for the Erlang VM's crash dump of at most 256 MiB, which holds "
+              "keys, cookies and the like; \"\" for no dump. Only where bin/hornbeam has started the VM."}].
 
 timeouts() ->
     [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,
