@@ -3,13 +3,14 @@
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
-%%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_signals, hornbeam_systemd and hornbeam.
+%%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% hornbeam_systemd and hornbeam.
 %%%
 %%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
 %%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
 -module(hornbeam_cli).
 
--export([main/0, stop/1]).
+-export([main/0, stop/1, owns_vm/0]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -96,7 +97,7 @@ run(Args) ->
 
 %% sys.config is there once the application is loaded.
 resolve(Given) ->
-    ok = log_to_stderr(),
+    ok = hornbeam_log:install(),
     ok = load(),
     case hornbeam_options:resolve(Given) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
@@ -109,24 +110,6 @@ dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
         ok -> start(Options);
         {error, Text} -> failed(["bad option crash_dump_dir: ", Text])
     end.
-
-%% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
-%% Where sys.config configures the logger (a release), that says how: OTP's own default alone has legacy headers.
-log_to_stderr() ->
-    case logger:get_handler_config(default) of
-        {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} -> replace_handler();
-        _ -> ok
-    end.
-
-replace_handler() ->
-    ok = logger:remove_handler(default),
-    logger:add_handler(default, logger_std_h, #{
-        config => #{type => standard_error},
-        filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg,
-                                                       {request_id, [" request_id=", request_id], []}, "\n"],
-                                         single_line => false}}
-    }).
 
 %% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
 %% What is served is said here: hornbeam_app must not find it as well.
@@ -158,10 +141,15 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
 %% @doc Stops a server, and the VM if it is here for that server only (`hornbeam run', a release).
 -spec stop(Name :: atom()) -> ok | {error, not_found}.
 stop(Name) ->
-    case persistent_term:get(?MODULE, undefined) of
-        owns_vm -> hornbeam_systemd:stopping(), init:stop();
-        undefined -> hornbeam:stop(Name)
+    case owns_vm() of
+        true -> hornbeam_systemd:stopping(), init:stop();
+        false -> hornbeam:stop(Name)
     end.
+
+%% @doc Whether this VM is here for `hornbeam run' alone.
+-spec owns_vm() -> boolean().
+owns_vm() ->
+    persistent_term:get(?MODULE, undefined) =:= owns_vm.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
 remote({error, Text}) -> complain(Text), {exit, 1};

@@ -176,7 +176,7 @@ def run(transport: Transport) -> None:
     """Waits for the boot frame, then runs the server in a loop of its own until it ends."""
     first = transport.read_first()
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
-    logs.install(boot["log_level"], transport.send_threadsafe)
+    logs.install(boot["log_level"], transport.send_threadsafe, lambda: not transport.full)
     loader.extend_path(boot["pythonpath"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)

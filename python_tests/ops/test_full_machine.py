@@ -1,0 +1,213 @@
+"""What a full machine does to a server: who is refused, what is logged, and that it comes back.
+
+Each test takes something away, looks at what is left, gives it back, and asks for a 200 within two
+seconds. Those that need root, a mount or a cgroup skip themselves where they cannot have it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harness import Hornbeam, memory, wait_until
+
+from ops.support import load
+
+SOON = 2.0
+MIB = 1 << 20
+
+
+def assert_serves(server: Hornbeam, within: float = SOON) -> None:
+    """The cause is gone: a request gets 200 within two seconds, by the server that was there."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            left = max(0.1, deadline - time.monotonic())
+            if httpx.get(server.url, timeout=left).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < deadline, server.output[-3000:]
+        time.sleep(0.02)
+
+
+def ask_many(client: socket.socket, agent: str, count: int = 100) -> None:
+    """So many requests on one connection at once; each must get 200."""
+    client.sendall(f"GET / HTTP/1.1\r\nhost: x\r\nuser-agent: {agent}\r\n\r\n".encode() * count)
+    received = b""
+    while len(re.findall(rb"\r\n\r\n\d", received)) < count:
+        data = client.recv(65_536)
+        assert data, received
+        received += data
+
+
+# --- a disk that is full -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Writes until the last byte is taken; the file."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (4096, 512, 1):
+            with suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return ballast
+
+
+def test_an_access_log_on_a_full_disk_keeps_whole_lines(disk: Path) -> None:
+    log = disk / "access.log"
+    with Hornbeam("ops_app:app", workers=2, access_log="combined", access_log_file=log) as server:
+        with load(server) as wrong:
+            wait_until(lambda: log.exists() and log.read_text().count("\n") > 20, 10, "lines")
+            started = time.monotonic()
+            ballast = fill(disk)
+            server.wait_for_output(r"\d+ lines of the access log \(\S+\) were dropped: no space")
+            wait_until(lambda: server.output.count("of the access log") > 1, 10, "it says so again")
+            said = server.output.count("of the access log")
+            assert said <= time.monotonic() - started + 1, "more than once a second"
+            lines = log.read_text()
+            assert lines.endswith("\n")
+            ballast.unlink()
+            wait_until(lambda: log.read_text() != lines, SOON, "it goes on")
+        assert wrong == []
+        assert_serves(server)
+        wait_until(lambda: log.read_text().endswith("\n"), 5, "the last line is whole")
+    whole = re.compile(r'127\.0\.0\.1 - - \[[^]]+\] "GET / HTTP/1\.1" 200 \d+ "-" "[^"]+"')
+    assert [line for line in log.read_text().splitlines() if not whole.fullmatch(line)] == []
+
+
+def test_a_log_on_a_full_disk_says_what_was_lost(disk: Path) -> None:
+    path = disk / "err"
+    with Redirected(f"2>>{path}", "ops_app:app") as server:
+        ballast = fill(disk)
+        for number in range(20):
+            assert httpx.get(f"{server.url}/log?text=lost{number}-{'x' * 900}").status_code == 200
+        ballast.unlink()
+        assert_serves(server)
+
+        def told() -> bool:
+            httpx.get(f"{server.url}/log?text=found")
+            return "log lines were dropped: standard error did not take them" in path.read_text()
+
+        wait_until(told, 10, "how many were lost")
+    assert "note found" in path.read_text()
+
+
+def test_control_socket_and_crash_dump_on_a_full_disk(disk: Path) -> None:
+    ballast = fill(disk)
+    with suppress(OSError):
+        for number in range(100_000):  # and every inode
+            (disk / str(number)).touch()
+    control = disk / "control.sock"
+    with Hornbeam("ops_app:app", control=control, crash_dump_dir=disk.parent / "dump") as server:
+        assert_serves(server)
+        assert control.exists() or "no control socket" in server.output
+    ballast.unlink()
+
+
+# --- somebody who does not read ------------------------------------------------------------------
+
+
+class Redirected(Hornbeam):
+    """A server with a redirection of the shell's, such as `2>file`."""
+
+    def __init__(self, redirection: str, app: str, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.command = ["/bin/bash", "-c", f'exec "$0" "$@" {redirection}', *self.command]
+
+    def __enter__(self) -> Redirected:
+        super().__enter__()
+        return self
+
+    def terminate(self, timeout: float) -> float:
+        """SIGTERM; how many seconds the launcher took to exit, with status 0."""
+        process = self._running()
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout) == 0
+        return time.monotonic() - started
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    """A pipe with a name that somebody holds open and does not read."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    holder = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        yield path
+    finally:
+        os.close(holder)
+
+
+def test_standard_error_that_nobody_reads(fifo: Path) -> None:
+    """100 MB of logging: serving goes on, in bounded memory, and a graceful stop ends in time."""
+    with Redirected(f"2>{fifo}", "full_app:app", workers=2) as server:
+        before = memory(server.beam())
+        with load(server, 2) as wrong:
+            flooded = httpx.get(f"{server.url}/flood?mb=100", timeout=120)
+            assert flooded.status_code == 200
+        assert wrong == []
+        assert memory(server.beam()) - before < 80 * MIB
+        assert max(memory(pid) for pid in server.workers()) < 100 * MIB
+        assert_serves(server)
+        # Two reads of the pipe are enough for it to go on, and to say what was lost.
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            wait_until(lambda: b"log lines were dropped" in _read(reader), 20, "it says so")
+        finally:
+            os.close(reader)
+        httpx.get(f"{server.url}/flood?mb=20", timeout=120)
+        assert server.terminate(20) < 10
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 20)
+    except BlockingIOError:
+        return b""
+
+
+@pytest.mark.parametrize("blocked", [True, False], ids=["blocked", "closed"])
+def test_an_access_log_on_standard_output_that_nobody_reads(fifo: Path, blocked: bool) -> None:
+    """Blocked: the reader stands still after the first line. Closed: `| head -n 1`."""
+    then = f"; read -r _ <>{fifo}.gate" if blocked else ""
+    os.mkfifo(f"{fifo}.gate")
+    gate = os.open(f"{fifo}.gate", os.O_RDWR)
+    with Redirected(
+        f"> >(head -n 1{then})", "ops_app:app", access_log="json",
+        access_log_fields=["path", "user_agent"],
+    ) as server:  # fmt: skip
+        dropped = "lines of the access log (standard output) were dropped"
+        with server.connect() as client:
+            until = time.monotonic() + 60
+            while dropped not in server.output:
+                ask_many(client, "x" * 2000)
+                assert time.monotonic() < until, "nothing was dropped"
+        assert_serves(server)
+        assert server.terminate(20) < 10
+        os.write(gate, b"\n")
+    os.close(gate)
