@@ -47,8 +47,8 @@ async def hold(query: dict[str, str]) -> int:
 
 async def state(query: dict[str, str]) -> int:
     """Puts so many MB into the shared state, for a time."""
-    for number in range(int(query["mb"])):
-        hornbeam_erlang.state_set(f"big{number}", os.urandom(1 << 20), ttl=float(query["ttl"]))
+    for number in range(int(query["mb"]) * 16):
+        hornbeam_erlang.state_set(f"big{number}", os.urandom(1 << 16), ttl=float(query["ttl"]))
     return 200
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import httpx
 import pytest
 from harness import Hornbeam, memory, wait_until
 
-from ops.support import load
+from ops.support import load, pids
 
 SOON = 2.0
 MIB = 1 << 20
@@ -211,3 +212,122 @@ def test_an_access_log_on_standard_output_that_nobody_reads(fifo: Path, blocked:
         assert server.terminate(20) < 10
         os.write(gate, b"\n")
     os.close(gate)
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+class Group:
+    """A control group of one kind (memory, pids), of version 1 or 2; processes are put into it."""
+
+    def __init__(self, kind: str) -> None:
+        name = f"hornbeam-test-{os.getpid()}-{time.monotonic_ns()}"
+        root = Path("/sys/fs/cgroup")
+        self.is_v1 = (root / kind).is_dir()
+        self.folder = (root / kind if self.is_v1 else root) / name
+
+    def open(self, limits: dict[str, int]) -> Group:
+        """Makes it. `limits`: by the names of version 2, such as memory.max."""
+        try:
+            self.folder.mkdir()
+        except OSError as error:
+            pytest.skip(f"no control group can be made here: {error}")
+        try:
+            for name, value in limits.items():
+                self.limit(name, value)
+        except OSError as error:
+            self.folder.rmdir()
+            pytest.skip(f"no control group can be limited here: {error}")
+        return self
+
+    def limit(self, name: str, value: int | str) -> None:
+        v1 = {"memory.max": "memory.limit_in_bytes", "memory.swap.max": "memory.memsw.limit_in_bytes"}
+        (self.folder / (v1.get(name, name) if self.is_v1 else name)).write_text(str(value))
+
+    def take(self, server: Hornbeam) -> None:
+        for pid in (server.pid, *server.descendants()):
+            (self.folder / "cgroup.procs").write_text(str(pid))
+
+    def close(self) -> None:
+        wait_until(lambda: not (self.folder / "cgroup.procs").read_text(), 10, "it is empty")
+        self.folder.rmdir()
+
+
+@contextmanager
+def group(kind: str, **limits: int) -> Iterator[Group]:
+    made = Group(kind).open({name.replace("_", "."): value for name, value in limits.items()})
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Grouped(Redirected):
+    """A server that is in a control group from its beginning."""
+
+    def __init__(self, group: Group, app: str, **options: Any) -> None:
+        super().__init__("", app, **options)
+        self.command[2] = f'echo $$ >{group.folder}/cgroup.procs; exec "$0" "$@"'
+
+
+def test_the_kernel_kills_a_worker_and_the_log_says_why() -> None:
+    with group("memory", memory_max=1 << 40) as memory_group:
+        with Hornbeam("full_app:app", workers=2) as server:
+            memory_group.take(server)
+            before = pids(server)
+            with load(server, 2) as wrong:
+                memory_group.limit("memory.max", 150 * MIB)
+                # A POST: a GET would be tried on the other worker as well.
+                answer = httpx.post(f"{server.url}/hold?mb=400", timeout=60)
+                assert answer.status_code == 502
+                server.wait_for_output(
+                    r"worker \d \(pid \d+\) ended: Python was ended by signal 9 \(SIGKILL\), perhaps by "
+                    r"the kernel because memory was used up, as it has ended [1-9]\d* of this control"
+                )
+                wait_until(lambda: len(pids(server)) == 2, 20, "it has been replaced")
+            assert wrong == []
+            assert len(before & pids(server)) == 1
+            assert_serves(server)
+
+
+def test_a_worker_that_gets_no_memory_answers_500_and_goes_on() -> None:
+    with Hornbeam("full_app:app", workers=2) as server:
+        before = pids(server)
+        for pid in before:
+            size = int(re.findall(r"VmSize:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0])
+            limit = size * 1024 + 60 * MIB
+            resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        assert httpx.post(f"{server.url}/hold?mb=400", timeout=60).status_code == 500
+        server.wait_for_output("^MemoryError", 15)
+        for pid in pids(server):
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+        for _ in range(4):
+            assert_serves(server)
+        assert pids(server) == before
+
+
+def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less() -> None:
+    with group("memory", memory_max=1000 * MIB) as memory_group:
+        with Grouped(memory_group, "full_app:app", max_memory_percent=15) as server:
+            assert_serves(server)
+            # What is in progress goes on: this request itself fills the state.
+            filled = httpx.post(f"{server.url}/state?mb=200&ttl=5", timeout=60)
+            assert filled.status_code == 200
+            wait_until(lambda: httpx.get(server.url).status_code == 503, 10, "requests are refused")
+            message = r"the VM takes \d+ MiB of memory, more than max_memory_percent allows \(150 MiB\)"
+            server.wait_for_output(message)
+            server.wait_for_output(r"the VM takes \d+ MiB of memory: requests are taken again", 30)
+            assert_serves(server)
+            assert len(re.findall(message, server.output)) == 1
+
+
+def test_a_vm_that_the_kernel_kills_is_an_exit_status() -> None:
+    with group("memory", memory_max=250 * MIB) as memory_group:
+        server = Grouped(memory_group, "full_app:app", max_memory_percent=100).start()
+        try:
+            with pytest.raises(httpx.HTTPError):
+                httpx.post(f"{server.url}/state?mb=600&ttl=60", timeout=60)
+            assert server.wait(30) == 128 + signal.SIGKILL
+        finally:
+            server.kill()

@@ -46,6 +46,8 @@ format({bad_option, _Key, _Reason} = Error) ->
     hornbeam_options:format_error(Error);
 format({python_not_found, Name}) ->
     io_lib:format("there is no Python interpreter ~ts", [Name]);
+format({cannot_start, Reason}) ->
+    ["no process could be started: ", cannot_start(Reason)];
 format({msgpack_missing, Interpreter}) ->
     io_lib:format("the Python package msgpack is missing in ~ts; install it with: "
                   "~ts -m pip install msgpack", [Interpreter, Interpreter]);
@@ -63,6 +65,11 @@ format({lifespan_failed, Text}) ->
     ["the application's lifespan failed: ", text(Text)];
 format({worker_failed, Text}) ->
     ["the worker failed:\n", text(Text)];
+format({python_killed, 0}) ->
+    "Python was ended by signal 9 (SIGKILL)";
+format({python_killed, OomKills}) ->
+    io_lib:format("Python was ended by signal 9 (SIGKILL), perhaps by the kernel because memory was used up, as it has ended ~b "
+                  "of this control group's processes so far", [OomKills]);
 format({python_exited, {exit_status, Status}}) when Status > 128 ->
     io_lib:format("Python was ended by signal ~b", [Status - 128]);
 format({python_exited, {exit_status, Status}}) ->
@@ -93,6 +100,10 @@ format(no_application) ->
     "neither an application nor a mount is given";
 format(Other) ->
     io_lib:format("~tp", [Other]).
+
+cannot_start(eagain) -> "the limit of processes (ulimit -u, the cgroup's pids.max) is reached";
+cannot_start(system_limit) -> "the VM's table of ports (+Q) is full";
+cannot_start(Posix) -> file:format_error(Posix).
 
 certificate_reason(no_certificate) -> "there is no certificate in it";
 certificate_reason(no_private_key) -> "there is no private key in it that is not encrypted";

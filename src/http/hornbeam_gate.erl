@@ -1,6 +1,7 @@
 %%% Lets a request in or says why not: hygiene, protocol version, what a proxy says of the client, the mount.
 %%%
-%%% Called by: hornbeam_stream, for each request. Calls: hornbeam_clock, hornbeam_hygiene, hornbeam_forwarded, hornbeam_mounts.
+%%% Called by: hornbeam_stream, for each request. Calls: hornbeam_clock, hornbeam_memory, hornbeam_hygiene, hornbeam_forwarded,
+%%% hornbeam_mounts.
 %%%
 %%% What few servers ask for stands behind one check (`plain').
 -module(hornbeam_gate).
@@ -10,7 +11,7 @@
 
 -include("hornbeam.hrl").
 
--type settings() :: #{plain := boolean(), atom() => term()}.
+-type settings() :: #{plain := boolean(), memory := hornbeam_memory:flag(), atom() => term()}.
 
 %% @doc What admit/2 needs of a server's options; they do not change while it runs.
 -spec settings(Config :: map()) -> settings().
@@ -18,12 +19,18 @@ settings(Config) ->
     #{forwarded_allow_ips := Trusted, drop_underscore_headers := Drop, http_version := Versions} = Config,
     Limits = maps:with([max_request_line, max_headers, max_header_size, max_head_size, relaxed_target], Config),
     Limits#{tls => maps:get(ssl, Config), plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
-            trusted => Trusted, drop => Drop, versions => Versions}.
+            memory => hornbeam_memory:flag(), trusted => Trusted, drop => Drop, versions => Versions}.
 
 %% @doc The request as the application is to see it, and its mount.
 -spec admit(cowboy_req:req(), #{hornbeam := atom(), gate := settings(), _ => _}) ->
     {ok, cowboy_req:req(), hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
-admit(Req, #{hornbeam := Server, gate := #{plain := Plain} = Settings}) ->
+admit(Req, #{gate := #{memory := Memory}} = Options) ->
+    case hornbeam_memory:is_low(Memory) of
+        false -> check(Req, Options);
+        true -> {refuse, overloaded}
+    end.
+
+check(Req, #{hornbeam := Server, gate := #{plain := Plain} = Settings}) ->
     case hornbeam_clock:is_poisoned() orelse hornbeam_hygiene:check(Req, Settings) of
         ok when Plain -> find(Server, normal(Req, Settings), fun(Mount) -> Mount end);
         ok -> admit_rare(Server, normal(Req, Settings), Settings);

@@ -246,7 +246,10 @@ limits() ->
      #{group => limits, key => max_reset_rate, type => {integer, 1, 1000000}, default => 500, scope => server,
        doc => "HTTP/2 streams of one connection that are reset in ten seconds; beyond it the connection closes."},
      #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
-       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."}].
+       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."},
+     #{group => limits, key => max_memory_percent, type => {integer, 1, 100}, default => 60, scope => server,
+       doc => "How much of the memory that the cgroup (else the machine) allows the Erlang VM may take, in percent: beyond it, "
+              "requests are answered with 503 until it takes less. 100 for no limit. One limit for the node."}].
 
 services() ->
     [#{group => services, key => state_max_entries, type => {limit, 1, 16#7FFFFFFFFFFFFFFF}, default => infinity,
