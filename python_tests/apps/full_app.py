@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Any
@@ -52,4 +53,49 @@ async def state(query: dict[str, str]) -> int:
     return 200
 
 
-HANDLERS = {"/": nothing, "/flood": flood, "/hold": hold, "/state": state}
+async def keep(query: dict[str, str]) -> int:
+    """Stores a value that lasts for so many seconds."""
+    hornbeam_erlang.state_set("kept", "value", ttl=float(query["ttl"]))
+    return 200
+
+
+async def kept(query: dict[str, str]) -> int:
+    return 404 if hornbeam_erlang.state_get("kept") is None else 200
+
+
+async def sleep(query: dict[str, str]) -> int:
+    await asyncio.sleep(float(query["s"]))
+    return 200
+
+
+async def names(query: dict[str, str]) -> int:
+    """Everything that a worker can send with a name of its own choice in it."""
+    name = query["name"]
+    logging.getLogger(name).info("logged by %s", name)
+    hornbeam_erlang.state_set(name, {name: name}, ttl=1)
+    hornbeam_erlang.state_keys(name)
+    hornbeam_erlang.subscribe(name)
+    hornbeam_erlang.publish(name, [name])
+    hornbeam_erlang.unsubscribe(name)
+    for wrong in (
+        lambda: hornbeam_erlang.call(name, name),
+        lambda: hornbeam_erlang.cast(name),
+        lambda: hornbeam_erlang.rpc_call(f"{name}@localhost", name, name, [name]),
+        lambda: hornbeam_erlang.connect(f"{name}@localhost"),
+        lambda: hornbeam_erlang.ping(f"{name}@localhost"),
+    ):
+        with contextlib.suppress(hornbeam_erlang.ErlangError, PermissionError):
+            wrong()
+    return 200
+
+
+HANDLERS = {
+    "/keep": keep,
+    "/kept": kept,
+    "/sleep": sleep,
+    "/names": names,
+    "/": nothing,
+    "/flood": flood,
+    "/hold": hold,
+    "/state": state,
+}

@@ -6,6 +6,7 @@ seconds. Those that need root, a mount or a cgroup skip themselves where they ca
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -14,10 +15,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import h2.config
+import h2.connection
 import httpx
 import pytest
 from harness import Hornbeam, memory, wait_until
@@ -241,7 +247,10 @@ class Group:
         return self
 
     def limit(self, name: str, value: int | str) -> None:
-        v1 = {"memory.max": "memory.limit_in_bytes", "memory.swap.max": "memory.memsw.limit_in_bytes"}
+        v1 = {
+            "memory.max": "memory.limit_in_bytes",
+            "memory.swap.max": "memory.memsw.limit_in_bytes",
+        }
         (self.folder / (v1.get(name, name) if self.is_v1 else name)).write_text(str(value))
 
     def take(self, server: Hornbeam) -> None:
@@ -271,23 +280,25 @@ class Grouped(Redirected):
 
 
 def test_the_kernel_kills_a_worker_and_the_log_says_why() -> None:
-    with group("memory", memory_max=1 << 40) as memory_group:
-        with Hornbeam("full_app:app", workers=2) as server:
-            memory_group.take(server)
-            before = pids(server)
-            with load(server, 2) as wrong:
-                memory_group.limit("memory.max", 150 * MIB)
-                # A POST: a GET would be tried on the other worker as well.
-                answer = httpx.post(f"{server.url}/hold?mb=400", timeout=60)
-                assert answer.status_code == 502
-                server.wait_for_output(
-                    r"worker \d \(pid \d+\) ended: Python was ended by signal 9 \(SIGKILL\), perhaps by "
-                    r"the kernel because memory was used up, as it has ended [1-9]\d* of this control"
-                )
-                wait_until(lambda: len(pids(server)) == 2, 20, "it has been replaced")
-            assert wrong == []
-            assert len(before & pids(server)) == 1
-            assert_serves(server)
+    with (
+        group("memory", memory_max=1 << 40) as memory_group,
+        Hornbeam("full_app:app", workers=2) as server,
+    ):
+        memory_group.take(server)
+        before = pids(server)
+        with load(server, 2) as wrong:
+            memory_group.limit("memory.max", 150 * MIB)
+            # A POST: a GET would be tried on the other worker as well.
+            answer = httpx.post(f"{server.url}/hold?mb=400", timeout=60)
+            assert answer.status_code == 502
+            server.wait_for_output(
+                r"worker \d \(pid \d+\) ended: Python was ended by signal 9 \(SIGKILL\), perhaps "
+                r"by the kernel because memory was used up, as it has ended [1-9]\d* of this"
+            )
+            wait_until(lambda: len(pids(server)) == 2, 20, "it has been replaced")
+        assert wrong == []
+        assert len(before & pids(server)) == 1
+        assert_serves(server)
 
 
 def test_a_worker_that_gets_no_memory_answers_500_and_goes_on() -> None:
@@ -308,18 +319,20 @@ def test_a_worker_that_gets_no_memory_answers_500_and_goes_on() -> None:
 
 
 def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less() -> None:
-    with group("memory", memory_max=1000 * MIB) as memory_group:
-        with Grouped(memory_group, "full_app:app", max_memory_percent=15) as server:
-            assert_serves(server)
-            # What is in progress goes on: this request itself fills the state.
-            filled = httpx.post(f"{server.url}/state?mb=200&ttl=5", timeout=60)
-            assert filled.status_code == 200
-            wait_until(lambda: httpx.get(server.url).status_code == 503, 10, "requests are refused")
-            message = r"the VM takes \d+ MiB of memory, more than max_memory_percent allows \(150 MiB\)"
-            server.wait_for_output(message)
-            server.wait_for_output(r"the VM takes \d+ MiB of memory: requests are taken again", 30)
-            assert_serves(server)
-            assert len(re.findall(message, server.output)) == 1
+    with (
+        group("memory", memory_max=1000 * MIB) as memory_group,
+        Grouped(memory_group, "full_app:app", max_memory_percent=15) as server,
+    ):
+        assert_serves(server)
+        # What is in progress goes on: this request itself fills the state.
+        filled = httpx.post(f"{server.url}/state?mb=200&ttl=5", timeout=60)
+        assert filled.status_code == 200
+        wait_until(lambda: httpx.get(server.url).status_code == 503, 10, "requests are refused")
+        message = r"the VM takes \d+ MiB of memory, more than max_memory_percent allows \(150 MiB\)"
+        server.wait_for_output(message)
+        server.wait_for_output(r"the VM takes \d+ MiB of memory: requests are taken again", 30)
+        assert_serves(server)
+        assert len(re.findall(message, server.output)) == 1
 
 
 def test_a_vm_that_the_kernel_kills_is_an_exit_status() -> None:
@@ -331,3 +344,205 @@ def test_a_vm_that_the_kernel_kills_is_an_exit_status() -> None:
             assert server.wait(30) == 128 + signal.SIGKILL
         finally:
             server.kill()
+
+
+def test_a_vm_that_gets_no_memory_is_an_exit_status() -> None:
+    server = Hornbeam("full_app:app", max_memory_percent=100).start()
+    try:
+        status = Path(f"/proc/{server.beam()}/status").read_text()
+        limit = int(re.findall(r"VmSize:\s+(\d+)", status)[0]) * 1024 + 60 * MIB
+        resource.prlimit(server.beam(), resource.RLIMIT_AS, (limit, limit))
+        with pytest.raises(httpx.HTTPError):
+            httpx.post(f"{server.url}/state?mb=300&ttl=60", timeout=60)
+        assert server.wait(30) == 1
+        assert "Cannot allocate" in server.output
+        assert "Crash dump" not in server.output
+    finally:
+        server.kill()
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blocked", [False, True], ids=["killed", "blocked"])
+def test_no_process_is_left_for_a_restart(blocked: bool) -> None:
+    """The others serve; one log line; it is killed and restarted when there is a process again."""
+    with (
+        group("pids", pids_max=1 << 20) as limited,
+        Hornbeam("ops_app:app", workers=2, worker_heartbeat=1500) as server,
+    ):
+        limited.take(server)
+        ended = min(pids(server))
+        with load(server, 2) as wrong:
+            limited.limit("pids.max", 1)
+            os.kill(ended, signal.SIGSTOP if blocked else signal.SIGKILL)
+            server.wait_for_output(
+                r"worker \d cannot be started: no process could be started: the limit of "
+                r"processes \(ulimit -u, the cgroup's pids.max\) is reached; it is tried again",
+                20,
+            )
+            assert len(pids(server) - {ended}) == 1
+            assert_serves(server)
+            limited.limit("pids.max", "max")
+            wait_until(lambda: len(pids(server) - {ended}) == 2, 10, "it has been replaced")
+        assert wrong == []
+        assert_serves(server)
+        assert server.output.count("cannot be started") == 1
+
+
+def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
+    with (
+        group("pids", pids_max=1 << 20) as limited,
+        Hornbeam("ops_app:app", queue_timeout=500) as server,
+    ):
+        limited.take(server)
+        limited.limit("pids.max", 1)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for_output("cannot be started")
+        assert httpx.get(server.url).status_code == 503
+        limited.limit("pids.max", "max")
+        assert_serves(server)
+
+
+# --- the VM's own tables -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["+Q", "+P"], ids=["ports", "processes"])
+def test_a_table_of_the_vm_that_is_full(table: str) -> None:
+    """1,024 ports or processes, and more connections than that; a worker dies meanwhile."""
+    flags = {"HORNBEAM_ERL_FLAGS": f"{table} 1024"}
+    with Hornbeam("ops_app:app", workers=2, env=flags) as server:
+        idle = [server.connect() for _ in range(1100)]
+        for sock in idle:
+            sock.setblocking(False)
+        os.kill(min(pids(server)), signal.SIGKILL)
+        before = cpu_seconds(server.beam())
+        time.sleep(1.0)  # what a loop that does not wait would burn
+        assert cpu_seconds(server.beam()) - before < 0.7, "something spins"
+        for sock in idle:
+            sock.close()
+        assert_serves(server)
+        wait_until(lambda: len(pids(server)) == 2, 10, "the worker has been replaced")
+        assert server.output.count("\n") < 60, server.output
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_nothing_that_is_sent_makes_an_atom(tmp_path: Path) -> None:
+    """Atoms are never freed: a million of them end the VM."""
+    metrics = tmp_path / "metrics.sock"
+    with Hornbeam(
+        "full_app:app", workers=2, metrics_bind=f"unix:{metrics}", request_id=True,
+        access_log="json", log_level="debug",
+    ) as server:  # fmt: skip
+        transport = httpx.HTTPTransport(uds=str(metrics))
+        with httpx.Client(transport=transport) as client:
+
+            def atoms() -> int:
+                text = client.get("http://metrics/metrics").text
+                return int(re.findall(r"^hornbeam_beam_atoms (\d+)$", text, re.MULTILINE)[0])
+
+            for attempt in range(2):  # the first loads code
+                if attempt == 1:
+                    before = atoms()
+                for number in range(20):
+                    varied(server, f"name{attempt}x{number}")
+            assert atoms() == before
+
+
+def varied(server: Hornbeam, name: str) -> None:
+    """Requests with a name of the client's in every place that can hold one."""
+    assert httpx.post(f"{server.url}/names?name={name}").status_code == 200
+    fields = {name: name, "host": name, "connection": name, "x-request-id": name, "expect": name}
+    for method in ("GET", "POST", name):
+        httpx.request(method, f"{server.url}/{name}?{name}={name}", headers=fields)
+    for raw in (
+        f"{name} * {name}/1.1\r\n\r\n",
+        f"GET / HTTP/1.1\r\nhost: {name}\r\ntransfer-encoding: {name}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nhost: {name}\r\nupgrade: {name}\r\nconnection: upgrade\r\n\r\n",
+        f"GET / HTTP/1.1\r\nhost: {name}\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        f"sec-websocket-protocol: {name}\r\nsec-websocket-extensions: {name}\r\n"
+        f"sec-websocket-version: 13\r\nsec-websocket-key: {'A' * 22}==\r\n\r\n",
+    ):
+        with server.connect() as sock:
+            sock.sendall(raw.encode())
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65_536):
+                pass
+    client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+    client.initiate_connection()
+    client.send_headers(1, [(":method", name), (":path", f"/{name}"), (":scheme", name),
+                            (":authority", name), (name, name)], end_stream=True)  # fmt: skip
+    with server.connect() as sock:
+        sock.sendall(client.data_to_send())
+        sock.settimeout(20)
+        sock.recv(65_536)
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", [3600, -3600], ids=["forward", "back"])
+def test_a_clock_that_jumps_an_hour(jump: int, tmp_path: Path) -> None:
+    """Durations do not notice; `Date` and the access log follow."""
+    libraries = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        pytest.skip("libfaketime is not there")
+    clock, log = tmp_path / "clock", tmp_path / "access.log"
+    clock.write_text("+0")
+    env = {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    with Hornbeam(
+        "full_app:app", workers=2, env=env, access_log="json", access_log_file=log,
+        worker_heartbeat=5000, timeout=20_000, max_worker_lifetime=3_000_000,
+    ) as server:  # fmt: skip
+        before = pids(server)
+        with httpx.Client(base_url=server.url, timeout=20) as idle, ThreadPoolExecutor(1) as pool:
+            idle.get("/keep?ttl=600")
+            slow = pool.submit(httpx.get, f"{server.url}/sleep?s=2", timeout=20)
+            with load(server, 2) as wrong:
+                clock.write_text(f"{jump:+}")
+
+                def follows() -> bool:
+                    said = parsedate_to_datetime(httpx.get(server.url).headers["date"])
+                    return abs(said.timestamp() - (time.time() + jump)) < 60
+
+                wait_until(follows, 5, "the Date field follows")
+                assert slow.result().status_code == 200
+                assert idle.get("/kept").status_code == 200
+            assert wrong == []
+        wait_until(log.read_text, 5, "the log is written")
+        last = datetime.fromisoformat(json.loads(log.read_text().splitlines()[-1])["time"][:19])
+        assert abs(last.replace(tzinfo=timezone.utc).timestamp() - (time.time() + jump)) < 60
+        assert pids(server) == before
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the VM", "all of it"])
+def test_a_vm_that_stands_still_loses_nothing(whole: bool) -> None:
+    """A laptop that sleeps, a container that is paused: no worker is killed for the VM's sleep."""
+    with Hornbeam("ops_app:app", workers=2, worker_heartbeat=2000) as server:
+        before = pids(server)
+        stopped = [server.beam(), *(before if whole else ())]
+        with load(server, 2) as wrong, ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
+            time.sleep(0.3)
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(4)  # longer than worker_heartbeat
+            os.kill(stopped[0], signal.SIGCONT)
+            time.sleep(1.2 if whole else 0)  # the workers wake up later
+            for pid in stopped[1:]:
+                os.kill(pid, signal.SIGCONT)
+            assert slow.result().status_code == 200
+            assert_serves(server)
+        assert wrong == []
+        assert pids(server) == before
+        assert "is killed" not in server.output
