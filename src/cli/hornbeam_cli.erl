@@ -10,7 +10,7 @@
 %%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
 -module(hornbeam_cli).
 
--export([main/0, stop/1, owns_vm/0]).
+-export([main/0, stop/1, stopped/0]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -146,10 +146,17 @@ stop(Name) ->
         false -> hornbeam:stop(Name)
     end.
 
-%% @doc Whether this VM is here for `hornbeam run' alone.
--spec owns_vm() -> boolean().
 owns_vm() ->
     persistent_term:get(?MODULE, undefined) =:= owns_vm.
+
+%% @doc The application has stopped (hornbeam_app). Where the VM is here for it alone and init:stop/0 is under way, the VM ends
+%% here: the rest of init:stop/0 takes a second, for nothing, and would wait without end for a descriptor that nobody reads.
+-spec stopped() -> ok.
+stopped() ->
+    case owns_vm() andalso init:get_status() of
+        {stopping, _} -> hornbeam_log:halt(0);
+        _ -> ok
+    end.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
 remote({error, Text}) -> complain(Text), {exit, 1};

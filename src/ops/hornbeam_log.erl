@@ -1,17 +1,19 @@
 %%% The handler of OTP's logger in a VM that bin/hornbeam has started: one line for each event, to standard error.
 %%%
-%%% Called by: hornbeam_cli (install/0), OTP's logger in the process that logs, hornbeam_signals (sync/1), hornbeam_metrics_text
-%%% (dropped/0). Calls: hornbeam_output, and the formatter that is configured.
+%%% Called by: hornbeam_cli (install/0, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, and the formatter that is configured.
 %%%
 %%% Why not logger_std_h: when nobody reads standard error, it makes whoever logs wait (its `sync' mode), a worker's Erlang process
 %%% included, or lets its queue grow; and a stop waits for it without end. Here the line is made by whoever logs, unless there is no
 %%% room for it, and never waited for; how many were dropped is logged when there is room again.
 -module(hornbeam_log).
 
--export([install/0, sync/1, dropped/0]).
+-export([install/0, halt/1, dropped/0]).
 -export([adding_handler/1, removing_handler/1, log/2]).
 
 -define(ID, default).
+%% What standard output and standard error get at the end to take what is left, each.
+-define(LAST_MS, 500).
+-define(POLL_MS, 5).
 
 %% @doc Takes the place of OTP's handler, if that is as OTP has it or writes to standard error (a release's sys.config): its formatter,
 %% filters and level stay.
@@ -34,12 +36,22 @@ formatter() ->
     {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
                          single_line => false}}.
 
-%% @doc Returns when all that was logged before is written, or after Time ms.
--spec sync(Time :: non_neg_integer()) -> ok | timeout.
-sync(Time) ->
-    case config() of
-        {ok, #{output := Output}} -> hornbeam_output:sync(Output, Time);
+%% @doc Ends the VM once what was logged and printed is written, or its readers have had their time for it: erlang:halt/2 would wait
+%% for them without end.
+-spec halt(Status :: non_neg_integer()) -> no_return().
+halt(Status) ->
+    _ = case config() of
+        {ok, #{output := Output}} -> hornbeam_output:sync(Output, ?LAST_MS);
         error -> ok
+    end,
+    flush(erlang:monotonic_time(millisecond) + ?LAST_MS),
+    erlang:halt(Status, [{flush, false}]).
+
+flush(Deadline) ->
+    Waiting = [Port || Port <- erlang:ports(), {queue_size, Size} <- [erlang:port_info(Port, queue_size)], Size > 0],
+    case Waiting =:= [] orelse erlang:monotonic_time(millisecond) >= Deadline of
+        true -> ok;
+        false -> timer:sleep(?POLL_MS), flush(Deadline)
     end.
 
 %% @doc How many events were not written.
