@@ -377,7 +377,7 @@ def test_no_process_is_left_for_a_restart(blocked: bool) -> None:
             limited.limit("pids.max", 1)
             os.kill(ended, signal.SIGSTOP if blocked else signal.SIGKILL)
             server.wait_for_output(
-                r"worker \d cannot be started: no process could be started: the limit of "
+                r"worker \d is not started: its process cannot be started: the limit of "
                 r"processes \(ulimit -u, the cgroup's pids.max\) is reached; it is tried again",
                 20,
             )
@@ -387,7 +387,7 @@ def test_no_process_is_left_for_a_restart(blocked: bool) -> None:
             wait_until(lambda: len(pids(server) - {ended}) == 2, 10, "it has been replaced")
         assert wrong == []
         assert_serves(server)
-        assert server.output.count("cannot be started") == 1
+        assert server.output.count("is not started") == 1
 
 
 def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
@@ -398,7 +398,7 @@ def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
         limited.take(server)
         limited.limit("pids.max", 1)
         os.kill(server.workers()[0], signal.SIGKILL)
-        server.wait_for_output("cannot be started")
+        server.wait_for_output("is not started")
         assert httpx.get(server.url).status_code == 503
         limited.limit("pids.max", "max")
         assert_serves(server)

@@ -46,8 +46,6 @@ format({bad_option, _Key, _Reason} = Error) ->
     hornbeam_options:format_error(Error);
 format({python_not_found, Name}) ->
     io_lib:format("there is no Python interpreter ~ts", [Name]);
-format({cannot_start, Reason}) ->
-    ["no process could be started: ", cannot_start(Reason)];
 format({msgpack_missing, Interpreter}) ->
     io_lib:format("the Python package msgpack is missing in ~ts; install it with: "
                   "~ts -m pip install msgpack", [Interpreter, Interpreter]);
@@ -90,6 +88,8 @@ format({bad_frame, Reason}) ->
     io_lib:format("it sent what is no frame (~tp)", [Reason]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({cannot_start, Reason}) ->
+    io_lib:format("its process cannot be started: ~ts", [posix(Reason)]);
 format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({bad_certificate, File, Reason}) ->
@@ -101,15 +101,16 @@ format(no_application) ->
 format(Other) ->
     io_lib:format("~tp", [Other]).
 
-cannot_start(eagain) -> "the limit of processes (ulimit -u, the cgroup's pids.max) is reached";
-cannot_start(system_limit) -> "the VM's table of ports (+Q) is full";
-cannot_start(Posix) -> file:format_error(Posix).
-
 certificate_reason(no_certificate) -> "there is no certificate in it";
 certificate_reason(no_private_key) -> "there is no private key in it that is not encrypted";
 certificate_reason(key_of_another_certificate) -> "the key does not belong to the certificate";
 certificate_reason(not_pem) -> "it is not in PEM format";
 certificate_reason(Posix) -> file:format_error(Posix).
+
+posix(eagain) -> "the limit of processes (ulimit -u, the cgroup's pids.max) is reached";
+posix(system_limit) -> "the VM's table of ports is full (+Q)";
+posix(Posix) when is_atom(Posix) -> file:format_error(Posix);
+posix(Other) -> io_lib:format("~tp", [Other]).
 
 listen_reason(eaddrinuse) -> "the address is in use";
 listen_reason(eacces) -> "permission denied";

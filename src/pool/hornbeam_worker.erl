@@ -365,7 +365,7 @@ start_python(#data{mount = #mount{settings = Settings}, failure = Before} = Data
 not_started(Reason, #data{pool = Pool, number = Number, started = Started, answered = Answered} = Data) ->
     hornbeam_pool:lost(Pool, self(), Reason),
     _ = Started =:= 0 andalso Answered orelse
-        logger:error("worker ~b cannot be started: ~ts; it is tried again every ~b ms",
+        logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms",
                      [Number, hornbeam_error:format(Reason), ?NOT_STARTED], #{hornbeam_worker => Number}),
     {keep_state, Data#data{failure = Reason, started = max(1, Started)}, [{state_timeout, ?NOT_STARTED, start}]}.
 
