@@ -530,19 +530,24 @@ def test_a_vm_that_stands_still_loses_nothing(whole: bool) -> None:
     """A laptop that sleeps, a container that is paused: no worker is killed for the VM's sleep."""
     with Hornbeam("ops_app:app", workers=2, worker_heartbeat=2000) as server:
         before = pids(server)
-        stopped = [server.beam(), *(before if whole else ())]
+        beam, asleep = server.beam(), before if whole else set()
         with load(server, 2) as wrong, ThreadPoolExecutor(1) as pool:
             slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
             time.sleep(0.3)
-            for pid in stopped:
-                os.kill(pid, signal.SIGSTOP)
-            time.sleep(4)  # longer than worker_heartbeat
-            os.kill(stopped[0], signal.SIGCONT)
-            time.sleep(1.2 if whole else 0)  # the workers wake up later
-            for pid in stopped[1:]:
-                os.kill(pid, signal.SIGCONT)
+            send_all(asleep, signal.SIGSTOP)
+            time.sleep(1.0)  # they have been asked for a sign of life
+            os.kill(beam, signal.SIGSTOP)
+            time.sleep(3.0)  # longer than worker_heartbeat
+            os.kill(beam, signal.SIGCONT)
+            time.sleep(1.2)  # they wake up later
+            send_all(asleep, signal.SIGCONT)
             assert slow.result().status_code == 200
             assert_serves(server)
         assert wrong == []
         assert pids(server) == before
         assert "is killed" not in server.output
+
+
+def send_all(processes: set[int], number: signal.Signals) -> None:
+    for pid in processes:
+        os.kill(pid, number)

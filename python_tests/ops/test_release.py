@@ -147,6 +147,28 @@ def test_a_crash_leaves_no_dump(release: Release) -> None:
     assert "Crash dump is being written" not in log
 
 
+def test_it_stops_in_time_though_nobody_reads_its_log(release: Release) -> None:
+    fifo = release.folder / "fifo"
+    os.mkfifo(fifo)
+    holder = os.open(fifo, os.O_RDWR)
+    apps = {"HORNBEAM_APP": "full_app:app", "HORNBEAM_PYTHONPATH": str(ROOT / "python_tests/apps")}
+    shell = f'exec "$0" foreground 2>"{fifo}"'
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", shell, release.command], env=release.env | apps, cwd="/",
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        serving = re.search(r" on (\S+) \(1 worker\)$", process.stdout.readline())
+        assert serving
+        assert httpx.get(f"{serving.group(1)}/flood?mb=20", timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(holder)
+
+
 def test_options_come_from_sys_config_too(release: Release) -> None:
     (config,) = (release.folder / "rel" / "releases").glob("*/sys.config.src")
     before = config.read_text()
