@@ -63,8 +63,8 @@ def ask_many(client: socket.socket, agent: str, count: int = 100) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    """A file system of 64 KiB and few inodes."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=64", "tmpfs", str(tmp_path)]
     if subprocess.run(command, capture_output=True).returncode != 0:
         pytest.skip("mounting a small tmpfs needs root")
     try:
@@ -95,8 +95,9 @@ def test_an_access_log_on_a_full_disk_keeps_whole_lines(disk: Path) -> None:
             wait_until(lambda: server.output.count("of the access log") > 1, 10, "it says so again")
             said = server.output.count("of the access log")
             assert said <= time.monotonic() - started + 1, "more than once a second"
+            # What has been cut is taken back within a moment.
+            wait_until(lambda: log.read_text().endswith("\n"), 5, "the last line is whole")
             lines = log.read_text()
-            assert lines.endswith("\n")
             ballast.unlink()
             wait_until(lambda: log.read_text() != lines, SOON, "it goes on")
         assert wrong == []
@@ -126,7 +127,7 @@ def test_a_log_on_a_full_disk_says_what_was_lost(disk: Path) -> None:
 def test_control_socket_and_crash_dump_on_a_full_disk(disk: Path) -> None:
     ballast = fill(disk)
     with suppress(OSError):
-        for number in range(100_000):  # and every inode
+        for number in range(100):  # and every inode
             (disk / str(number)).touch()
     control = disk / "control.sock"
     with Hornbeam("ops_app:app", control=control, crash_dump_dir=disk.parent / "dump") as server:
@@ -325,7 +326,7 @@ def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less() -> None
     ):
         assert_serves(server)
         # What is in progress goes on: this request itself fills the state.
-        filled = httpx.post(f"{server.url}/state?mb=200&ttl=5", timeout=60)
+        filled = httpx.post(f"{server.url}/state?mb=200&ttl=3", timeout=60)
         assert filled.status_code == 200
         wait_until(lambda: httpx.get(server.url).status_code == 503, 10, "requests are refused")
         message = r"the VM takes \d+ MiB of memory, more than max_memory_percent allows \(150 MiB\)"
@@ -407,9 +408,9 @@ def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
 # --- the VM's own tables -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["+Q", "+P"], ids=["ports", "processes"])
+@pytest.mark.parametrize("table", ["+Q"], ids=["ports"])
 def test_a_table_of_the_vm_that_is_full(table: str) -> None:
-    """1,024 ports or processes, and more connections than that; a worker dies meanwhile."""
+    """1,024 entries, and more connections than that; a worker dies meanwhile."""
     flags = {"HORNBEAM_ERL_FLAGS": f"{table} 1024"}
     with Hornbeam("ops_app:app", workers=2, env=flags) as server:
         idle = [server.connect() for _ in range(1100)]
@@ -448,7 +449,7 @@ def test_nothing_that_is_sent_makes_an_atom(tmp_path: Path) -> None:
             for attempt in range(2):  # the first loads code
                 if attempt == 1:
                     before = atoms()
-                for number in range(20):
+                for number in range(8):
                     varied(server, f"name{attempt}x{number}")
             assert atoms() == before
 
@@ -507,7 +508,7 @@ def test_a_clock_that_jumps_an_hour(jump: int, tmp_path: Path) -> None:
         before = pids(server)
         with httpx.Client(base_url=server.url, timeout=20) as idle, ThreadPoolExecutor(1) as pool:
             idle.get("/keep?ttl=600")
-            slow = pool.submit(httpx.get, f"{server.url}/sleep?s=2", timeout=20)
+            slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
             with load(server, 2) as wrong:
                 clock.write_text(f"{jump:+}")
 
@@ -528,16 +529,16 @@ def test_a_clock_that_jumps_an_hour(jump: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("whole", [False, True], ids=["the VM", "all of it"])
 def test_a_vm_that_stands_still_loses_nothing(whole: bool) -> None:
     """A laptop that sleeps, a container that is paused: no worker is killed for the VM's sleep."""
-    with Hornbeam("ops_app:app", workers=2, worker_heartbeat=2000) as server:
+    with Hornbeam("ops_app:app", workers=2, worker_heartbeat=1500) as server:
         before = pids(server)
         beam, asleep = server.beam(), before if whole else set()
         with load(server, 2) as wrong, ThreadPoolExecutor(1) as pool:
             slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
             time.sleep(0.3)
             send_all(asleep, signal.SIGSTOP)
-            time.sleep(1.0)  # they have been asked for a sign of life
+            time.sleep(0.7)  # they have been asked for a sign of life
             os.kill(beam, signal.SIGSTOP)
-            time.sleep(3.0)  # longer than worker_heartbeat
+            time.sleep(2.5)  # longer than worker_heartbeat
             os.kill(beam, signal.SIGCONT)
             time.sleep(1.2)  # they wake up later
             send_all(asleep, signal.SIGCONT)
