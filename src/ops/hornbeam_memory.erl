@@ -10,7 +10,7 @@
 %%% The flag is an atomic that each request reads: a few nanoseconds. This process sets it, by a look each ?LOOK ms at what the VM's
 %%% allocators have given out; that sinks at once when something is freed, unlike the resident memory. While the flag is set,
 %%% processes that are idle are made to collect their garbage, since nothing else would. The node has one memory: with several servers
-%%% the limit holds that the one started last has set.
+%%% the limit holds that the one started last has set. Flag and limit outlive this process.
 -module(hornbeam_memory).
 -behaviour(gen_server).
 
@@ -23,11 +23,14 @@
 %% The flag is taken back below so much of the limit, in percent.
 -define(BACK, 95).
 
+%% The atomics: whether requests are refused; how much the VM may take, 0 for no limit.
+-define(LOW, 1).
+-define(LIMIT, 2).
+
 -opaque flag() :: atomics:atomics_ref().
 
 -record(state, {
     flag :: flag(),
-    limit = infinity :: pos_integer() | infinity,
     collected_at = 0 :: integer()           % monotonic ms
 }).
 
@@ -38,10 +41,10 @@ start_link() ->
 %% @doc Sets the limit from a server's options.
 -spec configure(Options :: map()) -> ok.
 configure(#{max_memory_percent := Percent}) ->
-    gen_server:cast(?MODULE, {limit, limit(Percent, hornbeam_cgroup:memory_limit())}).
+    atomics:put(flag(), ?LIMIT, limit(Percent, hornbeam_cgroup:memory_limit())).
 
-limit(100, _Known) -> infinity;
-limit(_Percent, unknown) -> infinity;
+limit(100, _Known) -> 0;
+limit(_Percent, unknown) -> 0;
 limit(Percent, Known) -> max(1, Known * Percent div 100).
 
 %% @doc What is_low/1 reads; the same for the life of the node.
@@ -49,7 +52,7 @@ limit(Percent, Known) -> max(1, Known * Percent div 100).
 flag() ->
     case persistent_term:get(?MODULE, none) of
         none ->
-            Flag = atomics:new(1, []),
+            Flag = atomics:new(2, []),
             persistent_term:put(?MODULE, Flag),
             Flag;
         Flag ->
@@ -58,53 +61,45 @@ flag() ->
 
 -spec is_low(flag()) -> boolean().
 is_low(Flag) ->
-    atomics:get(Flag, 1) =/= 0.
+    atomics:get(Flag, ?LOW) =/= 0.
 
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
-    Flag = flag(),
-    ok = atomics:put(Flag, 1, 0),
     _ = erlang:send_after(?LOOK, self(), look),
-    {ok, #state{flag = Flag}}.
+    {ok, #state{flag = flag()}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, not_supported}, #state{}}.
 handle_call(_Request, _From, State) ->
     {reply, {error, not_supported}, State}.
 
--spec handle_cast({limit, pos_integer() | infinity}, #state{}) -> {noreply, #state{}}.
-handle_cast({limit, Limit}, State) ->
-    {noreply, State#state{limit = Limit}}.
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info(look, #state{limit = Limit} = State) ->
+handle_info(look, #state{flag = Flag} = State) ->
     _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, look(Limit =/= infinity andalso erlang:memory(total), State)};
+    {noreply, look(atomics:get(Flag, ?LIMIT), State)};
 handle_info(_Collected, State) ->
     {noreply, State}.
 
-look(false, State) ->
-    taken_back("there is no limit any more", State);
-look(Used, #state{limit = Limit, flag = Flag} = State) ->
+look(0, #state{flag = Flag} = State) ->
+    ok = atomics:put(Flag, ?LOW, 0),
+    State;
+look(Limit, #state{flag = Flag} = State) ->
+    Used = erlang:memory(total),
     case is_low(Flag) of
         false when Used > Limit ->
             logger:warning("the VM takes ~b MiB of memory, more than max_memory_percent allows (~b MiB): requests are refused",
                            [mib(Used), mib(Limit)]),
-            ok = atomics:put(Flag, 1, 1),
+            ok = atomics:put(Flag, ?LOW, 1),
             collect(State);
         true when Used * 100 =< Limit * ?BACK ->
-            taken_back(io_lib:format("the VM takes ~b MiB of memory", [mib(Used)]), State);
+            ok = atomics:put(Flag, ?LOW, 0),
+            logger:notice("the VM takes ~b MiB of memory: requests are taken again", [mib(Used)]),
+            State;
         true ->
             collect(State);
-        false ->
-            State
-    end.
-
-taken_back(Why, #state{flag = Flag} = State) ->
-    case is_low(Flag) of
-        true ->
-            ok = atomics:put(Flag, 1, 0),
-            logger:notice("~ts: requests are taken again", [Why]),
-            State;
         false ->
             State
     end.
