@@ -70,7 +70,7 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 
 bench-smoke: compile ## Measure for a moment against uvicorn
 	@$(SETUP) bench
-	@$(PYTHON) bench/smoke.py
+	@$(PYTHON) bench/smoke.py $(BENCH)
 
 bench-websocket: compile ## Measure WebSocket against uvicorn (with Redis): memory, echo, one message to many
 	@$(SETUP) bench

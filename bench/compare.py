@@ -42,10 +42,10 @@ class Candidate:
         return statistics.median(self.rates)
 
 
-def hornbeam(app: str, *flags: str) -> list[str]:
-    """The command of a Hornbeam with one worker."""
+def hornbeam(app: str, *flags: str, root: Path = ROOT) -> list[str]:
+    """The command of a Hornbeam with one worker; `root`: the checkout that it is started from."""
     return [
-        str(ROOT / "bin" / "hornbeam"), "run", app, "--bind", "127.0.0.1:{port}",
+        str(root / "bin" / "hornbeam"), "run", app, "--bind", "127.0.0.1:{port}",
         "--pythonpath", str(APPS), "--python", sys.executable, *flags,
     ]  # fmt: skip
 
@@ -62,6 +62,13 @@ def uvicorn(app: str, *flags: str) -> list[str]:
 @contextmanager
 def running(command: Sequence[str]) -> Iterator[int]:
     """Runs a server on a free port for the time of the block."""
+    with started(command) as (port, _):
+        yield port
+
+
+@contextmanager
+def started(command: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The same; the port, and the id of the process."""
     port = free_port()
     process = subprocess.Popen(
         [part.replace("{port}", str(port)) for part in command],
@@ -69,7 +76,7 @@ def running(command: Sequence[str]) -> Iterator[int]:
     )  # fmt: skip
     try:
         await_port(port, process)
-        yield port
+        yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:

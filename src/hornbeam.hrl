@@ -2,7 +2,9 @@
 
 %% hornbeam_pool: a worker process that takes requests. `counters' (atomics) outlives any one Python
 %% process of the worker: ?SLOT_LOAD is what is in progress, ?SLOT_NEXT_ID the last stream id given
-%% out, ?SLOT_OPEN whether the worker takes requests: ?OPEN, ?LATE (only when no other does) or ?CLOSED.
+%% out, ?SLOT_OPEN whether the worker takes requests: ?OPEN, ?LATE or ?BEHIND (only when no other does) or ?CLOSED.
+%% What is known of the worker without asking its process: ?SLOT_BEHIND, how long that took to answer, in ms
+%% (hornbeam_pool_watch), ?SLOT_OS_PID, its Python process, 0 when there is none.
 -record(slot, {
     worker :: pid(),
     counters :: atomics:atomics_ref()
@@ -10,10 +12,13 @@
 -define(SLOT_LOAD, 1).
 -define(SLOT_NEXT_ID, 2).
 -define(SLOT_OPEN, 3).
--define(SLOT_SIZE, 3).
+-define(SLOT_BEHIND, 4).
+-define(SLOT_OS_PID, 5).
+-define(SLOT_SIZE, 5).
 -define(CLOSED, 0).
 -define(OPEN, 1).
--define(LATE, 2).
+-define(LATE, 2).                       % Python does not answer (hornbeam_worker_health)
+-define(BEHIND, 3).                     % the worker's Erlang process does not (hornbeam_pool_watch)
 
 %% hornbeam_mounts: one application under one path prefix. Immutable while the server runs.
 -record(mount, {

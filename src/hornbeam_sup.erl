@@ -5,7 +5,7 @@
 %%%     ├─ hornbeam_signaller    sends signals to workers
 %%%     ├─ hornbeam_memory       watches how much memory the VM takes
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
-%%%     ├─ hornbeam_pubsub       the pg scopes of publish/subscribe: topics, patterns
+%%%     ├─ hornbeam_pubsub       publish/subscribe: subscriptions, other nodes
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
@@ -30,8 +30,7 @@ init([]) ->
         #{id => hornbeam_state_sweeper, start => {hornbeam_state_sweeper, start_link, []}},
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},
-        #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
-          type => supervisor, shutdown => infinity},
+        #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []}},
         hornbeam_websocket_fanout:supervisor_spec(),
         #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},

@@ -9,6 +9,9 @@
 %%%   hornbeam_state_expiry  hornbeam_state_store   its keys by the time of their expiry
 %%%   hornbeam_state_order   hornbeam_state_limits  its keys by their last write, when there is a limit
 %%%   hornbeam_callbacks     hornbeam_callbacks     the functions registered for Python
+%%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
+%%%                          hornbeam_subscriptions who subscribes to what on this node
+%%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 -module(hornbeam_tables).
 -behaviour(gen_server).
@@ -28,6 +31,11 @@ init([]) ->
     hornbeam_state_expiry = ets:new(hornbeam_state_expiry, Ordered),
     hornbeam_state_order = ets:new(hornbeam_state_order, Ordered),
     hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
+    hornbeam_topics = ets:new(hornbeam_topics, Options),
+    hornbeam_peer_topics = ets:new(hornbeam_peer_topics, Options),
+    Ranges = [named_table, public, ordered_set, {read_concurrency, true}],
+    hornbeam_subscribers = ets:new(hornbeam_subscribers, Ranges),
+    hornbeam_subscriptions = ets:new(hornbeam_subscriptions, Ranges),
     hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
     {ok, []}.
 

@@ -51,6 +51,7 @@ bad_values() ->
      {workers, "4", <<"must be an integer from 1 to 1024, got \"4\"">>},
      {timeout, -1, <<"must be an integer from 1 to 4294967295, or infinity (also 0) for no limit, got -1">>},
      {send_timeout, 0, <<"must be an integer from 1 to 4294967295, or infinity, got 0">>},
+     {max_worker_memory, 1048575, <<"must be an integer from 1048576 to 281474976710655, or infinity, or auto, got 1048575">>},
      {max_headers, infinity, <<"must be an integer from 1 to 10000, got infinity">>},
      {lifespan, 'maybe', <<"must be auto, on or off, got maybe">>},
      {loop, "trio\n", <<"must be auto, uvloop or asyncio, got \"trio?\"">>},
@@ -92,8 +93,54 @@ tls_needs_its_files_test_() ->
     [?_assertEqual({error, {bad_option, Key, Text}}, hornbeam_options:validate(Given))
      || {Key, Text, Given} <- [
             {certfile, <<"is needed when ssl is true">>, #{ssl => true}},
+            {certfile, <<"is needed beside keyfile">>, #{keyfile => "/etc/hostname"}},
+            {certfile, <<"is needed beside sni">>, #{sni => [{"a", "/etc/hostname", "/etc/hostname"}]}},
+            {ssl, <<"is false, but there is a certfile">>, #{ssl => false, certfile => "/etc/hostname"}},
+            {ssl, <<"is false, but there is a keyfile">>, #{ssl => false, keyfile => "/etc/hostname"}},
+            {ssl, <<"is false, but there is a sni">>,
+             #{ssl => false, sni => [{"a", "/etc/hostname", "/etc/hostname"}]}},
             {cacertfile, <<"is needed to verify clients">>, #{verify => optional}},
             {verify, <<"needs ssl">>, #{verify => require, cacertfile => "/etc/hostname"}}]].
+
+%% A certificate turns TLS on, from whatever source it and `ssl' come; only an explicit `false' is contradicted.
+certificates_turn_tls_on_test_() ->
+    File = "/etc/hostname",
+    Refused = {error, {bad_option, ssl, <<"is false, but there is a certfile">>}},
+    [?_assertMatch({ok, #{ssl := true}}, hornbeam_options:validate(#{certfile => File})),
+     ?_assertMatch({ok, #{ssl := true}}, hornbeam_options:validate([{certfile, list_to_binary(File)}, {keyfile, File}])),
+     ?_assertMatch({ok, #{ssl := false}}, hornbeam_options:validate(#{certfile => "", keyfile => <<>>, sni => []})),
+     ?_assertMatch({ok, #{ssl := false}}, hornbeam_options:validate(#{ssl => false})),
+     ?_assertMatch({ok, #{ssl := true}}, flags(["--certfile", File])),
+     ?_assertEqual(Refused, flags(["--certfile", File, "--no-ssl"])),
+     ?_assertEqual(Refused, flags(["--certfile", File, "--ssl=false"])),
+     fun() ->
+         {ok, Options} = hornbeam_options:validate(#{certfile => File}),
+         ?assertEqual({ok, Options}, hornbeam_options:validate(Options))
+     end].
+
+flags(Args) ->
+    {ok, [], Given} = hornbeam_options:from_args(Args),
+    hornbeam_options:resolve(Given).
+
+certificates_of_other_sources_turn_tls_on_test_() ->
+    File = "/etc/hostname",
+    Refused = {error, {bad_option, ssl, <<"is false, but there is a certfile">>}},
+    {setup, fun() -> ok end,
+     fun(_) -> os:unsetenv("HORNBEAM_CERTFILE"), application:unset_env(hornbeam, ssl) end,
+     [fun() ->
+         true = os:putenv("HORNBEAM_CERTFILE", File),
+         ?assertMatch({ok, #{ssl := true}}, hornbeam_options:resolve(#{})),
+         ok = application:set_env(hornbeam, ssl, false),
+         ?assertEqual(Refused, hornbeam_options:resolve(#{})),
+         ?assertMatch({ok, #{ssl := true}}, hornbeam_options:resolve(#{ssl => true}))
+      end]}.
+
+auto_or_a_limit_test_() ->
+    [?_assertMatch({ok, #{max_worker_memory := Expected}}, hornbeam_options:validate(Given))
+     || {Given, Expected} <- [{#{}, auto}, {#{max_worker_memory => "auto"}, auto}, {#{max_worker_memory => infinity}, infinity},
+                              {#{max_worker_memory => 1048576}, 1048576}]]
+    ++ [?_assertMatch({ok, #{max_worker_memory := Expected}}, flags(["--max-worker-memory", Text]))
+        || {Text, Expected} <- [{"auto", auto}, {"infinity", infinity}, {"1048576", 1048576}]].
 
 venv_and_python_exclude_each_other_test() ->
     Venv = a_venv(),

@@ -54,11 +54,11 @@ pieces(Bytes, _) ->
 feed_all(Pieces) ->
     feed_all(Pieces, hornbeam_websocket_codec:new(?MAX)).
 
-feed_all([Piece | Rest], Codec0) ->
-    {Items, Codec} = hornbeam_websocket_codec:feed(Piece, Codec0, none),
-    case Items =/= [] andalso lists:last(Items) of
-        {_, _, _} -> Items;
-        _ -> Items ++ feed_all(Rest, Codec)
-    end;
+feed_all([Piece | Rest], Codec) ->
+    items(hornbeam_websocket_codec:next(hornbeam_websocket_codec:feed(Piece, Codec), none), Rest);
 feed_all([], _Codec) ->
     [].
+
+items({more, Codec}, Rest) -> feed_all(Rest, Codec);
+items({{_, _, _} = Last, _}, _Rest) -> [Last];
+items({Item, Codec}, Rest) -> [Item | items(hornbeam_websocket_codec:next(Codec, none), Rest)].

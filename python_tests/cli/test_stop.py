@@ -40,6 +40,8 @@ def test_a_signal_stops_with_status_0_and_every_lifespan_ends(number: int) -> No
     assert len(workers) == 3
     assert shutdowns(server.output) == workers
     assert "rror" not in server.output
+    received = re.findall(r"notice (\w+) received - shutting down$", server.output, re.MULTILINE)
+    assert received == [signal.Signals(number).name]
 
 
 def test_ctrl_c_in_a_terminal() -> None:
@@ -132,7 +134,7 @@ def test_a_second_signal_ends_at_once() -> None:
             client.send(request("/endless"))
             client.read(200)
             signal_launcher(server, signal.SIGINT)
-            server.wait_for_output("SIGTERM received")
+            server.wait_for_output("SIGINT received - shutting down")
             client.read(200)
             signal_launcher(server, signal.SIGINT)
             assert server.wait() == 128 + signal.SIGKILL

@@ -52,7 +52,7 @@ def test_what_follows_a_malformed_request_is_not_read(server: Hornbeam) -> None:
     for bad in (
         b"GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
-        b"GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
     ):
         response = exchange(server, bad + good + good)
         assert status_of(response) == 400
@@ -99,7 +99,7 @@ def test_http2_heads_are_held_to_the_same_rules(server: Hornbeam) -> None:
         client.connection.config.normalize_outbound_headers = False
         for path, extra in (
             ("/\x01", []),
-            ("/a|b", []),
+            ("/a#b", []),
             ("/", [("x-a", "a\x01b")]),
             ("/", [("host", "b")]),
             ("/", [("x(y", "a")]),

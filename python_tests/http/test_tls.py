@@ -171,6 +171,67 @@ def test_versions_and_ciphers(pair: tuple[Path, Path], authority: Authority) -> 
         assert cipher is not None and cipher[0] == suite
 
 
+@pytest.fixture(scope="module")
+def rsa(authority: Authority) -> tuple[Path, Path]:
+    return authority.issue("localhost", kind="rsa")
+
+
+def tls_1_2(authority: Authority, ciphers: str = "DEFAULT") -> ssl.SSLContext:
+    context = tls_context(str(authority.cert))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    return context
+
+
+def suite(sock: ssl.SSLSocket) -> str:
+    cipher = sock.cipher()
+    assert cipher is not None
+    return cipher[0]
+
+
+def test_tls_1_2_with_an_rsa_certificate_is_ecdhe(
+    rsa: tuple[Path, Path], authority: Authority
+) -> None:
+    """DHE costs the server several times as much, and OTP would prefer it."""
+    with serving(rsa) as server:
+        for ciphers in ("DEFAULT", "DHE+AESGCM:ECDHE+AESGCM", "DHE-RSA-AES128-GCM-SHA256:ALL"):
+            with connect(server, tls_1_2(authority, ciphers)) as sock:
+                assert suite(sock).startswith("ECDHE-RSA-")
+                assert ask(sock, server)["scheme"] == "https"
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect(server, tls_1_2(authority, "DHE+AESGCM"))
+        with connect(server, tls_context(str(authority.cert))) as sock:
+            assert sock.version() == "TLSv1.3"
+
+
+def test_dhe_where_it_is_asked_for(rsa: tuple[Path, Path], authority: Authority) -> None:
+    name = "DHE-RSA-AES256-GCM-SHA384"
+    with (
+        serving(rsa, ciphers=name, versions="tlsv1.2") as server,
+        connect(server, tls_1_2(authority)) as sock,
+    ):
+        assert suite(sock) == name
+
+
+def test_a_certificate_turns_tls_on(pair: tuple[Path, Path], authority: Authority) -> None:
+    cert, key = map(str, pair)
+    context = tls_context(str(authority.cert))
+    with Hornbeam("http_echo:app", certfile=cert, env={"HORNBEAM_KEYFILE": key}) as server:
+        assert server.url.startswith("https://")
+        assert httpx.get(server.url, verify=context).status_code == 200
+        with server.connect() as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert not sock.recv(100).startswith(b"HTTP")
+    for given, text in (
+        ({"ssl": False, "certfile": cert}, "bad option ssl: is false, but there is a certfile"),
+        ({"ssl": False, "keyfile": key}, "bad option ssl: is false, but there is a keyfile"),
+        ({"keyfile": key}, "bad option certfile: is needed beside keyfile"),
+        ({"sni": f"a={cert};{key}"}, "bad option certfile: is needed beside sni"),
+    ):
+        with pytest.raises(StartError, match=text), Hornbeam("http_echo:app", **given):
+            pass
+
+
 def test_clear_text_on_a_tls_port_and_the_like(server: Hornbeam, authority: Authority) -> None:
     for garbage in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\x00" * 100):
         with server.connect() as sock:

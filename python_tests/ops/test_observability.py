@@ -162,6 +162,32 @@ def test_a_secret_cannot_be_a_field(field: str) -> None:
         Hornbeam("ops_app:app", access_log="json", access_log_fields=field).start()
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0o000, 0o640), (0o077, 0o600)])
+def test_the_access_log_is_not_for_everybody(tmp_path: Path, umask: int, mode: int) -> None:
+    """Also the one that is made after a rotation. A file that is there keeps its mode."""
+    path = tmp_path / "access.log"
+    before = os.umask(umask)
+    try:
+        with Hornbeam("ops_app:app", access_log="json", access_log_file=str(path)) as server:
+            assert path.stat().st_mode & 0o777 == mode
+            path.rename(tmp_path / "access.log.1")
+            wait_until(path.exists, 10, "it is made again")
+            wait_until(lambda: path.stat().st_mode & 0o777 == mode, 5, "and restricted")
+            replacement = tmp_path / "made by logrotate"
+            replacement.touch()
+            replacement.chmod(0o604)
+            replacement.rename(path)
+            wait_until(lambda: logged(server, path), 10, "it is written to")
+            assert path.stat().st_mode & 0o777 == 0o604
+    finally:
+        os.umask(before)
+
+
+def logged(server: Hornbeam, path: Path) -> bool:
+    """Whether a line of a request is in the file, after one more."""
+    return httpx.get(server.url).is_success and path.stat().st_size > 0
+
+
 def test_a_log_that_cannot_be_opened_is_one_message() -> None:
     with pytest.raises(StartError) as failure:
         Hornbeam("ops_app:app", access_log="json", access_log_file="/nowhere/log").start()

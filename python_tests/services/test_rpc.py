@@ -42,6 +42,11 @@ def nodes(start: Start) -> Iterator[list[Services]]:
     ]
 
 
+def test_a_node_that_is_not_connected_is_not_reached(nodes: list[Services]) -> None:
+    nodes[1]("own/hold_subscription", "early")
+    assert nodes[0]("loop/publish", "early", 1) == 0
+
+
 def test_nodes_connect_and_call_each_other(nodes: list[Services]) -> None:
     a, b, _ = nodes
     assert a("loop/node") == NAMES[0]
@@ -59,6 +64,20 @@ def test_what_is_published_on_one_is_received_on_all(nodes: list[Services]) -> N
     for services in nodes:
         services("own/hold_subscription", "everywhere")
     wait_until(lambda: a("loop/publish", "everywhere", 1) == 3, 10, "all three are reached")
+
+
+def test_what_a_node_subscribed_to_before_it_was_connected(nodes: list[Services]) -> None:
+    wait_until(lambda: nodes[0]("loop/publish", "early", 1) == 1, 10, "it is reached")
+
+
+def test_each_subscription_of_each_node_counts(nodes: list[Services]) -> None:
+    a, b, c = nodes
+    for services, topic in [(b, "sum:1"), (b, "sum:*"), (c, "su*"), (c, "sum:2"), (a, "*")]:
+        services("own/hold_subscription", topic)
+    for reached, services, topic in [(4, b, "sum:*"), (3, c, "su*"), (2, a, "*"), (1, b, "sum:1")]:
+        wait_until(lambda r=reached: a("loop/publish", "sum:1", 1) == r, 10, topic)  # type: ignore[misc]
+        services("own/end_task", topic)
+    wait_until(lambda: a("loop/publish", "sum:1", 1) == 0, 10, "nobody is left")
 
 
 def test_errors_of_other_nodes_arrive(nodes: list[Services]) -> None:

@@ -23,6 +23,7 @@ class FakeServer:
     def __init__(self, app: Application) -> None:
         self.app = app
         self.window, self.piece = WINDOW, PIECE
+        self.prefetch = 20  # a quarter of it is "first"
         self.loop = asyncio.get_running_loop()
         self.transport = self
         self.sent: list[tuple[int, bytes]] = []

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
-from websocket_client import CLOSE, TEXT, Client, Frame
+from websocket_client import CLOSE, TEXT, Client, Frame, frame
 from websockets.sync.client import ClientConnection, connect
 
 # Newer versions of websockets want a `with`; here connections outlive the block that opened them.
@@ -155,3 +155,33 @@ def _until_closed_or_quiet(client: Client, policy: str) -> Iterator[Frame]:
         client.connection.settimeout(20)
     except (EOFError, ConnectionResetError):
         assert policy == "close"
+
+
+def test_a_pattern_that_is_too_long_costs_only_its_connection() -> None:
+    with (
+        Hornbeam("websocket_app:app") as server,
+        Client(server.connect(), "/topics") as other,
+        Client(server.connect(), "/topics") as client,
+    ):
+        ask(other, "subscribe room:*")
+        for length in (127, 128):
+            ask(client, "subscribe " + "x" * length + "*")
+        client.send(frame(TEXT, b"subscribe " + b"x" * 129 + b"*"))
+        assert client.read_close().code == 1008
+        ask(other, "unsubscribe room:*")
+
+
+def test_a_thousand_subscriptions_and_no_more() -> None:
+    with Hornbeam("websocket_app:app") as server, Client(server.connect(), "/topics") as client:
+        for number in range(1000):
+            ask(client, f"subscribe t{number}")
+        ask(client, "subscribe t0")  # which it has
+        ask(client, "unsubscribe t0")
+        ask(client, "subscribe t1000")
+        client.send(frame(TEXT, b"subscribe t1001"))
+        assert client.read_close().code == 1008
+
+
+def ask(client: Client, text: str) -> None:
+    client.send(frame(TEXT, text.encode()))
+    assert client.read().payload == b"ok"

@@ -6,8 +6,8 @@
 %%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd and hornbeam.
 %%%
-%%% Stopping is not done here: OTP's own handler of SIGTERM calls init:stop/0, which stops the applications in order,
-%%% and with them the servers; the VM then exits with status 0. bin/hornbeam turns Ctrl-C into SIGTERM.
+%%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
+%%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
 -module(hornbeam_cli).
 
 -export([main/0, stop/1, stopped/0]).

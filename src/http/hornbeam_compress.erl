@@ -1,111 +1,175 @@
-%%% Compresses responses that are worth it, with Cowboy's own handler (gzip).
+%%% Compresses responses that are worth it (option `compress'), on both versions of HTTP.
 %%%
-%%% Called by: Cowboy, as a stream handler before hornbeam_stream (option `compress'). Calls: the next handler; cowboy_compress_h.
+%%% Called by: hornbeam_exchange, with the commands of a response on their way to the protocol. Calls: zlib; OTP's zstd where there is one
+%%% (OTP 28).
 %%%
-%%% cowboy_compress_h compresses whatever has no content-encoding and no etag. It is therefore given only the commands of responses
-%%% that this module has chosen, by their type, length and status; the next handler in its chain is this module once more, as an
-%%% `echo' whose info/3 returns the commands that it is sent. All other responses never see it.
+%%% States: `off' (not asked for, or not taken by the client), {ready, ...} until the head of the response comes, {gzip, ...} or
+%%% {zstd, ...} while it is compressed. A context lives as long as its response; stop/1 frees one that was not finished.
+%%%
+%%% Compressed are text, JSON, XML, JavaScript, SVG and the like, from compress_min_size octets on. Never: event streams, parts (206), files by
+%%% pathsend, what has a content-encoding or an etag, what says no-transform (RFC 9111, 5.2.2.6). What is sent in pieces is flushed
+%%% with each, so that no piece waits for the next.
 -module(hornbeam_compress).
--behaviour(cowboy_stream).
 
--export([init/3, data/4, info/3, terminate/3, early_error/5]).
+-export([new/2, commands/2, stop/1]).
+-export_type([state/0]).
 
--record(compress, {
-    next :: term(),
-    min_size :: non_neg_integer(),
-    accepts :: #{binary() => binary()},             % the request's accept-encoding, if there is one
-    way = undecided :: undecided | plain | {gzip, term()}
-}).
+-include("hornbeam_head.hrl").
 
--spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) ->
-    {cowboy_stream:commands(), #compress{} | echo}.
-init(_StreamId, _Req, #{echo := true}) ->
-    {[], echo};
-init(StreamId, #{headers := Headers} = Req, #{compress_min_size := MinSize} = Options) ->
-    {Commands, Next} = cowboy_stream:init(StreamId, Req, Options),
-    fold(StreamId, Commands,
-         #compress{next = Next, min_size = MinSize,
-                   accepts = maps:with([<<"accept-encoding">>], Headers)}).
+-opaque state() :: off | {ready, gzip | zstd | identity, non_neg_integer()} | {gzip, zlib:zstream()} | {zstd, term()}.
 
--spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), #compress{}) ->
-    {cowboy_stream:commands(), #compress{}}.
-data(StreamId, IsFin, Data, #compress{next = Next0} = State) ->
-    {Commands, Next} = cowboy_stream:data(StreamId, IsFin, Data, Next0),
-    fold(StreamId, Commands, State#compress{next = Next}).
+%% 15 bits of window, and 16 for the format of gzip (zlib's manual).
+-define(GZIP_BITS, 31).
 
--spec info(cowboy_stream:streamid(), term(), #compress{} | echo) ->
-    {cowboy_stream:commands(), #compress{} | echo}.
-info(_StreamId, Commands, echo) ->
-    {Commands, echo};
-info(StreamId, Info, #compress{next = Next0} = State) ->
-    {Commands, Next} = cowboy_stream:info(StreamId, Info, Next0),
-    fold(StreamId, Commands, State#compress{next = Next}).
+%% zstd is there from OTP 28 on.
+-dialyzer({no_missing_calls, [open/1, packed/3, finished/3, streamed/3, flushed/3, stop/1]}).
 
--spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), #compress{} | echo) -> term().
-terminate(_StreamId, _Reason, echo) ->
-    ok;
-terminate(StreamId, Reason, #compress{next = Next, way = Way}) ->
-    _ = case Way of
-        {gzip, Gzip} -> cowboy_compress_h:terminate(StreamId, Reason, Gzip);
-        _ -> ok
-    end,
-    cowboy_stream:terminate(StreamId, Reason, Next).
+%% @doc What a request takes. MinSize: of the shortest response that is compressed.
+-spec new(#head{}, off | non_neg_integer()) -> state().
+new(_Head, off) ->
+    off;
+new(#head{fields = Fields}, MinSize) ->
+    {ready, coding([Value || {<<"accept-encoding">>, Value} <- Fields]), MinSize}.
 
--spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(),
-                  Response, cowboy:opts()) -> Response
-    when Response :: cowboy_stream:resp_command().
-early_error(StreamId, Reason, PartialReq, Response, Options) ->
-    cowboy_stream:early_error(StreamId, Reason, PartialReq, Response, Options).
+%% RFC 9110, 12.5.3: what the client likes best; zstd where it likes both alike.
+coding(Values) ->
+    Offers = [offer(Element) || Value <- Values, Element <- binary:split(hornbeam_headers:lower(Value), <<",">>, [global])],
+    Any = weight(<<"*">>, Offers, 0),
+    Gzip = weight(<<"gzip">>, Offers, weight(<<"x-gzip">>, Offers, Any)),
+    Zstd = case has_zstd() of true -> weight(<<"zstd">>, Offers, 0); false -> 0 end,
+    if
+        Zstd > 0, Zstd >= Gzip -> zstd;
+        Gzip > 0 -> gzip;
+        true -> identity
+    end.
 
-fold(_StreamId, Commands, #compress{way = plain} = State) ->
-    {Commands, State};
-fold(StreamId, Commands, #compress{way = {gzip, Gzip0}} = State) ->
-    {Compressed, Gzip} = cowboy_compress_h:info(StreamId, Commands, Gzip0),
-    {Compressed, State#compress{way = {gzip, Gzip}}};
-fold(StreamId, Commands, #compress{accepts = Accepts, min_size = MinSize} = State) ->
-    case [Head || Head <- Commands, is_head(Head)] of
-        [] ->
-            {Commands, State};
-        [Head | _] ->
-            case is_worth_it(Head, MinSize) of
-                true -> fold(StreamId, Commands, State#compress{way = {gzip, gzip(StreamId, Accepts, MinSize)}});
-                false -> {Commands, State#compress{way = plain}}
+weight(Name, Offers, Default) ->
+    case lists:keyfind(Name, 1, Offers) of
+        {_, Weight} -> Weight;
+        false -> Default
+    end.
+
+offer(Element) ->
+    [Name | Parameters] = [string:trim(Part) || Part <- binary:split(Element, <<";">>, [global])],
+    {Name, case [Q || <<"q=", Q/binary>> <- Parameters] of [Q] -> quality(Q); _ -> 1000 end}.
+
+%% A quality value in thousandths; one that makes no sense is a no.
+quality(<<"1">>) -> 1000;
+quality(<<"1.", _/binary>>) -> 1000;
+quality(<<"0.", Digits/binary>>) when byte_size(Digits) =< 3, Digits =/= <<>> ->
+    case hornbeam_headers:is_digits(Digits) of
+        true -> binary_to_integer(binary:part(<<Digits/binary, "00">>, 0, 3));
+        false -> 0
+    end;
+quality(_) -> 0.
+
+has_zstd() ->
+    erlang:function_exported(zstd, compress, 1).
+
+%% @doc The commands of a response, compressed from its head on if that is worth it.
+-spec commands([hornbeam_exchange:command()], state()) -> {[hornbeam_exchange:command()], state()}.
+commands(Commands, off) ->
+    {Commands, off};
+commands(Commands0, State0) ->
+    {Commands, State} = lists:mapfoldl(fun command/2, State0, Commands0),
+    {lists:append(Commands), State}.
+
+command({reply, Status, Headers, Length, Body} = Reply, {ready, Coding, MinSize}) ->
+    case is_integer(Length) andalso not is_tuple(Body) andalso Length >= MinSize andalso is_suitable(Status, Headers) of
+        true when Coding =/= identity, Body =/= <<>> ->
+            Open = open(Coding),
+            Packed = iolist_to_binary(packed(Open, Body, finish)),
+            ok = stop(Open),
+            {[{reply, Status, encoded(Coding, Headers), byte_size(Packed), Packed}], off};
+        true ->
+            {[{reply, Status, varied(Headers), Length, Body}], off};
+        false ->
+            {[Reply], off}
+    end;
+command({start, Status, Headers, Length} = Start, {ready, Coding, MinSize}) ->
+    case (Length =:= none orelse Length >= MinSize) andalso is_suitable(Status, Headers) of
+        true when Coding =/= identity -> {[{start, Status, encoded(Coding, Headers), none}], open(Coding)};
+        true -> {[{start, Status, varied(Headers), Length}], off};
+        false -> {[Start], off}
+    end;
+command({data, IsFin, Data}, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
+    case IsFin of
+        nofin -> {[{data, nofin, packed(Open, Data, sync)}], Open};
+        fin -> {[{data, fin, last(Open, Data)}], off}
+    end;
+command({trailers, _} = Trailers, {Coding, _} = Open) when Coding =:= gzip; Coding =:= zstd ->
+    {[{data, nofin, last(Open, <<>>)}, Trailers], off};
+command(Command, State) ->
+    {[Command], State}.
+
+last(Open, Data) ->
+    Packed = packed(Open, Data, finish),
+    ok = stop(Open),
+    Packed.
+
+open(gzip) ->
+    Z = zlib:open(),
+    ok = zlib:deflateInit(Z, default, deflated, ?GZIP_BITS, 8, default),
+    {gzip, Z};
+open(zstd) ->
+    {ok, Context} = zstd:context(compress),
+    {zstd, Context}.
+
+packed({gzip, Z}, Data, How) ->
+    zlib:deflate(Z, Data, How);
+packed({zstd, Context}, Data, finish) ->
+    finished(zstd:finish(Context, Data), Context, []);
+packed({zstd, Context}, Data, sync) ->
+    streamed(zstd:stream(Context, Data), Context, []).
+
+%% zstd gives what fits into one of its buffers at a time.
+finished({done, Packed}, _Context, Acc) -> [Acc | Packed];
+finished({continue, Packed}, Context, Acc) -> finished(zstd:finish(Context, <<>>), Context, [Acc | Packed]);
+finished({continue, Rest, Packed}, Context, Acc) -> finished(zstd:finish(Context, Rest), Context, [Acc | Packed]).
+
+streamed({continue, Packed}, Context, Acc) -> flushed(zstd:flush(Context), Context, [Acc | Packed]);
+streamed({continue, Rest, Packed}, Context, Acc) -> streamed(zstd:stream(Context, Rest), Context, [Acc | Packed]).
+
+flushed({done, Packed}, _Context, Acc) -> [Acc | Packed];
+flushed({continue, Packed}, Context, Acc) -> flushed(zstd:flush(Context), Context, [Acc | Packed]).
+
+%% @doc Frees what a response that was not finished has left.
+-spec stop(state()) -> ok.
+stop({gzip, Z}) -> zlib:close(Z);
+stop({zstd, Context}) -> zstd:close(Context);
+stop(_) -> ok.
+
+encoded(Coding, Headers) ->
+    [{<<"content-encoding">>, atom_to_binary(Coding)} | varied(Headers)].
+
+%% RFC 9110, 12.5.5: also said to who gets it as it is, for the caches in between.
+varied(Headers) ->
+    case [Element || {<<"vary">>, Value} <- Headers, Element <- binary:split(hornbeam_headers:lower(Value), [<<",">>, <<" ">>], [global])] of
+        [] -> Headers ++ [{<<"vary">>, <<"accept-encoding">>}];
+        Elements ->
+            case lists:member(<<"accept-encoding">>, Elements) orelse lists:member(<<"*">>, Elements) of
+                true -> Headers;
+                false -> Headers ++ [{<<"vary">>, <<"accept-encoding">>}]
             end
     end.
 
-%% Of the request cowboy_compress_h reads accept-encoding and nothing else: the whole of it need not be kept.
--dialyzer({nowarn_function, [gzip/3, fold/3]}).
-gzip(StreamId, Accepts, MinSize) ->
-    Options = #{stream_handlers => [?MODULE], echo => true, compress_threshold => max(0, MinSize - 1)},
-    {[], Gzip} = cowboy_compress_h:init(StreamId, #{headers => Accepts}, Options),
-    Gzip.
-
-
-is_head({response, _, _, _}) -> true;
-is_head({headers, _, _}) -> true;
-is_head(_) -> false.
-
-is_worth_it({response, Status, Headers, Body}, MinSize) when not is_tuple(Body) ->
-    iolist_size(Body) >= MinSize andalso is_suitable(Status, Headers);
-is_worth_it({headers, Status, Headers}, MinSize) ->
-    case Headers of
-        #{<<"content-length">> := Length} -> binary_to_integer(Length) >= MinSize andalso is_suitable(Status, Headers);
-        #{} -> is_suitable(Status, Headers)
-    end;
-is_worth_it(_File, _MinSize) ->
-    false.
-
-%% A part of a representation (206) is a part of its plain form; no-transform: RFC 9111, 5.2.2.6.
 is_suitable(206, _Headers) ->
     false;
-is_suitable(_Status, #{<<"cache-control">> := Control} = Headers) ->
-    binary:match(string:lowercase(Control), <<"no-transform">>) =:= nomatch
-        andalso is_text(maps:get(<<"content-type">>, Headers, <<>>));
+is_suitable(Status, _Headers) when Status =:= 204; Status =:= 304 ->
+    false;
 is_suitable(_Status, Headers) ->
-    is_text(maps:get(<<"content-type">>, Headers, <<>>)).
+    not lists:any(fun forbids/1, Headers) andalso case hornbeam_headers:find(<<"content-type">>, Headers) of
+        {ok, Type} -> is_text(Type);
+        error -> false
+    end.
+
+forbids({<<"content-encoding">>, _}) -> true;
+forbids({<<"etag">>, _}) -> true;
+forbids({<<"cache-control">>, Control}) -> binary:match(hornbeam_headers:lower(Control), <<"no-transform">>) =/= nomatch;
+forbids(_) -> false.
 
 is_text(ContentType) ->
-    [Type | _] = binary:split(string:lowercase(ContentType), [<<";">>, <<" ">>]),
+    [Type | _] = binary:split(hornbeam_headers:lower(ContentType), [<<";">>, <<" ">>]),
     case Type of
         <<"text/event-stream">> -> false;
         <<"text/", _/binary>> -> true;

@@ -4,17 +4,18 @@
 %%% Called by: hornbeam_request (answers), hornbeam, hornbeam_worker (texts).
 -module(hornbeam_error).
 
--export([answer/1, last_words/1, format/1]).
+-export([answer/1, format/1]).
 -export_type([reason/0]).
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | not_found
-                | body_too_large | hornbeam_hygiene:problem() | http_version.
+                | body_too_large | body_timeout | header_timeout
+                | malformed | uri_too_long | header_too_large | not_implemented | expectation_failed | http_version.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
 %% has logged it with its traceback, or where it is the client's matter).
--spec answer(reason()) -> {cowboy:http_status(), binary(), logger:level() | none}.
+-spec answer(reason()) -> {400..599, binary(), logger:level() | none}.
 answer(app_error) -> {500, <<"Internal Server Error">>, none};
 answer(no_response) -> {500, <<"Internal Server Error">>, none};
 answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
@@ -27,18 +28,14 @@ answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
 answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
 answer(not_found) -> {404, <<"Not Found">>, none};
 answer(body_too_large) -> {413, <<"Content Too Large">>, none};
+answer(body_timeout) -> {408, <<"Request Timeout">>, none};
+answer(header_timeout) -> {408, <<"Request Timeout">>, none};
+answer(not_implemented) -> {501, <<"Not Implemented">>, none};
+answer(expectation_failed) -> {417, <<"Expectation Failed">>, none};
 answer(malformed) -> {400, <<"Bad Request">>, none};
 answer(uri_too_long) -> {414, <<"URI Too Long">>, none};
 answer(header_too_large) -> {431, <<"Request Header Fields Too Large">>, none};
 answer(http_version) -> {505, <<"HTTP Version Not Supported">>, none}.
-
-%% @doc A whole HTTP/1.1 response that ends a connection on which no request could be read.
--spec last_words(400 | 408 | 431) -> iodata().
-last_words(Status) ->
-    cow_http:response(Status, 'HTTP/1.1', [{<<"connection">>, <<"close">>},
-                                           {<<"content-length">>, <<"0">>},
-                                           {<<"date">>, cowboy_clock:rfc1123()},
-                                           {<<"server">>, <<"hornbeam">>}]).
 
 %% @doc A reason as text for a person, without a line break at the end.
 -spec format(term()) -> iolist().
@@ -57,6 +54,10 @@ format({attribute_missing, Text}) ->
     io_lib:format("the application was not found in its module: ~ts", [Text]);
 format({not_callable, Text}) ->
     io_lib:format("the application cannot be called: ~ts", [Text]);
+format({not_asgi, Text}) ->
+    io_lib:format("the application cannot be served: ~ts", [Text]);
+format({factory_failed, Traceback}) ->
+    ["the application's factory failed:\n", text(Traceback)];
 format({import_failed, Traceback}) ->
     ["the application could not be imported:\n", text(Traceback)];
 format({lifespan_failed, Text}) ->

@@ -10,6 +10,8 @@
 -export([parse/1, apply/2]).
 -export_type([trusted/0]).
 
+-include("hornbeam_head.hrl").
+
 -type trusted() :: all | unix | {Network :: binary(), Bits :: 0..128}.
 
 %% @doc "*", "unix", an address or a network in CIDR notation.
@@ -52,40 +54,39 @@ is_trusted(Peer, [_ | Rest]) -> is_trusted(Peer, Rest);
 is_trusted(_Peer, []) -> false.
 
 %% @doc The request with the client, scheme and host that a trusted peer speaks of, and the prefix that it has taken off the path.
--spec apply(cowboy_req:req(), [trusted()]) -> {cowboy_req:req(), Prefix :: binary()}.
-apply(Req, []) ->
-    {Req, <<>>};
-apply(#{peer := Peer, headers := Headers} = Req, Trusted) ->
+-spec apply(#head{}, [trusted()]) -> {#head{}, Prefix :: binary()}.
+apply(Head, []) ->
+    {Head, <<>>};
+apply(#head{peer = Peer, fields = Fields} = Head, Trusted) ->
     case is_trusted(peer(Peer), Trusted) of
-        true ->
-            {client(Req, said(Headers, Trusted)), prefix(Headers)};
-        false ->
-            {Req, <<>>}
+        true -> {client(Head, said(Fields, Trusted)), prefix(Fields)};
+        false -> {Head, <<>>}
     end.
 
 peer({Ip, _Port}) when is_tuple(Ip) -> bytes(Ip);
 peer(_) -> local.
 
 %% What is said, by name: for, proto, host, port.
-said(#{<<"forwarded">> := Value}, Trusted) ->
-    Elements = [pairs(Element) || Element <- split(Value, $,)],
-    chosen(lists:reverse(Elements), Trusted);
-said(Headers, Trusted) ->
-    Fors = list(<<"x-forwarded-for">>, Headers),
-    Protos = list(<<"x-forwarded-proto">>, Headers),
-    Hosts = list(<<"x-forwarded-host">>, Headers),
-    Ports = list(<<"x-forwarded-port">>, Headers),
+said(Fields, Trusted) ->
+    case list(<<"forwarded">>, Fields) of
+        [] -> said_by_x(Fields, Trusted);
+        Elements -> chosen(lists:reverse([pairs(Element) || Element <- Elements]), Trusted)
+    end.
+
+said_by_x(Fields, Trusted) ->
+    Fors = list(<<"x-forwarded-for">>, Fields),
+    Protos = list(<<"x-forwarded-proto">>, Fields),
+    Hosts = list(<<"x-forwarded-host">>, Fields),
+    Ports = list(<<"x-forwarded-port">>, Fields),
     Depth = lists:max([length(L) || L <- [Fors, Protos, Hosts, Ports]]),
     At = depth(lists:reverse(Fors), Trusted, 1, max(1, min(length(Fors), Depth))),
     maps:from_list([{Name, from_end(At, List)}
                     || {Name, List} <- [{<<"for">>, Fors}, {<<"proto">>, Protos},
                                         {<<"host">>, Hosts}, {<<"port">>, Ports}], List =/= []]).
 
-list(Name, Headers) ->
-    case Headers of
-        #{Name := Value} -> [trim(Item) || Item <- split(Value, $,)];
-        #{} -> []
-    end.
+%% All elements of all fields of that name (RFC 9110, 5.3).
+list(Name, Fields) ->
+    [trim(Item) || {N, Value} <- Fields, N =:= Name, Item <- split(Value, $,)].
 
 from_end(At, List) ->
     lists:nth(max(1, length(List) - At + 1), List).
@@ -145,13 +146,13 @@ trim(Text) ->
 client(Req0, Said) ->
     host(scheme(address(Req0, Said), Said), Said).
 
-address(#{peer := Peer} = Req, #{<<"for">> := For}) ->
+address(Head, #{<<"for">> := For}) ->
     case identifier(For) of
-        {ok, {Ip, Port}} -> Req#{peer := {Ip, Port}};
-        error when is_tuple(Peer) -> Req
+        {ok, Address} -> Head#head{peer = Address};
+        error -> Head
     end;
-address(Req, _Said) ->
-    Req.
+address(Head, _Said) ->
+    Head.
 
 %% RFC 7239, 6: an address, IPv6 in brackets, perhaps with a port. X-Forwarded-For has IPv6 without brackets, too.
 identifier(<<$[, Rest/binary>>) ->
@@ -184,54 +185,44 @@ port(Text) ->
         _ -> error
     end.
 
-scheme(Req, #{<<"proto">> := Proto}) ->
-    case string:lowercase(Proto) of
-        Scheme when Scheme =:= <<"https">>; Scheme =:= <<"wss">> -> with_scheme(<<"https">>, Req);
-        Scheme when Scheme =:= <<"http">>; Scheme =:= <<"ws">> -> with_scheme(<<"http">>, Req);
-        _ -> Req
+scheme(Head, #{<<"proto">> := Proto}) ->
+    case hornbeam_headers:lower(Proto) of
+        Scheme when Scheme =:= <<"https">>; Scheme =:= <<"wss">> -> Head#head{scheme = <<"https">>};
+        Scheme when Scheme =:= <<"http">>; Scheme =:= <<"ws">> -> Head#head{scheme = <<"http">>};
+        _ -> Head
     end;
-scheme(Req, _Said) ->
-    Req.
+scheme(Head, _Said) ->
+    Head.
 
-with_scheme(Scheme, Req) -> Req#{scheme := Scheme}.
-
-host(#{headers := Headers} = Req, Said) ->
-    Before = maps:get(<<"host">>, Headers, <<>>),
-    Host = maps:get(<<"host">>, Said, Before),
-    Full = with_forwarded_port(Host, Req, Said),
-    case Full =/= Before andalso Full =/= <<>> andalso parsed(Full) of
-        {Name, Port} ->
-            Req#{headers := Headers#{<<"host">> => Full}, host := Name, port := Port};
-        _ ->
-            Req
+host(#head{host = Host0, fields = Fields} = Head, Said) ->
+    Before = case Host0 of undefined -> <<>>; _ -> Host0 end,
+    Host = with_forwarded_port(maps:get(<<"host">>, Said, Before), Head, Said),
+    case Host =/= Before andalso Host =/= <<>> andalso hornbeam_authority:parse(Host) of
+        {ok, _} -> Head#head{host = Host, fields = lists:keystore(<<"host">>, 1, Fields, {<<"host">>, Host})};
+        _ -> Head
     end.
 
-with_forwarded_port(Host, #{scheme := Scheme}, #{<<"port">> := Given}) ->
-    case {port(Given), parsed(Host)} of
-        {{ok, 443}, {Name, undefined}} when Scheme =:= <<"https">> -> Name;
-        {{ok, 80}, {Name, undefined}} when Scheme =:= <<"http">> -> Name;
-        {{ok, Port}, {Name, undefined}} -> <<Name/binary, $:, (integer_to_binary(Port))/binary>>;
+with_forwarded_port(Host, #head{scheme = Scheme}, #{<<"port">> := Given}) ->
+    case {port(Given), hornbeam_authority:parse(Host)} of
+        {{ok, 443}, {ok, {_, undefined}}} when Scheme =:= <<"https">> -> Host;
+        {{ok, 80}, {ok, {_, undefined}}} when Scheme =:= <<"http">> -> Host;
+        {{ok, Port}, {ok, {_, undefined}}} -> <<Host/binary, $:, (integer_to_binary(Port))/binary>>;
         _ -> Host
     end;
-with_forwarded_port(Host, _Req, _Said) ->
+with_forwarded_port(Host, _Head, _Said) ->
     Host.
 
-parsed(Host) ->
-    try cow_http_hd:parse_host(Host)
-    catch error:_ -> error
+%% A path below which the proxy publishes the application, without the slash at its end.
+prefix(Fields) ->
+    case hornbeam_headers:find(<<"x-forwarded-prefix">>, Fields) of
+        {ok, Value} -> path(string:trim(Value, trailing, "/"));
+        error -> <<>>
     end.
 
-%% A path below which the proxy publishes the application, without the slash at its end.
-prefix(#{<<"x-forwarded-prefix">> := Value}) ->
-    Path = string:trim(Value, trailing, "/"),
-    case Path of
-        <<$/, _/binary>> ->
-            case hornbeam_hygiene:is_target(Path, false) andalso binary:match(Path, [<<"?">>, <<",">>]) of
-                nomatch -> Path;
-                _ -> <<>>
-            end;
-        _ ->
-            <<>>
+path(<<$/, _/binary>> = Path) ->
+    case hornbeam_hygiene:is_uri(Path) andalso binary:match(Path, [<<"?">>, <<",">>]) of
+        nomatch -> Path;
+        _ -> <<>>
     end;
-prefix(_Headers) ->
+path(_Other) ->
     <<>>.

@@ -1,38 +1,37 @@
-%%% The only code that handles header fields.
+%%% The only code that handles header fields, whatever the protocol.
 %%%
-%%% Called by: hornbeam_scope (request headers to msgpack), hornbeam_request (an application's headers
-%%% to what Cowboy takes). Calls: nothing.
+%%% Called by: hornbeam_scope (request fields to msgpack), hornbeam_request (an application's fields are checked), hornbeam_http1_reply and
+%%% hornbeam_http2_reply (which of them travel). Calls: hornbeam_date.
 %%%
-%%% Requests. Cowboy gives a map in which repeated fields are already joined (RFC 9110, 5.2); names are
-%%% lower-case.
+%%% A list of pairs in the order of the client or the application, names in lower case, repeated as often as they were given.
 %%%
-%%% Responses. An application's list of pairs is checked first: names are tokens (RFC 9110, 5.6.2; made
-%%% lower-case), values hold no CR, LF or NUL (5.5), so that no value can split a response. What belongs to
-%%% the connection is Cowboy's to say and is dropped: transfer-encoding, keep-alive, proxy-connection,
-%%% upgrade; of `connection' only "close" is kept, and on HTTP/2 nothing (RFC 9113, 8.2.2).
-%%%
-%%% Order. Cowboy takes a map, which has none. For HTTP/1 the fields therefore travel as one block under the name of
-%%% the first: its value is followed by the other lines, in the application's order, repeated fields
-%%% as often as they were given. Only the fields that Cowboy itself must see have keys of their own
-%%% (content-length, connection, trailer; with `compress' also those that cowboy_compress_h reads, and
-%%% then all of them). On HTTP/2 repeated fields are joined with ", " in order; set-cookie never.
+%%% Responses. An application's list is checked first: names are tokens (RFC 9110, 5.6.2; made lower-case), values hold no CR, LF or NUL
+%%% (5.5), so that no value can split a response. What belongs to the connection is the protocol's to say.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, response/4, fields/1, content_length/1]).
--export([is_token/1, is_name/1, is_digits/1]).
+-export([encode_request/1, decode/1, content_length/1, end_to_end/1, with_defaults/1]).
+-export([find/2, tokens/1, lower/1, is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
 %% Names are lower-case.
 -type headers() :: [{Name :: binary(), Value :: binary()}].
 -type version() :: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'.
+-export_type([version/0]).
+
+%% @doc The first value of a field.
+-spec find(Name :: binary(), headers()) -> {ok, binary()} | error.
+find(Name, Headers) ->
+    case lists:keyfind(Name, 1, Headers) of
+        {_, Value} -> {ok, Value};
+        false -> error
+    end.
 
 %%% Requests
 
-%% @doc The request's headers as a msgpack array of [name, value] pairs of bytes.
--spec encode_request(cowboy:http_headers()) -> binary().
+%% @doc The request's fields as a msgpack array of [name, value] pairs of bytes.
+-spec encode_request(headers()) -> binary().
 encode_request(Headers) ->
-    Pairs = maps:to_list(Headers),
-    encode_pairs(Pairs, array(length(Pairs))).
+    encode_pairs(Headers, array(length(Headers))).
 
 encode_pairs([{Name, Value} | Rest], Acc) ->
     NameSize = byte_size(Name),
@@ -104,8 +103,30 @@ name(<<>>, Name) -> Name.
 
 name(Name) -> name(Name, Name).
 
+%% @doc ASCII letters in lower case; the same term where there are none to change.
+-spec lower(binary()) -> binary().
 lower(Name) ->
+    case has_upper(Name) of
+        true -> lowered(Name);
+        false -> Name
+    end.
+
+has_upper(<<C, _/bits>>) when C >= $A, C =< $Z -> true;
+has_upper(<<_, Rest/bits>>) -> has_upper(Rest);
+has_upper(<<>>) -> false.
+
+lowered(Name) ->
     << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
+
+%% @doc The elements of a list of tokens in lower case (RFC 9110, 5.6.1), such as Connection's; `error' when one is no token.
+-spec tokens(binary()) -> {ok, [binary()]} | error.
+tokens(Value) ->
+    Elements = [lower(string:trim(Element, both, " \t")) || Element <- binary:split(Value, <<",">>, [global])],
+    Tokens = [Element || Element <- Elements, Element =/= <<>>],
+    case Tokens =/= [] andalso lists:all(fun is_token/1, Tokens) of
+        true -> {ok, Tokens};
+        false -> error
+    end.
 
 %% @doc RFC 9110, 5.6.2.
 -spec is_token(binary()) -> boolean().
@@ -144,81 +165,22 @@ is_digits(Value) -> all_digits(Value).
 all_digits(<<C, Rest/binary>>) when C >= $0, C =< $9 -> all_digits(Rest);
 all_digits(Rest) -> Rest =:= <<>>.
 
-%% @doc The map that Cowboy takes. Length: what to say as content-length (`none': nothing; Cowboy
-%% then frames the body by itself). Mode: `block' keeps the order (HTTP/1), `map' gives each name a key.
--spec response(headers(), Length :: non_neg_integer() | none, version(), block | map) ->
-    cowboy:http_headers().
-response(Headers, Length, 'HTTP/2', _Mode) ->
-    with_length(Length, joined(defaults(drop(Headers, http2))));
-response(Headers, Length, _Version, map) ->
-    with_length(Length, joined(defaults(drop(Headers, http1))));
-response(Headers, Length, _Version, block) ->
-    Kept = defaults(drop(Headers, http1)),
-    {Own, [{First, Value} | Others]} = lists:partition(fun is_own/1, Kept),
-    Block = [Value | [[<<"\r\n">>, N, <<": ">>, V] || {N, V} <- Others]],
-    with_length(Length, (joined(Own))#{First => Block}).
+%% @doc Without the fields that frame a message or belong to the connection (RFC 9110, 7.6.1 and 8.6; RFC 9113, 8.2.2), for whatever the
+%% protocol has its own way to say.
+-spec end_to_end(headers()) -> headers().
+end_to_end(Headers) ->
+    [Field || {Name, _} = Field <- Headers, is_end_to_end(Name)].
 
-%% @doc The fields of an informational response or of a trailer section: nothing is added, and what frames a
-%% message or belongs to the connection is dropped.
--spec fields(headers()) -> cowboy:http_headers().
-fields(Headers) ->
-    joined(drop(Headers, http2)).
+is_end_to_end(<<"content-length">>) -> false;
+is_end_to_end(<<"transfer-encoding">>) -> false;
+is_end_to_end(<<"connection">>) -> false;
+is_end_to_end(<<"keep-alive">>) -> false;
+is_end_to_end(<<"proxy-connection">>) -> false;
+is_end_to_end(<<"upgrade">>) -> false;
+is_end_to_end(_) -> true.
 
-is_own({<<"connection">>, _}) -> true;
-is_own({<<"trailer">>, _}) -> true;
-is_own(_) -> false.
-
-drop([{Name, Value} | Rest], Protocol) ->
-    case Name of
-        <<"content-length">> -> drop(Rest, Protocol);
-        <<"transfer-encoding">> -> drop(Rest, Protocol);
-        <<"keep-alive">> -> drop(Rest, Protocol);
-        <<"proxy-connection">> -> drop(Rest, Protocol);
-        <<"upgrade">> -> drop(Rest, Protocol);
-        <<"connection">> when Protocol =:= http2 -> drop(Rest, Protocol);
-        <<"connection">> ->
-            case lower(Value) of
-                <<"close">> -> [{Name, <<"close">>} | drop(Rest, Protocol)];
-                _ -> drop(Rest, Protocol)
-            end;
-        _ when Protocol =:= http2 -> [{Name, trimmed(Value)} | drop(Rest, Protocol)];
-        _ -> [{Name, Value} | drop(Rest, Protocol)]
-    end;
-drop([], _Protocol) ->
-    [].
-
-%% RFC 9113, 8.2.1: no whitespace around a value.
-trimmed(<<>>) ->
-    <<>>;
-trimmed(<<First, _/binary>> = Value) ->
-    case is_space(First) orelse is_space(binary:last(Value)) of
-        true -> string:trim(Value, both, " \t");
-        false -> Value
-    end.
-
-is_space(C) -> C =:= $\s orelse C =:= $\t.
-
-%% date (RFC 9110, 6.6.1) and server (10.2.4), unless the application has said so itself. At the end,
-%% never empty: response/4 relies on one field that is not `own'.
-defaults(Headers) ->
-    Headers ++ [Default || {Name, _} = Default <- [{<<"date">>, cowboy_clock:rfc1123()},
-                                                   {<<"server">>, <<"hornbeam">>}],
+%% @doc date (RFC 9110, 6.6.1) and server (10.2.4), unless the application has said so itself; at the end.
+-spec with_defaults(headers()) -> headers().
+with_defaults(Headers) ->
+    Headers ++ [Default || {Name, _} = Default <- [{<<"date">>, hornbeam_date:now()}, {<<"server">>, <<"hornbeam">>}],
                            not lists:keymember(Name, 1, Headers)].
-
-joined(Headers) ->
-    joined(Headers, #{}).
-
-joined([{<<"set-cookie">> = Name, Value} | Rest], Map) ->
-    joined(Rest, maps:update_with(Name, fun(Values) -> Values ++ [Value] end, [Value], Map));
-joined([{Name, Value} | Rest], Map) ->
-    joined(Rest, case Map of
-        #{Name := Before} when Value =:= <<>> -> Map#{Name := Before};
-        #{Name := <<>>} -> Map#{Name := Value};
-        #{Name := Before} -> Map#{Name := <<Before/binary, ", ", Value/binary>>};
-        _ -> Map#{Name => Value}
-    end);
-joined([], Map) ->
-    Map.
-
-with_length(none, Map) -> Map;
-with_length(Length, Map) -> Map#{<<"content-length">> => integer_to_binary(Length)}.

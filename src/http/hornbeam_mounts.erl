@@ -1,8 +1,11 @@
 %%% Which application answers a path: the mounts of a server, an immutable snapshot.
 %%%
-%%% Written by hornbeam_server when a server starts; read by hornbeam_stream for each request, without
+%%% Written by hornbeam_server when a server starts; read by hornbeam_exchange for each request, without
 %%% a copy (persistent_term). A snapshot changes only when a server is started, reloaded or stopped,
 %%% which is rare enough for the global collection that a persistent_term's end costs.
+%%%
+%%% A path is looked up once for each length that prefixes have, the longest first: what that costs is said by the server's
+%%% options, not by the path, and hardly by how many mounts there are.
 -module(hornbeam_mounts).
 
 -export([build/2, publish/2, forget/1, all/1, of_pool/1, find/2, settings/1, masked/1, info/1]).
@@ -34,9 +37,18 @@ mount(Name, Prefix, App, Overrides, #{root_path := Root} = Config) ->
         settings = Settings#{app => App, root_path => <<Root/binary, Prefix/binary>>}
     }.
 
+-record(snapshot, {
+    all :: [mount()],
+    lengths :: [non_neg_integer()],             % of the prefixes, the longest first
+    by_prefix :: #{Prefix :: binary() => mount()}
+}).
+
 -spec publish(Name :: atom(), [mount()]) -> ok.
 publish(Name, Mounts) ->
-    persistent_term:put({?MODULE, Name}, Mounts).
+    Lengths = lists:usort([byte_size(Prefix) || #mount{prefix = Prefix} <- Mounts]),
+    ByPrefix = maps:from_list([{Prefix, Mount} || #mount{prefix = Prefix} = Mount <- Mounts]),
+    persistent_term:put({?MODULE, Name},
+                        #snapshot{all = Mounts, lengths = lists:reverse(Lengths), by_prefix = ByPrefix}).
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
@@ -45,29 +57,46 @@ forget(Name) ->
 
 -spec all(Name :: atom()) -> [mount()].
 all(Name) ->
-    persistent_term:get({?MODULE, Name}, []).
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> [];
+        #snapshot{all = Mounts} -> Mounts
+    end.
 
 %% @doc The mount whose workers a pool keeps.
 -spec of_pool(hornbeam_pool:id()) -> mount().
-of_pool({Name, _} = Id) ->
-    #mount{} = lists:keyfind(Id, #mount.pool, all(Name)).
+of_pool({Name, Prefix}) ->
+    #snapshot{by_prefix = #{Prefix := Mount}} = persistent_term:get({?MODULE, Name}),
+    Mount.
 
 %% @doc The mount with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
 -spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | error.
 find(Name, Path) ->
-    longest(Path, persistent_term:get({?MODULE, Name}, [])).
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> error;
+        #snapshot{lengths = Lengths, by_prefix = ByPrefix} -> longest(Lengths, Path, ByPrefix)
+    end.
 
-longest(_Path, [#mount{prefix = <<>>} = Mount | _]) ->
-    {ok, Mount};
-longest(Path, [#mount{prefix = Prefix} = Mount | Rest]) ->
-    Size = byte_size(Prefix),
-    case Path of
-        Prefix -> {ok, Mount};
-        <<Prefix:Size/binary, $/, _/binary>> -> {ok, Mount};
-        _ -> longest(Path, Rest)
+longest([Size | Shorter], Path, ByPrefix) ->
+    case prefix(Size, Path) of
+        none ->
+            longest(Shorter, Path, ByPrefix);
+        Prefix ->
+            case ByPrefix of
+                #{Prefix := Mount} -> {ok, Mount};
+                #{} -> longest(Shorter, Path, ByPrefix)
+            end
     end;
-longest(_Path, []) ->
+longest([], _Path, _ByPrefix) ->
     error.
+
+prefix(0, _Path) ->
+    <<>>;
+prefix(Size, Path) ->
+    case Path of
+        <<Prefix:Size/binary>> -> Prefix;
+        <<Prefix:Size/binary, $/, _/binary>> -> Prefix;
+        _ -> none
+    end.
 
 -spec settings(mount()) -> map().
 settings(#mount{settings = Settings}) ->

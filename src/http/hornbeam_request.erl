@@ -1,7 +1,8 @@
 %%% One HTTP request as a state machine without effects: event -> {effects, state}.
 %%%
-%%% Called by: hornbeam_stream, which brings the events and carries out the effects. Calls:
-%%% hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is looked at.
+%%% Called by: hornbeam_exchange, which brings the events, carries out the effects on pool and worker, and passes the others on to the protocol as
+%%% commands (listed there). Calls: hornbeam_credit, hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is
+%%% looked at.
 %%%
 %%% Phases
 %%%
@@ -10,25 +11,22 @@
 %%%                                           no_place└─try_again    lost, timeout: an answer of the
 %%%                                                ▼  │              server's; once more to another
 %%%                                                waiting            worker where that is safe
-%%%     sent, answering ──response complete before the request's body──▶ draining ──▶ over
 %%%
-%%%   gathering  the request has a body and the first bytes of it may already be here: hornbeam_stream sends itself
-%%%              `submit', which comes after whatever was read together with the head. So a small
-%%%              body that came at once travels in the frame of its scope, and nobody waits for one
-%%%              that did not.
+%%%   gathering  the request has a body and the first bytes of it may already be here: the protocol says `submit' when it has
+%%%              given what was read together with the head. So a small body that came at once travels in the frame of its
+%%%              scope, and nobody waits for one that did not.
 %%%   placing    a place on a worker is being taken (effect `checkout')
 %%%   waiting    no place is free; queue_timeout runs
 %%%   sent       on a worker; `timeout' runs until the response starts
 %%%   answering  the response has started
-%%%   draining   HTTP/1: the answer is complete, and the rest of the request's body, which stands before the
-%%%              next request, is read and dropped: up to ?MAX_DRAIN bytes, for keepalive_timeout at most
 %%%   over       every further event is ignored
 %%%
-%%% Credit. Towards the application: Cowboy reads body_prefetch bytes ahead and each `demand' of the
-%%% application lets it read as many more. Towards the client: each piece of the response is credited
-%%% when it is handed to Cowboy, whose write blocks while the client is slow; what is on its way is then at most
-%%% the window (which Python keeps) and one piece. On HTTP/2 Cowboy does not block but raises an alarm:
-%%% credit is withheld until it is off. Credit is sent in portions of a quarter of the window.
+%%% What is left of the request's body when the response is complete is the protocol's matter.
+%%%
+%%% Credit (hornbeam_credit has the rule). Towards the application: the protocol reads while less than body_prefetch octets are
+%%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
+%%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 Cowboy does not block but
+%%% raises an alarm: credit is withheld until it is off.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
@@ -39,45 +37,44 @@
 -export_type([request/0, event/0, effect/0]).
 
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
 -include_lib("kernel/include/file.hrl").
 
--type event() :: {body, fin | nofin, binary()} | submit
+-type event() :: {body, fin | nofin, iodata()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died | drained} | drain
-               | {accept_failed, term()} | {timeout, response | queue | drain} | {alarm, on | off}.
+               | {accept_failed, term()} | {timeout, response | queue} | {body_failed, body_timeout | malformed} | {alarm, on | off}.
 
--type effect() :: {cowboy, cowboy_stream:commands()}
-                | cut                                   % end the connection or stream mid-response
+-type effect() :: hornbeam_exchange:command()
                 | checkout | {wait, front | back} | cancel_wait
                 | {open, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {send, #slot{}, iodata()}
                 | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {accept, #slot{}, hornbeam_frame:stream_id(), {Subprotocol :: binary() | none, Headers :: binary()}}
-                | {timer, response | queue | drain, timeout()} | cancel_timer
                 | {log, logger:level(), Reason :: term()}.
 
 -record(request, {
     %% For the life of the request:
     kind = http :: http | websocket,
     method :: binary(),
-    version :: cowboy:http_version(),
+    version :: hornbeam_headers:version(),
     scope :: binary(),
     settings :: map(),
     %% The request's body, as far as it has come:
     body = [] :: iodata(),
     body_size = 0 :: non_neg_integer(),     % of what is in `body'
     received = 0 :: non_neg_integer(),      % of all of it
+    unread = 0 :: non_neg_integer(),        % of it not consumed by the application
     complete :: boolean(),
-    length :: non_neg_integer() | undefined, % as the client declared it
     expects :: boolean(),                   % the client waits for 100 (Continue)
     %% Where it is:
-    phase = gathering :: gathering | placing | waiting | sent | answering | draining | over,
+    phase = gathering :: gathering | placing | waiting | sent | answering | over,
     slot :: #slot{} | undefined,
     id :: hornbeam_frame:stream_id() | undefined,
     whole = true :: boolean(),              % scope and body are all that the worker was sent
     again = false :: boolean(),             % it was sent to a second worker
     %% The response:
-    te = none :: none | binary(),           % the client's TE field
+    te = undefined :: undefined | binary(), % the client's TE field
     sink = false :: boolean(),              % no body may be sent; what comes is dropped
     left = none :: none | non_neg_integer(), % of the declared content-length
     taken = 0 :: non_neg_integer(),         % not yet credited
@@ -85,37 +82,26 @@
 }).
 -opaque request() :: #request{}.
 
-%% The same as Cowboy's default for max_skip_body_length: beyond it Cowboy ends the connection.
--define(MAX_DRAIN, 1000000).
-
 -define(IS_SAFE(Method), (Method =:= <<"GET">> orelse Method =:= <<"HEAD">>
                           orelse Method =:= <<"OPTIONS">>)).
 
 %% @doc A request whose head has been read.
--spec new(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
-new(#{method := Method, version := Version, headers := Headers, has_body := HasBody,
-      body_length := Length}, Scope,
-    #{max_body_size := MaxBody, body_prefetch := Prefetch} = Settings) ->
+-spec new(#head{}, Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
+new(#head{method = Method, version = Version, length = Length, expect = Expect, te = TE}, Scope,
+    #{max_body_size := MaxBody} = Settings) ->
     Request = #request{method = Method, version = Version, scope = Scope, settings = Settings,
-                       complete = not HasBody, expects = HasBody andalso expects(Headers),
-                       length = Length, te = maps:get(<<"te">>, Headers, none)},
+                       complete = Length =:= 0, expects = Length =/= 0 andalso Expect =:= continue, te = TE},
     case Length of
+        0 -> place(Request);
         _ when is_integer(Length), Length > MaxBody -> fail(body_too_large, Request);
-        %% What streams have left of the connection's window may be too little for the prefetch.
-        _ when HasBody, Version =:= 'HTTP/2' ->
-            {[{cowboy, [{flow, max(1, Prefetch)}]}], Request};
-        _ when HasBody -> {[], Request};
-        _ -> place(Request)
+        _ -> {[{read, prefetch(Request)}], Request}
     end.
 
 %% @doc A WebSocket handshake. It goes the way of a GET; `ws_accept' ends it with the effect `accept'.
--spec websocket(cowboy_req:req(), Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
-websocket(#{version := Version}, Scope, Settings) ->
+-spec websocket(#head{}, Scope :: binary(), Settings :: map()) -> {[effect()], request()}.
+websocket(#head{version = Version}, Scope, Settings) ->
     place(#request{kind = websocket, method = <<"GET">>, version = Version, scope = Scope,
                    settings = Settings, complete = true, expects = false}).
-
-expects(#{<<"expect">> := Value}) -> string:lowercase(Value) =:= <<"100-continue">>;
-expects(_) -> false.
 
 %% @doc For a log line.
 -spec summary(request()) -> #{method := binary(), phase := atom(), complete := boolean()}.
@@ -133,8 +119,6 @@ gone(#request{phase = Phase, slot = Slot, id = Id}) when Phase =:= sent; Phase =
     [cancel_timer, {close, Slot, Id, disconnect(Id)}];
 gone(#request{phase = waiting}) ->
     [cancel_timer, cancel_wait];
-gone(#request{phase = draining}) ->
-    [cancel_timer];
 gone(#request{}) ->
     [].
 
@@ -145,11 +129,10 @@ event({worker, Type, Payload}, #request{phase = Phase} = Request)
         {ok, Term} -> answer(Type, Term, Request);
         error -> fail(bad_response, Request)
     end;
-event({body, IsFin, Data}, #request{phase = draining} = Request) ->
-    drain(IsFin, byte_size(Data), Request);
 event({body, IsFin, Data}, #request{received = Received0, settings = Settings} = Request0) ->
-    Received = Received0 + byte_size(Data),
-    Request = Request0#request{received = Received, complete = IsFin =:= fin},
+    Received = Received0 + iolist_size(Data),
+    Request = Request0#request{received = Received, unread = Request0#request.unread + Received - Received0,
+                               complete = IsFin =:= fin},
     case Received > maps:get(max_body_size, Settings) of
         true -> fail(body_too_large, Request);
         false -> body(Data, Request)
@@ -186,8 +169,11 @@ event({accept_failed, Reason}, #request{phase = sent} = Request) ->
     fail({bad_response, Reason}, Request);
 event({timeout, response}, #request{phase = sent} = Request) ->
     fail(timeout, Request);
-event({timeout, drain}, #request{phase = draining} = Request) ->
-    {[cut], Request#request{phase = over}};
+event({body_failed, Reason}, #request{phase = waiting, complete = false} = Request) ->
+    {Effects, Failed} = fail(Reason, Request),
+    {[cancel_wait | Effects], Failed};
+event({body_failed, Reason}, #request{complete = false} = Request) ->
+    fail(Reason, Request);
 event({timeout, queue}, #request{phase = waiting} = Request) ->
     {Effects, Failed} = fail(overloaded, Request),
     {[cancel_wait | Effects], Failed};
@@ -203,7 +189,7 @@ event(_Late, Request) ->
 body(Data, #request{phase = Phase} = Request)
         when Phase =:= gathering; Phase =:= placing; Phase =:= waiting ->
     Held = Request#request{body = [Request#request.body | Data],
-                           body_size = Request#request.body_size + byte_size(Data)},
+                           body_size = Request#request.body_size + iolist_size(Data)},
     case Phase =:= gathering andalso Held#request.complete of
         true -> place(Held);
         false -> {[], Held}
@@ -216,12 +202,18 @@ body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = 
 body(_Data, Request) ->
     {[], Request}.
 
-drain(fin, _Size, Request) ->
-    {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}};
-drain(nofin, Size, #request{received = Received} = Request) when Received + Size < ?MAX_DRAIN ->
-    {[], Request#request{received = Received + Size}};
-drain(nofin, _Size, Request) ->
-    {[cancel_timer, {cowboy, [stop]}], Request#request{phase = over}}.
+%% The protocol counts down what it may still read, but forgets by how much it has read too much. So it is told only of what
+%% makes more room than there was; else it would read ahead a little further each time.
+read(Count, #request{unread = Unread} = Request) ->
+    Prefetch = prefetch(Request),
+    case hornbeam_credit:room(Unread - Count, Prefetch) - hornbeam_credit:room(Unread, Prefetch) of
+        0 -> [];
+        More -> [{read, More}]
+    end.
+
+%% Nothing to begin with would never be asked for.
+prefetch(#request{settings = #{body_prefetch := Prefetch}}) ->
+    max(1, Prefetch).
 
 open_frame(#request{kind = websocket, id = Id, scope = Scope}) ->
     hornbeam_frame:encode(ws_open, Id, Scope);
@@ -250,7 +242,10 @@ answer(response, {Last, Status, Packed, Body}, #request{phase = sent} = Request)
             fail({bad_response, Reason}, Request)
     end;
 answer(data, {Last, Data}, #request{phase = answering, sink = true} = Request) ->
-    ends(Last, [], credit(byte_size(Data), Request));
+    case Last of
+        true -> {[done], Request#request{phase = over}};
+        false -> credit(byte_size(Data), Request)
+    end;
 answer(data, {Last, Data}, #request{phase = answering, left = none} = Request) ->
     data(Last, Data, Request);
 answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) ->
@@ -259,13 +254,14 @@ answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) -
         Rest when Rest > 0, Last -> fail({bad_response, body_too_short}, Request);
         Rest -> data(Last, Data, Request#request{left = Rest})
     end;
+answer(demand, Count, #request{unread = Unread} = Request) when Count > Unread ->
+    fail(bad_response, Request);
 answer(demand, Count, #request{phase = Phase, expects = Expects, received = Received} = Request) ->
-    Continue = [{inform, 100, #{}} || Expects, Phase =:= sent, Received =:= 0],
-    Flow = [{flow, Count} || Count > 0],
-    {[{cowboy, Continue ++ Flow}], Request#request{expects = false}};
+    Continue = [{inform, 100, []} || Expects, Phase =:= sent, Received =:= 0],
+    {Continue ++ read(Count, Request), Request#request{expects = false, unread = Request#request.unread - Count}};
 answer(inform, {Status, Packed}, #request{phase = sent} = Request) ->
     case hornbeam_headers:decode(Packed) of
-        {ok, Headers} -> {[{cowboy, [{inform, status(Status), hornbeam_headers:fields(Headers)}]}], Request};
+        {ok, Headers} -> {[{inform, Status, Headers}], Request};
         {error, Reason} -> fail({bad_response, Reason}, Request)
     end;
 answer(trailers, Packed, #request{phase = answering} = Request) ->
@@ -291,13 +287,9 @@ answer(_Type, _Term, Request) ->
 %% The whole response in one frame.
 start(true, Status, Headers, Length, Body, Request) ->
     case whole_length(Status, Length, byte_size(Body), Request) of
-        {error, Reason} ->
-            fail({bad_response, Reason}, Request);
-        {SayLength, SendBody} ->
-            Map = header_map(Headers, SayLength, Request),
-            Sent = case SendBody of true -> Body; false -> <<>> end,
-            {Effects, Ended} = finish([{response, status(Status), Map, Sent}], Request),
-            {[cancel_timer | Effects], Ended}
+        {error, Reason} -> fail({bad_response, Reason}, Request);
+        {SayLength, true} -> reply(Status, Headers, SayLength, Body, Request);
+        {SayLength, false} -> reply(Status, Headers, SayLength, <<>>, Request)
     end;
 %% The first piece of a response that goes on.
 start(false, Status, Headers, Length, Body, #request{method = Method} = Request0) ->
@@ -305,15 +297,16 @@ start(false, Status, Headers, Length, Body, #request{method = Method} = Request0
     case Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
         true ->
             Say = case Status of 204 -> none; _ -> Length end,
-            Head = {response, status(Status), header_map(Headers, Say, Request), <<>>},
-            started(Head, credit(byte_size(Body), Request#request{sink = true}));
+            started({start, Status, Headers, Say}, credit(byte_size(Body), Request#request{sink = true}));
         false ->
-            Head = {headers, status(Status), header_map(Headers, Length, Request)},
-            started(Head, answer(data, {false, Body}, Request#request{left = Length}))
+            started({start, Status, Headers, Length}, answer(data, {false, Body}, Request#request{left = Length}))
     end.
 
+reply(Status, Headers, Length, Body, Request) ->
+    {[cancel_timer, {reply, Status, Headers, Length, Body}, done], Request#request{phase = over}}.
+
 started(Head, {Effects, Request}) ->
-    {[cancel_timer, {cowboy, [Head]} | Effects], Request}.
+    {[cancel_timer, Head | Effects], Request}.
 
 %% A file: its bytes never pass through Python, which has looked whether it can be read (asgi/extensions.py);
 %% it is looked at once more, because its length is what frames the body.
@@ -322,12 +315,9 @@ pathsend(Status, Headers, Path, #request{method = Method} = Request) ->
         {{ok, #file_info{type = regular, size = Size}}, Length} when Length =:= none; Length =:= Size ->
             Body = case Size =:= 0 orelse Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
                 true -> <<>>;
-                false -> {sendfile, 0, Size, Path}
+                false -> {sendfile, Size, Path}
             end,
-            Say = case Status of 204 -> none; _ -> Size end,
-            Response = {response, status(Status), header_map(Headers, Say, Request), Body},
-            {Effects, Finished} = finish([Response], Request),
-            {[cancel_timer | Effects], Finished};
+            reply(Status, Headers, case Status of 204 -> none; _ -> Size end, Body, Request);
         {{ok, #file_info{type = regular}}, _Differs} ->
             fail({bad_response, {pathsend, content_length}}, Request);
         {{ok, _}, _} ->
@@ -341,19 +331,16 @@ trailers(_Headers, #request{left = Left} = Request) when is_integer(Left), Left 
     fail({bad_response, body_too_short}, Request);
 trailers(Headers, #request{te = TE, sink = Sink, left = Left, version = Version} = Request) ->
     Last = case not Sink andalso (Left =:= none orelse Version =:= 'HTTP/2') andalso takes_trailers(TE) of
-        true -> {trailers, maps:remove(<<"set-cookie">>, hornbeam_headers:fields(Headers))};
+        true -> {trailers, [Field || {Name, _} = Field <- Headers, Name =/= <<"set-cookie">>]};
         false -> {data, fin, <<>>}
     end,
-    finish([Last || not Sink], Request).
+    {[Last || not Sink] ++ [done], Request#request{phase = over}}.
 
-takes_trailers(none) ->
+%% RFC 9110, 10.1.4: "trailers" is an element of its own.
+takes_trailers(undefined) ->
     false;
 takes_trailers(TE) ->
-    try cow_http_hd:parse_te(TE) of
-        {Trailers, _} -> Trailers =:= trailers
-    catch
-        error:_ -> false
-    end.
+    lists:member(<<"trailers">>, [string:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
 
 %% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
 whole_length(204, _Length, _Size, _Request) -> {none, false};
@@ -366,67 +353,22 @@ whole_length(_, Size, Size, _Request) -> {Size, true};
 whole_length(_, Length, Size, _Request) when Size < Length -> {error, body_too_short};
 whole_length(_, _Length, _Size, _Request) -> {error, body_too_long}.
 
-header_map(Headers, Length, #request{complete = true, version = Version} = Request) ->
-    hornbeam_headers:response(Headers, Length, Version, mode(Request));
-header_map(Headers0, Length, #request{version = Version} = Request) ->
-    Headers = case wants_rest(Request) of
-        true -> Headers0;
-        false -> Headers0 ++ [{<<"connection">>, <<"close">>}]
-    end,
-    hornbeam_headers:response(Headers, Length, Version, mode(Request)).
-
-%% hornbeam_compress looks at single fields.
-mode(#request{settings = #{compress := true}}) -> map;
-mode(_Request) -> block.
-
-%% Whether the connection may go on after a response before the end of the request's body. A client
-%% that waits for 100 (Continue) may not send it at all (RFC 9110, 10.1.1).
-wants_rest(#request{expects = true}) -> false;
-wants_rest(#request{length = undefined}) -> true;
-wants_rest(#request{length = Length, received = Received}) -> Length - Received =< ?MAX_DRAIN.
-
-%% Cowlib knows the reason phrases of these alone and crashes for other numbers.
-status(Code) when Code =< 103; Code >= 200, Code =< 208; Code =:= 226; Code >= 300, Code =< 308; Code >= 400, Code =< 418;
-                  Code >= 421, Code =< 426; Code =:= 428; Code =:= 429; Code =:= 431; Code =:= 451;
-                  Code >= 500, Code =< 508; Code =:= 510; Code =:= 511 ->
-    Code;
-status(Code) ->
-    <<(integer_to_binary(Code))/binary, " ">>.
-
 data(Last, <<>>, Request) when not Last ->
     {[], Request};
-data(Last, Data, Request) ->
-    IsFin = case Last of true -> fin; false -> nofin end,
-    ends(Last, [{data, IsFin, Data}], credit(byte_size(Data), Request)).
+data(true, Data, Request) ->
+    {[{data, fin, Data}, done], Request#request{phase = over}};
+data(false, Data, Request) ->
+    {Credit, Next} = credit(byte_size(Data), Request),
+    {[{data, nofin, Data} | Credit], Next}.
 
-ends(false, Commands, {Credit, Request}) ->
-    {[{cowboy, Commands} | Credit], Request};
-ends(true, Commands, {_Credit, Request}) ->
-    finish(Commands, Request).
-
-%% The response is complete. What Cowboy itself does with the rest of a body is not used: it waits for
-%% ever when it has stopped reading, and forgets a request that came in one piece with that rest.
-finish(Commands, #request{complete = false, version = Version, settings = Settings} = Request)
-        when Version =/= 'HTTP/2' ->
-    case wants_rest(Request) of
-        true ->
-            {[{timer, drain, maps:get(keepalive_timeout, Settings)},
-              {cowboy, Commands ++ [{flow, ?MAX_DRAIN}]}],
-             Request#request{phase = draining, received = 0}};
-        false ->
-            {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}
-    end;
-finish(Commands, Request) ->
-    {[{cowboy, Commands ++ [stop]}], Request#request{phase = over}}.
-
-%% Counts what Cowboy has been given and tells Python, a quarter of a window at a time.
-credit(Size, #request{taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
+%% Counts what the protocol has been given and tells Python, a quarter of a window at a time.
+credit(Size, #request{phase = Phase, taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
     Taken = Taken0 + Size,
-    case Request of
-        #request{phase = answering, slot = Slot, id = Id} when Taken * 4 >= Window, Alarm =:= off ->
-            Frame = hornbeam_frame:encode(credit, Id, <<Taken:32>>),
-            {[{send, Slot, Frame}], Request#request{taken = 0}};
-        _ ->
+    case Phase =:= answering andalso Alarm =:= off andalso hornbeam_credit:is_due(Taken, Window) of
+        true ->
+            Frame = hornbeam_frame:encode(credit, Request#request.id, <<Taken:32>>),
+            {[{send, Request#request.slot, Frame}], Request#request{taken = 0}};
+        false ->
             {[], Request#request{taken = Taken}}
     end.
 
@@ -438,17 +380,15 @@ fail(Reason, #request{phase = over} = Request) ->
     {logged(Reason), Request};
 fail(Reason, #request{method = Method, complete = Complete} = Request) ->
     {Status, Text, _Level} = hornbeam_error:answer(kind(Reason)),
-    Map = header_map(error_headers(Reason, Complete), byte_size(Text), Request),
     Body = case Method of <<"HEAD">> -> <<>>; _ -> Text end,
+    %% A body that nobody will read is not read: the connection closes after the answer.
     {[cancel_timer | logged(Reason) ++ leave(Request)]
-     ++ [{cowboy, [{response, Status, Map, Body}, stop]}],
+     ++ [close || not Complete]
+     ++ [{reply, Status, error_headers(Reason), byte_size(Text), Body}, done],
      Request#request{phase = over}}.
 
-%% A body that nobody will read is not read: the connection closes after the answer.
-error_headers(Reason, Complete) ->
-    [{<<"content-type">>, <<"text/plain; charset=utf-8">>}]
-    ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded]
-    ++ [{<<"connection">>, <<"close">>} || not Complete].
+error_headers(Reason) ->
+    [{<<"content-type">>, <<"text/plain; charset=utf-8">>}] ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded].
 
 kind({Kind, _Detail}) -> Kind;
 kind(Kind) -> Kind.

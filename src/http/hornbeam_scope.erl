@@ -1,7 +1,7 @@
-%%% Cowboy's Req as the bytes of an ASGI scope.
+%%% The head of a request as the bytes of an ASGI scope.
 %%%
-%%% Called by: hornbeam_stream, hornbeam_websocket. Calls: hornbeam_headers, hornbeam_tls. Its mirror is
-%%% hornbeam_worker/asgi/scope.py, which turns the array into the dictionary that the application gets.
+%%% Called by: hornbeam_exchange (encode/3), the protocols (place/3: what is the same for all requests of a connection). Calls: hornbeam_headers.
+%%% Pure. Its mirror is hornbeam_worker/asgi/scope.py, which turns the array into the dictionary that the application gets.
 %%%
 %%% A msgpack array of eleven:
 %%%   method (str), path (str, or nil when it is raw_path as it stands), raw_path (bytes),
@@ -12,27 +12,48 @@
 %%% what is no UTF-8 after decoding becomes U+FFFD, as in the peers. raw_path has no query.
 -module(hornbeam_scope).
 
--export([encode/2, decode_path/1]).
+-export([encode/3, place/3, ends/1, decode_path/1]).
+-export_type([address/0, place/0]).
 
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
+
+%% Who is at an end of a connection: {local, Path} for a Unix socket, whose clients have no name.
+-type address() :: {inet:ip_address(), inet:port_number()} | {local, binary()} | undefined.
+%% The ends of a connection and their encoding; what TLS says of it, encoded (nil in clear text).
+-opaque place() :: {address(), address(), binary(), binary()}.
+
+%% @doc Tls: the msgpack map `extra' of a connection with TLS (hornbeam_tls:describe/2), else `none'.
+-spec place(Peer :: address(), Sock :: address(), Tls :: binary() | none) -> place().
+place(Peer, Sock, none) -> {Peer, Sock, addresses(Peer, Sock), <<16#c0>>};
+place(Peer, Sock, Tls) -> {Peer, Sock, addresses(Peer, Sock), Tls}.
+
+%% @doc The client and the server's own end, as far as the connection itself tells.
+-spec ends(place()) -> {address(), address()}.
+ends({Peer, Sock, _, _}) -> {Peer, Sock}.
 
 %% @doc The scope of a request on a mount.
--spec encode(cowboy_req:req(), hornbeam_mounts:mount()) -> binary().
-encode(#{method := Method, path := Path0, qs := Query, version := Version, headers := Headers0,
-         scheme := Scheme} = Req, #mount{root_path = Root, path_prefix = Prefix}) ->
+-spec encode(#head{}, hornbeam_mounts:mount(), place()) -> binary().
+encode(#head{method = Method, path = Path0, query = Query, version = Version, fields = Fields, scheme = Scheme, peer = Peer,
+             sock = Sock}, #mount{root_path = Root, path_prefix = Prefix}, Place) ->
     RawPath = case Path0 of
         <<"*">> -> Path0;   % OPTIONS * speaks of the server as a whole
+        _ when Prefix =:= <<>> -> Path0;
         _ -> <<Prefix/binary, Path0/binary>>
     end,
-    Headers = with_host(Headers0, Version, Req),
+    {Addresses, Extra} = encoded(Peer, Sock, Place),
     iolist_to_binary([
         <<16#9b>>, str(Method), path(RawPath), bin(RawPath), bin(Query), version(Version),
-        str(Scheme), str(Root), addresses(Req), hornbeam_headers:encode_request(Headers),
-        extra(Scheme)
+        str(Scheme), str(Root), Addresses, hornbeam_headers:encode_request(Fields),
+        extra(Scheme, Extra)
     ]).
 
-extra(<<"https">>) -> hornbeam_tls:noted();
-extra(_Scheme) -> <<16#c0>>.
+%% A proxy may have spoken of other addresses.
+encoded(Peer, Sock, {Peer, Sock, Addresses, Extra}) -> {Addresses, Extra};
+encoded(Peer, Sock, {_, _, _, Extra}) -> {addresses(Peer, Sock), Extra}.
+
+extra(<<"https">>, Extra) -> Extra;
+extra(_Scheme, _Extra) -> <<16#c0>>.
 
 path(RawPath) ->
     case decode_path(RawPath) of
@@ -40,13 +61,16 @@ path(RawPath) ->
         Path -> str(Path)
     end.
 
-%% @doc Percent-decodes a path; the same term when there is nothing to decode.
+%% @doc Percent-decodes a path and makes it UTF-8; the same term when there is nothing to do.
 -spec decode_path(binary()) -> binary().
 decode_path(RawPath) ->
-    case binary:match(RawPath, <<"%">>) of
-        nomatch -> RawPath;
-        _ -> valid_utf8(unquote(RawPath, <<>>))
+    case is_plain(RawPath) of
+        true -> RawPath;
+        false -> valid_utf8(unquote(RawPath, <<>>))
     end.
+
+is_plain(<<C, Rest/bits>>) when C < 128, C =/= $% -> is_plain(Rest);
+is_plain(Rest) -> Rest =:= <<>>.
 
 unquote(<<$%, H, L, Rest/binary>>, Acc) ->
     case {hex(H), hex(L)} of
@@ -74,30 +98,8 @@ version('HTTP/1.1') -> str(<<"1.1">>);
 version('HTTP/2') -> str(<<"2">>);
 version('HTTP/1.0') -> str(<<"1.0">>).
 
-%% HTTP/2 has no host field; its :authority arrives as one (ASGI, "headers").
-with_host(#{<<"host">> := _} = Headers, _Version, _Req) ->
-    Headers;
-with_host(Headers, 'HTTP/2', #{host := Host, port := Port, scheme := Scheme}) ->
-    Default = case Scheme of <<"https">> -> 443; _ -> 80 end,
-    Authority = case Port of
-        Default -> Host;
-        _ -> <<Host/binary, $:, (integer_to_binary(Port))/binary>>
-    end,
-    Headers#{<<"host">> => Authority};
-with_host(Headers, _Version, _Req) ->
-    Headers.
-
-%% Client and server are the same for all requests of a connection, whose process this runs in:
-%% their text (inet:ntoa/1 is dear) is made once.
-addresses(#{peer := Peer, sock := Sock}) ->
-    case get(?MODULE) of
-        {Peer, Sock, Encoded} ->
-            Encoded;
-        _ ->
-            Encoded = <<(client(Peer))/binary, (server(Sock))/binary>>,
-            put(?MODULE, {Peer, Sock, Encoded}),
-            Encoded
-    end.
+addresses(Peer, Sock) ->
+    <<(client(Peer))/binary, (server(Sock))/binary>>.
 
 client({Ip, Port}) when is_tuple(Ip) -> address(Ip, Port);
 client(_) -> <<16#c0>>.

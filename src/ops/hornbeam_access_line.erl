@@ -9,6 +9,8 @@
 -export([fields/2, check/1, names/0, values/6, format/4]).
 -export_type([field/0]).
 
+-include("hornbeam_head.hrl").
+
 -type field() :: client | method | path | query | version | status | bytes | duration_ms | request_id | host | scheme
                | user_agent | referer | {header, binary()}.
 -define(FIELDS, [client, method, scheme, host, path, query, version, status, bytes, duration_ms, request_id, user_agent,
@@ -48,29 +50,36 @@ fields(combined, _) -> ?COMBINED;
 fields(json, []) -> ?FIELDS;
 fields(json, Names) -> [field(Name) || Name <- Names].
 
--spec values([field()], map(), pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
-values(Fields, Req, Status, Sent, Duration, Id) ->
-    [value(Field, Req, Status, Sent, Duration, Id) || Field <- Fields].
+-spec values([field()], #head{}, pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
+values(Fields, Head, Status, Sent, Duration, Id) ->
+    [value(Field, Head, Status, Sent, Duration, Id) || Field <- Fields].
 
-value(status, _Req, Status, _Sent, _Duration, _Id) -> Status;
-value(bytes, _Req, _Status, Sent, _Duration, _Id) -> Sent;
-value(duration_ms, _Req, _Status, _Sent, Duration, _Id) ->
+value(status, _Head, Status, _Sent, _Duration, _Id) -> Status;
+value(bytes, _Head, _Status, Sent, _Duration, _Id) -> Sent;
+value(duration_ms, _Head, _Status, _Sent, Duration, _Id) ->
     erlang:convert_time_unit(Duration, native, microsecond) / 1000;
-value(request_id, _Req, _Status, _Sent, _Duration, Id) -> Id;
-value(client, #{peer := {Ip, _}}, _Status, _Sent, _Duration, _Id) -> Ip;
-value(method, #{method := Method}, _Status, _Sent, _Duration, _Id) -> Method;
-value(scheme, #{scheme := Scheme}, _Status, _Sent, _Duration, _Id) -> Scheme;
-value(path, #{path := Path}, _Status, _Sent, _Duration, _Id) -> Path;
-value(query, #{qs := Query}, _Status, _Sent, _Duration, _Id) -> Query;
-value(version, #{version := Version}, _Status, _Sent, _Duration, _Id) -> Version;
-value(host, Req, _Status, _Sent, _Duration, _Id) -> header(<<"host">>, Req);
-value(user_agent, Req, _Status, _Sent, _Duration, _Id) -> header(<<"user-agent">>, Req);
-value(referer, Req, _Status, _Sent, _Duration, _Id) -> header(<<"referer">>, Req);
-value({header, Name}, Req, _Status, _Sent, _Duration, _Id) -> header(Name, Req);
-value(_Field, _PartialReq, _Status, _Sent, _Duration, _Id) -> undefined.
+value(request_id, _Head, _Status, _Sent, _Duration, Id) -> Id;
+value(client, #head{peer = {Ip, _}}, _Status, _Sent, _Duration, _Id) -> Ip;
+%% A head that could not be read has no method, and nothing of the rest is known.
+value(_Field, #head{method = <<>>}, _Status, _Sent, _Duration, _Id) -> undefined;
+value(method, #head{method = Method}, _Status, _Sent, _Duration, _Id) -> Method;
+value(scheme, #head{scheme = Scheme}, _Status, _Sent, _Duration, _Id) -> Scheme;
+value(path, #head{path = Path}, _Status, _Sent, _Duration, _Id) -> Path;
+value(query, #head{query = Query}, _Status, _Sent, _Duration, _Id) -> Query;
+value(version, #head{version = Version}, _Status, _Sent, _Duration, _Id) -> Version;
+value(host, Head, _Status, _Sent, _Duration, _Id) -> header(<<"host">>, Head);
+value(user_agent, Head, _Status, _Sent, _Duration, _Id) -> header(<<"user-agent">>, Head);
+value(referer, Head, _Status, _Sent, _Duration, _Id) -> header(<<"referer">>, Head);
+value({header, Name}, Head, _Status, _Sent, _Duration, _Id) -> header(Name, Head);
+value(_Field, _Head, _Status, _Sent, _Duration, _Id) -> undefined.
 
-header(Name, #{headers := Headers}) -> maps:get(Name, Headers, undefined);
-header(_Name, _PartialReq) -> undefined.
+%% Repeated fields as one (RFC 9110, 5.3).
+header(Name, #head{fields = Fields}) ->
+    case [Value || {N, Value} <- Fields, N =:= Name] of
+        [] -> undefined;
+        [Value] -> Value;
+        Values -> iolist_to_binary(lists:join(<<", ">>, Values))
+    end.
 
 %% @doc The text, with its line break. Time: system time in ms.
 -spec format(combined | json, integer(), [field()], [term()]) -> iodata().

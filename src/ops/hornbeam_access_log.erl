@@ -7,7 +7,8 @@
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
 %%% cannot take is dropped and counted, and requests never wait for their line.
 %%%
-%%% A file that was moved away (logrotate) is made again within ?LOOK ms. Failure modes: the file cannot be opened: the
+%%% A file that was moved away (logrotate) is made again within ?LOOK ms. It is made with mode 0640, less what the umask
+%%% takes: requests are nobody else's business. One that is there keeps its mode. Failure modes: the file cannot be opened: the
 %%% server does not start; it cannot be written later (the disk is full, nobody reads standard output): lines are dropped and
 %%% counted, it is tried again with each line, and a warning says how many, once in ?LOOK ms at most. A line that a full disk has
 %%% cut is taken back: what is in the file are whole lines.
@@ -25,6 +26,7 @@
 -define(LOOK, 1000).
 %% What standard output gets at the end to take what is left.
 -define(LAST_MS, 500).
+-define(MODE, 8#640).
 -define(QUEUED, 1).
 -define(DROPPED, 2).
 
@@ -80,13 +82,13 @@ dropped(Name) ->
     end.
 
 %% @doc Never blocks and never fails. Duration in native units.
--spec write(ref(), cowboy_req:req() | cowboy_stream:partial_req(), Status :: pos_integer(), Sent :: non_neg_integer(),
+-spec write(ref(), hornbeam_exchange:head(), Status :: pos_integer(), Sent :: non_neg_integer(),
             Duration :: integer(), Id :: binary() | undefined) -> ok.
-write(#ref{writer = Writer, fields = Fields, counters = Counters}, Req, Status, Sent, Duration, Id) ->
+write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status, Sent, Duration, Id) ->
     case atomics:add_get(Counters, ?QUEUED, 1) =< ?MAX_QUEUE andalso whereis(Writer) of
         Pid when is_pid(Pid) ->
             Pid ! {line, os:system_time(millisecond),
-                   hornbeam_access_line:values(Fields, Req, Status, Sent, Duration, Id)},
+                   hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Id)},
             ok;
         _ ->
             atomics:sub(Counters, ?QUEUED, 1),
@@ -107,12 +109,26 @@ open(#state{path = <<>>, ref = #ref{counters = Counters}} = State) ->
     true = link(hornbeam_output:pid(Output)),
     {ok, State#state{file = Output}};
 open(#state{path = Path} = State) ->
-    case file:open(Path, [append, raw, binary]) of
+    case open_file(Path) of
         {ok, File} ->
             {Inode, Size} = inode(Path),
             {ok, State#state{file = File, inode = Inode, size = Size}};
         {error, Reason} ->
             {error, Reason}
+    end.
+
+%% Before anything is written to it.
+open_file(Path) ->
+    case file:open(Path, [append, raw, binary, exclusive]) of
+        {ok, File} -> restrict(Path), {ok, File};
+        {error, eexist} -> file:open(Path, [append, raw, binary]);
+        {error, Reason} -> {error, Reason}
+    end.
+
+restrict(Path) ->
+    case file:read_file_info(Path) of
+        {ok, #file_info{mode = Mode}} -> _ = file:change_mode(Path, Mode band ?MODE), ok;
+        {error, _} -> ok
     end.
 
 inode(Path) ->

@@ -39,6 +39,8 @@ table() ->
      {<<"hornbeam_worker_retirements_total">>, counter, <<"Workers replaced at one of their limits.">>},
      {<<"hornbeam_worker_memory_bytes">>, gauge, <<"Resident memory of a worker.">>},
      {<<"hornbeam_worker_lag_seconds">>, gauge, <<"How long a worker's loop took to answer the last ping.">>},
+     {<<"hornbeam_worker_behind_seconds">>, gauge, <<"How long a worker's Erlang process took to answer, or has not answered.">>},
+     {<<"hornbeam_worker_queue_messages">>, gauge, <<"Messages that wait for a worker's Erlang process.">>},
      {<<"hornbeam_worker_requests_total">>, counter, <<"Requests and WebSockets that a worker was given.">>},
      {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
      {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},

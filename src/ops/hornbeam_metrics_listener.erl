@@ -51,8 +51,8 @@ start(Ref, Bind, Name, Config) ->
     case hornbeam_socket:probe(Bind) of
         ok ->
             cowboy:start_clear(Ref, #{socket_opts => hornbeam_socket:options(Bind, Config), num_acceptors => 2,
-                                      max_connections => ?MAX_CONNECTIONS, logger => hornbeam_cowboy_log},
-                               #{env => #{dispatch => Dispatch}, logger => hornbeam_cowboy_log});
+                                      max_connections => ?MAX_CONNECTIONS},
+                               #{env => #{dispatch => Dispatch}});
         {error, Reason} ->
             {error, Reason}
     end.

@@ -52,19 +52,21 @@ pools(Apps) ->
       <<"hornbeam_worker_retirements_total">> => One(retired)}.
 
 workers(Apps) ->
-    States = [starting, ready, late, draining, stopping, backoff],
-    All = [{Mount, Worker} || {Mount, #{workers := Workers}} <- Apps, #{os_pid := _} = Worker <- Workers],
-    Each = fun(Value) ->
-        [{"", [Mount, {"worker", integer_to_list(Number)}, {"pid", integer_to_list(OsPid)}], Value(Worker)}
-         || {Mount, #{number := Number, os_pid := OsPid} = Worker} <- All, is_integer(OsPid)]
-    end,
+    States = [starting, ready, late, busy, draining, stopping, backoff],
     #{<<"hornbeam_workers">> =>
-          [{"", [Mount, {"state", atom_to_list(State)}],
-            length([W || {M, #{state := S} = W} <- All, M =:= Mount, S =:= State])}
-           || {Mount, _} <- Apps, State <- States],
-      <<"hornbeam_worker_memory_bytes">> => Each(fun(#{memory := Memory}) -> Memory end),
-      <<"hornbeam_worker_lag_seconds">> => Each(fun(#{lag := Lag}) -> Lag / 1000 end),
-      <<"hornbeam_worker_requests_total">> => Each(fun(#{requests := Requests}) -> Requests end)}.
+          [{"", [Mount, {"state", atom_to_list(State)}], length([W || #{state := S} = W <- Workers, S =:= State])}
+           || {Mount, #{workers := Workers}} <- Apps, State <- States],
+      <<"hornbeam_worker_memory_bytes">> => each(memory, Apps, fun(Memory) -> Memory end),
+      <<"hornbeam_worker_lag_seconds">> => each(lag, Apps, fun(Lag) -> Lag / 1000 end),
+      <<"hornbeam_worker_behind_seconds">> => each(behind, Apps, fun(Behind) -> Behind / 1000 end),
+      <<"hornbeam_worker_queue_messages">> => each(queue, Apps, fun(Length) -> Length end),
+      <<"hornbeam_worker_requests_total">> => each(requests, Apps, fun(Requests) -> Requests end)}.
+
+%% A figure of each worker of which it is known: of one that is `busy' not all are.
+each(Key, Apps, Value) ->
+    [{"", [Mount, {"worker", integer_to_list(Number)}, {"pid", integer_to_list(OsPid)}], Value(Figure)}
+     || {Mount, #{workers := Workers}} <- Apps,
+        #{number := Number, os_pid := OsPid, Key := Figure} <- Workers, is_integer(OsPid)].
 
 rest(Name) ->
     {Open, Events} = maps:take(open, hornbeam_websockets:stats(Name)),

@@ -1,123 +1,82 @@
 %%% Looks at requests on their way: counts them, logs them, numbers them.
 %%%
-%%% Called by: Cowboy, as the stream handler in front of hornbeam_stream; hornbeam_listener (handlers/2), which puts it there only
-%%% when one of metrics_bind, access_log or request_id asks for it. Without them a request does not meet this module.
-%%% Calls: hornbeam_metrics, hornbeam_access_log, hornbeam_request_id; the next stream handler.
+%%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
+%%% of metrics_bind, access_log or request_id asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% hornbeam_access_log, hornbeam_request_id.
 -module(hornbeam_observe).
--behaviour(cowboy_stream).
+-behaviour(hornbeam_exchange).
 
--export([handlers/2]).
--export([init/3, data/4, info/3, terminate/3, early_error/5]).
+-export([observer/2]).
+-export([opened/2, received/2, sends/2, over/1]).
+
+-include("hornbeam_head.hrl").
 
 %% The client left before there was an answer (a widespread convention, not a registered status).
 -define(CLIENT_GONE, 499).
 
 -type settings() :: #{metrics := hornbeam_metrics:ref() | none, log := hornbeam_access_log:ref() | none,
                       ids := boolean()}.
--export_type([settings/0]).
 
 -record(observed, {
-    next :: {module(), term()} | undefined,
     settings :: settings(),
-    req :: cowboy_req:req(),
+    head :: #head{},
     id :: binary() | undefined,
-    name :: string() | undefined,   % the same, as logger_formatter shows text
     started :: integer(),
     status = ?CLIENT_GONE :: pos_integer(),
     received = 0 :: non_neg_integer(),
     sent = 0 :: non_neg_integer()
 }).
 
-%% @doc What a listener's protocol options need: the stream handlers to put in front, and this module's settings.
--spec handlers(Name :: atom(), Config :: map()) -> {[module()], settings()}.
-handlers(Name, #{metrics_bind := MetricsBind, access_log := Log, request_id := Ids} = Config) ->
+%% @doc For a listener's connections.
+-spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
+observer(Name, #{metrics_bind := MetricsBind, access_log := Log, request_id := Ids} = Config) ->
     Settings = #{metrics => case MetricsBind of [] -> none; _ -> hornbeam_metrics:ref(Name) end,
                  log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                  ids => Ids},
     case Settings of
-        #{metrics := none, log := none, ids := false} -> {[], Settings};
-        _ -> {[?MODULE], Settings}
+        #{metrics := none, log := none, ids := false} -> none;
+        _ -> {?MODULE, Settings}
     end.
 
--spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) -> {cowboy_stream:commands(), #observed{}}.
-init(StreamId, Req0, #{observe := #{ids := Ids} = Settings} = Opts) ->
-    {Id, Req} = case Ids of
-        true -> hornbeam_request_id:take(Req0);
-        false -> {undefined, Req0}
+-spec opened(#head{}, settings()) -> {#head{}, #observed{}}.
+opened(Head0, #{ids := Ids} = Settings) ->
+    {Id, Head} = case Ids of
+        true -> hornbeam_request_id:take(Head0);
+        false -> {undefined, Head0}
     end,
-    State = #observed{settings = Settings, req = Req, id = Id, started = erlang:monotonic_time(),
-                      name = case Id of undefined -> undefined; _ -> binary_to_list(Id) end},
-    ok = name(State),
-    {Commands, Next} = cowboy_stream:init(StreamId, Req, Opts),
-    look(Commands, State#observed{next = Next}).
+    ok = name(Id),
+    {Head, #observed{settings = Settings, head = Head, id = Id, started = erlang:monotonic_time()}}.
 
--spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), #observed{}) ->
-    {cowboy_stream:commands(), #observed{}}.
-data(StreamId, IsFin, Data, #observed{next = Next0, received = Received} = State) ->
-    ok = name(State),
-    {Commands, Next} = cowboy_stream:data(StreamId, IsFin, Data, Next0),
-    look(Commands, State#observed{next = Next, received = Received + byte_size(Data)}).
+-spec received(non_neg_integer(), #observed{}) -> #observed{}.
+received(Size, #observed{received = Received} = Observed) ->
+    Observed#observed{received = Received + Size}.
 
--spec info(cowboy_stream:streamid(), term(), #observed{}) -> {cowboy_stream:commands(), #observed{}}.
-info(StreamId, Info, #observed{next = Next0} = State) ->
-    ok = name(State),
-    {Commands, Next} = cowboy_stream:info(StreamId, Info, Next0),
-    look(Commands, State#observed{next = Next}).
-
--spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), #observed{}) -> term().
-terminate(StreamId, Reason, #observed{next = Next} = State) ->
-    ok = name(State),
-    Result = cowboy_stream:terminate(StreamId, Reason, Next),
-    over(State),
-    Result.
-
-%% A request that never was one: no stream was begun for it.
--spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(), Response,
-                  cowboy:opts()) -> Response
-    when Response :: cowboy_stream:resp_command().
-early_error(StreamId, Reason, PartialReq, Response0, #{observe := Settings} = Opts) ->
-    Response = cowboy_stream:early_error(StreamId, Reason, PartialReq, Response0, Opts),
-    Status = element(2, Response),
-    over(#observed{settings = Settings, req = PartialReq, started = erlang:monotonic_time(),
-                   status = status(Status)}),
-    Response.
+-spec sends(hornbeam_exchange:command(), #observed{}) -> {hornbeam_exchange:command(), #observed{}}.
+sends({reply, Status, Headers, Length, Body}, #observed{sent = Sent} = Observed) ->
+    {{reply, Status, with_id(Headers, Observed), Length, Body}, Observed#observed{status = Status, sent = Sent + size_of(Body)}};
+sends({start, Status, Headers, Length}, Observed) ->
+    {{start, Status, with_id(Headers, Observed), Length}, Observed#observed{status = Status}};
+sends({data, _, Data} = Command, #observed{sent = Sent} = Observed) ->
+    {Command, Observed#observed{sent = Sent + size_of(Data)}};
+sends({upgrade, _} = Command, #observed{head = #head{version = Version}} = Observed) ->
+    {Command, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}};
+sends(Command, Observed) ->
+    {Command, Observed}.
 
 %% So that what is logged in this process meanwhile says which request it was about.
-name(#observed{name = undefined}) -> ok;
-name(#observed{name = Name}) -> logger:set_process_metadata(#{request_id => Name}).
-
-look([], State) ->
-    {[], State};
-look(Commands, State) ->
-    lists:mapfoldl(fun command/2, State, Commands).
-
-command({response, Status, Headers, Body}, #observed{sent = Sent} = State) ->
-    {{response, Status, with_id(Headers, State), Body},
-     State#observed{status = status(Status), sent = Sent + size_of(Body)}};
-command({headers, Status, Headers}, State) ->
-    {{headers, Status, with_id(Headers, State)}, State#observed{status = status(Status)}};
-command({data, _, Data} = Command, #observed{sent = Sent} = State) ->
-    {Command, State#observed{sent = Sent + size_of(Data)}};
-command({error_response, Status, Headers, Body}, #observed{sent = Sent} = State) ->
-    {{error_response, Status, with_id(Headers, State), Body},
-     State#observed{status = status(Status), sent = Sent + size_of(Body)}};
-command({switch_protocol, Headers, Module, Argument}, #observed{status = ?CLIENT_GONE} = State) ->
-    {{switch_protocol, with_id(Headers, State), Module, Argument}, State#observed{status = 101}};
-command(Command, State) ->
-    {Command, State}.
+name(undefined) -> ok;
+name(Id) -> logger:set_process_metadata(#{request_id => binary_to_list(Id)}).
 
 with_id(Headers, #observed{id = undefined}) -> Headers;
 with_id(Headers, #observed{id = Id}) -> hornbeam_request_id:add(Id, Headers).
 
-status(Status) when is_integer(Status) -> Status;
-status(<<Digits:3/binary, _/binary>>) -> binary_to_integer(Digits).
-
-size_of({sendfile, _, Size, _}) -> Size;
+size_of({sendfile, Size, _}) -> Size;
 size_of(Data) -> iolist_size(Data).
 
-over(#observed{settings = #{metrics := Metrics, log := Log}, started = Started} = State) ->
+-spec over(#observed{}) -> ok.
+over(#observed{settings = #{metrics := Metrics, log := Log}, started = Started} = Observed) ->
     Duration = erlang:monotonic_time() - Started,
-    #observed{status = Status, received = Received, sent = Sent, req = Req, id = Id} = State,
+    #observed{status = Status, received = Received, sent = Sent, head = Head, id = Id} = Observed,
     _ = Metrics =:= none orelse hornbeam_metrics:observe(Metrics, Status, Duration, Received, Sent),
-    _ = Log =:= none orelse hornbeam_access_log:write(Log, Req, Status, Sent, Duration, Id),
+    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Duration, Id),
     ok.

@@ -9,23 +9,28 @@
 
 -export([take/1, add/2]).
 
+-include("hornbeam_head.hrl").
+
 -define(NAME, <<"x-request-id">>).
 -define(MAX_SIZE, 128).
 
-%% @doc The id, and the request with it in its headers.
--spec take(cowboy_req:req()) -> {binary(), cowboy_req:req()}.
-take(#{headers := #{?NAME := Given} = Headers} = Req) ->
-    case byte_size(Given) =< ?MAX_SIZE andalso Given =/= <<>> andalso is_plain(Given) of
-        true -> {Given, Req};
-        false -> made(Headers, Req)
-    end;
-take(#{headers := Headers} = Req) ->
-    made(Headers, Req).
+%% @doc The id, and the request with it in its fields.
+-spec take(#head{}) -> {binary(), #head{}}.
+take(#head{fields = Fields} = Head) ->
+    case hornbeam_headers:find(?NAME, Fields) of
+        {ok, Given} when Given =/= <<>>, byte_size(Given) =< ?MAX_SIZE ->
+            case is_plain(Given) of
+                true -> {Given, Head};
+                false -> made(Head)
+            end;
+        _ ->
+            made(Head)
+    end.
 
 %% 128 random bits; not a secret, so the quick generator will do.
-made(Headers, Req) ->
+made(#head{fields = Fields} = Head) ->
     Id = << <<(digit(N))>> || <<N:4>> <= rand:bytes(16) >>,
-    {Id, Req#{headers := Headers#{?NAME => Id}}}.
+    {Id, Head#head{fields = lists:keystore(?NAME, 1, Fields, {?NAME, Id})}}.
 
 digit(N) when N < 10 -> $0 + N;
 digit(N) -> $a + N - 10.
@@ -36,16 +41,10 @@ is_plain(<<C, Rest/binary>>) when C >= $a, C =< $z; C >= $A, C =< $Z; C >= $0, C
 is_plain(Rest) ->
     Rest =:= <<>>.
 
-%% @doc Puts the id into a response's headers, unless the application has done so. hornbeam_headers may have made one block
-%% of all fields, under the name of the first.
--spec add(binary(), cowboy:http_headers()) -> cowboy:http_headers().
-add(_Id, #{?NAME := _} = Headers) ->
-    Headers;
+%% @doc Puts the id into a response's fields, unless the application has done so.
+-spec add(binary(), hornbeam_headers:headers()) -> hornbeam_headers:headers().
 add(Id, Headers) ->
-    case lists:any(fun in_block/1, maps:values(Headers)) of
+    case lists:keymember(?NAME, 1, Headers) of
         true -> Headers;
-        false -> Headers#{?NAME => Id}
+        false -> Headers ++ [{?NAME, Id}]
     end.
-
-in_block([_First | Lines]) when is_list(Lines) -> lists:any(fun(Line) -> is_list(Line) andalso lists:member(?NAME, Line) end, Lines);
-in_block(_Value) -> false.

@@ -15,23 +15,35 @@ application(#{prefix := Prefix, app := App, in_flight := InFlight, waiting := Wa
               workers := Workers}) ->
     Where = case Prefix of <<>> -> "/"; _ -> Prefix end,
     [io_lib:format("~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n", [App, Where, InFlight, Waiting, Refused]),
-     io_lib:format("  ~-8s~-10s~8s~11s~10s~12s~9s~12s~10s~n",
-                   ["worker", "state", "pid", "in flight", "requests", "memory", "lag", "age", "restarts"])
+     row(["worker", "state", "pid", "in flight", "requests", "memory", "lag", "behind", "queue", "age", "restarts"])
      | lists:map(fun worker/1, Workers)].
 
-worker(#{number := Number, state := ended}) ->
-    io_lib:format("  ~-8w~-10s~n", [Number, ended]);
-worker(#{number := Number, state := State, os_pid := OsPid, in_flight := InFlight, requests := Requests,
-         memory := Memory, lag := Lag, age := Age, restarts := Restarts}) ->
-    Pid = case OsPid of undefined -> "-"; _ -> integer_to_list(OsPid) end,
-    io_lib:format("  ~-8w~-10s~8s~11w~10w~12s~9s~12s~10w~n",
-                  [Number, State, Pid, InFlight, Requests, megabytes(Memory), [integer_to_list(Lag), " ms"],
-                   age(Age div 1000), Restarts]).
+%% Of a worker whose Erlang process does not answer (`busy') only a part is known; of one that has ended nothing.
+worker(#{number := Number, state := State} = Worker) ->
+    Cells = [{os_pid, fun pid/1}, {in_flight, fun integer_to_list/1}, {requests, fun integer_to_list/1},
+             {memory, fun megabytes/1}, {lag, fun milliseconds/1}, {behind, fun milliseconds/1},
+             {queue, fun integer_to_list/1}, {age, fun age/1}, {restarts, fun integer_to_list/1}],
+    row([integer_to_list(Number), atom_to_list(State)
+         | [case Worker of
+                #{Key := Value} -> Format(Value);
+                #{} -> "-"
+            end || {Key, Format} <- Cells]]).
+
+row(Cells) ->
+    io_lib:format("  ~-8s~-10s~8s~11s~10s~12s~9s~10s~8s~12s~10s~n", Cells).
+
+pid(undefined) -> "-";
+pid(OsPid) -> integer_to_list(OsPid).
 
 megabytes(Bytes) ->
     io_lib:format("~.1f MB", [Bytes / 1.0e6]).
 
-age(Seconds) when Seconds < 60 -> io_lib:format("~b s", [Seconds]);
-age(Seconds) when Seconds < 3600 -> io_lib:format("~b min ~b s", [Seconds div 60, Seconds rem 60]);
-age(Seconds) when Seconds < 86400 -> io_lib:format("~b h ~b min", [Seconds div 3600, Seconds rem 3600 div 60]);
-age(Seconds) -> io_lib:format("~b d ~b h", [Seconds div 86400, Seconds rem 86400 div 3600]).
+milliseconds(Time) ->
+    [integer_to_list(Time), " ms"].
+
+age(Time) -> in_seconds(Time div 1000).
+
+in_seconds(Seconds) when Seconds < 60 -> io_lib:format("~b s", [Seconds]);
+in_seconds(Seconds) when Seconds < 3600 -> io_lib:format("~b min ~b s", [Seconds div 60, Seconds rem 60]);
+in_seconds(Seconds) when Seconds < 86400 -> io_lib:format("~b h ~b min", [Seconds div 3600, Seconds rem 3600 div 60]);
+in_seconds(Seconds) -> io_lib:format("~b d ~b h", [Seconds div 86400, Seconds rem 86400 div 3600]).

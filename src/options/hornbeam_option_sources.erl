@@ -74,7 +74,7 @@ flags(#{type := boolean} = Spec) -> [{flag(Spec), {Spec, "true"}}, {"no-" ++ fla
 flags(Spec) -> [{flag(Spec), {Spec, value}}].
 
 split_args(["--" | Rest], _, Positional, Given) ->
-    {ok, lists:reverse(Positional, Rest), lists:reverse(Given)};
+    {ok, lists:reverse(Positional, Rest), in_order(Given)};
 split_args(["--" ++ Flag | Rest], Flags, Positional, Given) ->
     case take_flag(string:split(Flag, "="), Rest, Flags) of
         {ok, Spec, Text, Left} -> split_args(Left, Flags, Positional, add(Spec, Text, Given));
@@ -85,7 +85,7 @@ split_args([[$-, _ | _] = Flag | _], Flags, _, _) ->
 split_args([Arg | Rest], Flags, Positional, Given) ->
     split_args(Rest, Flags, [Arg | Positional], Given);
 split_args([], _, Positional, Given) ->
-    {ok, lists:reverse(Positional), lists:reverse(Given)}.
+    {ok, lists:reverse(Positional), in_order(Given)}.
 
 take_flag([Name | Value], Rest, Flags) ->
     case {Flags, Value, Rest} of
@@ -102,12 +102,15 @@ take_flag([Name | Value], Rest, Flags) ->
 unknown(Flag, Flags) ->
     ["unknown flag ", Flag, hornbeam_option_text:suggest(Flag, ["--" ++ Name || Name <- maps:keys(Flags)])].
 
-%% The list is short: it holds the flags that one command line gives.
+%% The list is short: it holds the different flags that one command line gives. The texts of each are last first.
 add(#{key := Key} = Spec, Text, Given) ->
     case lists:search(fun({#{key := K}, _}) -> K =:= Key end, Given) of
-        {value, {_, Texts} = Old} -> [{Spec, Texts ++ [Text]} | lists:delete(Old, Given)];
+        {value, {_, Texts} = Old} -> [{Spec, [Text | Texts]} | lists:delete(Old, Given)];
         false -> [{Spec, [Text]} | Given]
     end.
+
+in_order(Given) ->
+    lists:foldl(fun({Spec, Texts}, Done) -> [{Spec, lists:reverse(Texts)} | Done] end, [], Given).
 
 %% --- all three -----------------------------------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@
 %%%   unit     ms | us | bytes, shown in the documentation
 %%%   check    fun((Normalised) -> ok | {error, Text} | {error, Text, Culprit}): what the type alone cannot say
 %%%   secret   true: the value is masked by hornbeam_options:mask/1 and never quoted in an error
+%%%   implied_by  options of which any, given and not empty, makes true the default of this one
 %%%   metavar  what stands for the value in `--help` where the type alone does not tell
 %%%   flag     the flag's name where it is not the key's (a list whose flag reads better in the singular)
 %%%
-%%% An option that nothing reads is a defect: declare it with the code that uses it. Whoever adds `ssl` adds a
-%%% function to cross_checks/0 as well (certfile is needed when ssl is true), modelled on one_interpreter/1.
+%%% An option that nothing reads is a defect: declare it with the code that uses it.
 -module(hornbeam_option_table).
 
 -export([specs/0, groups/0, cross_checks/0, find/1]).
@@ -65,6 +65,9 @@ application() ->
               "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
      #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
        doc => "Interface of the application."},
+     #{group => application, key => factory, type => boolean, default => false, scope => mount,
+       doc => "APP is a factory: it is called with nothing and returns the application. A callable that takes nothing is "
+              "called in any case; with this option a factory that cannot be called is said to be one."},
      #{group => application, key => lifespan, type => {enum, [auto, on, off]}, default => auto, scope => mount,
        doc => "ASGI lifespan events: auto runs without them where the application does not support them, on makes "
               "that a start-up error, off never sends them."},
@@ -129,9 +132,9 @@ listener() ->
        doc => "Each connection begins with a PROXY protocol header, version 1 or 2; without one it is closed."},
      #{group => listener, key => drop_underscore_headers, type => boolean, default => false, scope => server,
        doc => "Drop request header fields with \"_\" in their names."},
-     #{group => listener, key => relaxed_target, type => boolean, default => false, scope => server,
-       doc => "Accept in a request's target every visible ASCII character, not only those of RFC 3986: some browsers "
-              "send |, {, } and others as they are."},
+     #{group => listener, key => strict_target, type => boolean, default => false, scope => server,
+       doc => "Accept in a request's target only what RFC 3986 has there. By default it may hold what browsers send: also |, {, }, "
+              "\", ^, ` and bytes of UTF-8; control characters, spaces and fragments never."},
      #{group => listener, key => half_close, type => boolean, default => false, scope => server,
        doc => "A client that has shut down its sending side still gets the response in progress (HTTP/1 in clear text); "
               "a client that has gone is then noticed only when something is sent to it."},
@@ -141,8 +144,9 @@ listener() ->
        scope => server, doc => "Length of the shortest response that is compressed, where the length is known."}].
 
 tls() ->
-    [#{group => tls, key => ssl, type => boolean, default => false, scope => server,
-       doc => "Speak TLS on every address; needs certfile and keyfile."},
+    [#{group => tls, key => ssl, type => boolean, default => false, implied_by => [certfile, keyfile, sni], scope => server,
+       doc => "Speak TLS on every address. Given with certfile, keyfile or sni, which turn it on by themselves, it must be "
+              "true."},
      #{group => tls, key => certfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
        metavar => "FILE", doc => "The server's certificate in PEM, with the intermediate ones after it."},
      #{group => tls, key => keyfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
@@ -160,8 +164,9 @@ tls() ->
        doc => "Versions of TLS."},
      #{group => tls, key => ciphers, type => {list, {custom, hornbeam_option_cipher}}, default => [], scope => server,
        metavar => "NAME",
-       doc => "Cipher suites by their OpenSSL names, the preferred one first; none for all that OTP has with forward "
-              "secrecy and authenticated encryption."}].
+       doc => "Cipher suites by their OpenSSL names, the preferred one first; none for all that OTP has with ECDHE "
+              "and authenticated encryption. DHE, which costs the server several times as much, is used where it is "
+              "named here."}].
 
 workers() ->
     [#{group => workers, key => workers, type => {integer, 1, 1024}, default => 1, scope => mount,
@@ -176,9 +181,11 @@ workers() ->
        doc => "Up to so many requests are added to max_requests, at random for each worker."},
      #{group => workers, key => max_worker_lifetime, type => {limit, 1, ?MAX_MS}, unit => ms, default => infinity,
        scope => mount, doc => "Age at which a worker is replaced, less up to a tenth at random; infinity for never."},
-     #{group => workers, key => max_worker_memory, type => {limit, ?MIB, 16#FFFFFFFFFFFF}, unit => bytes,
-       default => infinity, scope => mount,
-       doc => "Resident memory at which a worker is replaced (looked at every 2 s; Linux); infinity for never."},
+     #{group => workers, key => max_worker_memory, type => {auto, {limit, ?MIB, 16#FFFFFFFFFFFF}}, unit => bytes,
+       default => auto, scope => mount,
+       doc => "Resident memory at which a worker is replaced (looked at every 2 s; Linux); infinity for never. auto: while "
+              "less than a tenth of the machine's or the control group's memory is left, a worker that has doubled since "
+              "its first ten minutes."},
      #{group => workers, key => worker_heartbeat, type => {timeout, ?MAX_MS}, unit => ms, default => 30000,
        scope => mount,
        doc => "How long a worker's event loop may be blocked before its stacks are logged and it is replaced."},
@@ -226,7 +233,10 @@ timeouts() ->
      #{group => timeouts, key => send_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
        scope => server, doc => "How long one write to a client may block; then the connection is closed."},
      #{group => timeouts, key => header_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
-       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."}].
+       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."},
+     #{group => timeouts, key => body_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
+       scope => server,
+       doc => "How long a request's body that is waited for may pause (HTTP/1); then 408, or the response is cut."}].
 
 limits() ->
     [#{group => limits, key => max_request_line, type => {integer, 64, ?MIB}, unit => bytes, default => 8192,
@@ -275,9 +285,11 @@ websocket() ->
      #{group => websocket, key => websocket_max_frame_size, type => {integer, 125, 60 * ?MIB}, unit => bytes,
        default => 16 * ?MIB, scope => server,
        doc => "Length of one WebSocket message of a client, all its fragments together and unpacked; beyond it close "
-              "code 1009."},
-     #{group => websocket, key => websocket_max_connections, type => {limit, 1, 10000000}, default => infinity,
-       scope => server, doc => "Open WebSocket connections; more handshakes are answered with 503."},
+              "code 1009, and beyond one fragment for each 64 of these bytes (1024 at least)."},
+     #{group => websocket, key => websocket_max_connections, type => {limit, 1, 10000000}, default => 16384,
+       scope => server,
+       doc => "Open WebSocket connections, which max_connections does not count; more handshakes are answered with 503. "
+              "So many that are idle take 160 MB, over TLS 2 GB."},
      #{group => websocket, key => websocket_origins, flag => "websocket-origin", metavar => "ORIGIN",
        type => {list, text}, default => [], scope => server, check => fun origins/1,
        doc => "Origins whose pages may open a WebSocket, like \"https://example.com\"; others are answered with 403. "
@@ -344,11 +356,20 @@ one_interpreter(#{venv := Venv, python := Python}) ->
         false -> ok
     end.
 
-tls_is_complete(#{ssl := true, certfile := <<>>}) ->
-    {error, {certfile, "is needed when ssl is true"}};
+%% Clear text where somebody has gone to the length of naming a certificate would be a surprise.
+tls_is_complete(#{ssl := true, certfile := <<>>} = Options) ->
+    {error, {certfile, ["is needed ", case tls_files(Options) of [] -> "when ssl is true"; [Key | _] -> ["beside ", Key] end]}};
 tls_is_complete(#{verify := Verify, cacertfile := <<>>}) when Verify =/= none ->
     {error, {cacertfile, "is needed to verify clients"}};
 tls_is_complete(#{ssl := false, verify := Verify}) when Verify =/= none ->
     {error, {verify, "needs ssl"}};
+tls_is_complete(#{ssl := false} = Options) ->
+    case tls_files(Options) of
+        [] -> ok;
+        [Key | _] -> {error, {ssl, ["is false, but there is a ", Key]}}
+    end;
 tls_is_complete(_) ->
     ok.
+
+tls_files(#{certfile := Cert, keyfile := Key, sni := Sni}) ->
+    [Name || {Name, Given} <- [{"certfile", Cert =/= <<>>}, {"keyfile", Key =/= <<>>}, {"sni", Sni =/= []}], Given].

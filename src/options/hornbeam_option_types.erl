@@ -28,6 +28,7 @@
     | directory | venv | interpreter                    % binary(), absolute once anchored
     | environment                                       % #{binary() => binary()}
     | {optional, type()}                                % or <<>> for none
+    | {auto, type()}                                    % or auto, for what the server finds out
     | {list, type()}                                    % one or several
     | {custom, module()}.
 
@@ -38,6 +39,7 @@
     scope := server | mount,
     group := hornbeam_option_table:group(),
     doc := string(),
+    implied_by => [atom()],
     unit => ms | us | bytes,
     check => fun((term()) -> ok | problem()),
     secret => boolean(),
@@ -82,11 +84,19 @@ check(Path, V) when Path =:= directory; Path =:= venv; Path =:= interpreter -> c
 check(environment, V) -> check_environment(V);
 check({optional, _}, V) when V =:= ""; V =:= <<>> -> {ok, <<>>};
 check({optional, Type}, V) -> check(Type, V);
+check({auto, _}, V) when V =:= auto; V =:= "auto"; V =:= <<"auto">> -> {ok, auto};
+check({auto, Type}, V) -> check_or_auto(Type, V);
 check({list, Type}, V) -> check_items(Type, items(V), []);
 check({custom, Module}, V) -> Module:check(V);
 check(Type, V) -> wrong(Type, V).
 
 wrong(Type, V) -> {error, ["must be ", describe(Type)], V}.
+
+check_or_auto(Type, V) ->
+    case check(Type, V) of
+        {ok, Value} -> {ok, Value};
+        _ -> wrong({auto, Type}, V)
+    end.
 
 text_or(Type, V) ->
     case hornbeam_option_text:to_text(V) of
@@ -202,7 +212,7 @@ check_items(Type, Improper, _) ->
 -spec parse(type(), [string(), ...]) -> term().
 parse({list, Type}, Texts) -> [parse(Type, [Text]) || Text <- Texts];
 parse(environment, Texts) -> Texts;
-parse({optional, Type}, Texts) -> parse(Type, Texts);
+parse({Or, Type}, Texts) when Or =:= optional; Or =:= auto -> parse(Type, Texts);
 parse({integer, _, _}, Texts) -> parse_integer(lists:last(Texts));
 parse({limit, _, _}, Texts) -> parse_limit(lists:last(Texts));
 parse({timeout, _}, Texts) -> parse_limit(lists:last(Texts));
@@ -238,7 +248,7 @@ split(Type, Text) ->
     end.
 
 split_at(Separator, Text) ->
-    [Item || Part <- string:split(Text, Separator, all), (Item = string:trim(Part)) =/= ""].
+    [Item || Item <- lists:map(fun string:trim/1, string:split(Text, Separator, all)), Item =/= ""].
 
 -spec is_multiple(type()) -> boolean().
 is_multiple({list, _}) -> true;
@@ -296,5 +306,6 @@ describe(venv) -> "the directory of a virtual environment";
 describe(interpreter) -> "the name or the path of a Python interpreter";
 describe(environment) -> "a map of names to values, or a list of \"NAME=VALUE\"";
 describe({optional, Type}) -> [describe(Type), ", or \"\""];
+describe({auto, Type}) -> [describe(Type), ", or auto"];
 describe({list, Type}) -> [describe(Type), ", or a list of them"];
 describe({custom, Module}) -> Module:describe().

@@ -132,13 +132,18 @@ known(Map) ->
             {error, {bad_option, Unknown, unicode:characters_to_binary(Text)}}
     end.
 
-values([#{key := Key, default := Default} = Spec | Rest], Map, Done) ->
-    case hornbeam_option_types:value(Spec, maps:get(Key, Map, Default)) of
+values([#{key := Key} = Spec | Rest], Map, Done) ->
+    case hornbeam_option_types:value(Spec, maps:get(Key, Map, default(Spec, Map))) of
         {ok, Value} -> values(Rest, Map, Done#{Key => Value});
         Error -> Error
     end;
 values([], _, Done) ->
     {ok, Done}.
+
+default(#{implied_by := Others, default := Default}, Map) ->
+    Default orelse lists:any(fun(Other) -> not lists:member(maps:get(Other, Map, []), ["", <<>>]) end, Others);
+default(#{default := Default}, _) ->
+    Default.
 
 then({ok, Options}, [Step | Steps]) -> then(Step(Options), Steps);
 then(Result, _) -> Result.

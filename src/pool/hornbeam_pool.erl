@@ -1,8 +1,9 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_stream and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
+%%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
 %%% lost/3, retire/3, capacity/1), hornbeam_server (await_ready/2), hornbeam_reload (prepare/2, commit/1,
-%%% abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_worker_sup.
+%%% abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
+%%% hornbeam_pool_watch, hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
 %%% connection process itself takes the least loaded one by its atomic counters. The pool is asked only when all
@@ -14,7 +15,8 @@
 %%% itself: no place is ever given to a request that has gone meanwhile. The waiter keeps its own
 %%% deadline and casts `cancel' when it leaves. A waiter that loses the race for the place waits again, at the head.
 %%%
-%%% A worker that is late (its loop does not answer, see hornbeam_worker_health) is chosen only when no other is open.
+%%% A worker that is late (its loop does not answer, see hornbeam_worker_health) or behind (its Erlang process does not, see
+%%% hornbeam_pool_watch) is chosen only when no other is open.
 %%%
 %%% Reload: prepare/2 starts a generation of workers beside the one that serves and returns when all of it is ready (or the
 %%% first of it has failed, and then nothing has changed); commit/1 gives it the traffic and drains the others. In between
@@ -73,8 +75,10 @@
     plan = hornbeam_pool_plan:new() :: hornbeam_pool_plan:plan(),
     members = #{} :: #{pid() => #member{}},
     phase = starting :: starting | running | {failed, term()},
+    slots = [] :: [#slot{}],            % those that are published
     awaiting = [] :: [gen_server:from()],
-    queue = queue:new() :: queue:queue(owner())
+    queue = hornbeam_pool_queue:new() :: hornbeam_pool_queue:queue(),
+    watch = hornbeam_pool_watch:new() :: hornbeam_pool_watch:watch()
 }).
 
 -spec start_link(PoolSup :: pid(), hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
@@ -101,8 +105,8 @@ checkout(Id) ->
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
             Size = tuple_size(Slots),
             First = atomics:add_get(Shared, ?ROTATION, 1) rem Size,
-            case least_loaded(Slots, Size, First, Size, none, MaxLoad, ?OPEN) of
-                none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, ?LATE), MaxLoad);
+            case least_loaded(Slots, Size, First, Size, none, MaxLoad, open) of
+                none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, late), MaxLoad);
                 Slot -> take(Slot, MaxLoad)
             end;
         _ ->
@@ -110,16 +114,19 @@ checkout(Id) ->
     end.
 
 %% The rotation makes equals take turns.
-least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Open) ->
+least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Which) ->
     Best;
-least_loaded(Slots, Size, At, Left, Best, BestLoad, Open) ->
+least_loaded(Slots, Size, At, Left, Best, BestLoad, Which) ->
     #slot{counters = Counters} = Slot = element(At + 1, Slots),
     Load = atomics:get(Counters, ?SLOT_LOAD),
     Next = (At + 1) rem Size,
-    case Load < BestLoad andalso atomics:get(Counters, ?SLOT_OPEN) =:= Open of
-        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Open);
-        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Open)
+    case Load < BestLoad andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
+        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Which);
+        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Which)
     end.
+
+is(open, State) -> State =:= ?OPEN;
+is(late, State) -> State =/= ?CLOSED.
 
 take(none, _MaxLoad) ->
     none;
@@ -213,12 +220,12 @@ with_pool(Id, Call) ->
 %% @doc The server is being stopped: what the workers' tasks do not finish until then (monotonic ms) is cancelled.
 -spec stop_by(id(), Deadline :: integer()) -> ok.
 stop_by(Id, Deadline) ->
-    lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, workers_of(Id)).
+    lists:foreach(fun({Worker, _, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, workers_of(Id)).
 
 %% @doc The owners of all streams get {Owner, drain}.
 -spec farewell(id()) -> ok.
 farewell(Id) ->
-    lists:foreach(fun({Worker, _, _}) -> hornbeam_worker:farewell(Worker) end, workers_of(Id)).
+    lists:foreach(fun({Worker, _, _, _}) -> hornbeam_worker:farewell(Worker) end, workers_of(Id)).
 
 workers_of(Id) ->
     case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
@@ -229,8 +236,9 @@ workers_of(Id) ->
 %% @doc What the workers are doing, for a person: one map per worker.
 -spec info(id()) -> [map()].
 info(Id) ->
-    [maps:merge(#{number => Number, role => Role}, hornbeam_worker:info(Worker))
-     || {Worker, {Number, _}, Role} <- workers_of(Id)].
+    Workers = workers_of(Id),
+    Infos = hornbeam_worker:info([{Worker, Slot} || {Worker, _, _, Slot} <- Workers]),
+    [Info#{number => Number, role => Role} || {{_, {Number, _}, Role, _}, Info} <- lists:zip(Workers, Infos)].
 
 %% @doc Requests in progress and waiting, workers that take requests, and what was counted since the start of the
 %% pool; read without asking any process.
@@ -254,8 +262,8 @@ init({Sup, #mount{pool = Id} = Mount}) ->
     process_flag(trap_exit, true),
     State = #state{id = Id, sup = Sup, mount = Mount, shared = atomics:new(?SHARED_SIZE, []),
                    preparing = #preparing{from = first_start, mount = Mount}},
-    publish(State),
-    {ok, State, {continue, start_workers}}.
+    look_later(),
+    {ok, publish(State), {continue, start_workers}}.
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
 handle_continue(start_workers, #state{sup = Sup, mount = Mount} = State) ->
@@ -272,7 +280,8 @@ handle_call(await_ready, From, #state{awaiting = Awaiting} = State) ->
     {noreply, State#state{awaiting = [From | Awaiting]}};
 handle_call(workers, _From, #state{members = Members, plan = Plan} = State) ->
     Roles = hornbeam_pool_plan:members(Plan),
-    {reply, [{Worker, Key, maps:get(Key, Roles)} || {Worker, #member{key = Key}} <- maps:to_list(Members)], State};
+    {reply, [{Worker, Key, maps:get(Key, Roles), Slot}
+             || {Worker, #member{key = Key, slot = Slot}} <- maps:to_list(Members)], State};
 handle_call({prepare, Mount}, {Pid, _} = From, #state{phase = running, preparing = undefined} = State) ->
     Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount},
     {noreply, plan({prepare, workers(Mount)}, State#state{preparing = Preparing})};
@@ -293,18 +302,14 @@ decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
     State#state{preparing = undefined}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({wait, Owner, Where}, #state{queue = Queue0} = State) ->
-    Queue = case Where of
-        back -> queue:in(Owner, Queue0);
-        front -> queue:in_r(Owner, Queue0)
-    end,
-    {noreply, wake(State#state{queue = Queue})};
+handle_cast({wait, Owner, Where}, #state{queue = Queue} = State) ->
+    {noreply, wake(State#state{queue = hornbeam_pool_queue:in(Owner, Where, Queue)})};
 handle_cast({cancel, Owner}, #state{queue = Queue0, shared = Shared} = State) ->
-    case queue:member(Owner, Queue0) of
-        true ->
+    case hornbeam_pool_queue:delete(Owner, Queue0) of
+        {ok, Queue} ->
             atomics:sub(Shared, ?WAITING, 1),
-            {noreply, State#state{queue = queue:delete(Owner, Queue0)}};
-        false ->
+            {noreply, State#state{queue = Queue}};
+        error ->
             %% It was woken and leaves without using the place: the next one may have it.
             {noreply, wake(State)}
     end;
@@ -346,6 +351,12 @@ handle_info({'DOWN', _, process, Worker, Reason}, #state{members = Members} = St
     _ = Reason =:= normal orelse
         logger:error("worker ~b of ~ts ended unexpectedly: ~tp", [Number, name(State), Reason]),
     {noreply, plan({down, Key, {worker_crashed, Reason}}, State#state{members = Rest})};
+handle_info(look, #state{members = Members, watch = Watch} = State) ->
+    look_later(),
+    Workers = [{Number, Slot} || #member{key = {Number, _}, slot = #slot{} = Slot} <- maps:values(Members)],
+    {noreply, State#state{watch = hornbeam_pool_watch:look(Workers, Watch)}};
+handle_info({echo, Worker, Answered}, #state{watch = Watch} = State) ->
+    {noreply, State#state{watch = hornbeam_pool_watch:answered(Worker, Answered, Watch)}};
 handle_info({'ETS-TRANSFER', Streams, _Worker, streams}, State) ->
     %% A worker process was killed: whoever waited for it is told here.
     hornbeam_worker:fail_streams(Streams, died),
@@ -374,9 +385,7 @@ terminate(_Reason, #state{id = Id}) ->
 
 plan(Event, #state{plan = Plan0} = State0) ->
     {Actions, Plan} = hornbeam_pool_plan:event(Event, Plan0),
-    State = lists:foldl(fun act/2, State0#state{plan = Plan}, Actions),
-    publish(State),
-    State.
+    publish(lists:foldl(fun act/2, State0#state{plan = Plan}, Actions)).
 
 act({start, {Number, _} = Key, Which}, #state{worker_sup = Sup, shared = Shared} = State) ->
     Mount = case {Which, State#state.preparing} of
@@ -410,10 +419,10 @@ act({prepared, Result}, #state{preparing = #preparing{from = From}} = State) ->
 
 publish(#state{id = Id, shared = Shared, mount = Mount} = State) ->
     #mount{settings = #{max_concurrency := MaxLoad, max_queue := MaxQueue}} = Mount,
+    Slots = serving_slots(State),
     true = ets:insert(hornbeam_pools, #row{id = Id, pool = self(), max_load = MaxLoad,
-                                           max_queue = MaxQueue, shared = Shared,
-                                           slots = list_to_tuple(serving_slots(State))}),
-    ok.
+                                           max_queue = MaxQueue, shared = Shared, slots = list_to_tuple(Slots)}),
+    State#state{slots = Slots}.
 
 serving_slots(#state{plan = Plan, members = Members}) ->
     Serving = maps:from_keys(hornbeam_pool_plan:serving(Plan), true),
@@ -421,7 +430,7 @@ serving_slots(#state{plan = Plan, members = Members}) ->
 
 %% Wakes as many waiters as there may be free places.
 wake(#state{queue = Queue} = State) ->
-    case queue:is_empty(Queue) of
+    case hornbeam_pool_queue:is_empty(Queue) of
         true -> State;
         false -> wake(free_places(State), State)
     end.
@@ -429,10 +438,10 @@ wake(#state{queue = Queue} = State) ->
 wake(0, State) ->
     State;
 wake(Free, #state{queue = Queue0, shared = Shared} = State) ->
-    case queue:out(Queue0) of
-        {empty, _} ->
+    case hornbeam_pool_queue:out(Queue0) of
+        empty ->
             State;
-        {{value, {Pid, _} = Owner}, Queue} ->
+        {{Pid, _} = Owner, Queue} ->
             atomics:sub(Shared, ?WAITING, 1),
             %% One that was killed has not cancelled, and would waste the place.
             case is_process_alive(Pid) of
@@ -444,9 +453,13 @@ wake(Free, #state{queue = Queue0, shared = Shared} = State) ->
             end
     end.
 
-free_places(#state{mount = #mount{settings = #{max_concurrency := Max}}} = State) ->
-    lists:sum([max(0, Max - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- serving_slots(State),
+free_places(#state{slots = Slots, mount = #mount{settings = #{max_concurrency := Max}}}) ->
+    lists:sum([max(0, Max - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- Slots,
                atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED]).
+
+look_later() ->
+    _ = erlang:send_after(hornbeam_pool_watch:interval(), self(), look),
+    ok.
 
 name(#state{mount = #mount{app = App}}) ->
     App.

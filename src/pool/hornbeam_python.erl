@@ -4,7 +4,7 @@
 %%% Calls: hornbeam_signaller.
 -module(hornbeam_python).
 
--export([interpreter/1, open/1, kill/1, signal/2, resident_memory/1]).
+-export([interpreter/1, open/1, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -66,17 +66,4 @@ signal(OsPid, Signal) ->
         {error, no_shell} ->
             logger:error("the process ~b cannot be sent signal ~b: there is no shell to send it, and none can be started",
                          [OsPid, Signal])
-    end.
-
-%% @doc The resident memory of a process in bytes (Linux: /proc), 0 where it cannot be told.
--spec resident_memory(OsPid :: pos_integer() | undefined) -> non_neg_integer().
-resident_memory(undefined) ->
-    0;
-resident_memory(OsPid) ->
-    case file:read_file(["/proc/", integer_to_list(OsPid), "/statm"]) of
-        {ok, Text} ->
-            [_Size, Resident | _] = binary:split(Text, <<" ">>, [global]),
-            binary_to_integer(Resident) * 4096;
-        {error, _} ->
-            0
     end.

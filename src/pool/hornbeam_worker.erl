@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
 %%% Calls: hornbeam_frame, hornbeam_services (calls from Python), hornbeam_pool (ready, lost, retire, capacity),
-%%% hornbeam_worker_health (heartbeat), hornbeam_worker_exit (the last wait of a stop).
+%%% hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
 %%%
@@ -41,7 +41,7 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
+-export([start_link/1, info/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
@@ -53,6 +53,8 @@
 -define(SWEEP, 10000).
 %% The exit status of a process that SIGKILL has ended.
 -define(KILLED, 137).
+%% How long info/1 waits.
+-define(ANSWER, 1000).
 %% What owners of streams have for a farewell when the drain's deadline has passed.
 -define(LAST_MS, 500).
 %% A place may be taken for a moment by a request that then sees that the worker is closed.
@@ -89,6 +91,7 @@
     ready_at :: integer() | undefined,  % monotonic ms
     health :: hornbeam_worker_health:health() | undefined,
     retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which max_requests is reached
+    memory :: hornbeam_worker_memory:watch() | undefined,
     heavy = false :: boolean(),         % max_worker_memory was reached
     drained = false :: boolean(),       % it has said so
     todo = [] :: [gen_statem:action()], % timers that a frame has set
@@ -103,13 +106,42 @@ start_link(Config) ->
     gen_statem:start_link(?MODULE, Config,
                           [{spawn_opt, [{message_queue_data, off_heap}, {fullsweep_after, 20}]}]).
 
-%% @doc For a person: the state, the process id, requests in progress, resident memory in bytes, the
-%% age of the Python process in ms, how often it was started again, and hornbeam_worker_health:describe/1.
--spec info(pid()) -> map().
-info(Worker) ->
-    try gen_statem:call(Worker, info, 1000)
-    catch exit:{_, _} -> #{state => ended}
+%% @doc For a person: of each worker the state, the process id, requests in progress, resident memory in bytes, the
+%% age of the Python process in ms, how often it was started again, hornbeam_worker_health:describe/1, and for how long (ms)
+%% and with how many messages this process is behind. One that does not answer in ?ANSWER ms is `busy'.
+-spec info([{pid(), #slot{} | undefined}]) -> [map()].
+info(Workers) ->
+    Until = erlang:monotonic_time(millisecond) + ?ANSWER,
+    Asked = [{gen_statem:send_request(Worker, info), Worker, Slot} || {Worker, Slot} <- Workers],
+    [case gen_statem:receive_response(Request, {abs, Until}) of
+         {reply, Info} -> Info;
+         timeout -> busy(Worker, Slot);
+         {error, _} -> #{state => ended}
+     end || {Request, Worker, Slot} <- Asked].
+
+%% What can be seen from outside.
+busy(Worker, Slot) ->
+    case process_info(Worker, message_queue_len) of
+        {message_queue_len, Length} -> (from_slot(Slot))#{state => busy, queue => Length};
+        undefined -> #{state => ended}
     end.
+
+from_slot(undefined) ->
+    #{};
+from_slot(#slot{counters = Counters}) ->
+    OsPid = case atomics:get(Counters, ?SLOT_OS_PID) of
+        0 -> undefined;
+        Number -> Number
+    end,
+    #{os_pid => OsPid, memory => hornbeam_worker_memory:resident(OsPid),
+      in_flight => atomics:get(Counters, ?SLOT_LOAD), requests => atomics:get(Counters, ?SLOT_NEXT_ID),
+      behind => atomics:get(Counters, ?SLOT_BEHIND)}.
+
+%% @doc Has the worker send {echo, Worker, Now} to the calling process, when it gets to it (monotonic ms).
+-spec echo(pid()) -> ok.
+echo(Worker) ->
+    Worker ! {echo, self()},
+    ok.
 
 %% @doc Lets the worker finish what it has, for Time ms, then ends it, and this process with it.
 -spec drain(pid(), timeout()) -> ok.
@@ -214,6 +246,9 @@ handle_event(info, {open, _Id, Owner, _Frame}, _State, Data) ->
     keep_state_and_data;
 handle_event(info, {send, _Frame}, _State, _Data) ->
     keep_state_and_data;
+handle_event(info, {echo, From}, _State, _Data) ->
+    From ! {echo, self(), erlang:monotonic_time(millisecond)},
+    keep_state_and_data;
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, [{reply, From, describe(State, Data)}]};
 handle_event({timeout, beat}, Stage, State, Data) when ?TAKES(State) ->
@@ -246,6 +281,9 @@ handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPi
     keep_state_and_data;
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
+handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid, failure = Failure}) when Failure =/= undefined ->
+    hornbeam_python:kill(OsPid),
+    keep_state_and_data;
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid} = Data) ->
     hornbeam_python:kill(OsPid),
     #mount{settings = #{startup_timeout := Timeout}} = Data#data.mount,
@@ -375,6 +413,7 @@ python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
         {os_pid, Number} -> Number;
         undefined -> undefined
     end,
+    says_os_pid(OsPid, Data),
     {next_state, starting,
      Data#data{heavy = false, port = Port, os_pid = OsPid, buffer = hornbeam_frame:new(), failure = undefined,
                services = hornbeam_services:new(Data#data.number, Settings),
@@ -383,7 +422,7 @@ python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
 
 %% The map of the `boot' frame.
 boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
-    Keys = [worker_class, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
+    Keys = [worker_class, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
             call_poll_time, shutdown_timeout, request_id],
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
@@ -396,6 +435,7 @@ python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= dra
     {stop, normal, Data#data{port = undefined}};
 python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
+    says_os_pid(undefined, Data0),
     Reason = case Data0#data.failure of
         undefined -> exited(Status);
         Failure -> Failure
@@ -488,8 +528,9 @@ control(drained, _, draining, Data) ->
     {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}, []};
 control(drained, _, stopping, Data) ->
     {stopping, Data, []};
-control(failed, {ok, Failure}, State, Data) ->
-    {State, Data#data{failure = Failure}, []};
+control(failed, {ok, Failure}, State, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
+    %% What it has left behind must not hold up the news.
+    {State, Data#data{failure = Failure, todo = [{state_timeout, Timeout, not_ready} || State =:= starting, Data#data.failure =:= undefined]}, []};
 control(log, {ok, Record}, State, #data{number = Number} = Data) ->
     hornbeam_worker_log:write(Number, Record),
     {State, Data, []};
@@ -504,6 +545,7 @@ became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool,
     atomics:put(Counters, ?SLOT_OPEN, ?OPEN),
     hornbeam_pool:ready(Pool, self(), Slot),
     Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond), health = Health,
+              memory = hornbeam_worker_memory:new(Settings),
               retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
               todo = [{{timeout, lifetime}, jittered(Lifetime), retire} | Beat]}.
 
@@ -524,15 +566,15 @@ beat({kill, Reason, Health}, #data{os_pid = OsPid} = Data) ->
     {keep_state, Data#data{health = Health, failure = Reason}}.
 
 %% After each pong: has it grown too large?
-weighed(#data{mount = #mount{settings = #{max_worker_memory := infinity}}} = Data) ->
+weighed(#data{heavy = true} = Data) ->
     Data;
-weighed(#data{mount = #mount{settings = #{max_worker_memory := Max}}, pool = Pool, os_pid = OsPid} = Data) ->
-    case Data#data.heavy orelse hornbeam_python:resident_memory(OsPid) =< Max of
-        true ->
-            Data;
-        false ->
+weighed(#data{memory = Memory0, pool = Pool, os_pid = OsPid} = Data) ->
+    case hornbeam_worker_memory:look(Memory0, OsPid, age(Data), "/") of
+        {ok, Memory} ->
+            Data#data{memory = Memory};
+        {too_large, Memory} ->
             hornbeam_pool:retire(Pool, self(), max_worker_memory),
-            Data#data{heavy = true}
+            Data#data{memory = Memory, heavy = true}
     end.
 
 %% One call alone is what a synchronous caller sends; the next of a row comes soon (hornbeam_worker_poll).
@@ -609,24 +651,25 @@ sweep(#data{streams = Streams} = Data) ->
         write(Data, hornbeam_frame:encode(disconnect, Id, <<0>>))
     end, Gone).
 
-describe(State, #data{os_pid = OsPid, slot = #slot{counters = Counters}} = Data) ->
-    Age = case Data#data.ready_at of
-        undefined -> 0;
-        ReadyAt -> erlang:monotonic_time(millisecond) - ReadyAt
-    end,
+says_os_pid(undefined, Data) -> says_os_pid(0, Data);
+says_os_pid(OsPid, #data{slot = #slot{counters = Counters}}) -> atomics:put(Counters, ?SLOT_OS_PID, OsPid).
+
+describe(State, #data{slot = #slot{counters = Counters} = Slot} = Data) ->
     Own = case Data#data.health of
         undefined -> #{lag => 0};
         Health -> hornbeam_worker_health:describe(Health)
     end,
-    Own#{state => shown(State, Counters), os_pid => OsPid, age => Age,
-         in_flight => atomics:get(Counters, ?SLOT_LOAD),
-         requests => atomics:get(Counters, ?SLOT_NEXT_ID),
-         memory => hornbeam_python:resident_memory(OsPid),
-         restarts => max(0, Data#data.started - 1)}.
+    {message_queue_len, Length} = process_info(self(), message_queue_len),
+    maps:merge(Own, (from_slot(Slot))#{state => shown(State, Counters), age => age(Data), queue => Length,
+                                       restarts => max(0, Data#data.started - 1)}).
+
+age(#data{ready_at = undefined}) -> 0;
+age(#data{ready_at = ReadyAt}) -> erlang:monotonic_time(millisecond) - ReadyAt.
 
 shown(ready, Counters) ->
     case atomics:get(Counters, ?SLOT_OPEN) of
         ?LATE -> late;
+        ?BEHIND -> busy;
         _ -> ready
     end;
 shown(State, _Counters) ->

@@ -1,7 +1,7 @@
 %%% Whether a Python worker's loop still runs, and what it says of itself.
 %%%
 %%% Called by: hornbeam_worker, which sends the frames, keeps the timer and does what it is told. Calls:
-%%% hornbeam_python (signal, resident memory).
+%%% hornbeam_python (signal).
 %%%
 %%%     ping ──pong──▶ (wait ?INTERVAL) ──▶ ping
 %%%      │ ?LATE_AFTER
@@ -12,22 +12,27 @@
 %%%     blocked ──pong──▶ ...         every thread's stack is asked for by a signal
 %%%      │ ?DUMP_TIME
 %%%      ▼
-%%%     dumped                        the stacks are logged, the process is to be killed
+%%%     dumped ──in a debugger──▶ (worker_heartbeat) ──▶ blocked
+%%%      │                            else the stacks are logged, the process is to be killed
 %%%
 %%% A ping is a frame like any other and is answered by the loop itself. A worker that is merely busy, with many requests
 %%% or with threads that hold the interpreter's lock, gets to it within moments: lateness is its load and costs it
 %%% nothing but new requests. Only a loop that has not come round once in all of worker_heartbeat is blocked; and
 %%% an answer that comes while its stack is being written still saves it. Nothing else is ever a reason to kill.
+%%% A loop that stands in a debugger is waited for, and looked at again; when it is continued it has all of worker_heartbeat
+%%% once more. What is recognised is the stack of a debugger that waits for its user, in whichever thread: a trace
+%%% function alone (coverage) means nothing.
 %%% A timer that fires much too late says that it was the VM itself that stood still (SIGSTOP, a laptop that slept, a machine
 %%% that is overloaded): the worker then has all of its time again.
 %%% While a lifespan starts or stops there is no heartbeat: startup_timeout and shutdown_timeout hold.
 %%%
 %%% The stacks: faulthandler writes them in the handler of a real-time signal, which needs neither the loop
 %%% nor the interpreter's lock, into a file without a name that the worker holds open; it is read here
-%%% through /proc. A process that is stopped (SIGSTOP) writes nothing: the log then says so.
+%%% through /proc, and emptied there before the signal. A process that is stopped (SIGSTOP) writes nothing: the log then
+%%% says so.
 -module(hornbeam_worker_health).
 
--export([start/5, beat/2, pong/2, describe/1]).
+-export([start/5, beat/2, pong/2, describe/1, is_debugger/1]).
 -export_type([health/0, stage/0]).
 
 -include("hornbeam.hrl").
@@ -36,6 +41,11 @@
 -define(LATE_AFTER, 1000).
 -define(DUMP_TIME, 500).
 -define(MUCH_TOO_LATE, 1000).
+%% Where a debugger stands while it waits: pdb (and what is made of it, also after the fact), any other made of bdb, and
+%% pydevd (debugpy, PyCharm).
+-define(DEBUGGER, <<"File \"(?:[^\"\n]*/)?(?:pdb\\.py\", line \\d+ in _cmdloop|"
+                    "bdb\\.py\", line \\d+ in (?:trace_dispatch|dispatch_\\w+)|"
+                    "pydevd\\.py\", line \\d+ in (?:_?do_wait_suspend|_wait_for_attach))$">>).
 %% More of a dump is cut from its beginning: the main thread's stack is the last.
 -define(MAX_DUMP, 65536).
 
@@ -52,6 +62,7 @@
     sent = 0 :: integer(),
     due = 0 :: integer(),       % when the timer is to fire
     lag = 0 :: non_neg_integer(),
+    debugged = false :: boolean(),      % it stood in a debugger when it was last looked at
     figures = #{} :: map()
 }).
 -opaque health() :: #health{}.
@@ -86,21 +97,31 @@ fired(late, #health{counters = Counters, limit = Limit} = Health) ->
     {nothing, {left(Limit, Health), blocked}, Health};
 fired(blocked, #health{dump = Dump, os_pid = OsPid} = Health) ->
     case Dump of
-        {_, Signal} -> hornbeam_python:signal(OsPid, Signal);
+        {Descriptor, Signal} -> empty(OsPid, Descriptor), hornbeam_python:signal(OsPid, Signal);
         none -> ok
     end,
     {nothing, {?DUMP_TIME, dumped}, Health};
-fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit} = Health) ->
-    logger:error("worker ~b (pid ~p) has not answered for ~b ms (worker_heartbeat) and is killed. ~ts",
-                 [Number, OsPid, Limit, stacks(Health)], #{hornbeam_worker => Number}),
-    {kill, {blocked, Limit}, Health}.
+fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged = Before} = Health) ->
+    Dump = dump(Health),
+    case {is_debugger(Dump), Before} of
+        {false, false} ->
+            logger:error("worker ~b (pid ~p) has not answered for ~b ms (worker_heartbeat) and is killed. ~ts",
+                         [Number, OsPid, Limit, stacks(Dump)], #{hornbeam_worker => Number}),
+            {kill, {blocked, Limit}, Health};
+        {true, false} ->
+            logger:notice("worker ~b (pid ~p) is stopped in a debugger and is waited for",
+                          [Number, OsPid], #{hornbeam_worker => Number}),
+            {nothing, {Limit, blocked}, Health#health{debugged = true}};
+        {Now, true} ->
+            {nothing, {Limit, blocked}, Health#health{debugged = Now}}
+    end.
 
 %% @doc The answer to a ping. One to an earlier ping than the last cannot be: the next is sent after it.
 -spec pong({Echo :: binary(), Figures :: map()}, health()) -> {ok, timer(), health()} | error.
 pong({<<Sequence:32>>, Figures}, #health{sequence = Sequence, counters = Counters, sent = Sent} = Health) ->
     mark(Counters, ?LATE, ?OPEN),
     {ok, {min(?INTERVAL, third(Health#health.limit)), ping},
-     Health#health{lag = max(0, now_ms() - Sent), figures = Figures}};
+     Health#health{lag = max(0, now_ms() - Sent), debugged = false, figures = Figures}};
 pong(_, _) ->
     error.
 
@@ -129,14 +150,29 @@ left(Limit, #health{sent = Sent}) -> max(0, Sent + Limit - now_ms()).
 now_ms() ->
     erlang:monotonic_time(millisecond).
 
-stacks(#health{dump = none}) ->
-    "Its stacks are not known: this platform has no way to read them.";
-stacks(#health{dump = {Descriptor, _}, os_pid = OsPid}) ->
-    case file:read_file(["/proc/", integer_to_list(OsPid), "/fd/", integer_to_list(Descriptor)]) of
-        {ok, <<>>} -> "It wrote no stack: the whole process stands still (stopped, or waiting for a device).";
-        {ok, Text} -> ["The stack of every thread:\n", string:trim(last(Text), trailing)];
-        {error, Reason} -> ["Its stacks cannot be read: ", file:format_error(Reason)]
-    end.
+%% What the stacks of every thread are, or why they are not known.
+dump(#health{dump = none}) ->
+    none;
+dump(#health{dump = {Descriptor, _}, os_pid = OsPid}) ->
+    file:read_file(path(OsPid, Descriptor)).
+
+empty(OsPid, Descriptor) ->
+    %% What cannot be emptied cannot be read either, which dump/1 then says.
+    _ = file:write_file(path(OsPid, Descriptor), <<>>),
+    ok.
+
+path(OsPid, Descriptor) ->
+    ["/proc/", integer_to_list(OsPid), "/fd/", integer_to_list(Descriptor)].
+
+%% @doc Whether these are the stacks of a process that stands in a debugger.
+-spec is_debugger({ok, binary()} | {error, file:posix()} | none) -> boolean().
+is_debugger({ok, Text}) -> re:run(Text, ?DEBUGGER, [multiline, {capture, none}]) =:= match;
+is_debugger(_) -> false.
+
+stacks(none) -> "Its stacks are not known: this platform has no way to read them.";
+stacks({ok, <<>>}) -> "It wrote no stack: the whole process stands still (stopped, or waiting for a device).";
+stacks({ok, Text}) -> ["The stack of every thread:\n", string:trim(last(Text), trailing)];
+stacks({error, Reason}) -> ["Its stacks cannot be read: ", file:format_error(Reason)].
 
 last(Text) when byte_size(Text) > ?MAX_DUMP -> binary:part(Text, byte_size(Text), -?MAX_DUMP);
 last(Text) -> Text.

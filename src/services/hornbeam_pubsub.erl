@@ -1,10 +1,11 @@
-%%% Publish and subscribe, on `pg', so it spans connected nodes.
+%%% Publish and subscribe, over all connected nodes.
 %%%
 %%%     ok = hornbeam_pubsub:subscribe(<<"chat:1">>),
 %%%     1 = hornbeam_pubsub:publish(<<"chat:1">>, <<"hello">>),
 %%%     receive {hornbeam_pubsub, <<"chat:1">>, <<"hello">>} -> ok end.
 %%%
-%%% Called by: hornbeam_service_pubsub (Python), hornbeam_websocket, and any OTP application. Calls: pg.
+%%% Called by: hornbeam_service_pubsub (Python), hornbeam_websocket_fanout, and any OTP application. Calls: hornbeam_subscriptions
+%%% (who subscribes on this node), hornbeam_pubsub_peers (which nodes do), hornbeam_topic.
 %%%
 %%% A topic is a binary. One that ends with "*" is a pattern: "user:*" gets what is published to every topic
 %%% that begins with "user:". A subscriber gets `{hornbeam_pubsub, Topic, Message}' with the topic that was
@@ -13,23 +14,23 @@
 %%% worker gets once what many in it have subscribed to. A process that ends is unsubscribed.
 %%%
 %%% Delivery is at most once. Messages of one publisher to one subscriber keep their order. To another
-%%% node a message is sent only if that needs no waiting: when the connection is congested the
-%%% subscriber is passed over and not counted.
+%%% node a message is sent once, and only if that needs no waiting: when the connection is congested the subscribers
+%%% there are passed over and not counted.
 %%%
-%%% The two scopes are two pg processes: topics by their names, and patterns by what stands before the
-%%% "*", so that finding the patterns of a topic is one lookup for each of its first ?MAX_PREFIX bytes.
+%%%     publish ─┬─ this node: hornbeam_subscriptions' tables ─────────────────▶ subscribers
+%%%              └─ each other node that subscribes ─▶ hornbeam_pubsub_relay ──▶ subscribers
+%%%
+%%% Cost: subscribe and unsubscribe are a call of one process and some rows of ETS, the same for the first topic of a
+%%% process and its hundred thousandth. publish looks up the topic and one prefix of it for each length that
+%%% patterns have, and then costs what it sends. test/hornbeam_linear_tests.erl holds it to that.
 -module(hornbeam_pubsub).
 -behaviour(supervisor).
 
--export([start_link/0, init/1, subscribe/1, unsubscribe/1, unsubscribe_all/0, publish/2]).
+-export([start_link/0, init/1, subscribe/1, unsubscribe/1, unsubscribe_all/0, publish/2, deliver/2]).
 -export([subscriptions/0]).
 -export_type([topic/0]).
 
--define(TOPICS, hornbeam_pubsub).
--define(PATTERNS, hornbeam_pubsub_patterns).
--define(MAX_PREFIX, 128).
-
--type topic() :: binary().
+-type topic() :: hornbeam_topic:topic().
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
@@ -38,92 +39,50 @@ start_link() ->
         {error, Reason} -> {error, Reason}
     end.
 
+%% None of them takes subscriptions with it when it ends: those are in the tables.
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    {ok, {#{strategy => one_for_all, intensity => 0, period => 1},
-          [#{id => Scope, start => {pg, start_link, [Scope]}} || Scope <- [?TOPICS, ?PATTERNS]]}}.
+    {ok, {#{strategy => one_for_one, intensity => 10, period => 10},
+          [#{id => Module, start => {Module, start_link, []}}
+           || Module <- [hornbeam_subscriptions, hornbeam_pubsub_peers]] ++ hornbeam_pubsub_relay:child_specs()}}.
 
 %% @doc The calling process gets what is published to the topic, or matches the pattern, from now on.
 %% error(badarg) for a pattern of more than 128 bytes before the "*".
 -spec subscribe(topic()) -> ok.
 subscribe(Topic) when is_binary(Topic) ->
-    {Scope, Group} = group(Topic),
-    pg:join(Scope, Group, self()).
+    _ = hornbeam_topic:is_valid(Topic) orelse error(badarg),
+    hornbeam_subscriptions:add(Topic).
 
 %% @doc Takes back one subscription.
 -spec unsubscribe(topic()) -> ok | not_joined.
 unsubscribe(Topic) when is_binary(Topic) ->
-    {Scope, Group} = group(Topic),
-    pg:leave(Scope, Group, self()).
+    _ = hornbeam_topic:is_valid(Topic) orelse error(badarg),
+    hornbeam_subscriptions:remove(Topic).
 
-%% @doc Takes back every subscription of the calling process. Walks all groups of this node.
+%% @doc Takes back every subscription of the calling process.
 -spec unsubscribe_all() -> ok.
 unsubscribe_all() ->
-    _ = [pg:leave(Scope, Group, Mine)
-         || Scope <- [?TOPICS, ?PATTERNS],
-            Group <- pg:which_local_groups(Scope),
-            Mine <- [[Pid || Pid <- pg:get_local_members(Scope, Group), Pid =:= self()]],
-            Mine =/= []],
-    ok.
+    hornbeam_subscriptions:remove_all().
 
 %% @doc Sends a message to every subscriber, on this node and on those connected; how many subscriptions
 %% that reached. error(badarg) for a topic that is a pattern.
 -spec publish(topic(), term()) -> non_neg_integer().
 publish(Topic, Message) when is_binary(Topic) ->
-    _ = is_pattern(Topic) andalso error(badarg),
-    Members = pg:get_members(?TOPICS, Topic) ++ pattern_members(Topic),
-    send(Members, {hornbeam_pubsub, Topic, Message}).
+    _ = hornbeam_topic:is_pattern(Topic) andalso error(badarg),
+    deliver(Topic, Message) + hornbeam_pubsub_peers:publish(Topic, Message).
 
-send([], _Message) ->
-    0;
-send([Pid], Message) ->
-    deliver(Pid, Message);
-send(Members, Message) ->
-    %% Equal processes are neighbours once sorted: the first is sent to, and all of them count.
-    send_sorted(lists:sort(Members), none, 0, Message, 0).
+%% @doc The same for this node alone.
+-spec deliver(topic(), term()) -> non_neg_integer().
+deliver(Topic, Message) ->
+    deliver(hornbeam_subscriptions:subscribers(Topic), {hornbeam_pubsub, Topic, Message}, 0).
 
-send_sorted([Pid | Rest], Pid, Reached, Message, Count) ->
-    send_sorted(Rest, Pid, Reached, Message, Count + Reached);
-send_sorted([Pid | Rest], _Last, _Reached, Message, Count) ->
-    Reached = deliver(Pid, Message),
-    send_sorted(Rest, Pid, Reached, Message, Count + Reached);
-send_sorted([], _Last, _Reached, _Message, Count) ->
-    Count.
-
-deliver(Pid, Message) ->
-    case erlang:send(Pid, Message, [noconnect, nosuspend]) of
-        ok -> 1;
-        _ -> 0
-    end.
-
-pattern_members(Topic) ->
-    pattern_members(Topic, min(byte_size(Topic), ?MAX_PREFIX), []).
-
-pattern_members(Topic, Size, Found0) ->
-    Found = case pg:get_members(?PATTERNS, binary:part(Topic, 0, Size)) of
-        [] -> Found0;
-        Members -> Members ++ Found0
-    end,
-    case Size of
-        0 -> Found;
-        _ -> pattern_members(Topic, Size - 1, Found)
-    end.
+deliver([{Pid, Subscriptions} | Rest], Message, Reached) ->
+    Pid ! Message,
+    deliver(Rest, Message, Reached + Subscriptions);
+deliver([], _Message, Reached) ->
+    Reached.
 
 %% @doc The subscriptions of this node's processes, topics and patterns alike, for a person and for tests.
 -spec subscriptions() -> non_neg_integer().
 subscriptions() ->
-    lists:sum([length(pg:get_local_members(Scope, Group))
-               || Scope <- [?TOPICS, ?PATTERNS], Group <- pg:which_local_groups(Scope)]).
-
-group(Topic) ->
-    case is_pattern(Topic) of
-        false ->
-            {?TOPICS, Topic};
-        true when byte_size(Topic) - 1 =< ?MAX_PREFIX ->
-            {?PATTERNS, binary:part(Topic, 0, byte_size(Topic) - 1)};
-        true ->
-            error(badarg)
-    end.
-
-is_pattern(<<>>) -> false;
-is_pattern(Topic) -> binary:last(Topic) =:= $*.
+    lists:sum([Count || {_, Count} <- hornbeam_subscriptions:counts()]).

@@ -3,7 +3,7 @@
 %%% Owns the calls of one Python process that are running. Called by: hornbeam_services, in the worker's
 %%% process, which gets the messages below. Calls: hornbeam_call_sup.
 %%%
-%%%     worker's process                     process of the call (child of hornbeam_call_sup)
+%%%     worker's process                     process of the call (hornbeam_call_sup)
 %%%       start/4  ────────────────────────▶ links itself to the worker, runs the fun
 %%%       {hornbeam_answer, Pid, Answer} ◀── the fun's answer; then the process ends
 %%%       {timeout, Timer, {hornbeam_deadline, Pid}}    the deadline: the process is killed
@@ -23,22 +23,30 @@
     id :: non_neg_integer(),            % of the call frame; 0: nobody waits for the answer
     timer :: reference()
 }).
--opaque calls() :: #{pid() => #call{}}.
+-record(calls, {
+    running = #{} :: #{pid() => #call{}},
+    pids = #{} :: #{pos_integer() => pid()}     % of the calls that have an id, to cancel them
+}).
+-opaque calls() :: #calls{}.
 
 -spec new() -> calls().
 new() ->
-    #{}.
+    #calls{}.
 
 %% @doc Starts a call; its answer comes through handle_info/2. Timeout in ms.
 -spec start(non_neg_integer(), timeout(), fun(() -> hornbeam_services:answer()), calls()) ->
     {ok, calls()} | {error, too_many_calls}.
-start(_Id, _Timeout, _Fun, Calls) when map_size(Calls) >= ?MAX_RUNNING ->
+start(_Id, _Timeout, _Fun, #calls{running = Running}) when map_size(Running) >= ?MAX_RUNNING ->
     {error, too_many_calls};
-start(Id, Timeout, Fun, Calls) ->
+start(Id, Timeout, Fun, #calls{running = Running, pids = Pids} = Calls) ->
     Worker = self(),
     {ok, Pid} = hornbeam_call_sup:start_call(fun() -> run(Worker, Fun) end),
     Timer = erlang:start_timer(Timeout, self(), {hornbeam_deadline, Pid}),
-    {ok, Calls#{Pid => #call{id = Id, timer = Timer}}}.
+    Named = case Id of
+        0 -> Pids;
+        _ -> Pids#{Id => Pid}
+    end,
+    {ok, Calls#calls{running = Running#{Pid => #call{id = Id, timer = Timer}}, pids = Named}}.
 
 run(Worker, Fun) ->
     link(Worker),
@@ -51,41 +59,41 @@ run(Worker, Fun) ->
 
 %% @doc Python waits for the answer of this call no longer.
 -spec cancel(non_neg_integer(), calls()) -> calls().
-cancel(Id, Calls) ->
-    case [Pid || {Pid, #call{id = I}} <- maps:to_list(Calls), I =:= Id] of
-        [Pid] ->
+cancel(Id, #calls{pids = Pids} = Calls) ->
+    case Pids of
+        #{Id := Pid} ->
             {_, Rest} = finish(Pid, Calls),
             hornbeam_call_sup:end_call(Pid),
             Rest;
-        [] ->
+        #{} ->
             Calls
     end.
 
 %% @doc What a message means: the answer of a call, or nothing that is known here.
 -spec handle_info(term(), calls()) ->
     {answer, non_neg_integer(), hornbeam_services:answer(), calls()} | ignore.
-handle_info({hornbeam_answer, Pid, Answer}, Calls) when is_map_key(Pid, Calls) ->
+handle_info({hornbeam_answer, Pid, Answer}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {Id, Rest} = finish(Pid, Calls),
     {answer, Id, Answer, Rest};
-handle_info({timeout, _, {hornbeam_deadline, Pid}}, Calls) when is_map_key(Pid, Calls) ->
+handle_info({timeout, _, {hornbeam_deadline, Pid}}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {Id, Rest} = finish(Pid, Calls),
     hornbeam_call_sup:end_call(Pid),
     {answer, Id, {error, timeout, <<"the call has not been answered in time">>}, Rest};
-handle_info({'EXIT', Pid, Reason}, Calls) when is_map_key(Pid, Calls) ->
+handle_info({'EXIT', Pid, Reason}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {Id, Rest} = finish(Pid, Calls),
     {answer, Id, hornbeam_services:raised(exit, Reason, []), Rest};
 handle_info(_Message, _Calls) ->
     ignore.
 
-finish(Pid, Calls) ->
-    {#call{id = Id, timer = Timer}, Rest} = maps:take(Pid, Calls),
+finish(Pid, #calls{running = Running, pids = Pids} = Calls) ->
+    {#call{id = Id, timer = Timer}, Rest} = maps:take(Pid, Running),
     _ = erlang:cancel_timer(Timer),
-    {Id, Rest}.
+    {Id, Calls#calls{running = Rest, pids = maps:remove(Id, Pids)}}.
 
 %% @doc The Python process has ended: nobody is left who waits.
 -spec stop(calls()) -> ok.
-stop(Calls) ->
+stop(#calls{running = Running}) ->
     maps:foreach(fun(Pid, #call{timer = Timer}) ->
         _ = erlang:cancel_timer(Timer),
         hornbeam_call_sup:end_call(Pid)
-    end, Calls).
+    end, Running).

@@ -1,29 +1,35 @@
 %%% One WebSocket connection after its handshake: the process that holds the client's socket.
 %%%
-%%% Called by: Cowboy (takeover/7: on HTTP/1.1 the connection's process becomes this one), hornbeam_websocket_handshake
-%%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_codec (bytes to messages),
-%%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_idle, hornbeam_websocket_socket, hornbeam_websocket_fanout
-%%% (topics), hornbeam_worker, hornbeam_websockets (counters).
+%%% Called by: hornbeam_http1 (takeover/6: on HTTP/1.1 the connection's process becomes this one), hornbeam_http2_stream
+%%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_input (what is read, and when),
+%%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_codec (frames), hornbeam_websocket_idle,
+%%% hornbeam_websocket_socket, hornbeam_websocket_fanout (topics), hornbeam_worker, hornbeam_websockets (counters).
 %%%
 %%% States
 %%%
-%%%     open ──close frame written──▶ closing ──client's close, its end, ?CLOSE_TIMEOUT──▶ the process ends
-%%%       └──client's close: answered──────────────────────────────────────────────────▶
+%%%     open ──close frame written──▶ closing ──client's close, ?CLOSE_TIMEOUT──┐
+%%%       └──client's close: answered; a protocol error: close frame written──▶ ended ──all is written: FIN──▶ lingering
+%%%
+%%%   closing    the client's close is waited for
+%%%   ended      nothing more is said by either side (RFC 6455, 7.1.7: after an error not even the client's close is
+%%%              looked at); what a busy socket has not taken is written first
+%%%   lingering  what the client still sends is read and thrown away, so that no reset takes the close frame from it, until
+%%%              it ends, ?LINGER at most. A stream of HTTP/2 needs none of this: it ends at once
 %%%
 %%% Messages
 %%%   from the worker      {{self(), websocket}, {worker, Type, Payload}}   frames of the stream
 %%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
-%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_stream {websocket_data, IsFin, Data},
-%%%                        {websocket_alarm, on | off}, websocket_gone
-%%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout
+%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_http2_stream {websocket_data, IsFin, Data},
+%%%                        {websocket_taken, Size}, {websocket_alarm, on | off}, websocket_gone
+%%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout (closing, ended or lingering for too long)
 %%%
 %%% Back-pressure. Nothing here waits for a client. A message of the application that the socket does not take is kept, and
 %%% credited (hornbeam_frame) only when it has been taken, so at most a window is kept; when that lasts for send_timeout
 %%% the client is cut off. A published message that a busy socket cannot take is dropped, or costs the client its
 %%% connection (websocket_slow_consumer). Towards the application: when a window's worth is not yet consumed (`demand'),
-%%% the socket is not read.
+%%% nothing more is read, and what has been read is not looked at.
 %%%
 %%% Memory: an idle connection is this process, hibernated, with a record of some 25 words: what the handshake left on its
 %%% heap is gone. Settings are a term of persistent_term, which is not copied.
@@ -31,7 +37,7 @@
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_websocket).
 
--export([takeover/7, start_stream/2, drain/1]).
+-export([takeover/6, start_stream/2, drain/1]).
 -export([loop/1, await_start/2, system_continue/3, system_terminate/4, system_code_change/4]).
 -export_type([handover/0]).
 
@@ -50,12 +56,9 @@
     id :: hornbeam_frame:stream_id(),
     settings :: map(),
     deflate :: hornbeam_websocket_codec:deflate(),
-    phase = open :: open | closing | failed,    % failed: what still comes is not read as frames
+    phase = open :: open | closing | ended | lingering,
     %% From the client:
-    codec :: hornbeam_websocket_codec:codec(),
-    reading = true :: boolean(),
-    unread = 0 :: non_neg_integer(),            % given to the application and not consumed by it
-    held = 0 :: non_neg_integer(),              % HTTP/2: bytes for which the client has no new window yet
+    input :: hornbeam_websocket_input:input(),
     %% To the client:
     output :: hornbeam_websocket_output:output(),
     idle = hornbeam_websocket_idle:new() :: hornbeam_websocket_idle:idle(),
@@ -66,10 +69,12 @@
 -define(IDLE, 250).
 %% How long a client may take to answer a close frame.
 -define(CLOSE_TIMEOUT, 5000).
-%% What a message costs against a window besides its bytes; the same number stands in websocket.py.
--define(OVERHEAD, 64).
-%% Messages that are written together, when that many wait.
+%% How long a client that has got everything may take to end its side.
+-define(LINGER, 1000).
+%% Messages of the application that are written together, when that many wait.
 -define(BATCH, 32).
+%% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
+-define(PUBLISHED, 16384).
 
 %% @doc Asks the connection to close with 1012, since its worker or server goes.
 -spec drain(pid()) -> ok.
@@ -79,13 +84,12 @@ drain(Pid) ->
 
 %%% Start
 
-%% @doc The connection process of HTTP/1.1, from Cowboy, when the 101 is written.
--spec takeover(pid(), ranch:ref(), inet:socket() | ssl:sslsocket(), module(), cowboy:opts(), binary(),
-               handover()) -> no_return().
-takeover(Parent, Ref, Socket, Transport, _Opts, Buffer, Handover) ->
+%% @doc The connection process of HTTP/1.1, when the 101 is written. The socket is passive; Buffer: what has been read from it.
+-spec takeover(pid(), ranch:ref(), inet:socket() | ssl:sslsocket(), module(), binary(), handover()) -> no_return().
+takeover(Parent, Ref, Socket, Transport, Buffer, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ranch:remove_connection(Ref),
-    _ = [erase(Key) || Key <- [hornbeam_scope, hornbeam_tls]],
+    _ = erase(hornbeam_date),
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
     _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),
@@ -111,11 +115,11 @@ await_start(Socket, Connection) ->
 %% The worker's answer, from now on, is credit: it tells Python that the handshake is complete.
 started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings,
                           deflate := Deflate}) ->
-    #{websocket_max_frame_size := Max} = Settings,
+    #{websocket_max_frame_size := Max, window := Window} = Settings,
     ok = hornbeam_worker:adopt(Slot, Id, {self(), websocket}, credit(Id, 0)),
     start_tick(Settings),
     #ws{socket = Socket, parent = Parent, server = Server, slot = Slot, id = Id, settings = Settings,
-        deflate = Deflate, codec = hornbeam_websocket_codec:new(Max),
+        deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
         output = hornbeam_websocket_output:new(Socket)}.
 
 start_tick(Settings) ->
@@ -148,16 +152,18 @@ handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
     closing(1011, <<"the application's process has ended">>, unsubscribed(State));
 handle({{_, websocket}, drain}, #ws{phase = open} = State) -> close(1012, <<"the server restarts">>, State);
 handle({ssl, _, Data}, State) -> received(Data, State);
-handle({websocket_data, IsFin, Data}, State) -> stream_data(IsFin, Data, State);
+handle({websocket_data, nofin, Data}, State) -> received(Data, State);
+handle({websocket_data, fin, _}, State) -> gone(State);
 handle({Passive, _}, State) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
-    _ = State#ws.reading andalso hornbeam_websocket_socket:read(State#ws.socket, true),
+    _ = hornbeam_websocket_input:is_reading(State#ws.input) andalso hornbeam_websocket_socket:read(State#ws.socket, true),
     State;
 handle(tick, State) -> ticked(State);
 handle(retry, State) -> retry(State);
-handle({websocket_alarm, on}, #ws{output = Output} = State) ->
-    State#ws{output = hornbeam_websocket_output:stall(Output)};
-handle({websocket_alarm, off}, State) -> flush(State);
-handle(close_timeout, State) -> abort(State);
+handle({websocket_taken, Size}, #ws{output = Output} = State) ->
+    flushed(State#ws{output = hornbeam_websocket_output:taken(Size, Output)});
+handle({websocket_alarm, OnOff}, #ws{output = Output} = State) ->
+    flushed(State#ws{output = hornbeam_websocket_output:alarm(OnOff, Output)});
+handle(close_timeout, State) -> waited(State);
 handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
 handle(websocket_gone, State) -> gone(State);
 handle({Error, _, _}, State) when Error =:= tcp_error; Error =:= ssl_error -> gone(State);
@@ -175,80 +181,46 @@ drain_now(State) -> State.
 
 %%% From the client
 
-received(_Data, #ws{phase = failed} = State) ->
+received(_Data, #ws{phase = Phase} = State) when Phase =:= ended; Phase =:= lingering ->
     State;
-received(Data, #ws{codec = Codec0, deflate = Deflate, idle = Idle} = State) ->
-    {Items, Codec} = hornbeam_websocket_codec:feed(Data, Codec0, Deflate),
-    items(Items, [], State#ws{codec = Codec, idle = hornbeam_websocket_idle:heard(Idle)}).
+received(Data, #ws{input = Input, idle = Idle} = State) ->
+    frames([], State#ws{input = hornbeam_websocket_input:feed(Data, Input), idle = hornbeam_websocket_idle:heard(Idle)}).
 
-%% Frames for the worker are collected (newest first) and go in one message.
-items([{Type, Payload} | Rest], Frames, #ws{phase = open, id = Id, unread = Unread} = State)
-        when Type =:= text; Type =:= binary ->
-    Frame = hornbeam_frame:encode(frame_type(Type), Id, Payload),
-    items(Rest, [Frame | Frames], State#ws{unread = Unread + byte_size(Payload) + ?OVERHEAD});
-items([{ping, Payload} | Rest], Frames, #ws{phase = open, output = Output} = State) ->
-    items(Rest, Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
-items([], Frames, State) ->
-    to_worker(Frames, State),
-    pause(State);
-items([{close, Code, Reason}], Frames, #ws{phase = open} = State0) ->
-    to_worker(Frames, State0),
-    State = unsubscribed(State0),
-    tell(Code, Reason, State),
-    last_write(hornbeam_websocket_codec:close(Code, <<>>), State);
-items([{close, _, _}], _Frames, State) ->
-    finish(State);
-items([{fail, Code, Reason}], Frames, #ws{phase = open} = State) ->
-    to_worker(Frames, State),
-    %% Read on, so that the close frame is not lost to a reset, but understand nothing any more.
-    Closing = close(Code, Reason, State),
-    Closing#ws{phase = failed};
-items([{fail, _, _}], _Frames, State) ->
-    finish(State);
-items([_ | Rest], Frames, State) ->
-    items(Rest, Frames, State).
+%% Goes through what has come. Frames for the worker are collected (newest first) and go in one message.
+frames(Frames, #ws{input = Input0, deflate = Deflate} = State) ->
+    {Item, Input} = hornbeam_websocket_input:next(Deflate, Input0),
+    item(Item, Frames, State#ws{input = Input}).
+
+item(NoMore, Frames, State) when NoMore =:= more; NoMore =:= full ->
+    to_worker(Frames, State);
+item({Type, Payload}, Frames, #ws{phase = open, id = Id} = State) when Type =:= text; Type =:= binary ->
+    frames([hornbeam_frame:encode(frame_type(Type), Id, Payload) | Frames], State);
+item({ping, Payload}, Frames, #ws{phase = open, output = Output} = State) ->
+    frames(Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
+item({close, Code, Reason}, Frames, #ws{phase = open} = State) ->
+    answered(hornbeam_websocket_codec:close(Code, <<>>), told(Code, Reason, to_worker(Frames, State)));
+item({fail, Code, Reason}, Frames, #ws{phase = open} = State) ->
+    answered(hornbeam_websocket_codec:close(Code, Reason), told(Code, Reason, to_worker(Frames, State)));
+item({Last, _, _}, _Frames, State) when Last =:= close; Last =:= fail ->
+    finish_when_written(State#ws{phase = ended});
+item(_Meaningless, Frames, State) ->
+    frames(Frames, State).
 
 frame_type(text) -> ws_text;
 frame_type(binary) -> ws_binary.
 
-to_worker([], _State) -> ok;
-to_worker(Frames, #ws{slot = Slot}) -> hornbeam_worker:send(Slot, lists:reverse(Frames)).
-
-pause(#ws{reading = true, unread = Unread, socket = Socket, phase = open,
-          settings = #{window := Window}} = State) when Unread > Window ->
-    _ = hornbeam_websocket_socket:read(Socket, false),
-    State#ws{reading = false};
-pause(State) ->
+to_worker([], State) ->
+    State;
+to_worker(Frames, #ws{slot = Slot} = State) ->
+    ok = hornbeam_worker:send(Slot, lists:reverse(Frames)),
     State.
-
-resume(#ws{reading = false, unread = Unread, phase = Phase, socket = Socket, held = Held,
-           settings = #{window := Window}} = State) when Unread * 2 =< Window; Phase =/= open ->
-    _ = hornbeam_websocket_socket:read(Socket, true),
-    _ = Held > 0 andalso hornbeam_websocket_socket:read(Socket, {consumed, Held}),
-    State#ws{reading = true, held = 0};
-resume(State) ->
-    State.
-
-%% HTTP/2: the client may send as much anew as has been read, as long as reading goes on.
-stream_data(fin, _Data, State) ->
-    gone(State);
-stream_data(nofin, Data, State0) ->
-    case received(Data, State0) of
-        #ws{reading = true, socket = Socket} = State ->
-            _ = hornbeam_websocket_socket:read(Socket, {consumed, byte_size(Data)}),
-            State;
-        #ws{held = Held} = State ->
-            State#ws{held = Held + byte_size(Data)};
-        stop ->
-            stop
-    end.
 
 %%% From the worker
 
 from_worker(Type, Payload, #ws{phase = open} = State) ->
     case hornbeam_frame:parse(Type, Payload) of
         {ok, Term} -> command(Type, Term, State);
-        _ -> closing(1011, <<>>, unsubscribed(State))
+        error -> close(1011, <<>>, State)
     end;
 from_worker(_Type, _Payload, State) ->
     State.
@@ -257,8 +229,11 @@ command(ws_send_text, Text, State) ->
     message(text, Text, State);
 command(ws_send_bytes, Bytes, State) ->
     message(binary, Bytes, State);
-command(demand, Count, #ws{unread = Unread} = State) ->
-    resume(State#ws{unread = Unread - Count});
+command(demand, Count, #ws{input = Input0} = State) ->
+    case hornbeam_websocket_input:demand(Count, Input0) of
+        {ok, Input} -> demanded(State#ws{input = Input});
+        error -> close(1011, <<>>, State)
+    end;
 command(ws_end, {Code, Reason}, State) ->
     closing(Code, Reason, unsubscribed(State));
 command(ws_subscribe, Topic, State) ->
@@ -269,13 +244,19 @@ command(_Type, _Term, State) ->
     %% What is left ends the stream: the application has failed (`abort').
     closing(1011, <<>>, unsubscribed(State)).
 
+demanded(#ws{input = Input} = State) ->
+    case hornbeam_websocket_input:is_reading(Input) of
+        true -> State;
+        false -> frames([], State)
+    end.
+
 %% What else the application has sent meanwhile goes out in the same write: a write is the dear part.
 message(Type, Payload, State) ->
     messages(Type, Payload, [], ?BATCH, State).
 
 messages(Type, Payload, Frames0, Left, #ws{deflate = Deflate, output = Output} = State0) ->
     Frames = [hornbeam_websocket_codec:frame(Type, Payload, Deflate) | Frames0],
-    Size = byte_size(Payload) + ?OVERHEAD,
+    Size = hornbeam_credit:message(byte_size(Payload)),
     State = State0#ws{output = hornbeam_websocket_output:count(Size, Output)},
     receive
         {{_, websocket}, {worker, Next, <<_Flags, More/binary>>}}
@@ -296,7 +277,8 @@ credit(Id, Count) ->
 subscribe(Topic, #ws{topics = Topics0} = State) ->
     case hornbeam_websocket_fanout:subscribe(Topic, Topics0) of
         {ok, Topics} -> acknowledge(State#ws{topics = Topics});
-        too_many -> close(1008, <<"too many topics">>, State)
+        too_many -> close(1008, <<"too many topics">>, State);
+        bad_topic -> close(1008, <<"a pattern has at most 128 bytes before the *">>, State)
     end.
 
 unsubscribe(Topic, #ws{topics = Topics} = State) ->
@@ -321,7 +303,7 @@ relay_lost(_Monitor, State) ->
 published(Frame, #ws{phase = open, output = Output} = State) ->
     case hornbeam_websocket_output:is_busy(Output) of
         %% What finds the socket busy in the write is late but not lost; what comes after it is.
-        false -> write(more_published(Frame, ?BATCH), State);
+        false -> write(more_published(Frame, ?PUBLISHED - byte_size(Frame)), State);
         true -> too_slow(State)
     end;
 published(_Frame, State) ->
@@ -337,11 +319,11 @@ too_slow(#ws{server = Server, settings = Settings} = State) ->
             close(1008, <<"too slow a reader">>, State)
     end.
 
-more_published(Frame, 0) ->
+more_published(Frame, Left) when Left =< 0 ->
     Frame;
 more_published(Frame, Left) ->
     receive
-        {websocket_frame, Next} -> [Frame | more_published(Next, Left - 1)]
+        {websocket_frame, Next} -> [Frame | more_published(Next, Left - byte_size(Next))]
     after 0 ->
         Frame
     end.
@@ -353,7 +335,10 @@ write(Data, #ws{output = Output} = State) ->
 
 %% After whatever may have made room.
 flush(#ws{output = Output} = State) ->
-    give_credit(State#ws{output = hornbeam_websocket_output:flush(Output)}).
+    flushed(State#ws{output = hornbeam_websocket_output:flush(Output)}).
+
+flushed(#ws{phase = ended} = State) -> finish_when_written(State);
+flushed(State) -> give_credit(State).
 
 give_credit(#ws{output = Output, slot = Slot, id = Id, settings = #{window := Window}} = State) ->
     case hornbeam_websocket_output:credit(Window, Output) of
@@ -366,19 +351,20 @@ give_credit(#ws{output = Output, slot = Slot, id = Id, settings = #{window := Wi
 
 retry(#ws{output = Output, settings = #{send_timeout := Limit}} = State) ->
     case hornbeam_websocket_output:retry(Limit, Output) of
-        {ok, Next} -> give_credit(State#ws{output = Next});
+        {ok, Next} -> flushed(State#ws{output = Next});
         too_slow -> gone_for_good(State)
     end.
 
 %%% The idle time
 
-ticked(#ws{phase = open, settings = Settings, idle = Idle0} = State0) ->
+ticked(#ws{phase = open, settings = Settings, idle = Idle0, input = Input} = State0) ->
     start_tick(Settings),
+    Reading = hornbeam_websocket_input:is_reading(Input),
     {What, Idle} = hornbeam_websocket_idle:tick(Settings, Idle0),
     State = State0#ws{idle = Idle},
     case What of
         %% A client that nobody listens to is not idle.
-        _ when not State#ws.reading -> State#ws{idle = hornbeam_websocket_idle:heard(Idle)};
+        _ when not Reading -> State#ws{idle = hornbeam_websocket_idle:heard(Idle)};
         timeout -> close(1001, <<"idle for too long">>, State);
         ping -> ping(State);
         ok -> State
@@ -396,34 +382,46 @@ ping(#ws{output = Output} = State) ->
 %%% The end
 
 %% The server closes: the application hears of it, and the client.
-close(Code, Reason, State0) ->
-    State = unsubscribed(State0),
-    tell(Code, Reason, State),
-    closing(Code, Reason, State).
+close(Code, Reason, State) ->
+    closing(Code, Reason, told(Code, Reason, State)).
 
-tell(Code, Reason, #ws{slot = Slot, id = Id}) ->
+told(Code, Reason, #ws{slot = Slot, id = Id} = State) ->
     Frame = hornbeam_frame:encode(ws_close, Id, [<<Code:16>>, Reason]),
-    hornbeam_worker:close(Slot, Id, Frame).
+    ok = hornbeam_worker:close(Slot, Id, Frame),
+    unsubscribed(State).
 
-closing(Code, Reason, State0) ->
-    State = write(hornbeam_websocket_codec:close(Code, Reason), State0#ws{phase = closing}),
+%% What has come already may hold the client's close.
+closing(Code, Reason, State) ->
+    frames([], last_words(hornbeam_websocket_codec:close(Code, Reason), State#ws{phase = closing})).
+
+answered(Close, State) ->
+    finish_when_written(last_words(Close, State#ws{phase = ended})).
+
+last_words(Close, #ws{input = Input} = State) ->
     _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
-    resume(State).
+    write(Close, State#ws{input = hornbeam_websocket_input:drain(Input)}).
 
-%% The answer to the client's close; it waits for nothing more.
-last_write(Frame, #ws{output = Output} = State0) ->
-    State = write(Frame, State0#ws{phase = failed}),
+finish_when_written(#ws{output = Output} = State) ->
     case hornbeam_websocket_output:is_busy(Output) of
-        false ->
-            finish(State);
-        true ->
-            _ = erlang:send_after(?CLOSE_TIMEOUT, self(), close_timeout),
-            State
+        true -> State;
+        false -> finish(State)
     end.
 
-finish(#ws{socket = Socket}) ->
-    ok = hornbeam_websocket_socket:finish(Socket),
-    stop.
+finish(#ws{socket = Socket} = State) ->
+    case hornbeam_websocket_socket:finish(Socket, ?LINGER) of
+        half_closed ->
+            _ = erlang:send_after(?LINGER, self(), close_timeout),
+            State#ws{phase = lingering};
+        closed ->
+            stop
+    end.
+
+%% A client that has not answered, or not taken what there is for it, or not ended its side.
+waited(#ws{output = Output, socket = Socket} = State) ->
+    case hornbeam_websocket_output:is_busy(Output) of
+        true -> abort(State);
+        false -> _ = hornbeam_websocket_socket:finish(Socket, ?LINGER), stop
+    end.
 
 abort(#ws{socket = Socket}) ->
     ok = hornbeam_websocket_socket:abort(Socket),
@@ -431,14 +429,13 @@ abort(#ws{socket = Socket}) ->
 
 %% The client has vanished without a word.
 gone(#ws{phase = open} = State) ->
-    tell(1006, <<>>, State),
-    finish(State);
-gone(State) ->
-    finish(State).
+    gone(told(1006, <<>>, State#ws{phase = ended}));
+gone(#ws{socket = Socket}) ->
+    _ = hornbeam_websocket_socket:finish(Socket, 0),
+    stop.
 
 gone_for_good(#ws{phase = open} = State) ->
-    tell(1006, <<"the client reads too slowly">>, State),
-    abort(State);
+    abort(told(1006, <<"the client reads too slowly">>, State));
 gone_for_good(State) ->
     abort(State).
 

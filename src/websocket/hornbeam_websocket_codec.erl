@@ -3,25 +3,38 @@
 %%% Called by: hornbeam_websocket (bytes of its client, frames to it), hornbeam_websocket_fanout (one frame for all
 %%% subscribers). Calls: cow_ws for the negotiation of permessage-deflate, zlib.
 %%%
-%%% What arrives is cut into whole messages: fragments are joined, masks taken off, text checked. A frame's length is
-%%% checked against the limit as soon as its header is there, before memory is taken for it; what a compressed message
-%%% unpacks to is checked while it is being unpacked. A malformed frame ends in {fail, Code, Reason} with the close
-%%% code of RFC 6455, 7.4.1; nothing after it is read.
+%%% What arrives is cut into whole messages: feed/2 adds bytes, next/2 takes what they complete, one item at a time, so that a
+%%% connection can stop in the middle of a read. A frame's length is checked against the limit as soon as its header is
+%%% there; what a compressed message unpacks to is checked while it is being unpacked. A malformed frame ends in
+%%% {fail, Code, Reason} with the close code of RFC 6455, 7.4.1; nothing after it is read.
+%%%
+%%% Memory: a frame that is not here as a whole is unmasked as it comes and appended to its message, in a binary that the VM
+%%% makes larger in place (to twice its size, so a message costs at most two times its bytes), however it is cut: into
+%%% fragments, into reads, into single bytes. That binary must not be matched on before it is complete, since the next append would
+%%% copy it. Nothing is kept for a fragment, but their number is bounded too (?FRAGMENT, ?MIN_FRAGMENTS).
 %%%
 %%% Cowboy's own parser is not used: it unpacks without a limit, and keeps a mask's arithmetic in Erlang where
 %%% crypto:exor/2 does it in C.
 -module(hornbeam_websocket_codec).
 
--export([new/1, feed/3, frame/3, close/2, ping/0, pong/1, negotiate/3]).
+-export([new/1, feed/2, next/2, frame/3, close/2, ping/0, pong/1, negotiate/3]).
 -export_type([codec/0, deflate/0, item/0]).
 
+-type flags() :: {Fin :: 0..1, Rsv :: 0..7, Opcode :: 0..15}.
+%% A message that is not complete: its fragments so far (one at least), their bytes.
+-record(message, {
+    type :: text | binary,
+    packed :: boolean(),
+    fragments = 1 :: pos_integer(),
+    bytes = <<>> :: binary()
+}).
 -record(codec, {
-    max :: pos_integer(),                        % bytes of one message
-    chunks = [] :: [binary()],                   % of an unfinished frame, newest first
-    have = 0 :: non_neg_integer(),
-    need = 0 :: non_neg_integer(),
-    %% The message whose fragments are coming: its type, whether it is compressed, the parts newest first, their size.
-    partial = none :: none | {text | binary, boolean(), [binary()], non_neg_integer()}
+    max :: pos_integer(),                       % bytes of one message
+    rest = <<>> :: binary(),                    % not looked at yet, or the beginning of a header
+    %% The frame whose payload is coming: its missing bytes, and the mask as it is turned for the first of them.
+    frame = none :: none | {flags(), non_neg_integer(), Mask :: binary()},
+    control = <<>> :: binary(),                 % of it, if it is a control frame
+    message = none :: none | #message{}
 }).
 -opaque codec() :: #codec{}.
 %% The two zlib contexts of a connection (cow_ws:extensions()), or none.
@@ -34,53 +47,94 @@
 -define(COMPRESS_FROM, 64).
 %% Masks of payloads up to this size are taken off without a call of crypto.
 -define(SHORT, 64).
+%% What a fragment costs, in bytes: with its header the client's and the server's work for it.
+-define(FRAGMENT, 64).
+%% So many fragments a message may always have.
+-define(MIN_FRAGMENTS, 1024).
 
 -spec new(MaxMessage :: pos_integer()) -> codec().
 new(Max) -> #codec{max = Max}.
 
-%% @doc Adds bytes; answers with what they complete, in order. A `close' or `fail' is the last item.
--spec feed(binary(), codec(), deflate()) -> {[item()], codec()}.
-feed(Data, #codec{chunks = []} = Codec, Deflate) ->
-    split(Data, Codec, Deflate, []);
-feed(Data, #codec{chunks = Chunks, have = Have0, need = Need} = Codec, Deflate) ->
-    case Have0 + byte_size(Data) of
-        Have when Have < Need ->
-            {[], Codec#codec{chunks = [Data | Chunks], have = Have}};
+%% @doc Adds bytes.
+-spec feed(binary(), codec()) -> codec().
+feed(Data, #codec{rest = <<>>} = Codec) -> Codec#codec{rest = Data};
+feed(Data, #codec{rest = Rest} = Codec) -> Codec#codec{rest = <<Rest/binary, Data/binary>>}.
+
+%% @doc The next item that is complete, or `more': bytes are needed. After a `close' or `fail' nothing may be asked.
+-spec next(codec(), deflate()) -> {item() | more, codec()}.
+next(#codec{frame = none, rest = <<>>} = Codec, _Deflate) ->
+    {more, Codec};
+next(#codec{frame = none, rest = Data} = Codec, Deflate) ->
+    case header(Data, Codec, Deflate) of
+        more ->
+            %% Copied, so that a few bytes do not keep the whole read.
+            {more, Codec#codec{rest = binary:copy(Data)}};
+        {fail, _, _} = Fail ->
+            {Fail, Codec};
+        {Flags, Size, Mask, Rest} ->
+            payload(Flags, Size, Mask, Rest, begun(Flags, Codec), Deflate)
+    end;
+next(#codec{rest = <<>>} = Codec, _Deflate) ->
+    {more, Codec};
+next(#codec{frame = {Flags, Missing, Mask}, rest = Data} = Codec, Deflate) ->
+    payload(Flags, Missing, Mask, Data, Codec#codec{frame = none}, Deflate).
+
+%% One more fragment.
+begun({_, _, 0}, #codec{message = #message{fragments = Fragments} = Message} = Codec) ->
+    Codec#codec{message = Message#message{fragments = Fragments + 1}};
+begun(_Flags, Codec) ->
+    Codec.
+
+payload(Flags, Missing, Mask, Data, Codec, Deflate) ->
+    case Data of
+        <<Masked:Missing/binary, Rest/binary>> ->
+            ended(Flags, unmask(Masked, Missing, Mask), Codec#codec{rest = Rest}, Deflate);
         _ ->
-            Whole = iolist_to_binary(lists:reverse(Chunks, [Data])),
-            split(Whole, Codec#codec{chunks = [], have = 0, need = 0}, Deflate, [])
+            Size = byte_size(Data),
+            Kept = keep(Flags, unmask(Data, Size, Mask), Codec),
+            {more, Kept#codec{frame = {Flags, Missing - Size, turned(Mask, Size rem 4)}, rest = <<>>}}
     end.
 
-split(<<>>, Codec, _Deflate, Items) ->
-    {lists:reverse(Items), Codec};
-split(Data, Codec, Deflate, Items) ->
-    case header(Data, Codec, Deflate) of
-        {more, Need} ->
-            {lists:reverse(Items), Codec#codec{chunks = [binary:copy(Data)],
-                                               have = byte_size(Data), need = Need}};
-        {fail, _, _} = Fail ->
-            {lists:reverse(Items, [Fail]), Codec};
-        {Flags, Size, Mask, Rest0} ->
-            <<Masked:Size/binary, Rest/binary>> = Rest0,
-            case frame_in(Flags, unmask(Masked, Size, Mask), Codec, Deflate) of
-                {none, Next} -> split(Rest, Next, Deflate, Items);
-                {{close, _, _} = Last, Next} -> {lists:reverse(Items, [Last]), Next};
-                {{fail, _, _} = Last, Next} -> {lists:reverse(Items, [Last]), Next};
-                {Item, Next} -> split(Rest, Next, Deflate, [Item | Items])
-            end
+turned(Mask, By) ->
+    <<Used:By/binary, Next/binary>> = Mask,
+    <<Next/binary, Used/binary>>.
+
+keep({_, _, Opcode}, Payload, #codec{control = Control} = Codec) when Opcode >= 8 ->
+    Codec#codec{control = <<Control/binary, Payload/binary>>};
+keep({_, Rsv, Opcode}, Payload, #codec{message = none} = Codec) ->
+    keep({0, Rsv, Opcode}, Payload, Codec#codec{message = #message{type = type(Opcode), packed = Rsv =:= 4}});
+keep(_Flags, Payload, #codec{message = #message{bytes = Bytes} = Message} = Codec) ->
+    Codec#codec{message = Message#message{bytes = <<Bytes/binary, Payload/binary>>}}.
+
+type(1) -> text;
+type(2) -> binary.
+
+%% A frame is complete; Payload is the last part of it.
+ended({_, _, Opcode} = Flags, Payload, #codec{control = <<>>} = Codec, _Deflate) when Opcode >= 8 ->
+    {control(Flags, Payload), Codec};
+ended({_, _, Opcode} = Flags, Payload, #codec{control = Control} = Codec, _Deflate) when Opcode >= 8 ->
+    {control(Flags, <<Control/binary, Payload/binary>>), Codec#codec{control = <<>>}};
+%% Most messages: one frame, in one read.
+ended({1, Rsv, Opcode}, Payload, #codec{message = none, max = Max} = Codec, Deflate) ->
+    {message(type(Opcode), Rsv =:= 4, Payload, Max, Deflate), Codec};
+ended({Fin, _, _} = Flags, Payload, #codec{max = Max} = Codec0, Deflate) ->
+    #codec{message = #message{type = Type, packed = Packed, bytes = Bytes}} = Codec = keep(Flags, Payload, Codec0),
+    case Fin of
+        0 -> next(Codec, Deflate);
+        1 -> {message(Type, Packed, Bytes, Max, Deflate), Codec#codec{message = none}}
     end.
 
 %%% The header (RFC 6455, 5.2)
 
 header(<<_:8, 0:1, _/bits>>, _Codec, _Deflate) ->
     {fail, 1002, <<"a frame is not masked">>};
-header(<<Fin:1, Rsv:3, Opcode:4, 1:1, Length:7, Rest/binary>> = Data, Codec, Deflate) ->
-    case check(Fin, Rsv, Opcode, Length, Codec#codec.partial, Deflate) of
-        ok -> sized(Length, Rest, {Fin, Rsv, Opcode}, Data, Codec);
+header(<<Fin:1, Rsv:3, Opcode:4, 1:1, Length:7, Rest/binary>>, #codec{message = Message} = Codec, Deflate) ->
+    case check(Fin, Rsv, Opcode, Length, Message, Deflate) of
+        ok -> sized(Length, Rest, {Fin, Rsv, Opcode}, Codec);
         Reason -> {fail, 1002, Reason}
     end;
 header(_, _Codec, _Deflate) ->
-    {more, 2}.
+    more.
 
 check(_, Rsv, _, _, _, _) when Rsv band 3 =/= 0 -> <<"reserved bits are set">>;
 check(_, 4, _, _, _, none) -> <<"reserved bits are set">>;
@@ -90,34 +144,33 @@ check(0, _, Opcode, _, _, _) when Opcode >= 8 -> <<"a control frame is fragmente
 check(_, _, Opcode, Length, _, _) when Opcode >= 8, Length > 125 -> <<"a control frame is too long">>;
 check(_, _, 8, 1, _, _) -> <<"a close frame with half a code">>;
 check(_, _, 0, _, none, _) -> <<"a continuation of nothing">>;
-check(_, _, Opcode, _, Partial, _) when Partial =/= none, Opcode > 0, Opcode < 8 ->
+check(_, _, Opcode, _, Message, _) when Message =/= none, Opcode > 0, Opcode < 8 ->
     <<"a message within a fragmented message">>;
 check(_, _, _, _, _, _) -> ok.
 
-sized(126, <<Length:16, _/binary>>, _, _, _) when Length < 126 ->
+sized(126, <<Length:16, _/binary>>, _, _) when Length < 126 ->
     {fail, 1002, <<"a length is not in its shortest form">>};
-sized(126, <<Length:16, Rest/binary>>, Flags, Data, Codec) ->
-    whole(Length, 8, Rest, Flags, Data, Codec);
-sized(127, <<Length:64, _/binary>>, _, _, _) when Length < 65536; Length > 16#7fffffffffffffff ->
+sized(126, <<Length:16, Rest/binary>>, Flags, Codec) ->
+    masked(Length, Rest, Flags, Codec);
+sized(127, <<Length:64, _/binary>>, _, _) when Length < 65536; Length > 16#7fffffffffffffff ->
     {fail, 1002, <<"a length is not in its shortest form">>};
-sized(127, <<Length:64, Rest/binary>>, Flags, Data, Codec) ->
-    whole(Length, 14, Rest, Flags, Data, Codec);
-sized(Length, Rest, Flags, Data, Codec) when Length < 126 ->
-    whole(Length, 6, Rest, Flags, Data, Codec);
-sized(126, _, _, _, _) -> {more, 4};
-sized(127, _, _, _, _) -> {more, 10}.
+sized(127, <<Length:64, Rest/binary>>, Flags, Codec) ->
+    masked(Length, Rest, Flags, Codec);
+sized(Length, Rest, Flags, Codec) when Length < 126 ->
+    masked(Length, Rest, Flags, Codec);
+sized(_, _, _, _) ->
+    more.
 
-whole(Length, Head, Rest, Flags, Data, #codec{max = Max, partial = Partial}) ->
-    Before = case Partial of
-        {_, _, _, Size} -> Size;
-        none -> 0
+masked(Length, Rest, {_, _, Opcode} = Flags, #codec{max = Max, message = Message}) ->
+    {Before, Fragments} = case Message of
+        #message{bytes = Bytes, fragments = Number} when Opcode =:= 0 -> {byte_size(Bytes), Number};
+        _ -> {0, 0}
     end,
     case Rest of
         _ when Length + Before > Max -> {fail, 1009, <<"a message is too long">>};
-        <<Mask:4/binary, Payload/binary>> when byte_size(Payload) >= Length ->
-            {Flags, Length, Mask, Payload};
-        _ when byte_size(Data) >= Head + Length -> {more, byte_size(Data) + 1};
-        _ -> {more, Head + Length}
+        _ when Fragments * ?FRAGMENT >= Max, Fragments >= ?MIN_FRAGMENTS -> {fail, 1009, <<"a message in too many fragments">>};
+        <<Mask:4/binary, Payload/binary>> -> {Flags, Length, Mask, Payload};
+        _ -> more
     end.
 
 unmask(Masked, Size, <<Mask:32>>) when Size =< ?SHORT ->
@@ -133,28 +186,11 @@ unmask_short(Rest, Mask, Acc) ->
     <<Word:Bits>> = Rest,
     <<Acc/binary, (Word bxor (Mask bsr (32 - Bits))):Bits>>.
 
-%%% A whole frame
+%%% What is complete
 
-frame_in({1, _, 8}, Payload, Codec, _) ->
-    {close_in(Payload), Codec};
-frame_in({1, _, 9}, Payload, Codec, _) ->
-    {{ping, Payload}, Codec};
-frame_in({1, _, 10}, _Payload, Codec, _) ->
-    {pong, Codec};
-frame_in({1, Rsv, Opcode}, Payload, Codec, Deflate) when Opcode > 0 ->
-    {message(type(Opcode), Rsv =:= 4, Payload, Codec#codec.max, Deflate), Codec};
-frame_in({0, Rsv, Opcode}, Payload, Codec, _) when Opcode > 0 ->
-    {none, Codec#codec{partial = {type(Opcode), Rsv =:= 4, [Payload], byte_size(Payload)}}};
-frame_in({0, _, 0}, Payload, #codec{partial = {Type, Packed, Parts, Size}} = Codec, _) ->
-    %% Empty fragments are free of size, so they are not kept.
-    Kept = case Payload of <<>> -> Parts; _ -> [Payload | Parts] end,
-    {none, Codec#codec{partial = {Type, Packed, Kept, Size + byte_size(Payload)}}};
-frame_in({1, _, 0}, Payload, #codec{partial = {Type, Packed, Parts, _}} = Codec, Deflate) ->
-    Whole = iolist_to_binary(lists:reverse(Parts, [Payload])),
-    {message(Type, Packed, Whole, Codec#codec.max, Deflate), Codec#codec{partial = none}}.
-
-type(1) -> text;
-type(2) -> binary.
+control({_, _, 8}, Payload) -> close_in(Payload);
+control({_, _, 9}, Payload) -> {ping, Payload};
+control({_, _, 10}, _Payload) -> pong.
 
 message(Type, true, Packed, Max, Deflate) ->
     case inflate(Packed, Max, Deflate) of
@@ -187,7 +223,7 @@ close_in(_) ->
 %%% Compression (RFC 7692, 7.2.2)
 
 inflate(Packed, Max, #{inflate := Inflate, inflate_takeover := Takeover}) ->
-    try unpack(zlib:safeInflate(Inflate, [Packed, <<0, 0, 255, 255>>]), Inflate, [], 0, Max) of
+    try unpack(zlib:safeInflate(Inflate, [Packed, <<0, 0, 255, 255>>]), Inflate, <<>>, Max) of
         {ok, _} = Ok ->
             _ = Takeover =:= no_takeover andalso zlib:inflateReset(Inflate),
             Ok;
@@ -197,12 +233,14 @@ inflate(Packed, Max, #{inflate := Inflate, inflate_takeover := Takeover}) ->
         error:_ -> {fail, 1007, <<"a message cannot be decompressed">>}
     end.
 
-unpack({State, Output}, Inflate, Acc, Size0, Max) ->
-    Size = Size0 + iolist_size(Output),
+%% Appended in place, like what comes.
+unpack({State, Output}, Inflate, Bytes0, Max) ->
+    Part = iolist_to_binary(Output),
+    Bytes = <<Bytes0/binary, Part/binary>>,
     if
-        Size > Max -> {fail, 1009, <<"a message is too long">>};
-        State =:= finished -> {ok, iolist_to_binary([Acc | Output])};
-        true -> unpack(zlib:safeInflate(Inflate, []), Inflate, [Acc | Output], Size, Max)
+        byte_size(Bytes) > Max -> {fail, 1009, <<"a message is too long">>};
+        State =:= finished -> {ok, Bytes};
+        true -> unpack(zlib:safeInflate(Inflate, []), Inflate, Bytes, Max)
     end.
 
 %% @doc Answers the client's offer of extensions. Owner: the process that will use the contexts. Settings: the

@@ -1,6 +1,6 @@
 %%% Brings what is published to a topic to the WebSocket connections of this node that subscribed to it.
 %%%
-%%% Called by: hornbeam_websocket (in the connection's process). Calls: hornbeam_pubsub,
+%%% Called by: hornbeam_websocket (in the connection's process). Calls: hornbeam_pubsub, hornbeam_topic,
 %%% hornbeam_websocket_codec.
 %%%
 %%%     publish ─▶ hornbeam_pubsub ─▶ relay of the topic ─▶ connection processes ─▶ sockets
@@ -22,15 +22,17 @@
 %% Subscriptions of one connection.
 -define(MAX_TOPICS, 1000).
 
-%% Of one connection: its topics, each with a monitor of the relay.
--opaque subscriptions() :: #{hornbeam_pubsub:topic() => reference()}.
+%% Of one connection: the relays of its topics, each with a monitor of it and the topics.
+-opaque subscriptions() :: #{Relay :: atom() => {reference(), topics()}}.
+-type topics() :: #{hornbeam_pubsub:topic() => []}.
 -export_type([subscriptions/0]).
 
 -record(relay, {
     topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => []}},
+    %% Of the topics that are patterns.
+    lengths = #{} :: hornbeam_topic:lengths(),
     %% The topics of each connection, to find them when it ends; and its monitor.
-    patterns = [] :: [hornbeam_pubsub:topic()],     % those of the topics that end with "*"
-    connections = #{} :: #{pid() => {reference(), [hornbeam_pubsub:topic()]}}
+    connections = #{} :: #{pid() => {reference(), topics()}}
 }).
 
 %%% In the connection's process
@@ -39,38 +41,63 @@
 none() -> #{}.
 
 %% @doc The calling process gets {websocket_frame, Bytes} for each message from now on.
--spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many.
-subscribe(Topic, Subscriptions) when is_map_key(Topic, Subscriptions) ->
-    {ok, Subscriptions};
-subscribe(_Topic, Subscriptions) when map_size(Subscriptions) >= ?MAX_TOPICS ->
-    too_many;
-subscribe(Topic0, Subscriptions) ->
+-spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
+subscribe(Topic, Subscriptions) ->
+    Relay = relay(Topic),
+    {Monitor, Topics} = case Subscriptions of
+        #{Relay := Known} -> Known;
+        _ -> {none, #{}}
+    end,
+    case allowed(Topic, Topics, Subscriptions) of
+        ok -> {ok, Subscriptions#{Relay => joined(Relay, Monitor, Topic, Topics)}};
+        joined -> {ok, Subscriptions};
+        Refused -> Refused
+    end.
+
+allowed(Topic, Topics, _Subscriptions) when is_map_key(Topic, Topics) ->
+    joined;
+allowed(Topic, _Topics, Subscriptions) ->
+    Valid = hornbeam_topic:is_valid(Topic),
+    case lists:sum([map_size(Topics) || {_, Topics} <- maps:values(Subscriptions)]) < ?MAX_TOPICS of
+        true when Valid -> ok;
+        true -> bad_topic;
+        false -> too_many
+    end.
+
+joined(Relay, none, Topic, Topics) ->
+    joined(Relay, monitor(process, Relay), Topic, Topics);
+joined(Relay, Monitor, Topic0, Topics) ->
     %% Copied, so that it does not keep the whole read that it came in.
     Topic = binary:copy(Topic0),
-    Relay = relay(Topic),
-    Monitor = monitor(process, Relay),
     ok = gen_server:call(Relay, {subscribe, Topic}, infinity),
-    {ok, Subscriptions#{Topic => Monitor}}.
+    {Monitor, Topics#{Topic => []}}.
 
 -spec unsubscribe(hornbeam_pubsub:topic(), subscriptions()) -> subscriptions().
 unsubscribe(Topic, Subscriptions) ->
-    case maps:take(Topic, Subscriptions) of
-        {Monitor, Rest} ->
-            true = demonitor(Monitor, [flush]),
-            ok = gen_server:cast(relay(Topic), {unsubscribe, Topic, self()}),
-            Rest;
-        error ->
+    Relay = relay(Topic),
+    case Subscriptions of
+        #{Relay := {Monitor, #{Topic := []} = Topics}} ->
+            ok = gen_server:cast(Relay, {unsubscribe, Topic, self()}),
+            left(Relay, Monitor, maps:remove(Topic, Topics), Subscriptions);
+        _ ->
             Subscriptions
     end.
 
+left(Relay, Monitor, Topics, Subscriptions) when map_size(Topics) =:= 0 ->
+    true = demonitor(Monitor, [flush]),
+    maps:remove(Relay, Subscriptions);
+left(Relay, Monitor, Topics, Subscriptions) ->
+    Subscriptions#{Relay := {Monitor, Topics}}.
+
 -spec unsubscribe_all(subscriptions()) -> subscriptions().
 unsubscribe_all(Subscriptions) ->
-    lists:foldl(fun unsubscribe/2, Subscriptions, maps:keys(Subscriptions)).
+    Topics = lists:append([maps:keys(Topics) || {_, Topics} <- maps:values(Subscriptions)]),
+    lists:foldl(fun unsubscribe/2, Subscriptions, Topics).
 
 %% @doc Whether the end of this monitored process ends a subscription: its relay has crashed.
 -spec is_lost(reference(), subscriptions()) -> boolean().
 is_lost(Monitor, Subscriptions) ->
-    lists:member(Monitor, maps:values(Subscriptions)).
+    lists:keymember(Monitor, 1, maps:values(Subscriptions)).
 
 relay(Topic) ->
     name(erlang:phash2(Topic, relays()) + 1).
@@ -108,36 +135,38 @@ init(relay) ->
 -spec handle_call({subscribe, hornbeam_pubsub:topic()}, gen_server:from(), #relay{}) ->
     {reply, ok, #relay{}}.
 handle_call({subscribe, Topic}, {Pid, _}, #relay{topics = Topics, connections = Connections} = Relay) ->
-    Subscribers = case Topics of
-        #{Topic := Already} -> Already;
-        _ -> ok = hornbeam_pubsub:subscribe(Topic), #{}
+    {Subscribers, Lengths} = case Topics of
+        #{Topic := Already} ->
+            {Already, Relay#relay.lengths};
+        _ ->
+            ok = hornbeam_pubsub:subscribe(Topic),
+            {#{}, hornbeam_topic:added(Topic, Relay#relay.lengths)}
     end,
-    Connection = case Connections of
-        #{Pid := {Monitor, Others}} -> {Monitor, [Topic | Others]};
-        _ -> {monitor(process, Pid), [Topic]}
+    {Monitor, Of} = case Connections of
+        #{Pid := Connection} -> Connection;
+        _ -> {monitor(process, Pid), #{}}
     end,
-    Patterns = [Topic || is_pattern(Topic), not is_map_key(Topic, Topics)] ++ Relay#relay.patterns,
-    {reply, ok, Relay#relay{patterns = Patterns, topics = Topics#{Topic => Subscribers#{Pid => []}},
-                            connections = Connections#{Pid => Connection}}}.
+    {reply, ok, Relay#relay{lengths = Lengths, topics = Topics#{Topic => Subscribers#{Pid => []}},
+                            connections = Connections#{Pid => {Monitor, Of#{Topic => []}}}}}.
 
 -spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()}, #relay{}) -> {noreply, #relay{}}.
-handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay0) ->
-    Relay = leave(Topic, Pid, Relay0),
+handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay) ->
     case Connections of
-        #{Pid := {Monitor, [Topic]}} ->
+        #{Pid := {Monitor, #{Topic := []} = Of}} when map_size(Of) =:= 1 ->
             true = demonitor(Monitor, [flush]),
-            {noreply, Relay#relay{connections = maps:remove(Pid, Connections)}};
-        #{Pid := {Monitor, Of}} ->
-            {noreply, Relay#relay{connections = Connections#{Pid => {Monitor, lists:delete(Topic, Of)}}}};
+            {noreply, leave(Topic, Pid, Relay#relay{connections = maps:remove(Pid, Connections)})};
+        #{Pid := {Monitor, #{Topic := []} = Of}} ->
+            Left = {Monitor, maps:remove(Topic, Of)},
+            {noreply, leave(Topic, Pid, Relay#relay{connections = Connections#{Pid => Left}})};
         _ ->
             {noreply, Relay}
     end.
 
 -spec handle_info(term(), #relay{}) -> {noreply, #relay{}}.
-handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics} = Relay) ->
+handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics, lengths = Lengths} = Relay) ->
     _ = case encode(Message) of
-        {ok, Frame} -> [spread(Frame, maps:next(maps:iterator(maps:get(Of, Topics))))
-                        || Of <- matching(Topic, Relay)];
+        {ok, Frame} -> [spread(Frame, maps:next(maps:iterator(Subscribers)))
+                        || Of <- hornbeam_topic:candidates(Topic, Lengths), #{Of := Subscribers} <- [Topics]];
         none -> []
     end,
     {noreply, Relay};
@@ -145,26 +174,12 @@ handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Re
     case maps:take(Pid, Connections) of
         {{_, Topics}, Rest} ->
             {noreply, lists:foldl(fun(Topic, Acc) -> leave(Topic, Pid, Acc) end,
-                                  Relay#relay{connections = Rest}, Topics)};
+                                  Relay#relay{connections = Rest}, maps:keys(Topics))};
         error ->
             {noreply, Relay}
     end;
 handle_info(_Message, Relay) ->
     {noreply, Relay}.
-
-%% The subscribed topics and patterns ("room:*") that a topic belongs to.
-matching(Topic, #relay{topics = Topics, patterns = Patterns}) ->
-    [Topic || is_map_key(Topic, Topics)] ++ [Pattern || Pattern <- Patterns, is_match(Topic, Pattern)].
-
-is_match(Topic, Pattern) ->
-    Size = byte_size(Pattern) - 1,
-    case {Topic, Pattern} of
-        {<<Prefix:Size/binary, _/binary>>, <<Prefix:Size/binary, _>>} -> true;
-        _ -> false
-    end.
-
-is_pattern(Topic) ->
-    binary:last(Topic) =:= $*.
 
 spread(Frame, {Pid, _, Iterator}) ->
     Pid ! {websocket_frame, Frame},
@@ -172,16 +187,13 @@ spread(Frame, {Pid, _, Iterator}) ->
 spread(_Frame, none) ->
     ok.
 
-leave(Topic, Pid, #relay{topics = Topics} = Relay) ->
-    case Topics of
-        #{Topic := #{Pid := _} = Subscribers} when map_size(Subscribers) =:= 1 ->
-            _ = hornbeam_pubsub:unsubscribe(Topic),
-            Relay#relay{topics = maps:remove(Topic, Topics),
-                        patterns = lists:delete(Topic, Relay#relay.patterns)};
-        #{Topic := Subscribers} ->
-            Relay#relay{topics = Topics#{Topic => maps:remove(Pid, Subscribers)}};
-        _ ->
-            Relay
+leave(Topic, Pid, #relay{topics = Topics, lengths = Lengths} = Relay) ->
+    case maps:remove(Pid, maps:get(Topic, Topics)) of
+        Subscribers when map_size(Subscribers) =:= 0 ->
+            ok = hornbeam_pubsub:unsubscribe(Topic),
+            Relay#relay{topics = maps:remove(Topic, Topics), lengths = hornbeam_topic:removed(Topic, Lengths)};
+        Subscribers ->
+            Relay#relay{topics = Topics#{Topic := Subscribers}}
     end.
 
 %% One binary: what is longer than 64 bytes is shared by all who get it.

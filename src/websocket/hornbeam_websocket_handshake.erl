@@ -1,7 +1,7 @@
-%%% The WebSocket handshake: what the server itself refuses, and what is sent when the application has accepted.
+%%% The WebSocket handshake: what the server itself refuses, and what is answered when the application has accepted.
 %%%
-%%% Called by: hornbeam_stream, in the connection process. Calls: hornbeam_headers, hornbeam_websocket_codec
-%%% (permessage-deflate), hornbeam_websocket (HTTP/2), hornbeam_websockets (the limit).
+%%% Called by: hornbeam_exchange (check, accept, failed), the protocols (handover/2, when they answer), in the connection's process. Calls:
+%%% hornbeam_headers, hornbeam_websocket_codec (permessage-deflate), hornbeam_websockets (the limit).
 %%%
 %%% Between check/3 and accept/5 the request goes the way of every request (hornbeam_request, as a kind of its own): a
 %%% place on a worker, the deadline `timeout', a second worker if the first dies, a denial response. So a connection that
@@ -10,49 +10,55 @@
 %%% HTTP/1.1: RFC 6455, 4.2. HTTP/2: RFC 8441, with an extended CONNECT.
 -module(hornbeam_websocket_handshake).
 
--export([is_upgrade/1, check/3, accept/5, failed/1]).
--export_type([handshake/0, refusal/0]).
+-export([is_upgrade/1, check/3, accept/5, failed/1, handover/2, key/1]).
+-export_type([handshake/0, accepted/0, refusal/0]).
 
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
 
 -record(handshake, {
-    version :: cowboy:http_version(),
-    streamid :: cowboy_stream:streamid(),
     server :: atom(),
     settings :: map(),
     key :: binary() | undefined,
     extensions :: binary() | undefined
 }).
 -opaque handshake() :: #handshake{}.
--type refusal() :: {cowboy:http_status(), hornbeam_headers:headers(), Body :: binary()}.
+-record(accepted, {
+    handshake :: handshake(),
+    slot :: #slot{},
+    id :: hornbeam_frame:stream_id(),
+    headers :: hornbeam_headers:headers()
+}).
+-opaque accepted() :: #accepted{}.
+-type refusal() :: {Status :: 400..599, hornbeam_headers:headers(), Body :: binary()}.
 
 %% @doc Whether a request asks for a WebSocket. Every request is asked.
--spec is_upgrade(cowboy_req:req()) -> boolean().
-is_upgrade(#{headers := #{<<"upgrade">> := Upgrade}, version := 'HTTP/1.1'}) ->
-    lists:member(<<"websocket">>, tokens(Upgrade));
-is_upgrade(#{protocol := Protocol}) ->
-    string:lowercase(Protocol) =:= <<"websocket">>;
-is_upgrade(_Req) ->
-    false.
+-spec is_upgrade(#head{}) -> boolean().
+is_upgrade(#head{upgrade = undefined, protocol = undefined}) -> false;
+is_upgrade(#head{upgrade = Upgrade, version = 'HTTP/1.1'}) when Upgrade =/= undefined -> has_token(<<"websocket">>, Upgrade);
+is_upgrade(#head{protocol = Protocol}) when Protocol =/= undefined -> hornbeam_headers:lower(Protocol) =:= <<"websocket">>;
+is_upgrade(_Head) -> false.
 
-tokens(Value) ->
-    [string:lowercase(string:trim(Token)) || Token <- binary:split(Value, <<",">>, [global])].
+has_token(Token, Value) ->
+    lists:member(Token, [string:trim(Element) || Element <- binary:split(hornbeam_headers:lower(Value), <<",">>, [global])]).
 
 %% @doc What the server can say without the application. A handshake that passes has taken a place
 %% (hornbeam_websockets:enter/2).
--spec check(cowboy_req:req(), Server :: atom(), Settings :: map()) ->
-    {ok, handshake()} | {refuse, refusal()}.
-check(#{version := Version, headers := Headers, streamid := StreamId} = Req, Server, Settings) ->
-    case valid(Req, allowed(Headers, Settings)) of
-        true -> enter(#handshake{version = Version, streamid = StreamId, server = Server,
-                                 settings = Settings,
-                                 key = maps:get(<<"sec-websocket-key">>, Headers, undefined),
-                                 extensions = maps:get(<<"sec-websocket-extensions">>, Headers,
-                                                       undefined)});
+-spec check(#head{}, Server :: atom(), Settings :: map()) -> {ok, handshake()} | {refuse, refusal()}.
+check(#head{fields = Fields} = Head, Server, Settings) ->
+    case valid(Head, allowed(Fields, Settings)) of
+        true -> enter(#handshake{server = Server, settings = Settings, key = value(<<"sec-websocket-key">>, Fields),
+                                 extensions = value(<<"sec-websocket-extensions">>, Fields)});
         false -> {refuse, {403, [], <<"Forbidden">>}};
-        bad_version -> {refuse, {426, [{<<"sec-websocket-version">>, <<"13">>}],
-                                 <<"Upgrade Required">>}};
+        bad_version -> {refuse, {426, [{<<"sec-websocket-version">>, <<"13">>}], <<"Upgrade Required">>}};
         bad_request -> {refuse, {400, [], <<"Bad Request">>}}
+    end.
+
+%% Repeated, the field means the same as one with all their elements (RFC 6455, 9.1).
+value(Name, Fields) ->
+    case [Value || {N, Value} <- Fields, N =:= Name] of
+        [] -> undefined;
+        Values -> iolist_to_binary(lists:join(<<", ">>, Values))
     end.
 
 enter(#handshake{server = Server, settings = #{websocket_max_connections := Max}} = Handshake) ->
@@ -62,22 +68,26 @@ enter(#handshake{server = Server, settings = #{websocket_max_connections := Max}
     end.
 
 %% In the order in which a client learns most.
-valid(#{headers := #{<<"sec-websocket-version">> := Version}}, _) when Version =/= <<"13">> ->
-    bad_version;
-valid(#{protocol := _}, Allowed) ->
-    Allowed;
-valid(#{method := <<"GET">>, has_body := false,
-        headers := #{<<"connection">> := Connection, <<"sec-websocket-key">> := Key,
-                     <<"sec-websocket-version">> := _}}, Allowed) ->
-    case lists:member(<<"upgrade">>, tokens(Connection)) andalso is_key(Key) of
-        true -> Allowed;
-        false -> bad_request
+valid(#head{protocol = undefined, method = Method, length = Length, fields = Fields}, Allowed) ->
+    case value(<<"sec-websocket-version">>, Fields) of
+        <<"13">> ->
+            Upgrades = has_token(<<"upgrade">>, case value(<<"connection">>, Fields) of undefined -> <<>>; Value -> Value end),
+            case Method =:= <<"GET">> andalso Length =:= 0 andalso Upgrades
+                 andalso is_key(value(<<"sec-websocket-key">>, Fields)) of
+                true -> Allowed;
+                false -> bad_request
+            end;
+        undefined -> bad_request;
+        _ -> bad_version
     end;
-valid(_Req, _Allowed) ->
-    bad_request.
+valid(#head{fields = Fields}, Allowed) ->
+    case value(<<"sec-websocket-version">>, Fields) of
+        Version when Version =:= <<"13">>; Version =:= undefined -> Allowed;
+        _ -> bad_version
+    end.
 
 %% 16 bytes in base64 (RFC 6455, 4.1).
-is_key(Key) when byte_size(Key) =:= 24 ->
+is_key(Key) when is_binary(Key), byte_size(Key) =:= 24 ->
     try byte_size(base64:decode(Key)) =:= 16
     catch error:_ -> false
     end;
@@ -85,9 +95,12 @@ is_key(_Key) ->
     false.
 
 %% A client that is no browser sends no Origin, and could send any.
-allowed(#{<<"origin">> := Origin}, #{websocket_origins := [_ | _] = Allowed}) ->
-    lists:member(string:lowercase(Origin), Allowed);
-allowed(_Headers, _Settings) ->
+allowed(Fields, #{websocket_origins := [_ | _] = Allowed}) ->
+    case hornbeam_headers:find(<<"origin">>, Fields) of
+        {ok, Origin} -> lists:member(string:lowercase(Origin), Allowed);
+        error -> true
+    end;
+allowed(_Fields, _Settings) ->
     true.
 
 %% @doc The handshake has come to nothing: its place is free again.
@@ -95,13 +108,12 @@ allowed(_Headers, _Settings) ->
 failed(#handshake{server = Server}) ->
     hornbeam_websockets:leave(Server).
 
-%% @doc The application has accepted: the commands for Cowboy, and on HTTP/2 the process of the connection.
--spec accept(handshake(), #slot{}, hornbeam_frame:stream_id(), Subprotocol :: binary() | none,
-             Packed :: binary()) ->
-    {ok, cowboy_stream:commands(), switched | pid()} | {error, term()}.
+%% @doc The application has accepted, with fields that may be sent.
+-spec accept(handshake(), #slot{}, hornbeam_frame:stream_id(), Subprotocol :: binary() | none, Packed :: binary()) ->
+    {ok, accepted()} | {error, term()}.
 accept(Handshake, Slot, Id, Subprotocol, Packed) ->
     case headers(Subprotocol, Packed) of
-        {ok, Headers} -> accepted(Headers, Handshake, Slot, Id);
+        {ok, Headers} -> {ok, #accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers}};
         {error, Reason} -> {error, Reason}
     end.
 
@@ -114,23 +126,18 @@ headers(Subprotocol, Packed) ->
         {_, Error} -> Error
     end.
 
-accepted(Headers, #handshake{version = 'HTTP/2', streamid = StreamId} = Handshake, Slot, Id) ->
-    Pid = hornbeam_websocket:start_stream(self(), StreamId),
-    {Extra, Handover} = handover(Pid, Handshake, Slot, Id),
-    Pid ! {start, Handover},
-    Map = hornbeam_headers:response(Headers ++ Extra, none, 'HTTP/2', map),
-    {ok, [{headers, 200, Map}, {spawn, Pid, 5000}], Pid};
-accepted(Headers, #handshake{version = Version, key = Key} = Handshake, Slot, Id) ->
-    {Extra, Handover} = handover(self(), Handshake, Slot, Id),
-    Map0 = hornbeam_headers:response(Headers ++ Extra, none, Version, block),
-    Map = Map0#{<<"connection">> => <<"Upgrade">>, <<"upgrade">> => <<"websocket">>,
-                <<"sec-websocket-accept">> => cow_ws:encode_key(Key)},
-    {ok, [{switch_protocol, Map, hornbeam_websocket, Handover}], switched}.
-
-handover(Pid, #handshake{server = Server, settings = Settings, extensions = Offer}, Slot, Id) ->
+%% @doc Hands the connection to a process: the fields of the answer, and what the process needs (hornbeam_websocket).
+-spec handover(accepted(), pid()) -> {hornbeam_headers:headers(), hornbeam_websocket:handover()}.
+handover(#accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers}, Pid) ->
+    #handshake{server = Server, settings = Settings, extensions = Offer} = Handshake,
     ok = hornbeam_websockets:register(Server, Pid),
     {Extra, Deflate} = case hornbeam_websocket_codec:negotiate(Offer, Pid, Settings) of
         none -> {[], none};
         {Answer, Contexts} -> {[{<<"sec-websocket-extensions">>, iolist_to_binary(Answer)}], Contexts}
     end,
-    {Extra, #{server => Server, slot => Slot, id => Id, settings => Settings, deflate => Deflate}}.
+    {Headers ++ Extra, #{server => Server, slot => Slot, id => Id, settings => Settings, deflate => Deflate}}.
+
+%% @doc The value of Sec-WebSocket-Accept (RFC 6455, 4.2.2).
+-spec key(accepted()) -> binary().
+key(#accepted{handshake = #handshake{key = Key}}) ->
+    base64:encode(crypto:hash(sha, <<Key/binary, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11">>)).

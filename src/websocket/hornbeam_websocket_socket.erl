@@ -3,58 +3,72 @@
 %%% Called by: hornbeam_websocket, which never waits in a write, so that a slow client does not keep it from anything
 %%% else. Calls: nothing of Hornbeam's.
 %%%
-%%% write/2 answers `busy' when the socket cannot take more; nothing is written then. A TCP socket says by
-%%% {inet_reply, Socket, Status} that it goes on (and at other times: each write is answered so); for TLS the sender asks
-%%% again after a while. The stream of an HTTP/2 connection always takes the bytes: its connection process says by an
-%%% alarm that its buffer is full, and hornbeam_websocket keeps that.
+%%% write/2 answers {busy, Rest} when the socket cannot take more. A TCP socket says by {inet_reply, Socket, Status} that it
+%%% goes on (and at other times: each write is answered so); for TLS the sender asks again after a while. The stream of
+%%% an HTTP/2 connection always takes the bytes: its connection process says with {websocket_taken, Size} what it has
+%%% come to, and by an alarm that its buffer is full; hornbeam_websocket_output keeps both.
 -module(hornbeam_websocket_socket).
 
--export([new/2, stream/2, write/2, read/2, finish/1, abort/1]).
+-export([new/2, stream/2, write/2, read/2, finish/2, abort/1]).
 -export_type([socket/0]).
 
 -type socket() :: {tcp, port()} | {tls, ssl:sslsocket()}
                 | {stream, pid(), cowboy_stream:streamid()}.
 
-%% Bytes in the driver's queue from which on a socket counts as busy.
+%% Bytes in the driver's queue from which on a socket counts as busy; it is free again below half of it. At that
+%% mark the process in ssl that writes waits for the client, and whoever calls it. So over TLS it is higher than what is ever
+%% given: half of ?HIGH_WATERMARK in the queue, and a part with the heads of its records.
 -define(HIGH_WATERMARK, 65536).
-%% How many reads a socket makes before it is asked for again.
+-define(TLS_HIGH_WATERMARK, 131072).
+-define(TLS_PART, 81920).
+%% How many reads a socket makes before it is asked for again; as many may be on their way when reading is turned off.
 -define(READS, 10).
 
 %% @doc A connection that Cowboy has handed over.
 -spec new(module(), term()) -> socket().
 new(Transport, Socket) ->
-    Tuned = [{high_watermark, ?HIGH_WATERMARK}, {low_watermark, ?HIGH_WATERMARK div 2},
-             {send_timeout, infinity}, {nodelay, true}],
     case Transport:name() of
         tcp ->
-            _ = inet:setopts(Socket, Tuned),
+            _ = inet:setopts(Socket, tuned(?HIGH_WATERMARK)),
             {tcp, Socket};
         ssl ->
-            _ = ssl:setopts(Socket, Tuned),
+            _ = ssl:setopts(Socket, tuned(?TLS_HIGH_WATERMARK)),
             {tls, Socket}
     end.
+
+tuned(HighWatermark) ->
+    [{high_watermark, HighWatermark}, {low_watermark, ?HIGH_WATERMARK div 2}, {send_timeout, infinity}, {nodelay, true}].
 
 -spec stream(pid(), cowboy_stream:streamid()) -> socket().
 stream(Connection, StreamId) ->
     {stream, Connection, StreamId}.
 
--spec write(socket(), iodata()) -> ok | busy | {error, term()}.
+-spec write(socket(), iodata()) -> ok | {busy, Rest :: iodata()} | {error, term()}.
 write({tcp, Port}, Data) ->
     try erlang:port_command(Port, Data, [nosuspend]) of
         true -> ok;
-        false -> busy
+        false -> {busy, Data}
     catch
         error:badarg -> {error, closed}
     end;
 write({tls, Socket}, Data) ->
     case ssl:getstat(Socket, [send_pend]) of
-        {ok, [{send_pend, Pending}]} when Pending >= ?HIGH_WATERMARK div 2 -> busy;
-        {ok, _} -> ssl:send(Socket, Data);
+        {ok, [{send_pend, Pending}]} when Pending >= ?HIGH_WATERMARK div 2 -> {busy, Data};
+        {ok, _} -> write_tls(Socket, Data, iolist_size(Data));
         {error, _} = Error -> Error
     end;
 write({stream, Connection, Id}, Data) ->
     Connection ! {{Connection, Id}, {data, nofin, Data}},
     ok.
+
+write_tls(Socket, Data, Size) when Size =< ?TLS_PART ->
+    ssl:send(Socket, Data);
+write_tls(Socket, Data, _Size) ->
+    <<Part:?TLS_PART/binary, Rest/binary>> = iolist_to_binary(Data),
+    case ssl:send(Socket, Part) of
+        ok -> write({tls, Socket}, Rest);
+        {error, _} = Error -> Error
+    end.
 
 %% @doc Reading on or off. Consumed: what a stream of HTTP/2 may be sent anew.
 -spec read(socket(), boolean() | {consumed, non_neg_integer()}) -> ok | {error, term()}.
@@ -75,17 +89,24 @@ read({tcp, Port}, false) ->
 read({tls, Socket}, false) ->
     ssl:setopts(Socket, [{active, false}]).
 
-%% @doc Nothing more will be written; what was written still arrives.
--spec finish(socket()) -> ok.
-finish({tcp, Port}) ->
-    _ = gen_tcp:shutdown(Port, write),
-    ok;
-finish({tls, Socket}) ->
-    _ = ssl:shutdown(Socket, write),
-    ok;
-finish({stream, Connection, Id}) ->
+%% @doc Nothing more will be written; what was written still arrives. `half_closed': the client may still send, and
+%% {tcp_closed, _} says that it has ended. Over TLS this waits for that itself, for Linger ms at most, since ssl:shutdown/2
+%% says nothing to the client (no close_notify) and ssl:close/1 resets one that still sends: to go back to TCP is
+%% the way of ssl's to say good-bye and read on.
+-spec finish(socket(), Linger :: non_neg_integer()) -> half_closed | closed.
+finish({tcp, Port}, _Linger) ->
+    case gen_tcp:shutdown(Port, write) of
+        ok -> half_closed;
+        {error, _} -> closed
+    end;
+finish({tls, Socket}, Linger) ->
+    case ssl:close(Socket, {self(), Linger}) of
+        {ok, Port} -> _ = gen_tcp:close(Port), closed;
+        _ -> closed
+    end;
+finish({stream, Connection, Id}, _Linger) ->
     Connection ! {{Connection, Id}, {data, fin, <<>>}},
-    ok.
+    closed.
 
 %% @doc Closes at once; what a slow client has not taken is thrown away.
 -spec abort(socket()) -> ok.

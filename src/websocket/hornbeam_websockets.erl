@@ -1,6 +1,6 @@
 %%% The open WebSocket connections of all servers: their number, their limit, and a way to reach them all.
 %%%
-%%% Called by: hornbeam_stream and hornbeam_websocket_handshake (enter, register, leave), hornbeam_websocket (add),
+%%% Called by: hornbeam_exchange and hornbeam_websocket_handshake (enter, register, leave), hornbeam_websocket (add),
 %%% hornbeam_listener (drain), hornbeam (stats). Calls: hornbeam_cores (told of the number).
 %%%
 %%% Table hornbeam_websockets: {Pid, Server} for each connection, {{Server, Counter}, Number}. A place is taken when a handshake

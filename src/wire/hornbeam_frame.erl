@@ -1,6 +1,6 @@
 %%% The frames between the BEAM and a Python worker: encoding, and splitting a byte stream.
 %%%
-%%% Called by: hornbeam_worker (every frame), hornbeam_stream and hornbeam_websocket (the frames of
+%%% Called by: hornbeam_worker (every frame), hornbeam_exchange and hornbeam_websocket (the frames of
 %%% one stream). Calls: hornbeam_msgpack. Its mirror in Python is hornbeam_worker/frames.py; both read
 %%% test/wire_vectors.json in their suites.
 %%%
@@ -216,6 +216,8 @@ failure(5, Text) -> {ok, {lifespan_failed, Text}};
 failure(6, Text) -> {ok, {not_callable, Text}};
 failure(7, Text) -> {ok, {worker_failed, Text}};
 failure(8, Text) -> {ok, {python_unsupported, Text}};
+failure(9, Text) -> {ok, {factory_failed, Text}};
+failure(10, Text) -> {ok, {not_asgi, Text}};
 failure(_, _) -> error.
 
 code(boot) -> 16#01;

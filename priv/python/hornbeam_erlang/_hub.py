@@ -8,7 +8,7 @@ oldest out, and `dropped` counts. Everything here may be called from any thread.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +27,7 @@ class Mailbox:
         self.closed = False
         self._limit = limit
         self._items: deque[tuple[str, bytes]] = deque()
-        self._wakers: list[Callable[[], None]] = []
+        self._wakers: dict[Callable[[], None], None] = {}
         self._lock = threading.Lock()
 
     def put(self, topic: str, packed: bytes, lost: int = 0) -> None:
@@ -38,7 +38,7 @@ class Mailbox:
                 self._items.popleft()
                 self.dropped += 1
             self._items.append((topic, packed))
-            wakers, self._wakers = self._wakers, []
+            wakers, self._wakers = self._wakers, {}
         for wake in wakers:
             wake()
 
@@ -63,78 +63,95 @@ class Mailbox:
         with self._lock:
             if self._items or self.closed:
                 return False
-            self._wakers.append(wake)
+            self._wakers[wake] = None
             return True
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Takes back `on_ready`."""
         with self._lock:
-            if wake in self._wakers:
-                self._wakers.remove(wake)
+            self._wakers.pop(wake, None)
 
     def close(self) -> None:
         """Nothing more will come; what is there can still be taken."""
         with self._lock:
             self.closed = True
-            wakers, self._wakers = self._wakers, []
+            wakers, self._wakers = self._wakers, {}
         for wake in wakers:
             wake()
 
 
 class Hub:
-    """Topics and patterns to the mailboxes that want them, each with how often it does."""
+    """Topics and patterns to the mailboxes that want them, each with how often it does.
+
+    Each change costs the same however many topics and mailboxes there are. A message is looked up
+    once for its topic and once for each length that patterns have, not once for each pattern.
+    """
 
     def __init__(self) -> None:
-        self._topics: dict[str, dict[Mailbox, int]] = {}
-        self._patterns: dict[str, dict[Mailbox, int]] = {}
+        self._members: dict[str, dict[Mailbox, int]] = {}
+        # The same, by mailbox: how often it has joined what.
+        self._joined: dict[Mailbox, dict[str, int]] = {}
+        # How many of the keys of `_members` are patterns, by their length.
+        self._lengths: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     def join(self, mailbox: Mailbox, topic: str) -> None:
         """The mailbox gets what is published to the topic, or matches the pattern, once more."""
-        table, key = self._place(topic)
         with self._lock:
-            members = table.setdefault(key, {})
-            members[mailbox] = members.get(mailbox, 0) + 1
+            members = self._members.get(topic)
+            if members is None:
+                members = self._members[topic] = {}
+                if topic.endswith("*"):
+                    self._lengths[len(topic)] += 1
+            joined = self._joined.setdefault(mailbox, {})
+            members[mailbox] = joined[topic] = members.get(mailbox, 0) + 1
 
     def leave(self, mailbox: Mailbox, topic: str) -> bool:
         """Takes back one `join`; whether there was one."""
-        table, key = self._place(topic)
         with self._lock:
-            members = table.get(key, {})
-            if mailbox not in members:
+            joined = self._joined.get(mailbox, {})
+            if topic not in joined:
                 return False
-            members[mailbox] -= 1
-            if not members[mailbox]:
-                del members[mailbox]
-            if not members:
-                del table[key]
+            if joined[topic] > 1:
+                joined[topic] -= 1
+                self._members[topic][mailbox] -= 1
+                return True
+            del joined[topic]
+            if not joined:
+                del self._joined[mailbox]
+            self._remove(mailbox, topic)
             return True
 
     def leave_all(self, mailbox: Mailbox) -> list[str]:
         """Takes back every `join` of a mailbox; the topics, each as often as it was joined."""
         left: list[str] = []
         with self._lock:
-            for table, suffix in ((self._topics, ""), (self._patterns, "*")):
-                for key in [key for key, members in table.items() if mailbox in members]:
-                    left += [key + suffix] * table[key].pop(mailbox)
-                    if not table[key]:
-                        del table[key]
+            for topic, count in self._joined.pop(mailbox, {}).items():
+                self._remove(mailbox, topic)
+                left += [topic] * count
         return left
 
     def deliver(self, topic: str, packed: bytes, lost: int = 0) -> int:
         """Puts a message into the mailboxes that want it; how many subscriptions matched."""
         with self._lock:
-            found = dict(self._topics.get(topic, ()))
-            for prefix, members in self._patterns.items():
-                if topic.startswith(prefix):
-                    for mailbox, count in members.items():
+            found = dict(self._members.get(topic, ()))
+            for length in self._lengths:
+                if length <= len(topic) + 1:
+                    for mailbox, count in self._members.get(topic[: length - 1] + "*", {}).items():
                         found[mailbox] = found.get(mailbox, 0) + count
         for mailbox in found:
             mailbox.put(topic, packed, lost)
         return sum(found.values())
 
-    def _place(self, topic: str) -> tuple[dict[str, dict[Mailbox, int]], str]:
-        return (self._patterns, topic[:-1]) if topic.endswith("*") else (self._topics, topic)
+    def _remove(self, mailbox: Mailbox, topic: str) -> None:
+        members = self._members[topic]
+        del members[mailbox]
+        if not members:
+            del self._members[topic]
+            if topic.endswith("*"):
+                self._lengths[len(topic)] -= 1
+                if not self._lengths[len(topic)]:
+                    del self._lengths[len(topic)]
 
 
 def wait_in_thread(mailbox: Mailbox, timeout: float | None) -> None:

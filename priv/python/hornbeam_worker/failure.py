@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
-__all__ = ["FailureKind", "StartFailure"]
+from hornbeam_worker import frames
+
+__all__ = ["FAILED", "FailureKind", "StartFailure"]
+
+# The exit status of a worker that has said why it cannot start.
+FAILED: Final = 3
 
 
 class FailureKind(enum.IntEnum):
@@ -18,6 +24,8 @@ class FailureKind(enum.IntEnum):
     NOT_CALLABLE = 6
     WORKER_FAILED = 7
     PYTHON_UNSUPPORTED = 8
+    FACTORY_FAILED = 9
+    NOT_ASGI = 10
 
 
 class StartFailure(Exception):
@@ -27,3 +35,8 @@ class StartFailure(Exception):
         super().__init__(text)
         self.kind = kind
         self.text = text
+
+    def frame(self) -> bytes:
+        """The `failed` frame that says so."""
+        text = self.text.encode("utf-8", "backslashreplace")
+        return frames.encode(frames.FAILED, 0, bytes([self.kind]) + text)

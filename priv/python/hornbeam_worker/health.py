@@ -7,6 +7,7 @@ through /proc.
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import gc
 import os
 import signal
@@ -14,7 +15,7 @@ import sys
 import threading
 from typing import Final
 
-__all__ = ["Stacks", "figures"]
+__all__ = ["figures", "offer_stacks"]
 
 # A real-time signal that applications hardly use for themselves; SIGUSR1 and SIGUSR2 stay theirs.
 _DUMP_SIGNAL: Final = signal.SIGRTMAX - 3 if sys.platform == "linux" else None
@@ -29,24 +30,17 @@ def figures(running: int) -> dict[str, int]:
     }
 
 
-class Stacks:
-    """Writes the stack of every thread into a file without a name when the signal comes.
+def offer_stacks() -> tuple[int, int] | None:
+    """From now on a signal writes the stack of every thread into a file without a name.
 
-    faulthandler does it in the signal handler itself, so it works while the loop is blocked and
-    while other code holds the interpreter's lock. `address`: the file's descriptor and the signal's
-    number, or None where there is no /proc to read it through.
+    Returns the file's descriptor and the signal's number, or None where there is no /proc to read
+    the file through. faulthandler writes in the signal handler itself, so it works while the loop
+    is blocked, also in a debugger, and while other code holds the interpreter's lock. The reader
+    empties the file before each signal, so what is written goes to its end (O_APPEND).
     """
-
-    def __init__(self) -> None:
-        self.address: tuple[int, int] | None = None
-        if _DUMP_SIGNAL is None:
-            return
-        self._file = os.memfd_create("hornbeam-stacks", os.MFD_CLOEXEC)
-        faulthandler.register(_DUMP_SIGNAL, self._file, all_threads=True)
-        self.address = (self._file, int(_DUMP_SIGNAL))
-
-    def forget(self) -> None:
-        """Empties the file: the loop runs again, and what was written is of no interest."""
-        if self.address is not None and os.lseek(self._file, 0, os.SEEK_CUR):
-            os.ftruncate(self._file, 0)
-            os.lseek(self._file, 0, os.SEEK_SET)
+    if _DUMP_SIGNAL is None:
+        return None
+    file = os.memfd_create("hornbeam-stacks", os.MFD_CLOEXEC)
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+    faulthandler.register(_DUMP_SIGNAL, file, all_threads=True)
+    return file, int(_DUMP_SIGNAL)

@@ -1,18 +1,28 @@
-"""From "module:attribute" to an application object. The only code that imports applications."""
+"""From "module:attribute" to an application that takes (scope, receive, send). The only code that
+imports applications, and that calls factories.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import logging
 import operator
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hornbeam_worker import interface
 from hornbeam_worker.failure import FailureKind, StartFailure
+from hornbeam_worker.interface import Interface
 
-__all__ = ["application_traceback", "extend_path", "load"]
+__all__ = ["Application", "application_traceback", "extend_path", "load"]
+
+Application = Callable[..., Awaitable[None]]
+
+logger = logging.getLogger("hornbeam.asgi")
 
 _OUR_FOLDERS = tuple(f"{Path(file).parent}/" for file in (__file__, importlib.__file__))
 
@@ -22,8 +32,27 @@ def extend_path(directories: Sequence[str]) -> None:
     sys.path[:0] = list(directories)
 
 
-def load(target: str) -> Callable[..., Any]:
-    """Imports "package.module:object.attribute"; StartFailure with a text to act on otherwise."""
+def load(target: str, *, factory: bool = False) -> Application:
+    """Imports "package.module:object.attribute"; StartFailure with a text to act on otherwise.
+
+    `factory`: it is to be called for the application. What takes no argument is, in any case.
+    """
+    found = _find(target)
+    if not factory:
+        kind = interface.judge(found)
+        if kind is not Interface.FACTORY:
+            return _served(found, kind, f'"{target}" takes {interface.shown(found)}')
+        logger.debug('"%s" takes no arguments and is called as a factory', target)
+    elif not interface.takes(found, 0):
+        _refuse(f'"{target}" takes {interface.shown(found)}, and a factory is called with nothing')
+    made = _make(found)
+    kind = interface.judge(made) if callable(made) else Interface.UNKNOWN
+    if inspect.iscoroutine(made):
+        made.close()  # it will not be awaited
+    return _served(made, kind, f'"{target}" returned an object of type {type(made).__name__}')
+
+
+def _find(target: str) -> Callable[..., Any]:
     module_name, _, attributes = target.partition(":")
     if not module_name or not attributes:
         raise StartFailure(
@@ -41,6 +70,39 @@ def load(target: str) -> Callable[..., Any]:
             FailureKind.NOT_CALLABLE, f'"{target}" is of type {type(found).__name__}'
         )
     return found  # type: ignore[no-any-return]
+
+
+def _make(factory: Callable[..., Any]) -> Any:
+    try:
+        return factory()
+    except BaseException as error:  # SystemExit and KeyboardInterrupt of the application, too
+        raise StartFailure(FailureKind.FACTORY_FAILED, application_traceback(error)) from None
+
+
+def _served(app: Any, kind: Interface, what: str) -> Application:
+    """The application as it is called for each connection; `what` begins a sentence about it."""
+    if kind is Interface.ASGI3:
+        return app  # type: ignore[no-any-return]
+    if kind is Interface.ASGI2:
+
+        async def single(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope)(receive, send)
+
+        return single
+    if kind is Interface.WSGI:
+        _refuse(
+            f"{what}: it is a WSGI application, and Hornbeam serves ASGI. Name its ASGI entry if it"
+            " has one (Django: asgi.py), or wrap it: a2wsgi.WSGIMiddleware(app) or"
+            " asgiref.wsgi.WsgiToAsgi(app)"
+        )
+    _refuse(
+        f"{what}: it is neither an ASGI application, which takes (scope, receive, send), nor a"
+        " factory, which takes nothing and returns one"
+    )
+
+
+def _refuse(text: str) -> NoReturn:
+    raise StartFailure(FailureKind.NOT_ASGI, text)
 
 
 def _import(name: str) -> object:

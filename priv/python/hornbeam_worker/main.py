@@ -11,8 +11,8 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from hornbeam_worker import frames
-from hornbeam_worker.failure import FailureKind, StartFailure
+from hornbeam_worker import frames, orphan
+from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.transport import Transport
 
 __all__ = ["main"]
@@ -29,6 +29,7 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(line_buffering=True, write_through=False)
     offer_to_the_kernel()
     transport = Transport()
+    orphan.watch(transport.read_fd())
     transport.send_threadsafe(
         frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
     )
@@ -37,14 +38,12 @@ def main() -> NoReturn:
         # Imports msgpack, so only now.
         from hornbeam_worker.server import run
 
-        run(transport)
+        status = run(transport)
     except StartFailure as failure:
-        report = bytes([failure.kind]) + failure.text.encode("utf-8", "backslashreplace")
-        transport.send_threadsafe(frames.encode(frames.FAILED, 0, report))
-        transport.flush_blocking()
-        sys.exit(3)
+        transport.send_threadsafe(failure.frame())
+        status = FAILED
     transport.flush_blocking()
-    sys.exit(0)
+    sys.exit(status)
 
 
 def offer_to_the_kernel() -> None:

@@ -7,6 +7,7 @@ stream that is no longer here is late and is dropped.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,7 @@ from hornbeam_worker.asgi.scope import Scope, http_scope, websocket_scope
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
+from hornbeam_worker.failure import FAILED, StartFailure
 from hornbeam_worker.frames import Frame
 from hornbeam_worker.invocation import Invocation
 from hornbeam_worker.threads import Threads
@@ -28,14 +30,16 @@ from hornbeam_worker.transport import Transport
 
 __all__ = ["Server", "run"]
 
-# What tasks get when the BEAM has gone and cannot say.
+logger = logging.getLogger("hornbeam.worker")
+
+# What tasks get when the BEAM has gone and cannot say, and to end once they are cancelled.
 _PATIENCE: Final = 1.0
 
 
 class Server:
     """What one worker process serves.
 
-    `app`, `loop`, `transport`, `window` and `piece` are for cycles.
+    `app`, `loop`, `transport`, `window`, `piece` and `prefetch` are for cycles.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Server:
         self.app: Callable[..., Any] = _not_loaded
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
+        self.prefetch: int = boot["body_prefetch"]
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
@@ -58,7 +63,6 @@ class Server:
         self._stop = loop.create_future()
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
-        self._stacks = health.Stacks()
         self._draining = False
         self._openers: dict[int, Callable[[int, bytes], None]] = {
             frames.REQUEST: self._open,
@@ -74,11 +78,11 @@ class Server:
 
     async def serve(self) -> None:
         """Starts the application, serves until told to stop, ends the application."""
-        self.app = loader.load(self._boot["app"])
+        self.app = loader.load(self._boot["app"], factory=self._boot["factory"])
         self._lifespan = Lifespan(self.app, self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        about = {"dump": self._stacks.address}
+        about = {"dump": health.offer_stacks()}
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
@@ -153,7 +157,6 @@ class Server:
             self.transport.send(frames.encode(frames.DRAINED, 0))
 
     def _on_ping(self, payload: bytes) -> None:
-        self._stacks.forget()
         figures = msgpack.packb(health.figures(len(self._cycles)))
         echo = len(payload).to_bytes(2, "big") + payload
         self.transport.send(frames.encode(frames.PONG, 0, echo + figures))
@@ -169,11 +172,14 @@ class Server:
         for task in pending:
             task.cancel()
         if pending:
-            await asyncio.wait(pending, timeout=1)
+            await asyncio.wait(pending, timeout=_PATIENCE)
 
 
-def run(transport: Transport) -> None:
-    """Waits for the boot frame, then runs the server in a loop of its own until it ends."""
+def run(transport: Transport) -> int:
+    """Waits for the boot frame, then runs the server in a loop of its own until it ends.
+
+    Returns the exit status.
+    """
     first = transport.read_first()
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
     logs.install(boot["log_level"], transport.send_threadsafe, lambda: not transport.full)
@@ -196,15 +202,51 @@ def run(transport: Transport) -> None:
         loop.add_signal_handler(number, lambda: None)
     try:
         loop.run_until_complete(_serve(transport, loop, server))
+    except StartFailure as failure:
+        transport.send_threadsafe(failure.frame())  # first, for the end may take a while
+        return FAILED
+    else:
+        return 0
     finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        _end(loop)
 
 
 async def _serve(transport: Transport, loop: asyncio.AbstractEventLoop, server: Server) -> None:
     transport.start(loop)
     await server.serve()
     transport.flush()
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """In the order of asyncio.run, but for what a task may take. How long threads of the executor
+    may, the BEAM bounds: it kills after shutdown_timeout."""
+    loop.run_until_complete(_cancel_what_is_left())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+async def _cancel_what_is_left() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    ended, pending = await asyncio.wait(tasks, timeout=_PATIENCE)
+    for task in ended:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("exception in %s as the worker ended", _name(task), exc_info=error)
+    if pending:
+        names = ", ".join(sorted(map(_name, pending)))
+        logger.warning("left behind, for they ignored their cancellation: %s", names)
+        for task in pending:
+            # It has been said. (asyncio.gather sets this in the same way.)
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def _name(task: asyncio.Task[Any]) -> str:
+    coroutine = task.get_coro()
+    return f"{task.get_name()} ({getattr(coroutine, '__qualname__', coroutine)})"
 
 
 def _new_loop(kind: str) -> asyncio.AbstractEventLoop:

@@ -14,8 +14,7 @@ and so are the frames in `URGENT`, which start or wake others but run nothing of
 here; all other frames are kept in order for the loop's next iteration. It polls for `poll_time`
 before it blocks, since waking a sleeping process is the greater part of what a call costs.
 
-End. End-of-file means that the BEAM is gone: `on_eof` is called. A watching thread sees the same
-when the loop is blocked and ends the process itself after `EOF_GRACE` seconds.
+End. End-of-file means that the BEAM is gone: `on_eof` is called. If the loop is blocked: `orphan`.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ __all__ = ["Transport"]
 READ_SIZE: Final = 262_144
 # For one reply; a larger buffer costs more to allocate than the call itself.
 SMALL_READ: Final = 16_384
-# Seconds that the loop has to end the process by itself when the BEAM has gone.
-EOF_GRACE: Final = 5.0
 # Bytes that wait for the pipe, from which on it is full: what a pipe holds.
 MUCH: Final = 1_048_576
 URGENT: Final = frozenset([frames.EVENT, frames.INVOKE])
@@ -66,6 +63,10 @@ class Transport:
         self._unwritten = b""  # what the full pipe did not take; guarded by _lock
         self._eof = False
 
+    def read_fd(self) -> int:
+        """The descriptor that hangs up when the BEAM has gone."""
+        return self._read_fd
+
     def read_first(self) -> Frame:
         """Blocks for the first frame, before there is a loop; ConnectionError if none comes."""
         first: list[Frame] = []
@@ -91,7 +92,6 @@ class Transport:
         self._loop = loop
         loop.add_reader(self._read_fd, self._readable)
         loop.call_soon(self._deliver_deferred)
-        threading.Thread(target=self._watch, name="hornbeam-watch", daemon=True).start()
         self.flush()
         if self._unwritten:  # since before there was a loop to wait for room
             self._await_room()
@@ -275,14 +275,6 @@ class Transport:
         for fd, _event in poller.poll(None if seconds is None else seconds * 1000):
             if fd == self._write_fd:
                 self._writable()
-
-    def _watch(self) -> None:
-        # No events asked for: poll returns for hang-up and errors only.
-        poller = select.poll()
-        poller.register(self._read_fd, 0)
-        poller.poll()
-        time.sleep(EOF_GRACE)
-        os._exit(70)
 
 
 def _drop(*_arguments: object) -> None:

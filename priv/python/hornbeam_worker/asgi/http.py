@@ -3,13 +3,14 @@
 Source: ASGI, HTTP & WebSocket message format 2.5.
 
 States of the response: WAITING -> (start) HELD -> (first body) STREAMING -> COMPLETE, with TRAILERS
-before COMPLETE when the start announced them. The start is held until the first body event, so that
-a response in one piece is one frame. What few applications send (1xx, trailers, files) is in
-`extensions`, so that this path stays short.
+before COMPLETE when the start announced them, and ENDING before it while the last of the body waits
+for credit. The start is held until the first body event, so that a response in one piece is one
+frame. What few applications send (1xx, trailers, files) is in `extensions`, so that this path stays
+short.
 
-Flow control. `await send(body)` returns while at most a window's worth of body is not acknowledged
-by `credit` frames. The request's body is asked for with `demand` frames as the application takes
-it.
+Flow control: `credit`. `await send(body)` returns when all of it has gone out, that is, while less
+than a window and a piece is not credited. What the application has taken of the request's body is
+reported with `demand` frames.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import msgpack
 from hornbeam_worker import frames
 from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
+from hornbeam_worker.credit import Piece, Sender, is_due
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +40,8 @@ WAITING: Final = 0
 HELD: Final = 1
 STREAMING: Final = 2
 TRAILERS: Final = 3
-COMPLETE: Final = 4
+ENDING: Final = 4
+COMPLETE: Final = 5
 
 # The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
 APP_ERROR: Final = 1
@@ -54,7 +57,7 @@ class HTTPCycle:
 
     __slots__ = (
         "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_phase",
-        "_scope", "_server", "_status", "_stream", "_trailers", "_unacknowledged", "_waiters",
+        "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers", "_waiters",
         "task",
     )  # fmt: skip
 
@@ -67,12 +70,13 @@ class HTTPCycle:
         self._buffered: bytes | None = body  # None: all of it has been given
         self._complete = bool(flags & 1)  # all of it has arrived
         self._expects = bool(flags & 2)  # the client waits for 100 (Continue)
+        self._taken = 0  # by the application, and not yet reported by `demand`
         # The response
         self._phase = WAITING
         self._status = 0
         self._headers = b""
         self._trailers: list[Any] | None = None  # a list once they are announced
-        self._unacknowledged = 0
+        self._sender: Sender | None = None  # once the response goes on
         # Both
         self._gone = False
         self._disconnect_told = False
@@ -97,12 +101,14 @@ class HTTPCycle:
 
     def on_credit(self, count: int) -> None:
         """The client's socket has taken `count` bytes."""
-        self._unacknowledged -= count
-        self._wake()
+        if self._sender is not None:
+            self._sender.credit(count)
 
     def on_disconnect(self) -> None:
         """The client has gone, or the server has given up (timeout)."""
         self._gone = True
+        if self._sender is not None:
+            self._sender.close()
         self._wake()
 
     # What the application calls
@@ -136,7 +142,7 @@ class HTTPCycle:
             await self._send_body(message)
         elif kind == "http.response.start" and self._phase == WAITING:
             self._hold_start(message)
-        elif self._phase != COMPLETE:
+        elif self._phase < ENDING:
             await self._send_rare(kind, message)
 
     async def _send_rare(self, kind: str, message: dict[str, Any]) -> None:
@@ -175,12 +181,15 @@ class HTTPCycle:
         body, self._buffered = self._buffered or b"", b""
         if self._complete:
             self._buffered = None
-        elif body:
-            self._demand(len(body))
+        else:
+            self._taken += len(body)
+            if body and is_due(self._taken, self._server.prefetch):
+                self._demand(self._taken)
         return {"type": "http.request", "body": body, "more_body": not self._complete}
 
     def _demand(self, count: int) -> None:
         self._expects = False
+        self._taken = 0
         self._server.transport.send(
             frames.flagged(frames.DEMAND, self._stream, False, count.to_bytes(4, "big"))
         )
@@ -228,52 +237,56 @@ class HTTPCycle:
             body = bytes(memoryview(body))  # TypeError unless bytes-like
         ends = not message.get("more_body", False)
         last = ends and self._trailers is None
-        if len(body) <= self._server.piece:
-            if self._phase == HELD:
-                self._start(last, body)
-            else:
-                await self._data(last, body)
-        else:
-            await self._send_in_pieces(last, body)
+        rest = self._start(last, body) if self._phase == HELD else body
+        if rest is not None and (rest or last):
+            await self._data(last, rest)
         if last:
             self._complete_response()
         elif ends:
             self._phase = TRAILERS
 
-    async def _send_in_pieces(self, last: bool, body: bytes) -> None:
-        view = memoryview(body)
-        piece, size = self._server.piece, len(body)
-        # What fits into a window needs no acknowledgement before it is complete.
-        if self._phase == HELD and last and size <= self._server.window:
-            self._start(last, body)
-            return
-        for at in range(0, size, piece):
-            ends = last and at + piece >= size
-            if self._phase == HELD:
-                self._start(False, body[:piece])
-            else:
-                await self._data(ends, view[at : at + piece])
-
-    def _start(self, last: bool, body: bytes) -> None:
+    def _start(self, last: bool, body: bytes) -> memoryview | None:
+        """Sends the head and what may go with it. The rest of the body, if there is any."""
+        rest = None
+        # What is at most a window goes whole: nothing has to be credited before it is complete.
+        if len(body) > (self._server.window if last else self._server.piece):
+            rest = memoryview(body)[self._server.piece :]
+            last, body = False, body[: self._server.piece]
+        if not last:
+            self._sender = Sender(self._server, len(body))
         self._server.transport.send(
             frames.response(self._stream, last, self._status, self._headers, body)
         )
         self._phase = STREAMING
         self._headers = b""
-        self._unacknowledged = len(body)
+        return rest
 
-    async def _data(self, last: bool, data: bytes | memoryview) -> None:
-        size = len(data)
-        while self._unacknowledged + size > self._server.window:
-            await self._change()
-            if self._gone:
-                raise ClientDisconnected("the client has disconnected")
-        self._unacknowledged += size
-        self._server.transport.send(frames.data_head(self._stream, last, size), data)
+    async def _data(self, last: bool, body: bytes | memoryview) -> None:
+        assert self._sender is not None
+        if last:
+            self._phase = ENDING
+        if not await self._sender.send(self._pieces(last, body)):
+            raise ClientDisconnected("the client has disconnected")
+
+    def _pieces(self, last: bool, body: bytes | memoryview) -> list[Piece]:
+        """The frames of a part of the body, the last one first."""
+        stream, size = self._stream, self._server.piece
+        if len(body) <= size:
+            return [(len(body), (frames.data_head(stream, last, len(body)), body))]
+        view = memoryview(body)
+        pieces: list[Piece] = []
+        for at in range(0, len(body), size):
+            part = view[at : at + size]
+            head = frames.data_head(stream, last and at + size >= len(body), len(part))
+            pieces.append((len(part), (head, part)))
+        pieces.reverse()
+        return pieces
 
     def _abort(self, reason: int) -> None:
         if not self._over():
             self._phase = COMPLETE
+            if self._sender is not None:
+                self._sender.close()
             self._server.transport.send(
                 frames.flagged(frames.ABORT, self._stream, True, bytes([reason]))
             )

@@ -6,11 +6,10 @@ States: CONNECTING -> (accept) ACCEPTING -> OPEN -> CLOSED, or CONNECTING -> (cl
 CONNECTING -> (denial response) DENYING. `_close` is set when the client has gone or said good-bye:
 code and reason.
 
-Flow control. `await send(...)` returns while at most a window's worth is not acknowledged by
-`credit` frames; what the application has received is reported with `demand` frames, and Erlang
-stops reading from a client of whom a window's worth is not received. A message counts `OVERHEAD`
-besides its bytes, so that empty ones are bounded too. Credit for nothing is the answer to an
-accept, a subscribe or an unsubscribe, in their order.
+Flow control: `credit`. `await send(...)` returns when the message has gone out, that is, while less
+than a window and a message is not credited; what the application has received is reported with
+`demand` frames, and Erlang stops reading from a client of whom a window's worth is not received.
+Credit for nothing is the answer to an accept, a subscribe or an unsubscribe, in their order.
 
 Memory: an idle connection is this object, its task and what the application keeps. There is no
 queue until a message arrives that nobody waits for.
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
-from hornbeam_worker import frames
+from hornbeam_worker import credit, frames
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.http import HTTPCycle
 
@@ -43,10 +42,8 @@ OPEN: Final = 2
 DENYING: Final = 3
 CLOSED: Final = 4
 
-# The same number stands in hornbeam_websocket.
-OVERHEAD: Final = 64
 # The longest message that fits into a frame, and the longest topic.
-LONGEST: Final = frames.MAX_SIZE - 64
+LONGEST: Final = frames.MAX_SIZE - 128
 LONGEST_TOPIC: Final = 1024
 
 # The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
@@ -65,9 +62,8 @@ class WebSocketCycle:
     """Runs the application for one connection."""
 
     __slots__ = (
-        "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
-        "_scope", "_senders", "_server", "_state", "_stream", "_unacknowledged", "_unreported",
-        "task",
+        "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
+        "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
     )  # fmt: skip
 
     def __init__(self, server: Server, stream: int, scope: Scope) -> None:
@@ -81,13 +77,13 @@ class WebSocketCycle:
         self._connect_told = False
         self._inbox: deque[str | bytes] | None = None
         self._receiver: asyncio.Future[None] | None = None
-        self._unreported = 0  # received and not yet reported by `demand`
+        self._taken = 0  # by the application, and not yet reported by `demand`
         self._close: tuple[int, str] | None = None
         self._disconnect_told = False
         # To the client
-        self._unacknowledged = 0
-        # Those who wait in send(), each for an answer (first come, first served) or for credit.
-        self._senders: list[tuple[bool, asyncio.Future[bool]]] | None = None
+        self._sender: credit.Sender | None = None  # from the first message on
+        # Those who wait for an answer, in the order in which they asked.
+        self._asking: deque[asyncio.Future[bool]] | None = None
 
     # What arrives from Erlang
 
@@ -115,11 +111,10 @@ class WebSocketCycle:
         """`count` bytes are on their way to the client; 0 is an answer."""
         if self._denial is not None:
             self._denial.on_credit(count)
-        elif count:
-            self._unacknowledged -= count
-            self._wake_senders(answer=False)
-        else:
-            self._wake_senders(answer=True)
+        elif not count:
+            self._answer()
+        elif self._sender is not None:
+            self._sender.credit(count)
 
     def on_close(self, payload: bytes) -> None:
         """The connection is closed: by the client, or by the server."""
@@ -221,8 +216,13 @@ class WebSocketCycle:
 
     async def _ask(self, kind: int, payload: bytes) -> None:
         """Sends what is answered, and waits for the answer."""
+        answer: asyncio.Future[bool] = self._server.loop.create_future()
+        if self._asking is None:
+            self._asking = deque()
+        self._asking.append(answer)
         self._transmit(kind, payload)
-        await self._wait(answer=True)
+        if not await answer:
+            raise ClientDisconnected("the WebSocket is closed")
 
     async def _send_message(self, message: dict[str, Any]) -> None:
         text, data = message.get("text"), message.get("bytes")
@@ -234,23 +234,12 @@ class WebSocketCycle:
             kind, payload = frames.WS_SEND_TEXT, text.encode()
         else:
             kind, payload = frames.WS_SEND_BYTES, _bytes(data)
-        size = len(payload) + OVERHEAD
-        if size > LONGEST:
-            raise ValueError(f"a message of {len(payload)} bytes; {LONGEST - OVERHEAD} is the most")
-        while self._unacknowledged and self._unacknowledged + size > self._server.window:
-            await self._wait(answer=False)
-        if self._close is not None:
-            raise ClientDisconnected("the WebSocket is closed")
-        self._unacknowledged += size
-        self._transmit(kind, payload)
-
-    async def _wait(self, *, answer: bool) -> None:
-        waiter: asyncio.Future[bool] = self._server.loop.create_future()
-        if self._senders is None:
-            self._senders = []
-        self._senders.append((answer, waiter))
-        # Whether what it waited for has come: it may be followed by a close at once.
-        if not await waiter:
+        if len(payload) > LONGEST:
+            raise ValueError(f"a message of {len(payload)} bytes; {LONGEST} is the most")
+        if self._sender is None:
+            self._sender = credit.Sender(self._server)
+        frame = frames.flagged(kind, self._stream, False, payload)
+        if not await self._sender.send([(credit.message(len(payload)), (frame,))]):
             raise ClientDisconnected("the WebSocket is closed")
 
     def _send_close(self, message: dict[str, Any]) -> None:
@@ -289,10 +278,10 @@ class WebSocketCycle:
     def _report(self, size: int) -> None:
         if self._close is not None:
             return
-        self._unreported += size + OVERHEAD
-        if self._unreported * 4 >= self._server.window:
-            self._transmit(frames.DEMAND, self._unreported.to_bytes(4, "big"))
-            self._unreported = 0
+        self._taken += credit.message(size)
+        if credit.is_due(self._taken, self._server.window):
+            self._transmit(frames.DEMAND, self._taken.to_bytes(4, "big"))
+            self._taken = 0
 
     def _transmit(self, kind: int, payload: bytes) -> None:
         self._server.transport.send(frames.flagged(kind, self._stream, False, payload))
@@ -306,27 +295,23 @@ class WebSocketCycle:
 
     def _wake_all(self) -> None:
         self._wake_receiver()
-        senders, self._senders = self._senders or [], None
-        for _, waiter in senders:
-            if not waiter.done():
-                waiter.set_result(False)
+        if self._sender is not None:
+            self._sender.close()
+        asking, self._asking = self._asking or (), None
+        for answer in asking:
+            if not answer.done():
+                answer.set_result(False)
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
 
-    def _wake_senders(self, *, answer: bool) -> None:
-        """One that waits for an answer, or all that wait for credit."""
-        left: list[tuple[bool, asyncio.Future[bool]]] = []
-        done = False
-        for sender in self._senders or ():
-            if sender[0] != answer or done:
-                left.append(sender)
-                continue
-            done = answer
-            if not sender[1].done():
-                sender[1].set_result(True)
-        self._senders = left or None
+    def _answer(self) -> None:
+        """The first of those who asked has its answer, even if it no longer waits for it."""
+        if self._asking:
+            answer = self._asking.popleft()
+            if not answer.done():
+                answer.set_result(True)
 
     def _returned_early(self) -> None:
         self._log("the application returned without accepting or closing the WebSocket", None)

@@ -12,7 +12,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, binds/1, reload_certs/1]).
--export([init/1, handle_call/3, handle_cast/2, terminate/2, format_status/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
@@ -45,7 +45,9 @@ reload_certs(Listener) ->
 init({Name, #{bind := Binds} = Config}) ->
     process_flag(trap_exit, true),
     case hornbeam_tls:load(Name, Config) of
-        ok -> open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
+        ok ->
+            ok = hornbeam_connection:configure(Name, protocol_options(Name, Config)),
+            open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
         {error, Reason} -> {stop, {shutdown, Reason}}
     end.
 
@@ -62,11 +64,11 @@ open_all([{Number, Bind} | Rest], #state{bound = Bound} = State) ->
 
 open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
     Ref = {hornbeam, Name, Number},
-    Transport = case Tls of true -> hornbeam_ssl; false -> hornbeam_tcp end,
+    Transport = case Tls of true -> ranch_ssl; false -> ranch_tcp end,
     case hornbeam_socket:probe(Bind) of
         ok ->
             case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
-                                      hornbeam_connection, protocol_options(Name, Config)) of
+                                      hornbeam_connection, Name) of
                 {ok, _} -> opened(Ref, Bind, Config);
                 {error, {{shutdown, {failed_to_start_child, _, {listen_error, _, Reason}}}, _}} -> {error, Reason};
                 {error, Reason} -> {error, Reason}
@@ -87,41 +89,37 @@ opened(Ref, Bind, #{ssl := Tls} = Config) ->
 transport_options(Bind, Name, #{acceptors := Acceptors, max_connections := Max, ssl := Tls} = Config) ->
     Secure = case Tls of true -> hornbeam_tls:listen_options(Name, Config); false -> [] end,
     #{socket_opts => hornbeam_socket:options(Bind, Config) ++ Secure, num_acceptors => Acceptors,
-      max_connections => Max, shutdown => ?LAST_MS, connection_type => supervisor,
-      logger => hornbeam_cowboy_log}.
+      max_connections => Max, shutdown => ?LAST_MS, connection_type => supervisor}.
 
-%% Cowboy's own times are off: idle_timeout and inactivity_timeout would end a request that is being answered slowly
-%% (`timeout', send_timeout and the application's own end take their place), request_timeout is hornbeam_clock's matter.
-protocol_options(Name, Config) ->
-    #{max_keepalive := MaxKeepalive, max_request_line := RequestLine, max_headers := Headers,
-      max_header_size := HeaderSize, body_prefetch := Prefetch, compress := Compress,
-      compress_min_size := MinSize} = Config,
-    {Observers, Observe} = hornbeam_observe:handlers(Name, Config),
-    (http2_options(Config))#{
-        hornbeam => Name,
-        gate => hornbeam_gate:settings(Config),
-        connection => connection(Config),
-        connection_type => supervisor,
-        stream_handlers => Observers ++ [hornbeam_compress || Compress] ++ [hornbeam_stream],
-        observe => Observe,
-        compress_min_size => MinSize,
-        logger => hornbeam_cowboy_log,
-        request_timeout => infinity,
-        idle_timeout => infinity,
-        inactivity_timeout => infinity,
-        initial_stream_flow_size => Prefetch,
-        max_keepalive => MaxKeepalive,
-        max_request_line_length => RequestLine,
-        max_headers => Headers,
-        max_header_name_length => hornbeam_hygiene:max_name(),
-        max_header_value_length => HeaderSize}.
+%% What hornbeam_connection gets: what it needs itself, what is the same for all connections and requests, and what each protocol is told.
+protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Versions, compress := Compress,
+                         compress_min_size := MinSize} = Config) ->
+    #{secure => Tls, proxy_protocol => Proxy, http_version => lists:usort(Versions),
+      context => #{server => Name, gate => hornbeam_gate:settings(Config), observer => hornbeam_observe:observer(Name, Config),
+                   compress => case Compress of true -> MinSize; false -> off end},
+      http1 => http1(Config), http2 => http2(Config)}.
 
-%% A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when
+http1(#{max_keepalive := MaxKeepalive} = Config) ->
+    Times = maps:with([keepalive_timeout, header_timeout, body_timeout, half_close], Config),
+    Times#{max_requests => MaxKeepalive, parser => hornbeam_http1_head:new(Config)}.
+
+%% Cowboy's own times are off: they would end a connection in which a response takes its time (hornbeam_http2_idle is what ends an idle
+%% one). A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when
 %% it and a stream's end at once Cowboy tells only of the first, and the stream would wait for ever. What a connection can
 %% hold is bounded by max_streams.
-http2_options(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets, window := Window,
-                max_head_size := HeadSize}) ->
-    #{max_concurrent_streams => Streams,
+http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets, window := Window,
+        max_head_size := HeadSize, body_prefetch := Prefetch} = Config) ->
+    #{limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target], Config),
+      idle => maps:with([keepalive_timeout, max_keepalive], Config),
+      listener => self(),
+      stream_handlers => [hornbeam_http2_stream],
+      connection_type => supervisor,
+      logger => hornbeam_http2_log,
+      idle_timeout => infinity,
+      inactivity_timeout => infinity,
+      %% hornbeam_request goes on from this number.
+      initial_stream_flow_size => max(1, Prefetch),
+      max_concurrent_streams => Streams,
       max_received_frame_rate => {Frames, 10000},
       max_cancel_stream_rate => {Resets, 10000},
       max_reset_stream_rate => {Resets, 10000},
@@ -129,13 +127,6 @@ http2_options(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate
       max_stream_buffer_size => Window,
       max_connection_buffer_size => infinity,
       enable_connect_protocol => true}.
-
-connection(#{proxy_protocol := Proxy, http_version := Versions, keepalive_timeout := Keepalive,
-             header_timeout := Header, max_keepalive := MaxKeepalive, max_head_size := HeadSize,
-             max_request_line := Line, half_close := HalfClose}) ->
-    #{proxy_protocol => Proxy, http_version => lists:usort(Versions), keepalive_timeout => Keepalive,
-      header_timeout => Header, max_requests => MaxKeepalive, max_head => HeadSize + Line,
-      half_close => HalfClose}.
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.
@@ -146,6 +137,11 @@ handle_call(reload_certs, _From, #state{name = Name, config = Config} = State) -
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Request, State) ->
+    {noreply, State}.
+
+%% An HTTP/2 connection has ended by itself and says so (hornbeam_http2_idle).
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info(_Message, State) ->
     {noreply, State}.
 
 %% No secret option in a crash report.
@@ -166,6 +162,7 @@ terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeou
                                   Pid <- ranch:procs(Ref, connections)],
     end_rest(Name, await_closed(Asked, Deadline)),
     lists:foreach(fun close/1, Bound),
+    ok = hornbeam_connection:forget(Name),
     hornbeam_tls:forget(Name).
 
 deadline(infinity) -> infinity;

@@ -1,0 +1,117 @@
+"""What an application's name may lead to: how `interface` judges it, what `loader` makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django.core.handlers.asgi
+import django.core.handlers.wsgi
+import fastapi
+import flask
+import litestar
+import pytest
+import quart
+import starlette.applications
+import starlette.endpoints
+from apps import core_kinds
+from asgiref.wsgi import WsgiToAsgi
+
+from hornbeam_worker import loader
+from hornbeam_worker.failure import FailureKind, StartFailure
+from hornbeam_worker.interface import Interface, judge, shown, takes
+
+KINDS = {
+    Interface.ASGI3: (
+        "app returns_awaitable optional hidden decorated instance method Endpoint partial"
+    ),
+    Interface.ASGI2: "Double double marked",
+    Interface.FACTORY: (
+        "create_app with_defaults Configured configured makes_double raises makes_nothing "
+        "async_factory Wsgi"
+    ),
+    Interface.WSGI: "wsgi wsgi_optional wsgi_instance",
+    Interface.UNKNOWN: "needs NeedsTwo",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in KINDS.items() for name in names.split()]
+)
+def test_kinds(kind: Interface, name: str) -> None:
+    assert judge(getattr(core_kinds, name)) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "app"),
+    [
+        (Interface.ASGI3, starlette.applications.Starlette()),
+        (Interface.ASGI3, starlette.endpoints.HTTPEndpoint),
+        (Interface.ASGI3, fastapi.FastAPI()),
+        (Interface.ASGI3, quart.Quart("a")),
+        (Interface.ASGI3, litestar.Litestar()),
+        (Interface.ASGI3, WsgiToAsgi(core_kinds.wsgi)),  # type: ignore[no-untyped-call]
+        (Interface.ASGI3, object.__new__(django.core.handlers.asgi.ASGIHandler)),
+        (Interface.WSGI, object.__new__(django.core.handlers.wsgi.WSGIHandler)),
+        (Interface.WSGI, flask.Flask("a")),
+        (Interface.FACTORY, fastapi.FastAPI),
+        (Interface.UNKNOWN, flask.Flask),
+        (Interface.ASGI3, max),  # compiled code that does not say what it takes
+    ],
+)
+def test_frameworks(kind: Interface, app: Any) -> None:
+    assert judge(app) is kind
+
+
+def test_what_it_takes() -> None:
+    assert [takes(core_kinds.needs, count) for count in (0, 1, 2)] == [False, True, False]
+    assert shown(core_kinds.needs) == "(config)"
+    assert (takes(max, 0), shown(max)) == (True, "(...)")
+
+
+NEITHER = (
+    "it is neither an ASGI application, which takes (scope, receive, send), nor a factory, which "
+    "takes nothing and returns one"
+)
+WSGI = (
+    "it is a WSGI application, and Hornbeam serves ASGI. Name its ASGI entry if it has one (Django:"
+    " asgi.py), or wrap it: a2wsgi.WSGIMiddleware(app) or asgiref.wsgi.WsgiToAsgi(app)"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "factory", "text"),
+    [
+        ("needs", True, "takes (config), and a factory is called with nothing"),
+        ("app", True, "takes (scope, receive, send), and a factory is called with nothing"),
+        ("needs", False, f"takes (config): {NEITHER}"),
+        ("NeedsTwo", False, f"takes (one, two): {NEITHER}"),
+        ("wsgi", False, f"takes (environ, start_response): {WSGI}"),
+        ("wsgi_optional", False, f"takes (environ, start_response, more): {WSGI}"),
+        ("wsgi_instance", False, f"takes (environ, start_response): {WSGI}"),
+        ("makes_wsgi", False, f"returned an object of type Wsgi: {WSGI}"),
+        ("makes_nothing", False, f"returned an object of type NoneType: {NEITHER}"),
+        ("makes_a_factory", True, f"returned an object of type function: {NEITHER}"),
+        ("async_factory", True, f"returned an object of type coroutine: {NEITHER}"),
+    ],
+)
+def test_what_is_refused(name: str, factory: bool, text: str) -> None:
+    target = f"apps.core_kinds:{name}"
+    with pytest.raises(StartFailure) as failure:
+        loader.load(target, factory=factory)
+    assert failure.value.kind is FailureKind.NOT_ASGI
+    assert failure.value.text == f'"{target}" {text}'
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("raises", "LookupError: no such setting"),
+        ("exits", "SystemExit: 3"),
+        ("type_error", "TypeError: raised in the factory"),
+    ],
+)
+def test_a_factory_that_raises(name: str, last: str) -> None:
+    with pytest.raises(StartFailure) as failure:
+        loader.load(f"apps.core_kinds:{name}")
+    assert failure.value.kind is FailureKind.FACTORY_FAILED
+    assert failure.value.text.splitlines()[-1] == last

@@ -1,0 +1,221 @@
+%%% One request and its response, between a protocol and the pool.
+%%%
+%%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here. Calls: hornbeam_gate (may
+%%% it come in), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and worker are carried out here), hornbeam_pool,
+%%% hornbeam_worker, hornbeam_websocket_handshake, hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
+%%%
+%%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
+%%%
+%%%   {inform, Status, Headers}                 an informational response
+%%%   {reply, Status, Headers, Length, Body}    a whole response. Length: what content-length says; `none': nothing is said
+%%%   {start, Status, Headers, Length}          the head of one that goes on; `none': the protocol frames it
+%%%   {data, fin | nofin, Data}, {trailers, Headers}    and what follows; trailers end it
+%%%   {read, Octets}                            so much more of the request's body may be read
+%%%   {timer, Name, Time}, cancel_timer         the one time limit of the request: event({timeout, Name}) when it is over
+%%%   close                                     HTTP/1: the connection ends after this response
+%%%   {upgrade, Accepted}                       a WebSocket was accepted; the exchange is over
+%%%   cut                                       the response cannot be completed, and the client must see it; the exchange is over
+%%%   done                                      the response is complete; the exchange is over
+%%%
+%%% Messages that the protocol passes on with event/2, all of the form {Owner, Event} with the Owner of open/3:
+%%%   from hornbeam_worker  {worker, Type, Payload}, {worker_lost, Why}, drain
+%%%   from hornbeam_pool    try_again
+-module(hornbeam_exchange).
+
+-export([open/3, refuse/3, over/0, event/2, gone/1, is_gathering/1]).
+-export_type([exchange/0, context/0, command/0, body/0, head/0]).
+
+-include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
+
+-type head() :: #head{}.
+%% What is the same for all requests of a connection.
+-type context() :: #{server := atom(), gate := hornbeam_gate:settings(), observer := none | {module(), term()},
+                     compress := off | non_neg_integer(), place := hornbeam_scope:place()}.
+-type body() :: iodata() | {sendfile, Size :: non_neg_integer(), Path :: binary()}.
+-type command() :: {inform, 100..199, hornbeam_headers:headers()}
+                 | {reply, 200..999, hornbeam_headers:headers(), non_neg_integer() | none, body()}
+                 | {start, 200..999, hornbeam_headers:headers(), non_neg_integer() | none}
+                 | {data, fin | nofin, iodata()} | {trailers, hornbeam_headers:headers()}
+                 | {read, non_neg_integer()} | {timer, response | queue, timeout()} | cancel_timer
+                 | close | {upgrade, hornbeam_websocket_handshake:accepted()} | cut | done.
+
+-record(exchange, {
+    owner :: hornbeam_pool:owner(),
+    pool :: hornbeam_pool:id(),
+    path :: binary(),
+    request :: hornbeam_request:request(),
+    handshake = none :: none | hornbeam_websocket_handshake:handshake(),
+    compress = off :: off | hornbeam_compress:state(),
+    observed = none :: none | {module(), term()}
+}).
+-opaque exchange() :: #exchange{} | over.
+
+%% An observer: sees each request, and may change what it says.
+-callback opened(head(), Settings :: term()) -> {head(), Observed :: term()}.
+-callback received(non_neg_integer(), Observed) -> Observed when Observed :: term().
+-callback sends(command(), Observed) -> {command(), Observed} when Observed :: term().
+-callback over(Observed :: term()) -> ok.
+
+%% @doc A request whose head has been read. One with a body waits for event(submit), so that what of it came together
+%% with the head goes with it.
+-spec open(#head{}, hornbeam_pool:owner(), context()) -> {[command()], exchange()}.
+open(Head0, Owner, #{gate := Gate, server := Server, observer := Observer} = Context) ->
+    {Head1, Observed} = observe(Head0, Observer),
+    case hornbeam_gate:admit(Head1, Server, Gate) of
+        {ok, Head, Mount} ->
+            admitted(Head, Mount, Owner, Observed, Context);
+        {refuse, Reason} ->
+            {observed([close || Reason =/= not_found] ++ answer(hornbeam_error:answer(Reason), Head1), Observed), over}
+    end.
+
+observe(Head, none) ->
+    {Head, none};
+observe(Head0, {Module, Settings}) ->
+    {Head, Observed} = Module:opened(Head0, Settings),
+    {Head, {Module, Observed}}.
+
+admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, #{place := Place, compress := Compress} = Context) ->
+    Exchange = #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = undefined, observed = Observed},
+    case hornbeam_websocket_handshake:is_upgrade(Head) of
+        false ->
+            {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
+            run(Effects, [], Exchange#exchange{request = Request, compress = hornbeam_compress:new(Head, Compress)});
+        true ->
+            websocket(Head, Mount, Exchange, Context)
+    end.
+
+websocket(Head, #mount{settings = Settings} = Mount, #exchange{observed = Observed} = Exchange, #{server := Server, place := Place}) ->
+    case hornbeam_websocket_handshake:check(Head, Server, Settings) of
+        {ok, Handshake} ->
+            {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
+            run(Effects, [], Exchange#exchange{request = Request, handshake = Handshake});
+        {refuse, {Status, Headers, Text}} ->
+            {observed([{reply, Status, plain(Headers), byte_size(Text), Text}, done], Observed), over}
+    end.
+
+%% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer.
+-spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].
+refuse(Reason, Head0, #{observer := Observer}) ->
+    {Head, Observed} = observe(Head0, Observer),
+    observed([close | answer(hornbeam_error:answer(Reason), Head)], Observed).
+
+%% @doc An exchange that takes no further part in anything.
+-spec over() -> exchange().
+over() -> over.
+
+answer({Status, Text, _Level}, #head{method = <<"HEAD">>}) ->
+    [{reply, Status, plain([]), byte_size(Text), <<>>}, done];
+answer({Status, Text, _Level}, _Head) ->
+    [{reply, Status, plain([]), byte_size(Text), Text}, done].
+
+plain(Headers) ->
+    [{<<"content-type">>, <<"text/plain; charset=utf-8">>} | Headers].
+
+%% @doc Whether the request waits for its body, or for `submit'.
+-spec is_gathering(exchange()) -> boolean().
+is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Request);
+is_gathering(over) -> false.
+
+-spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
+event(Event, #exchange{request = Request0} = Exchange) ->
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    run(Effects, [], received(Event, Exchange#exchange{request = Request}));
+event(_Late, over) ->
+    {[], over}.
+
+received({body, _IsFin, Data}, #exchange{observed = {Module, Observed}} = Exchange) ->
+    Exchange#exchange{observed = {Module, Module:received(iolist_size(Data), Observed)}};
+received(_Event, Exchange) ->
+    Exchange.
+
+%% @doc The client has gone, or the connection ends.
+-spec gone(exchange()) -> ok.
+gone(#exchange{request = Request} = Exchange) ->
+    {_Commands, Gone} = run(hornbeam_request:gone(Request), [], Exchange),
+    ended(Gone);
+gone(over) ->
+    ok.
+
+ended(over) ->
+    ok;
+ended(#exchange{handshake = Handshake, observed = Observed, compress = Compress}) ->
+    _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
+    ok = hornbeam_compress:stop(Compress),
+    observed_end(Observed).
+
+observed_end(none) -> ok;
+observed_end({Module, Observed}) -> Module:over(Observed).
+
+%%% Effects. Commands: for the protocol, newest first.
+
+run([], Commands, Exchange) ->
+    respond(lists:reverse(Commands), Exchange);
+run([checkout | Rest], Commands, #exchange{pool = Pool} = Exchange) ->
+    case hornbeam_pool:checkout(Pool) of
+        {ok, Slot, Id} -> again({placed, Slot, Id}, Rest, Commands, Exchange);
+        none -> again(no_place, Rest, Commands, Exchange)
+    end;
+run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
+    ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
+    run(Rest, Commands, Exchange);
+run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
+    ok = hornbeam_worker:send(Slot, Frame),
+    run(Rest, Commands, Exchange);
+run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
+    ok = hornbeam_worker:close(Slot, Id, Frame),
+    run(Rest, Commands, Exchange);
+run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
+    case hornbeam_pool:wait(Pool, Owner, Where) of
+        ok -> run(Rest, Commands, Exchange);
+        {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
+    end;
+run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
+    ok = hornbeam_pool:cancel(Pool, Owner),
+    run(Rest, Commands, Exchange);
+run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #exchange{handshake = Handshake} = Exchange) ->
+    case hornbeam_websocket_handshake:accept(Handshake, Slot, Id, Subprotocol, Headers) of
+        {ok, Accepted} -> run(Rest, [{upgrade, Accepted} | Commands], Exchange#exchange{handshake = none});
+        {error, Reason} -> again({accept_failed, Reason}, Rest, Commands, Exchange)
+    end;
+run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Request} = Exchange) ->
+    #{method := Method} = hornbeam_request:summary(Request),
+    logger:log(Level, "~ts ~ts: ~ts", [Method, Path, hornbeam_error:format(Reason)]),
+    run(Rest, Commands, Exchange);
+run([Command | Rest], Commands, Exchange) ->
+    run(Rest, [Command | Commands], Exchange).
+
+%% What was done is news for the request; what it answers comes before the rest.
+again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
+
+%% On the way to the client: compressed, seen by the observer.
+respond(Commands, #exchange{compress = off, observed = none} = Exchange) ->
+    {Commands, left(Commands, Exchange)};
+respond(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
+    {Commands1, Compress} = hornbeam_compress:commands(Commands0, Compress0),
+    {Commands, Observed} = sends(Commands1, Observed0),
+    {Commands, left(Commands, Exchange#exchange{compress = Compress, observed = Observed})}.
+
+sends(Commands, none) ->
+    {Commands, none};
+sends(Commands0, {Module, Observed0}) ->
+    {Commands, Observed} = lists:mapfoldl(fun Module:sends/2, Observed0, Commands0),
+    {Commands, {Module, Observed}}.
+
+observed(Commands0, Observed0) ->
+    {Commands, Observed} = sends(Commands0, Observed0),
+    ok = observed_end(Observed),
+    Commands.
+
+left(Commands, Exchange) ->
+    case Commands =/= [] andalso is_last(lists:last(Commands)) of
+        true -> ended(Exchange), over;
+        false -> Exchange
+    end.
+
+is_last(done) -> true;
+is_last(cut) -> true;
+is_last({upgrade, _}) -> true;
+is_last(_) -> false.

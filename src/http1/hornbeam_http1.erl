@@ -1,0 +1,428 @@
+%%% One HTTP/1 connection: the process that holds the client's socket (RFC 9112).
+%%%
+%%% Called by: hornbeam_connection (start/1), when the socket is there and HTTP/1 is what it speaks. Calls: hornbeam_http1_head and
+%%% hornbeam_http1_body (bytes to requests), hornbeam_exchange (a request to its response), hornbeam_http1_response (responses to bytes),
+%%% hornbeam_http1_socket, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake, Cowboy's HTTP/2 after its
+%%% preface.
+%%%
+%%% Phases
+%%%
+%%%     first ──not HTTP/2──▶ idle ──first byte──▶ head ──complete──▶ request ──response complete──▶ idle, the next head,
+%%%       │ the preface                              │                   │    │                        drain or linger
+%%%       ▼                                          │ refused, 408      │    └──WebSocket──▶ hornbeam_websocket
+%%%     HTTP/2                                       ▼                   ▼
+%%%                                               linger               cut: closed in the middle
+%%%
+%%%   first    clear text: up to 24 octets tell HTTP/1 from HTTP/2
+%%%   request  one at a time: what is pipelined behind it waits unread, so that answers come in order, methods that are not safe do not
+%%%            overtake each other, and nothing piles up
+%%%   drain    the response is complete; what is left of the request's body is read and dropped, up to ?MAX_DRAIN octets, so that
+%%%            the connection can go on
+%%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped for a
+%%%            moment, because a reset would take the response from it
+%%%
+%%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
+%%% {timeout, _, deadline}; {system, _, {terminate, _}} from hornbeam_listener: end after the response in progress.
+%%%
+%%% Back-pressure is not reading. While a request is in progress the socket is left to report the client's end; the first octets that come
+%%% make it passive (hornbeam_http1_socket says how much can have come by then). A body is read as the application takes it. Writing waits
+%%% for the client, for send_timeout at most.
+%%%
+%%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
+%%% octet of a body that is being waited for, 408, or cut. `timeout', queue_timeout: hornbeam_request's. All are one timer (hornbeam_deadline).
+%%% A connection that has been idle for ?AWAKE hibernates.
+%%%
+%%% Failure: a crash here is one client's; the worker's sweep tells the application.
+-module(hornbeam_http1).
+
+-export([start/1, loop/1]).
+-export([system_continue/3, system_terminate/4, system_code_change/4, system_get_state/1]).
+-export_type([settings/0]).
+
+-include("hornbeam_head.hrl").
+
+-type settings() :: #{keepalive_timeout := timeout(), header_timeout := timeout(), body_timeout := timeout(),
+                      max_requests := pos_integer() | infinity, half_close := boolean(), parser := hornbeam_http1_head:parser(),
+                      http2 := none | fun((Buffered :: binary()) -> no_return())}.
+
+-record(conn, {
+    %% For the life of the connection:
+    parent :: pid(),
+    ref :: ranch:ref(),
+    settings :: settings(),
+    context :: hornbeam_exchange:context(),
+    scheme :: binary(),
+    deadline = hornbeam_deadline:new() :: hornbeam_deadline:deadline(),
+    socket :: hornbeam_http1_socket:socket(),
+    parser :: hornbeam_http1_head:parser(),
+    buffer = <<>> :: binary(),              % read, and not looked at yet
+    served = 0 :: non_neg_integer(),
+    stopping = false :: boolean(),          % no further request
+    phase = first :: first | idle | head | request | drain | linger,
+    until = infinity :: integer() | infinity,   % of the phase; of a request: `timeout' or queue_timeout
+    %% The request in progress:
+    exchange :: hornbeam_exchange:exchange() | undefined,
+    response :: hornbeam_http1_response:response() | undefined,
+    timer = response :: response | queue,   % what `until' is
+    body = none :: none | hornbeam_http1_body:body(),
+    expects = false :: boolean(),           % the client waits for 100 (Continue)
+    flow = 0 :: non_neg_integer(),          % octets of the body that may be read
+    body_until = infinity :: integer() | infinity,
+    dropped = 0 :: non_neg_integer()        % in drain and linger
+}).
+
+-define(MAX_DRAIN, 1000000).
+-define(LINGER_MS, 2000).
+-define(AWAKE, 250).
+-define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
+
+%% @doc Serves the connection until it ends; the calling process becomes it.
+-spec start(#{parent := pid(), ref := ranch:ref(), transport := module(), socket := term(), settings := settings(),
+              context := hornbeam_exchange:context()}) -> no_return().
+start(#{parent := Parent, ref := Ref, transport := Transport, socket := Socket,
+        settings := #{parser := Parser, http2 := Http2} = Settings, context := Context}) ->
+    Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
+    Conn = #conn{parent = Parent, ref = Ref, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
+                 phase = case Http2 of none -> idle; _ -> first end, socket = hornbeam_http1_socket:new(Transport, Socket)},
+    loop(await(within(keepalive_timeout, Conn))).
+
+%%% The loop
+
+-spec loop(#conn{}) -> no_return().
+loop(Conn) ->
+    receive
+        Message -> loop(handle(Message, Conn))
+    end.
+
+handle({tcp, _, Data}, Conn) -> received(Data, Conn);
+handle({{_, N}, Event}, #conn{served = N, phase = request} = Conn) -> progress(event(Event, Conn));
+handle({ssl, _, Data}, Conn) -> received(Data, Conn);
+handle({Passive, _}, #conn{socket = Socket} = Conn) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
+    await(Conn#conn{socket = hornbeam_http1_socket:is_passive(Socket)});
+handle({timeout, Ref, deadline}, #conn{deadline = Deadline} = Conn) ->
+    case hornbeam_deadline:fired(Ref, Deadline) of
+        {ok, Next} -> look(now_ms(), Conn#conn{deadline = Next});
+        stale -> Conn
+    end;
+handle({Closed, _}, Conn) when Closed =:= tcp_closed; Closed =:= ssl_closed -> closed(Conn);
+handle({Error, _, _}, Conn) when Error =:= tcp_error; Error =:= ssl_error -> gone(Conn);
+handle({system, _From, {terminate, _}}, Conn) -> stop(Conn);
+handle({system, From, Request}, #conn{parent = Parent} = Conn) ->
+    sys:handle_system_msg(Request, From, Parent, ?MODULE, [], Conn);
+handle({'EXIT', Parent, Reason}, #conn{parent = Parent, exchange = Exchange}) ->
+    _ = Exchange =:= undefined orelse hornbeam_exchange:gone(Exchange),
+    exit(Reason);
+handle(_Late, Conn) ->
+    Conn.
+
+%%% What the client sends
+
+received(Data, #conn{socket = Socket} = Conn) ->
+    took(Data, Conn#conn{socket = hornbeam_http1_socket:received(Socket)}).
+
+took(Data, #conn{phase = idle} = Conn) -> head(Data, Conn);
+took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);
+took(Data, #conn{phase = request, buffer = <<>>} = Conn) -> await(body(Conn#conn{buffer = Data}));
+took(Data, #conn{phase = request, buffer = Buffer} = Conn) -> await(body(Conn#conn{buffer = <<Buffer/binary, Data/binary>>}));
+took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn);
+took(Data, #conn{phase = linger, dropped = Dropped} = Conn) when Dropped + byte_size(Data) =< ?MAX_DRAIN ->
+    await(Conn#conn{dropped = Dropped + byte_size(Data)});
+took(_Data, #conn{phase = linger} = Conn) ->
+    close(Conn);
+took(Data, #conn{phase = first, buffer = Buffer} = Conn) ->
+    first(<<Buffer/binary, Data/binary>>, Conn).
+
+first(Data, #conn{settings = #{http2 := Http2}, buffer = Buffer} = Conn) ->
+    Size = min(byte_size(Data), byte_size(?PREFACE)),
+    case binary:part(Data, 0, Size) =:= binary:part(?PREFACE, 0, Size) of
+        true when Size =:= byte_size(?PREFACE) ->
+            #conn{socket = Socket, deadline = Deadline} = Conn,
+            ok = hornbeam_deadline:cancel(Deadline),
+            Http2(<<Data/binary, (hornbeam_http1_socket:settle(Socket))/binary>>);
+        true when Buffer =:= <<>> -> await(within(header_timeout, Conn#conn{buffer = Data}));
+        true -> await(Conn#conn{buffer = Data});
+        false -> head(Data, Conn#conn{phase = idle, buffer = <<>>})
+    end.
+
+head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
+    case hornbeam_http1_head:feed(Data, Parser0) of
+        {ok, Head, Rest} ->
+            request(Head, Rest, Conn);
+        {more, Parser} ->
+            case hornbeam_http1_head:is_begun(Parser) of
+                true when Phase =:= idle -> await(within(header_timeout, Conn#conn{parser = Parser, phase = head}));
+                _ -> await(Conn#conn{parser = Parser})
+            end;
+        {refuse, Reason} ->
+            refuse(Reason, Conn)
+    end.
+
+%% What follows a head that is not understood is nothing but octets without an end.
+refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
+    {Peer, Sock} = hornbeam_scope:ends(Place),
+    Head = #head{method = <<>>, path = <<>>, version = 'HTTP/1.1', peer = Peer, sock = Sock},
+    commands(hornbeam_exchange:refuse(Reason, Head, Context),
+             Conn#conn{phase = request, exchange = undefined, buffer = <<>>, body = hornbeam_http1_body:new(unknown),
+                       response = hornbeam_http1_response:new(Head, false)}).
+
+%%% A request
+
+request(Head0, Rest, #conn{settings = #{parser := Parser, max_requests := Max}, context = #{place := Place} = Context, served = Served0,
+                           scheme = Scheme, stopping = Stopping, socket = Socket} = Conn0) ->
+    Served = Served0 + 1,
+    {Peer, Sock} = hornbeam_scope:ends(Place),
+    #head{length = Length, persistent = Persistent, expect = Expect} = Head = Head0#head{peer = Peer, sock = Sock, scheme = Scheme},
+    GoesOn = Persistent andalso Served < Max andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket),
+    {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
+    Conn = Conn0#conn{parser = Parser, served = Served, phase = request, until = infinity, buffer = Rest, exchange = Exchange,
+                      response = hornbeam_http1_response:new(Head, GoesOn)},
+    case Length of
+        0 -> await(commands(Commands, Conn));
+        _ -> await(submit(body(commands(Commands, Conn#conn{body = hornbeam_http1_body:new(Length), flow = 0, dropped = 0,
+                                                           expects = Expect =:= continue}))))
+    end.
+
+%% What of the body came together with the head has been given; the rest is not waited for.
+submit(#conn{phase = request, exchange = Exchange} = Conn) ->
+    case hornbeam_exchange:is_gathering(Exchange) of
+        true -> event(submit, Conn);
+        false -> Conn
+    end;
+submit(Conn) ->
+    Conn.
+
+%% Gives the application what has been read, if it may have more.
+body(#conn{phase = request, body = Body0, buffer = Buffer, flow = Flow} = Conn) when Body0 =/= none, Flow > 0, Buffer =/= <<>> ->
+    case hornbeam_http1_body:feed(Buffer, Body0) of
+        {more, [], Body} ->
+            Conn#conn{buffer = <<>>, body = Body};
+        {more, Data, Body} ->
+            event({body, nofin, Data}, Conn#conn{buffer = <<>>, body = Body, flow = max(0, Flow - iolist_size(Data))});
+        {done, Data, Rest} ->
+            event({body, fin, Data}, Conn#conn{buffer = Rest, body = none, expects = false, body_until = infinity});
+        {refuse, Reason} ->
+            event({body_failed, Reason}, Conn#conn{buffer = <<>>, flow = 0, response = hornbeam_http1_response:close(Conn#conn.response)})
+    end;
+body(Conn) ->
+    Conn.
+
+event(Event, #conn{exchange = Exchange0} = Conn) ->
+    {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),
+    commands(Commands, Conn#conn{exchange = Exchange}).
+
+%%% What the exchange says
+
+commands(Commands, Conn) ->
+    commands(Commands, [], Conn).
+
+%% Out: what is to be written, in one write.
+commands([], [], Conn) ->
+    Conn;
+commands([], Out, Conn) ->
+    write(Out, Conn);
+commands([done | Rest], Out, Conn) ->
+    [] = Rest,
+    complete(commands([], Out, Conn));
+commands([{read, Octets} | Rest], Out, #conn{flow = Flow} = Conn) ->
+    commands(Rest, Out, Conn#conn{flow = Flow + Octets});
+commands([{timer, Name, Time} | Rest], Out, Conn) ->
+    commands(Rest, Out, until(Time, Conn#conn{timer = Name}));
+commands([cancel_timer | Rest], Out, Conn) ->
+    commands(Rest, Out, Conn#conn{until = infinity});
+commands([close | Rest], Out, #conn{response = Response} = Conn) ->
+    commands(Rest, Out, Conn#conn{response = hornbeam_http1_response:close(Response)});
+commands([cut | _], Out, Conn) ->
+    cut(commands([], Out, Conn));
+commands([{upgrade, Accepted} | _], Out, Conn) ->
+    upgrade(Accepted, commands([], Out, Conn));
+commands([Command | Rest], Out, Conn0) ->
+    #conn{response = Response0} = Conn = before(Command, Conn0),
+    case hornbeam_http1_response:encode(Command, Response0) of
+        {{file, Head, Size, Path}, Response} -> commands(Rest, [], file([Out | Head], Size, Path, Conn#conn{response = Response}));
+        {Bytes, Response} -> commands(Rest, join(Out, Bytes), Conn#conn{response = Response})
+    end.
+
+join([], Bytes) -> Bytes;
+join(Out, Bytes) -> [Out | Bytes].
+
+%% The head of a response says whether the connection goes on: not if the rest of the request's body would be too long to read, or
+%% may never come because the client waits for 100 (RFC 9110, 10.1.1).
+before({inform, 100, _}, Conn) ->
+    Conn#conn{expects = false};
+before({Head, _, _, _}, Conn) when Head =:= start -> before_head(Conn);
+before({reply, _, _, _, _}, Conn) -> before_head(Conn);
+before(_Command, Conn) -> Conn.
+
+before_head(#conn{body = none} = Conn) ->
+    Conn;
+before_head(#conn{body = Body, expects = Expects, response = Response} = Conn) ->
+    case not Expects andalso hornbeam_http1_body:left(Body) of
+        unknown -> Conn;
+        Left when is_integer(Left), Left =< ?MAX_DRAIN -> Conn;
+        _ -> Conn#conn{response = hornbeam_http1_response:close(Response)}
+    end.
+
+write(Bytes, #conn{socket = Socket} = Conn) ->
+    case hornbeam_http1_socket:send(Socket, Bytes) of
+        ok -> Conn;
+        {error, _} -> gone(Conn)
+    end.
+
+%% A file that has become shorter leaves a response that is not complete.
+file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
+    Conn = write(Head, Conn0),
+    case hornbeam_http1_socket:sendfile(Socket, Path, Size) of
+        ok -> Conn;
+        {error, _} -> gone(Conn)
+    end.
+
+upgrade(Accepted, #conn{parent = Parent, ref = Ref, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
+    {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, self()),
+    Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>},
+           {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
+    _ = write(hornbeam_http1_reply:switch(Own, Headers), Conn),
+    ok = hornbeam_deadline:cancel(Deadline),
+    More = <<Buffer/binary, (hornbeam_http1_socket:settle(Socket))/binary>>,
+    {Transport, Raw} = hornbeam_http1_socket:raw(Socket),
+    hornbeam_websocket:takeover(Parent, Ref, Raw, Transport, More, Handover).
+
+%%% After a response
+
+complete(#conn{body = none} = Conn) ->
+    next(Conn#conn{exchange = undefined});
+complete(#conn{response = Response, buffer = Buffer} = Conn) ->
+    case hornbeam_http1_response:is_persistent(Response) of
+        true -> drain(Buffer, within(keepalive_timeout, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>, dropped = 0}));
+        false -> linger(Conn)
+    end.
+
+drain(Data, #conn{body = Body0, dropped = Dropped} = Conn) ->
+    case hornbeam_http1_body:feed(Data, Body0) of
+        {more, _, Body} when Dropped + byte_size(Data) =< ?MAX_DRAIN ->
+            await(Conn#conn{body = Body, dropped = Dropped + byte_size(Data)});
+        {done, _, Rest} ->
+            next(Conn#conn{body = none, buffer = Rest});
+        _ ->
+            linger(Conn)
+    end.
+
+next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = Socket} = Conn) ->
+    case hornbeam_http1_response:is_persistent(Response) andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket) of
+        false when Buffer =:= <<>> -> close(Conn);
+        false -> linger(Conn);
+        true -> 
+            Idle = within(keepalive_timeout, Conn#conn{phase = idle, response = undefined, exchange = undefined, buffer = <<>>}),
+            case Buffer of
+                <<>> -> await(Idle);
+                _ -> head(Buffer, Idle)
+            end
+    end.
+
+%% What the client still sends would make the kernel reset the connection, and the response be lost.
+linger(#conn{socket = Socket} = Conn) ->
+    ok = hornbeam_http1_socket:shutdown(Socket),
+    await(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0})).
+
+-spec close(#conn{}) -> no_return().
+close(#conn{socket = Socket}) ->
+    ok = hornbeam_http1_socket:close(Socket),
+    exit(normal).
+
+%% The client must see that the response is not complete: the end in the middle of a chunk or of the length says so; where the end of the
+%% connection is the end of the body only a reset does.
+-spec cut(#conn{}) -> no_return().
+cut(#conn{socket = Socket, response = Response} = Conn) ->
+    case hornbeam_http1_response:is_close_delimited(Response) of
+        true ->
+            ok = hornbeam_http1_socket:abort(Socket),
+            exit(normal);
+        false ->
+            close(Conn)
+    end.
+
+-spec gone(#conn{}) -> no_return().
+gone(#conn{exchange = Exchange} = Conn) ->
+    _ = Exchange =:= undefined orelse hornbeam_exchange:gone(Exchange),
+    close(Conn).
+
+%% The client sends no more. With half_close it may still wait for the response in progress.
+closed(#conn{phase = request, body = none, settings = #{half_close := true}, scheme = <<"http">>, socket = Socket} = Conn) ->
+    Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)};
+closed(Conn) ->
+    gone(Conn).
+
+%% The server stops.
+stop(#conn{phase = request, response = Response} = Conn) ->
+    Conn#conn{stopping = true, response = hornbeam_http1_response:close(Response)};
+stop(#conn{phase = linger} = Conn) ->
+    Conn;
+stop(Conn) ->
+    close(Conn).
+
+%%% Reading, and how long it may take
+
+await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn) ->
+    Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+await(#conn{phase = request, body = Body, flow = Flow, socket = Socket, settings = #{body_timeout := Time}} = Conn)
+        when Body =/= none, Flow > 0 ->
+    Now = now_ms(),
+    At = case Time of infinity -> infinity; _ -> Now + Time end,
+    by(At, Now, Conn#conn{body_until = At, socket = hornbeam_http1_socket:read(Socket)});
+await(#conn{phase = request, socket = Socket} = Conn) ->
+    Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
+await(#conn{phase = Phase, socket = Socket} = Conn) when Phase =:= idle; Phase =:= head ->
+    Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+await(#conn{phase = first, socket = Socket} = Conn) ->
+    Conn#conn{socket = hornbeam_http1_socket:peek(Socket)};
+await(#conn{socket = Socket} = Conn) ->
+    Conn#conn{socket = hornbeam_http1_socket:read(Socket)}.
+
+within(Name, #conn{settings = Settings} = Conn) ->
+    #{Name := Time} = Settings,
+    until(Time, Conn).
+
+until(infinity, Conn) ->
+    by(infinity, now_ms(), Conn#conn{until = infinity});
+until(Time, Conn) ->
+    Now = now_ms(),
+    by(Now + Time, Now, Conn#conn{until = Now + Time}).
+
+%% While the connection is awake the timer fires once in ?AWAKE at least, so that hardly any limit needs one of its own.
+by(At, Now, #conn{deadline = Deadline} = Conn) ->
+    Conn#conn{deadline = hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline)}.
+
+look(Now, #conn{phase = idle, until = Until} = Conn) when Now < Until ->
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Conn#conn.deadline)}]);
+look(Now, #conn{until = Until, body_until = BodyUntil} = Conn) when Now < Until, Now < BodyUntil ->
+    by(min(Until, BodyUntil), Now, Conn);
+look(_Now, #conn{phase = head} = Conn) ->
+    refuse(header_timeout, Conn);
+look(Now, #conn{phase = request, until = Until, timer = Name} = Conn) when Now >= Until ->
+    progress(event({timeout, Name}, Conn#conn{until = infinity}));
+look(_Now, #conn{phase = request} = Conn) ->
+    progress(event({body_failed, body_timeout}, Conn#conn{body_until = infinity}));
+look(_Now, #conn{phase = first, buffer = Buffer} = Conn) when Buffer =/= <<>> ->
+    refuse(header_timeout, Conn);
+look(_Now, Conn) ->
+    close(Conn).
+
+progress(#conn{body = none} = Conn) -> Conn;
+progress(#conn{phase = request} = Conn) -> await(body(Conn));
+progress(Conn) -> Conn.
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
+
+%%% sys
+
+-spec system_continue(pid(), [sys:dbg_opt()], #conn{}) -> no_return().
+system_continue(_Parent, _Debug, Conn) -> loop(Conn).
+
+-spec system_terminate(term(), pid(), [sys:dbg_opt()], #conn{}) -> no_return().
+system_terminate(_Reason, _Parent, _Debug, Conn) -> loop(stop(Conn)).
+
+-spec system_code_change(#conn{}, module(), term(), term()) -> {ok, #conn{}}.
+system_code_change(Conn, _Module, _Old, _Extra) -> {ok, Conn}.
+
+-spec system_get_state(#conn{}) -> {ok, #conn{}}.
+system_get_state(Conn) -> {ok, Conn}.

@@ -1,0 +1,335 @@
+%%% The head of an HTTP/1 request from bytes: request line and fields, in their order (RFC 9112, 2 to 6).
+%%%
+%%% Called by: hornbeam_http1. Calls: hornbeam_authority, hornbeam_hygiene (strict_target). Pure and incremental: whatever the pieces in
+%%% which the bytes come, the answer is the same.
+%%%
+%%%     feed(Bytes, Parser) -> {ok, #head{}, Rest} | {more, Parser} | {refuse, Reason}
+%%%
+%%% A head that comes whole is read in one pass over its bytes. One that comes in pieces is kept as text until its current line is
+%%% complete, and that line is then read once: a client that sends single bytes costs no more per byte than one that does not.
+%%%
+%%% Limits: the request line, one value, a name, the number of fields, all of them together; each is known as soon as it is passed,
+%%% also in the middle of a line. What framing depends on has one reading or none: two lengths, a length and a coding, a coding in
+%%% HTTP/1.0, whitespace around names, a folded line, LF or CR alone are refused (400), another coding than chunked is not
+%%% implemented (501), and so are CONNECT and TRACE.
+-module(hornbeam_http1_head).
+
+-export([new/1, feed/2, is_begun/1]).
+-export_type([parser/0, reason/0]).
+
+-include("hornbeam_head.hrl").
+
+-type reason() :: malformed | uri_too_long | header_too_large | not_implemented | http_version | expectation_failed.
+
+-record(parser, {
+    max_line :: pos_integer(),
+    max_value :: pos_integer(),
+    max_fields :: pos_integer(),
+    max_size :: pos_integer(),
+    strict :: boolean(),
+    %% Of a head that has begun:
+    stage = line :: line | fields,
+    partial = <<>> :: binary(),             % the part of a line that is here, with no LF in it
+    empty = 0 :: non_neg_integer(),         % lines before the request line
+    head :: #head{} | undefined,
+    count = 0 :: non_neg_integer(),
+    size = 0 :: non_neg_integer(),
+    host = 0 :: non_neg_integer(),          % how often these have come
+    lengths = 0 :: non_neg_integer(),
+    coding = none :: none | chunked
+}).
+-opaque parser() :: #parser{}.
+
+-define(MAX_NAME, 256).
+%% RFC 9112, 2.2: some clients send CRLF after a body.
+-define(MAX_EMPTY, 5).
+%% " HTTP/1.1" and the space before the target.
+-define(AROUND_TARGET, 10).
+-define(MAX_DIGITS, 18).
+
+-define(IS_NAME(C), (C >= $a andalso C =< $z orelse C =:= $- orelse C >= $A andalso C =< $Z
+                     orelse C >= $0 andalso C =< $9 orelse C =:= $_)).
+%% RFC 9110, 5.6.2: what else a token may hold.
+-define(IS_SIGN(C), (C =:= $! orelse C =:= $# orelse C =:= $$ orelse C =:= $% orelse C =:= $& orelse C =:= $'
+                     orelse C =:= $* orelse C =:= $+ orelse C =:= $. orelse C =:= $^ orelse C =:= $`
+                     orelse C =:= $| orelse C =:= $~)).
+%% RFC 9110, 5.5: visible characters, space, tab and bytes above 127.
+-define(IS_TEXT(C), C >= 32, C =/= 127).
+
+%% @doc A parser for the heads of a connection. Settings: max_request_line, max_header_size, max_headers, max_head_size (octets,
+%% but for the number max_headers) and strict_target.
+-spec new(map()) -> parser().
+new(#{max_request_line := Line, max_header_size := Value, max_headers := Fields, max_head_size := Size,
+      strict_target := Strict}) ->
+    #parser{max_line = Line, max_value = Value, max_fields = Fields, max_size = Size, strict = Strict}.
+
+%% @doc Whether a part of a head is here.
+-spec is_begun(parser()) -> boolean().
+is_begun(#parser{stage = line, partial = <<>>}) -> false;
+is_begun(#parser{}) -> true.
+
+%% @doc Takes further bytes. After `ok' and `refuse' the parser that new/1 made serves the next head.
+-spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary()} | {more, parser()} | {refuse, reason()}.
+feed(Bytes, #parser{partial = <<>>} = Parser) ->
+    read(Bytes, Parser);
+feed(Bytes, #parser{partial = Partial} = Parser) ->
+    case binary:match(Bytes, <<"\n">>) of
+        nomatch -> hold(<<Partial/binary, Bytes/binary>>, Parser);
+        _ -> read(<<Partial/binary, Bytes/binary>>, Parser#parser{partial = <<>>})
+    end.
+
+read(Bytes, #parser{stage = line} = Parser) -> request_line(Bytes, Parser);
+read(Bytes, #parser{stage = fields, head = Head} = Parser) -> field(Bytes, Head, Parser).
+
+%% Kept until its line is complete, unless it is too long already. Copied: it may be a few bytes of a large read.
+hold(Bytes, #parser{stage = line, max_line = Max}) when byte_size(Bytes) > Max + 1 -> {refuse, uri_too_long};
+hold(Bytes, #parser{stage = fields, max_value = Max}) when byte_size(Bytes) > Max + ?MAX_NAME + 4 -> {refuse, header_too_large};
+hold(Bytes, #parser{stage = fields, max_size = Max, size = Size}) when byte_size(Bytes) + Size > Max + 1 -> {refuse, header_too_large};
+hold(Bytes, #parser{partial = <<>>} = Parser) -> {more, Parser#parser{partial = binary:copy(Bytes)}};
+hold(Bytes, Parser) -> {more, Parser#parser{partial = Bytes}}.
+
+%%% The request line (RFC 9112, 3)
+
+request_line(<<"GET ", Rest/bits>> = Line, Parser) -> target(Rest, <<"GET">>, Line, Parser);
+request_line(<<"POST ", Rest/bits>> = Line, Parser) -> target(Rest, <<"POST">>, Line, Parser);
+request_line(<<"PUT ", Rest/bits>> = Line, Parser) -> target(Rest, <<"PUT">>, Line, Parser);
+request_line(<<"DELETE ", Rest/bits>> = Line, Parser) -> target(Rest, <<"DELETE">>, Line, Parser);
+request_line(<<"PATCH ", Rest/bits>> = Line, Parser) -> target(Rest, <<"PATCH">>, Line, Parser);
+request_line(<<"HEAD ", Rest/bits>> = Line, Parser) -> target(Rest, <<"HEAD">>, Line, Parser);
+request_line(<<"OPTIONS ", Rest/bits>> = Line, Parser) -> target(Rest, <<"OPTIONS">>, Line, Parser);
+request_line(<<"\r\n", _/bits>>, #parser{empty = ?MAX_EMPTY}) -> {refuse, malformed};
+request_line(<<"\r\n", Rest/bits>>, #parser{empty = Empty} = Parser) -> request_line(Rest, Parser#parser{empty = Empty + 1});
+request_line(<<"\r">> = Line, Parser) -> hold(Line, Parser);
+request_line(<<>>, Parser) -> {more, Parser};
+request_line(Line, Parser) -> method(Line, Line, 0, Parser).
+
+method(<<C, Rest/bits>>, Line, Size, Parser) when ?IS_NAME(C); ?IS_SIGN(C) -> method(Rest, Line, Size + 1, Parser);
+method(<<$\s, Rest/bits>>, Line, Size, Parser) when Size > 0 -> target(Rest, binary:part(Line, 0, Size), Line, Parser);
+method(<<>>, Line, _Size, Parser) -> hold(Line, Parser);
+method(_, _Line, _Size, _Parser) -> {refuse, malformed}.
+
+target(<<$/, _/bits>> = Target, Method, Line, Parser) -> path(Target, Target, 0, Method, Line, Parser);
+target(<<>>, _Method, Line, Parser) -> hold(Line, Parser);
+target(Target, Method, Line, Parser) -> rare_target(Target, Target, 0, Method, Line, Parser).
+
+%% What browsers send (the URL standard of the WHATWG): everything but control characters, space and "#". hornbeam_scope decodes.
+path(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C =/= $?, C =/= $#, C =/= 127 ->
+    path(Rest, Target, Size + 1, Method, Line, Parser);
+path(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) ->
+    version(Rest, Method, binary:part(Target, 0, Size), <<>>, Line, Parser);
+path(<<$?, Rest/bits>>, Target, Size, Method, Line, Parser) ->
+    query(Rest, Rest, 0, Method, binary:part(Target, 0, Size), Line, Parser);
+path(<<>>, _Target, _Size, _Method, Line, Parser) ->
+    hold(Line, Parser);
+path(_, _Target, _Size, _Method, _Line, _Parser) ->
+    {refuse, malformed}.
+
+query(<<C, Rest/bits>>, Query, Size, Method, Path, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
+    query(Rest, Query, Size + 1, Method, Path, Line, Parser);
+query(<<$\s, Rest/bits>>, Query, Size, Method, Path, Line, Parser) ->
+    version(Rest, Method, Path, binary:part(Query, 0, Size), Line, Parser);
+query(<<>>, _Query, _Size, _Method, _Path, Line, Parser) ->
+    hold(Line, Parser);
+query(_, _Query, _Size, _Method, _Path, _Line, _Parser) ->
+    {refuse, malformed}.
+
+version(<<"HTTP/1.1\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
+    start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.1', Parser);
+version(<<"HTTP/1.0\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
+    start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.0', Parser);
+version(<<"HTTP/", Major, $., Minor, "\r\n", _/bits>>, _, _, _, _, _)
+        when Major >= $0, Major =< $9, Minor >= $0, Minor =< $9 ->
+    {refuse, http_version};
+version(Rest, _Method, _Path, _Query, Line, Parser) when byte_size(Rest) < 10 ->
+    case binary:match(Rest, <<"\n">>) of
+        nomatch -> hold(Line, Parser);
+        _ -> {refuse, malformed}
+    end;
+version(_, _, _, _, _, _) ->
+    {refuse, malformed}.
+
+%% The other forms of a target (RFC 9112, 3.2.2 to 3.2.4) are looked at when the whole line is here.
+rare_target(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
+    rare_target(Rest, Target, Size + 1, Method, Line, Parser);
+rare_target(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) when Size > 0 ->
+    version(Rest, Method, {form, binary:part(Target, 0, Size)}, <<>>, Line, Parser);
+rare_target(<<>>, _Target, _Size, _Method, Line, Parser) ->
+    hold(Line, Parser);
+rare_target(_, _Target, _Size, _Method, _Line, _Parser) ->
+    {refuse, malformed}.
+
+start(_Rest, Size, _Method, _Path, _Query, _Version, #parser{max_line = Max}) when Size > Max ->
+    {refuse, uri_too_long};
+start(_Rest, _Size, Method, _Path, _Query, _Version, _Parser) when Method =:= <<"CONNECT">>; Method =:= <<"TRACE">> ->
+    {refuse, not_implemented};
+start(Rest, _Size, Method, {form, Target}, _Query, Version, Parser) ->
+    case form(Target, Method) of
+        {ok, Authority, Path, Query} -> begin_fields(Rest, Method, Path, Query, Version, Authority, Parser);
+        error -> {refuse, malformed}
+    end;
+start(Rest, _Size, Method, Path, Query, Version, Parser) ->
+    begin_fields(Rest, Method, Path, Query, Version, undefined, Parser).
+
+form(<<"*">>, <<"OPTIONS">>) ->
+    {ok, undefined, <<"*">>, <<>>};
+form(Target, _Method) ->
+    case binary:split(Target, <<"://">>) of
+        [Scheme, Rest] -> absolute(hornbeam_headers:lower(Scheme), Rest);
+        [_] -> error
+    end.
+
+absolute(Scheme, Rest) when Scheme =:= <<"http">>; Scheme =:= <<"https">> ->
+    {Authority, Path, Query} = case binary:match(Rest, [<<"/">>, <<"?">>]) of
+        nomatch -> {Rest, <<"/">>, <<>>};
+        {At, 1} ->
+            <<Before:At/binary, After/binary>> = Rest,
+            case binary:split(After, <<"?">>) of
+                [P] -> {Before, P, <<>>};
+                [<<>>, Q] -> {Before, <<"/">>, Q};
+                [P, Q] -> {Before, P, Q}
+            end
+    end,
+    case Authority =/= <<>> andalso hornbeam_authority:parse(Authority) of
+        {ok, _} -> {ok, Authority, Path, Query};
+        _ -> error
+    end;
+absolute(_Scheme, _Rest) ->
+    error.
+
+begin_fields(Rest, Method, Path, Query, Version, Authority, #parser{strict = Strict} = Parser) ->
+    case not Strict orelse hornbeam_hygiene:is_uri(Path) andalso hornbeam_hygiene:is_uri(Query) of
+        true ->
+            Head = #head{method = Method, path = Path, query = Query, version = Version, host = Authority,
+                         persistent = Version =:= 'HTTP/1.1'},
+            field(Rest, Head, Parser#parser{stage = fields});
+        false ->
+            {refuse, malformed}
+    end.
+
+%%% The fields (RFC 9112, 5)
+
+field(<<"\r\n", Rest/bits>>, Head, Parser) ->
+    finish(Head, Rest, Parser);
+field(Line, Head, #parser{count = Max, max_fields = Max} = Parser) when Line =/= <<>>, Line =/= <<"\r">> ->
+    _ = {Head, Parser},
+    {refuse, header_too_large};
+field(Line, Head, Parser) ->
+    name(Line, Line, 0, Head, Parser).
+
+name(<<C, Rest/bits>>, Line, Size, Head, Parser) when ?IS_NAME(C) -> name(Rest, Line, Size + 1, Head, Parser);
+name(<<$:, Rest/bits>>, Line, Size, Head, Parser) when Size > 0, Size =< ?MAX_NAME ->
+    value_start(Rest, Line, Size, Head, Parser);
+name(<<$:, _/bits>>, _Line, Size, _Head, _Parser) when Size > 0 -> {refuse, header_too_large};
+name(<<C, Rest/bits>>, Line, Size, Head, Parser) when ?IS_SIGN(C) -> name(Rest, Line, Size + 1, Head, Parser);
+name(<<>>, _Line, Size, _Head, _Parser) when Size > ?MAX_NAME -> {refuse, header_too_large};
+name(<<>>, Line, _Size, Head, Parser) -> hold(Line, Parser#parser{head = Head});
+name(<<"\r">>, Line, 0, Head, Parser) -> hold(Line, Parser#parser{head = Head});
+name(_, _Line, _Size, _Head, _Parser) -> {refuse, malformed}.
+
+value_start(<<C, Rest/bits>>, Line, NameSize, Head, Parser) when C =:= $\s; C =:= $\t ->
+    value_start(Rest, Line, NameSize, Head, Parser);
+value_start(Value, Line, NameSize, Head, Parser) ->
+    value(Value, Value, 0, Line, NameSize, Head, Parser).
+
+%% Four at a time take two thirds of the time.
+value(<<A, B, C, D, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser)
+        when ?IS_TEXT(A), ?IS_TEXT(B), ?IS_TEXT(C), ?IS_TEXT(D) ->
+    value(Rest, Value, Size + 4, Line, NameSize, Head, Parser);
+value(<<"\r\n", Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) ->
+    end_of_field(Rest, trim_end(Value, Size), Line, NameSize, Head, Parser);
+value(<<C, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) when ?IS_TEXT(C) ->
+    value(Rest, Value, Size + 1, Line, NameSize, Head, Parser);
+value(<<$\t, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) ->
+    value(Rest, Value, Size + 1, Line, NameSize, Head, Parser);
+value(Rest, _Value, _Size, Line, _NameSize, Head, Parser) when Rest =:= <<>>; Rest =:= <<"\r">> ->
+    hold(Line, Parser#parser{head = Head});
+value(_, _Value, _Size, _Line, _NameSize, _Head, _Parser) ->
+    {refuse, malformed}.
+
+trim_end(_Value, 0) ->
+    <<>>;
+trim_end(Value, Size) ->
+    case binary:at(Value, Size - 1) of
+        C when C =:= $\s; C =:= $\t -> trim_end(Value, Size - 1);
+        _ -> binary:part(Value, 0, Size)
+    end.
+
+end_of_field(Rest, Value, Line, NameSize, Head, #parser{size = Size0, count = Count, max_size = Max, max_value = MaxValue} = Parser0) ->
+    Size = Size0 + NameSize + byte_size(Value) + 4,
+    case Size > Max orelse byte_size(Value) > MaxValue of
+        true ->
+            {refuse, header_too_large};
+        false ->
+            <<Raw:NameSize/binary, _/bits>> = Line,
+            Parser = Parser0#parser{size = Size, count = Count + 1},
+            case hornbeam_field_names:canonical(Raw) of
+                {special, Name} -> special(Name, Value, add(Name, Value, Head), Rest, Parser);
+                Name -> field(Rest, add(Name, Value, Head), Parser)
+            end
+    end.
+
+add(Name, Value, #head{fields = Fields} = Head) ->
+    Head#head{fields = [{Name, Value} | Fields]}.
+
+%% What framing, the connection or the protocol depends on.
+special(<<"host">>, Value, Head, Rest, #parser{host = 0} = Parser) ->
+    case hornbeam_authority:parse(Value) of
+        {ok, Authority} -> host(Authority, Value, Head, Rest, Parser#parser{host = 1});
+        error -> {refuse, malformed}
+    end;
+special(<<"content-length">>, Value, Head, Rest, #parser{lengths = 0, coding = none} = Parser) ->
+    case byte_size(Value) =< ?MAX_DIGITS andalso hornbeam_headers:is_digits(Value) of
+        true -> field(Rest, Head#head{length = binary_to_integer(Value)}, Parser#parser{lengths = 1});
+        false -> {refuse, malformed}
+    end;
+special(<<"transfer-encoding">>, Value, #head{version = 'HTTP/1.1'} = Head, Rest, #parser{lengths = 0, coding = none} = Parser) ->
+    case hornbeam_headers:lower(Value) of
+        <<"chunked">> -> field(Rest, Head#head{length = unknown}, Parser#parser{coding = chunked});
+        %% RFC 9112, 6.1 and 6.3: a coding that is not known; or whose end cannot be told, which is answered alike.
+        _ -> {refuse, not_implemented}
+    end;
+special(<<"connection">>, Value, Head, Rest, Parser) ->
+    case hornbeam_headers:tokens(Value) of
+        {ok, Options} -> field(Rest, Head#head{persistent = persistent(Options, Head)}, Parser);
+        error -> {refuse, malformed}
+    end;
+special(<<"expect">>, Value, #head{version = 'HTTP/1.1'} = Head, Rest, Parser) ->
+    case hornbeam_headers:lower(Value) of
+        <<"100-continue">> -> field(Rest, Head#head{expect = continue}, Parser);
+        _ -> {refuse, expectation_failed}
+    end;
+special(<<"upgrade">>, Value, Head, Rest, Parser) ->
+    field(Rest, Head#head{upgrade = joined(Head#head.upgrade, Value)}, Parser);
+special(<<"te">>, Value, Head, Rest, Parser) ->
+    field(Rest, Head#head{te = joined(Head#head.te, Value)}, Parser);
+special(<<"expect">>, _Value, Head, Rest, Parser) ->
+    field(Rest, Head, Parser);
+%% A second Host or Content-Length, or both framings: there is no safe reading.
+special(_Name, _Value, _Head, _Rest, _Parser) ->
+    {refuse, malformed}.
+
+%% RFC 9112, 3.2.2: the authority of an absolute target is the one that counts; a Host that differs is somebody's mistake or attack.
+host(_Authority, Value, #head{host = undefined} = Head, Rest, Parser) ->
+    field(Rest, Head#head{host = Value}, Parser);
+host(Authority, Value, #head{host = OfTarget} = Head, Rest, Parser) ->
+    case hornbeam_authority:parse(OfTarget) of
+        {ok, Authority} -> field(Rest, Head#head{host = Value}, Parser);
+        {ok, _} -> {refuse, malformed}
+    end.
+
+%% RFC 9112, 9.3: "close" wins; HTTP/1.0 goes on only where the client asks for it.
+persistent(Options, #head{version = Version, fields = Fields, persistent = Before}) ->
+    First = [true || {<<"connection">>, _} <- Fields] =:= [true],
+    case lists:member(<<"close">>, Options) of
+        true -> false;
+        false when Version =:= 'HTTP/1.0', First -> lists:member(<<"keep-alive">>, Options);
+        false -> Before
+    end.
+
+joined(undefined, Value) -> Value;
+joined(Before, Value) -> <<Before/binary, ", ", Value/binary>>.
+
+finish(#head{version = 'HTTP/1.1'}, _Rest, #parser{host = 0}) ->
+    {refuse, malformed};
+finish(#head{fields = Fields} = Head, Rest, _Parser) ->
+    {ok, Head#head{fields = lists:reverse(Fields)}, Rest}.

@@ -1,0 +1,96 @@
+%%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
+%%%
+%%% Called by: Ranch (one process each). Calls: hornbeam_tls, hornbeam_http1, Cowboy's HTTP/2.
+%%%
+%%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
+%%% octets that it has read go back to the process's mailbox as the socket's message, so that Cowboy reads them first.
+%%%
+%%% Failure modes: a PROXY header that is none closes the connection without a word; a handshake that fails is Ranch's to log.
+-module(hornbeam_connection).
+-behaviour(ranch_protocol).
+
+-export([configure/2, forget/1, start_link/3, init/4]).
+-export_type([options/0]).
+
+%% How long a PROXY header may take.
+-define(PROXY_MS, 5000).
+
+-type options() :: #{secure := boolean(), proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
+                     context := map(), http1 := map(), http2 := cowboy:opts()}.
+
+%% @doc What all connections of a server share, as a term that is not copied into each of them.
+-spec configure(Server :: atom(), options()) -> ok.
+configure(Server, Options) ->
+    persistent_term:put({?MODULE, Server}, Options).
+
+-spec forget(Server :: atom()) -> ok.
+forget(Server) ->
+    _ = persistent_term:erase({?MODULE, Server}),
+    ok.
+
+-spec start_link(ranch:ref(), module(), Server :: atom()) -> {ok, pid()}.
+start_link(Ref, Transport, Server) ->
+    {ok, proc_lib:spawn_opt(?MODULE, init, [self(), Ref, Transport, Server], [link, {min_heap_size, 233}])}.
+
+-spec init(Parent :: pid(), ranch:ref(), module(), Server :: atom()) -> no_return().
+init(Parent, Ref, Transport, Server) ->
+    #{secure := Secure, context := Context0, proxy_protocol := Proxy} = Options = persistent_term:get({?MODULE, Server}),
+    Proxied = case Proxy of true -> proxied(Ref); false -> none end,
+    {Socket, Tls} = handshake(Ref, Secure, Server),
+    process_flag(trap_exit, true),
+    {Peer, Sock} = ends(Proxied, Transport, Socket),
+    Context = Context0#{place => hornbeam_scope:place(Peer, Sock, Tls)},
+    Http2 = fun(Buffered) -> http2(Parent, Ref, Transport, Socket, Context, Buffered, Options) end,
+    case protocol(Secure, Socket, Options) of
+        http2 -> Http2(<<>>);
+        {http1, Upgrades} -> http1(Parent, Ref, Transport, Socket, Context, case Upgrades of true -> Http2; false -> none end, Options)
+    end.
+
+%% Every peer of such a listener is a proxy: without a header no request is believed.
+proxied(Ref) ->
+    case ranch:recv_proxy_header(Ref, ?PROXY_MS) of
+        {ok, #{command := proxy, src_address := Ip, src_port := Port, dest_address := OwnIp, dest_port := OwnPort}} ->
+            {{Ip, Port}, {OwnIp, OwnPort}};
+        %% The proxy's own health check, or a client whose address it does not know.
+        {ok, _Local} ->
+            none;
+        _Error ->
+            exit({shutdown, no_proxy_header})
+    end.
+
+handshake(Ref, false, _Server) ->
+    {ok, Socket} = ranch:handshake(Ref),
+    {Socket, none};
+handshake(Ref, true, Server) ->
+    {ok, Socket} = ranch:handshake(Ref, hornbeam_tls:handshake_options(Server)),
+    {Socket, hornbeam_tls:describe(Socket, Server)}.
+
+ends({Peer, Sock}, _Transport, _Socket) -> {Peer, Sock};
+ends(none, Transport, Socket) -> {address(Transport:peername(Socket)), address(Transport:sockname(Socket))}.
+
+%% A client that has gone already has no address any more.
+address({ok, Address}) -> Address;
+address({error, _}) -> undefined.
+
+protocol(false, _Socket, #{http_version := Versions}) ->
+    case Versions of
+        ['HTTP/2'] -> http2;
+        _ -> {http1, lists:member('HTTP/2', Versions)}
+    end;
+protocol(true, Socket, #{http_version := Versions}) ->
+    case ssl:negotiated_protocol(Socket) of
+        {ok, <<"h2">>} -> http2;
+        _ when Versions =:= ['HTTP/2'] -> http2;
+        _ -> {http1, false}
+    end.
+
+http1(Parent, Ref, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
+    hornbeam_http1:start(#{parent => Parent, ref => Ref, transport => Transport, socket => Socket,
+                           settings => Settings#{http2 => Http2}, context => Context}).
+
+-spec http2(pid(), ranch:ref(), module(), term(), map(), binary(), options()) -> no_return().
+http2(Parent, Ref, Transport, Socket, Context, Buffered, #{http2 := #{idle := Idle, listener := Listener} = Settings, secure := Secure}) ->
+    Scheme = case Secure of true -> <<"https">>; false -> <<"http">> end,
+    _ = Buffered =:= <<>> orelse (self() ! {element(1, Transport:messages()), Socket, Buffered}),
+    ok = hornbeam_http2_idle:start(Idle, Listener),
+    cowboy_http2:init(Parent, Ref, Socket, Transport, undefined, Settings#{context => Context, scheme => Scheme}).

@@ -1,0 +1,175 @@
+%%% The rule of flow control does not stop, and holds its limit: whatever the window, the sizes and the order in which pieces and credit
+%%% arrive. Once with models of both sides, once for each of Erlang's real ends (hornbeam_websocket_output; hornbeam_request as
+%%% receiver of a response, and as sender of a request's body through Cowboy) with a model of Python's. Run by properties_tests.
+-module(prop_hornbeam_credit).
+
+-include_lib("proper/include/proper.hrl").
+-include("hornbeam.hrl").
+
+-export([prop_any_order/0, prop_websocket_output/0, prop_response/0, prop_request_body/0]).
+
+%% What is on its way stands in queues, oldest first. An order is a list of steps, after which all steps are taken in turn until
+%% nothing moves any more.
+-record(link, {
+    window :: pos_integer(),
+    left :: [non_neg_integer()],        % pieces not sent
+    uncredited = 0 :: integer(),        % the sender's count
+    pieces = [] :: [non_neg_integer()],
+    credits = [] :: [pos_integer()],
+    open = 0 :: integer(),              % the receiver's count of what it has not credited
+    receiver :: term()                  % fun(taken, piece) -> {credit | none, receiver}
+}).
+
+prop_any_order() ->
+    ?FORALL({Window, Sizes, Order}, {window(), sizes(), order()},
+        finishes(#link{window = Window, left = Sizes, receiver = 0}, Order, fun taken/3)).
+
+taken(Size, Window, Taken) ->
+    case hornbeam_credit:is_due(Taken + Size, Window) of
+        true -> {Taken + Size, 0};
+        false -> {0, Taken + Size}
+    end.
+
+%% A WebSocket's output that writes to a stream of HTTP/2, whose alarms come and go; the test takes credit when the output gives it.
+prop_websocket_output() ->
+    ?FORALL({Window, Sizes, Order}, {window(), sizes(), order()},
+        begin
+            Output = hornbeam_websocket_output:new(hornbeam_websocket_socket:stream(self(), 1)),
+            Holds = finishes(#link{window = Window, left = [hornbeam_credit:message(S) || S <- Sizes],
+                                   receiver = Output}, Order, fun written/3),
+            drop_messages(),
+            Holds
+        end).
+
+written(stall, _Window, Output) ->
+    {0, hornbeam_websocket_output:alarm(on, Output)};
+written(flush, Window, Output) ->
+    given(Window, hornbeam_websocket_output:alarm(off, Output));
+written(Size, Window, Output) ->
+    given(Window, hornbeam_websocket_output:count(Size, hornbeam_websocket_output:write(<<"x">>, Output))).
+
+given(Window, Output) ->
+    case hornbeam_websocket_output:credit(Window, Output) of
+        none -> {0, Output};
+        {Count, Next} -> {Count, Next}
+    end.
+
+drop_messages() ->
+    receive _ -> drop_messages() after 0 -> ok end.
+
+%% A response in pieces, with alarms of Cowboy's.
+prop_response() ->
+    ?FORALL({Window, Sizes, Order}, {range(1024, 5000), sizes(), order()},
+        begin
+            Request = request(#{window => Window}, 0),
+            Start = <<0, 200:16, 1:32, 16#90>>,
+            {_, Answering} = hornbeam_request:event({worker, response, Start}, Request),
+            finishes(#link{window = Window, left = Sizes, receiver = Answering}, Order, fun responded/3)
+        end).
+
+responded(stall, _Window, Request) -> credited(hornbeam_request:event({alarm, on}, Request));
+responded(flush, _Window, Request) -> credited(hornbeam_request:event({alarm, off}, Request));
+responded(Size, _Window, Request) ->
+    credited(hornbeam_request:event({worker, data, <<0, 0:Size/unit:8>>}, Request)).
+
+credited({Effects, Request}) ->
+    {lists:sum([Count || {send, _, Frame} <- Effects, <<_:32, 16#12, _:32, Count:32>> <- [iolist_to_binary(Frame)]]),
+     Request}.
+
+%% A request's body: Cowboy, as a model with its way to forget what it has read too much, is the sender; Python, as a model,
+%% the receiver. What the application has not consumed stays below the prefetch and one read.
+prop_request_body() ->
+    ?FORALL({Prefetch, Sizes, Order}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume]))},
+        begin
+            Request = request(#{body_prefetch => Prefetch}, lists:sum(Sizes)),
+            uploads(Order, Sizes, #{flow => max(1, Prefetch), prefetch => max(1, Prefetch), unread => [], taken => 0,
+                                    request => Request})
+        end).
+
+uploads([read | Order], [Size | Sizes], #{flow := Flow, unread := Unread, prefetch := Prefetch} = World) when Flow > 0 ->
+    true = lists:sum(Unread) + maps:get(taken, World) < Prefetch,
+    {_, Request} = hornbeam_request:event({body, nofin, <<0:Size/unit:8>>}, maps:get(request, World)),
+    uploads(Order, Sizes, World#{flow := max(0, Flow - Size), unread := Unread ++ [Size], request := Request});
+uploads([consume | Order], Sizes, #{unread := [Size | Unread], prefetch := Prefetch, taken := Taken0} = World) ->
+    Taken = Taken0 + Size,
+    uploads(Order, Sizes, case hornbeam_credit:is_due(Taken, Prefetch) of
+        true -> demanded(Taken, World#{unread := Unread, taken := 0});
+        false -> World#{unread := Unread, taken := Taken}
+    end);
+uploads([_ | Order], Sizes, World) ->
+    uploads(Order, Sizes, World);
+uploads([], [], #{unread := []}) ->
+    true;
+uploads([], _Sizes, #{unread := [], flow := 0}) ->
+    false;
+uploads([], Sizes, World) ->
+    uploads([read, consume], Sizes, World).
+
+demanded(Count, #{flow := Flow, request := Request0} = World) ->
+    {Effects, Request} = hornbeam_request:event({worker, demand, <<0, Count:32>>}, Request0),
+    More = lists:sum([Size || {cowboy, Commands} <- Effects, {flow, Size} <- Commands]),
+    World#{flow := Flow + More, request := Request}.
+
+%%% The steps
+
+finishes(Link0, Order, Receive) ->
+    Largest = lists:max([0 | Link0#link.left]),
+    Link = lists:foldl(fun(Step, L) -> step(Step, Largest, Receive, L) end, Link0, Order),
+    settle(Largest, Receive, Link).
+
+settle(Largest, Receive, #link{left = Left, uncredited = Uncredited} = Link0) ->
+    Steps = [send, arrive, flush, credit],
+    case lists:foldl(fun(Step, L) -> step(Step, Largest, Receive, L) end, Link0, Steps) of
+        #link{left = [], pieces = [], credits = []} ->
+            true;
+        #link{left = Left, uncredited = Uncredited, pieces = [], credits = []} = Link ->
+            ?WHENFAIL(io:format("stopped: ~p~n", [Link#link{receiver = none}]), false);
+        Link ->
+            settle(Largest, Receive, Link)
+    end.
+
+step(send, Largest, _, #link{left = [Size | Left], uncredited = Uncredited, window = Window} = Link) ->
+    case hornbeam_credit:may_send(Uncredited, Window) of
+        true ->
+            true = Uncredited + Size < Window + max(1, Largest),
+            Link#link{left = Left, uncredited = Uncredited + Size, pieces = Link#link.pieces ++ [Size]};
+        false ->
+            Link
+    end;
+step(arrive, _, Receive, #link{pieces = [Size | Pieces], window = Window, open = Open} = Link) ->
+    %% What the receiver may hold the sender to.
+    true = Open < Window,
+    received(Receive(Size, Window, Link#link.receiver), Link#link{pieces = Pieces, open = Open + Size});
+step(credit, _, _, #link{credits = [Count | Credits], uncredited = Uncredited} = Link) ->
+    true = Uncredited >= Count,
+    Link#link{credits = Credits, uncredited = Uncredited - Count};
+step(Step, _, Receive, #link{receiver = Receiver, window = Window} = Link)
+        when Step =:= stall orelse Step =:= flush, not is_integer(Receiver) ->
+    received(Receive(Step, Window, Receiver), Link);
+step(_, _, _, Link) ->
+    Link.
+
+received({0, Receiver}, Link) ->
+    Link#link{receiver = Receiver};
+received({Count, Receiver}, #link{open = Open, credits = Credits} = Link) ->
+    Link#link{receiver = Receiver, open = Open - Count, credits = Credits ++ [Count]}.
+
+%%% Generators
+
+window() -> oneof([range(1, 10), range(1, 2000), return(262144)]).
+
+%% Around the window and its quarter, small and large, as the issue's 1 and 262,143.
+sizes() ->
+    list(oneof([range(0, 3), range(200, 300), range(900, 1100), range(0, 6000), range(65530, 65540), range(262070, 262150)])).
+
+order() -> list(oneof([send, send, arrive, arrive, credit, stall, flush])).
+
+request(Options, BodyLength) ->
+    {ok, Settings} = hornbeam_options:resolve(Options),
+    Req = #{method => <<"POST">>, version => 'HTTP/1.1', headers => #{}, has_body => BodyLength > 0,
+            body_length => BodyLength},
+    {_, New} = hornbeam_request:new(Req, <<16#90>>, Settings),
+    {_, Placing} = hornbeam_request:event(submit, New),
+    Slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
+    {_, Sent} = hornbeam_request:event({placed, Slot, 1}, Placing),
+    Sent.
