@@ -17,6 +17,10 @@ read -r ERTS VERSION < "$ROOT/releases/start_erl.data" || [ -n "$VERSION" ]
 RELEASE="$ROOT/releases/$VERSION"
 export ROOTDIR="$ROOT" BINDIR="$ROOT/erts-$ERTS/bin" EMU=beam PROGNAME=hornbeam
 export ERL_LIBS="$ROOT/lib"
+# No crash dump of the VM, no core dump of it or of a worker: they hold keys, cookies, tokens. The option crash_dump_dir asks for the
+# first; the second is a soft limit, that an application may raise for itself.
+export ERL_CRASH_DUMP_BYTES=0
+ulimit -S -c 0
 # One scheduler online for every two cores, as bin/hornbeam of the project has it (and says why).
 HALF=
 if [ -z "${HORNBEAM_SCHEDULERS:-}" ]; then
@@ -58,9 +62,21 @@ substitute() {
     }' "$1"
 }
 
+# The command and its flags, as environment variables: a command line is there for every local user to read, and `--env` holds secrets.
+# hornbeam_cli takes them out again.
+hand_over() {
+    export HORNBEAM_ARGUMENTS=$#
+    number=0
+    for argument; do
+        number=$((number + 1))
+        export "HORNBEAM_ARGUMENT_$number=$argument"
+    done
+}
+
 # exec, so that systemd's main process, and the target of its signals, is the VM itself. The templates are filled into a folder of
 # mode 0700 that the VM removes once it has read them (hornbeam_cli).
 start_vm() {
+    hand_over "$@"
     HORNBEAM_BOOT_DIR=$(umask 077 && mktemp -d "${TMPDIR:-/tmp}/hornbeam-boot.XXXXXX")
     export HORNBEAM_BOOT_DIR
     substitute "$RELEASE/sys.config.src" > "$HORNBEAM_BOOT_DIR/sys.config"
@@ -73,22 +89,23 @@ start_vm() {
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
     # shellcheck disable=SC2086  # nothing, or one word
-    exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
+    exec ${DETACH:-} "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
         -config "$HORNBEAM_BOOT_DIR/sys" -args_file "$HORNBEAM_BOOT_DIR/vm.args" \
-        -s hornbeam_cli main -extra "$@"
+        -s hornbeam_cli main
 }
 
 # Short-lived: no configuration, no name.
 ask_vm() {
+    hand_over "$@"
     exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput +fnu +pc unicode \
-        -s hornbeam_cli main -extra "$@"
+        -s hornbeam_cli main
 }
 
 daemon() {
     log=${HORNBEAM_LOG:-$ROOT/log/hornbeam.log}
     mkdir -p "$(dirname "$log")"
     before=$(cat "$log" 2>/dev/null | wc -l)
-    setsid "$0" foreground "$@" < /dev/null >> "$log" 2>&1 &
+    (DETACH=setsid && start_vm run "$@") < /dev/null >> "$log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         if tail -n "+$((before + 1))" "$log" | grep -q '^Hornbeam .* serving '; then

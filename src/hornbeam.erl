@@ -46,6 +46,7 @@ serve(#{name := Name} = Config) ->
     case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state_limits:configure(Config),
+            ok = hornbeam_memory:configure(Config),
             hornbeam_server:start(Name, Config);
         {error, Reason} -> {error, Reason}
     end.

@@ -29,4 +29,4 @@ serve(_) ->
 %% Everything of Hornbeam's has ended by now.
 -spec stop(term()) -> ok.
 stop(_State) ->
-    hornbeam_signals:stopped().
+    hornbeam_cli:stopped().

@@ -2,6 +2,8 @@
 %%%
 %%%     hornbeam_sup (rest_for_one)
 %%%     ├─ hornbeam_tables       owns the ETS tables
+%%%     ├─ hornbeam_signaller    sends signals to workers
+%%%     ├─ hornbeam_memory       watches how much memory the VM takes
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
 %%%     ├─ hornbeam_pubsub       publish/subscribe: subscriptions, other nodes
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
@@ -23,6 +25,8 @@ start_link() ->
 init([]) ->
     {ok, {#{strategy => rest_for_one, intensity => 3, period => 10}, [
         #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
+        #{id => hornbeam_signaller, start => {hornbeam_signaller, start_link, []}},
+        #{id => hornbeam_memory, start => {hornbeam_memory, start_link, []}},
         #{id => hornbeam_state_sweeper, start => {hornbeam_state_sweeper, start_link, []}},
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},

@@ -23,6 +23,9 @@ texts_test_() ->
                                               "install it with: /x/python -m pip install msgpack"},
          {{python_exited, {exit_status, 3}}, "Python exited with status 3"},
          {{python_exited, {exit_status, 137}}, "Python was ended by signal 9"},
+         {{python_killed, 0}, "Python was ended by signal 9 (SIGKILL)"},
+         {{cannot_start, system_limit}, "its process cannot be started: the VM's table of ports is full (+Q)"},
+         {{cannot_start, enomem}, "its process cannot be started: not enough memory"},
          {{python_exited, {pipe_closed, epipe}}, "Python closed its end of the pipe"},
          {{listen_failed, <<"127.0.0.1:80">>, eacces}, "cannot listen on 127.0.0.1:80: permission denied"},
          {{listen_failed, <<"127.0.0.1:80">>, enotconn}, "cannot listen on 127.0.0.1:80: "

@@ -33,12 +33,15 @@ WRK = Tool(("wrk",), "wrk")
 REDIS = Tool(("redis-server",), "redis-server")
 # With the C library's headers, which gcc alone does not bring.
 CC = Tool(("cc",), "build-essential")
+FAKETIME = Tool(("faketime",), "faketime")
 CHROMIUM = Tool(("chromium", "chromium-browser", "google-chrome"), "chromium")
 CHROMEDRIVER = Tool(("chromedriver",), "chromium-driver")
 
 GROUPS = {
     "run": Group("serve an application", "run.txt"),
-    "test": Group("run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL, CC), erlang.PROPER),
+    "test": Group(
+        "run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL, CC, FAKETIME), erlang.PROPER
+    ),
     "check": Group("run the static checks", "check.txt"),
     "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, CC)),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.

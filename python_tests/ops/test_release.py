@@ -120,6 +120,55 @@ def test_no_port_but_its_own_is_open(release: Release, daemon: str) -> None:
     assert listening == [httpx.URL(daemon).port]
 
 
+def test_flags_are_in_no_command_line(release: Release) -> None:
+    """They may hold secrets: --env."""
+    pid = int(release.run("daemon", "--env", "GREETING=correct-horse"))
+    try:
+        lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in (pid, *children(pid))]
+        assert len(lines) > 2
+        assert [line for line in lines if b"correct-horse" in line] == []
+        (address,) = re.findall(r"^server default on (\S+)$", release.run("status"), re.MULTILINE)
+        assert httpx.get(address).text.endswith(" correct-horse")
+    finally:
+        release.run("stop")
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [below for child in map(int, found) for below in (child, *children(child))]
+
+
+def test_a_crash_leaves_no_dump(release: Release) -> None:
+    pid = int(release.run("daemon"))
+    os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "it has ended")
+    log = (release.folder / "hornbeam.log").read_text()
+    assert "Received SIGUSR1" in log
+    assert "Crash dump is being written" not in log
+
+
+def test_it_stops_in_time_though_nobody_reads_its_log(release: Release) -> None:
+    fifo = release.folder / "fifo"
+    os.mkfifo(fifo)
+    holder = os.open(fifo, os.O_RDWR)
+    apps = {"HORNBEAM_APP": "full_app:app", "HORNBEAM_PYTHONPATH": str(ROOT / "python_tests/apps")}
+    shell = f'exec "$0" foreground 2>"{fifo}"'
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", shell, release.command], env=release.env | apps, cwd="/",
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        serving = re.search(r" on (\S+) \(1 worker\)$", process.stdout.readline())
+        assert serving
+        assert httpx.get(f"{serving.group(1)}/flood?mb=20", timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(holder)
+
+
 def test_options_come_from_sys_config_too(release: Release) -> None:
     (config,) = (release.folder / "rel" / "releases").glob("*/sys.config.src")
     before = config.read_text()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import msgpack
@@ -16,6 +20,8 @@ from hornbeam_worker.asgi.lifespan import Lifespan
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.transport import Transport
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -51,6 +57,58 @@ def test_a_record_with_an_exception_has_its_traceback(records: list[dict[str, An
         logging.getLogger("unit").exception("failed")
     assert records[0]["traceback"].startswith("Traceback (most recent call last):\n")
     assert records[0]["traceback"].endswith("LookupError: gone")
+
+
+def test_records_for_which_there_is_no_room_are_counted() -> None:
+    sent: list[dict[str, Any]] = []
+    room = [True, False, False, True, True]
+    handler = logs.ErlangHandler(lambda frame: sent.append(msgpack.unpackb(frame[9:])),
+                                 lambda: room.pop(0))  # fmt: skip
+    for number in range(5):
+        record = logging.LogRecord("unit", logging.INFO, "", 0, str(number), None, None)
+        handler.handle(record)
+    assert [fields["message"] for fields in sent] == [
+        "0", "2 log records were dropped: the server did not take them in time", "3", "4",
+    ]  # fmt: skip
+
+
+def test_a_worker_keeps_what_a_full_pipe_does_not_take(tmp_path: Path) -> None:
+    """Also what was written before there was a loop."""
+    script = tmp_path / "full.py"
+    script.write_text(
+        "import asyncio, os, sys, threading\n"
+        "from hornbeam_worker.transport import Transport\n"
+        "transport = Transport()\n"
+        "piece = bytes(50_000)\n"
+        "while not transport.full:\n"
+        "    transport.send_threadsafe(piece)\n"
+        "    sent = globals().get('sent', 0) + len(piece)\n"
+        "async def main():\n"
+        "    transport.start(asyncio.get_running_loop())\n"
+        "    transport.send_threadsafe(piece)\n"
+        "    print(sent + len(piece), flush=True)\n"
+        "    while transport._unwritten: await asyncio.sleep(0.01)\n"
+        "asyncio.run(main())\n"
+        "os._exit(0)\n"
+    )
+    reading, writing = os.pipe()
+    unused, held = os.pipe()
+    shell = f'exec "$0" "$1" 3<&{unused} 4>&{writing}'
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "priv" / "python")}
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", shell, sys.executable, script], env=env, text=True,
+        pass_fds=[unused, writing], stdout=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writing)
+    assert process.stdout is not None
+    expected = int(process.stdout.readline())
+    received = 0
+    while data := os.read(reading, 65_536):
+        received += len(data)
+    assert process.wait(10) == 0
+    assert received == expected > 1_048_576
+    for descriptor in (reading, unused, held):
+        os.close(descriptor)
 
 
 class FakeTransport:

@@ -1,15 +1,16 @@
 %%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
-%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam as
-%%% `erl -s hornbeam_cli main -extra ARGS`. Calls hornbeam_options, hornbeam_option_text, hornbeam_control_client, hornbeam_signals,
+%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam and config/release.sh as
+%%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
+%%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
 -module(hornbeam_cli).
 
--export([main/0, stop/1]).
+-export([main/0, stop/1, stopped/0]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -20,10 +21,18 @@ main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
     ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
-    case command(init:get_plain_arguments()) of
+    case command(arguments()) of
         stay -> ok;
         {exit, Status} -> erlang:halt(Status, [{flush, true}])
     end.
+
+%% What runs below this VM must not find them: they are taken out of its environment.
+arguments() ->
+    Number = list_to_integer(os:getenv("HORNBEAM_ARGUMENTS", "0")),
+    Names = ["HORNBEAM_ARGUMENT_" ++ integer_to_list(N) || N <- lists:seq(1, Number)],
+    Arguments = [os:getenv(Name, "") || Name <- Names],
+    lists:foreach(fun os:unsetenv/1, ["HORNBEAM_ARGUMENTS" | Names]),
+    Arguments.
 
 %% What config/release.sh filled in for the VM: it has been read, and it may hold a cookie.
 remove_boot_files(false) ->
@@ -88,31 +97,19 @@ run(Args) ->
 
 %% sys.config is there once the application is loaded.
 resolve(Given) ->
-    ok = log_to_stderr(),
+    ok = hornbeam_log:install(),
     ok = load(),
     case hornbeam_options:resolve(Given) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
-        {ok, Options} -> start(Options);
+        {ok, Options} -> dump_and_start(Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end.
 
-%% One line per event (but a traceback keeps its lines), on stderr: stdout is the application's.
-%% Where sys.config configures the logger (a release), that says how: OTP's own default alone has legacy headers.
-log_to_stderr() ->
-    case logger:get_handler_config(default) of
-        {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} -> replace_handler();
-        _ -> ok
+dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
+    case hornbeam_crash_dump:allow(Folder, Name) of
+        ok -> start(Options);
+        {error, Text} -> failed(["bad option crash_dump_dir: ", Text])
     end.
-
-replace_handler() ->
-    ok = logger:remove_handler(default),
-    logger:add_handler(default, logger_std_h, #{
-        config => #{type => standard_error},
-        filters => [{progress, {fun logger_filters:progress/2, stop}}],
-        formatter => {logger_formatter, #{template => [time, " ", level, " ", msg,
-                                                       {request_id, [" request_id=", request_id], []}, "\n"],
-                                         single_line => false}}
-    }).
 
 %% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
 %% What is served is said here: hornbeam_app must not find it as well.
@@ -144,9 +141,21 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
 %% @doc Stops a server, and the VM if it is here for that server only (`hornbeam run', a release).
 -spec stop(Name :: atom()) -> ok | {error, not_found}.
 stop(Name) ->
-    case persistent_term:get(?MODULE, undefined) of
-        owns_vm -> hornbeam_systemd:stopping(), init:stop();
-        undefined -> hornbeam:stop(Name)
+    case owns_vm() of
+        true -> hornbeam_systemd:stopping(), init:stop();
+        false -> hornbeam:stop(Name)
+    end.
+
+owns_vm() ->
+    persistent_term:get(?MODULE, undefined) =:= owns_vm.
+
+%% @doc The application has stopped (hornbeam_app). Where the VM is here for it alone and init:stop/0 is under way, the VM ends
+%% here: the rest of init:stop/0 takes a second, for nothing, and would wait without end for a descriptor that nobody reads.
+-spec stopped() -> ok.
+stopped() ->
+    case owns_vm() andalso init:get_status() of
+        {stopping, _} -> hornbeam_log:halt(0);
+        _ -> ok
     end.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};

@@ -64,6 +64,11 @@ format({lifespan_failed, Text}) ->
     ["the application's lifespan failed: ", text(Text)];
 format({worker_failed, Text}) ->
     ["the worker failed:\n", text(Text)];
+format({python_killed, 0}) ->
+    "Python was ended by signal 9 (SIGKILL)";
+format({python_killed, OomKills}) ->
+    io_lib:format("Python was ended by signal 9 (SIGKILL), perhaps by the kernel because memory was used up, as it has ended ~b "
+                  "of this control group's processes so far", [OomKills]);
 format({python_exited, {exit_status, Status}}) when Status > 128 ->
     io_lib:format("Python was ended by signal ~b", [Status - 128]);
 format({python_exited, {exit_status, Status}}) ->
@@ -84,6 +89,8 @@ format({bad_frame, Reason}) ->
     io_lib:format("it sent what is no frame (~tp)", [Reason]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({cannot_start, Reason}) ->
+    io_lib:format("its process cannot be started: ~ts", [posix(Reason)]);
 format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({bad_certificate, File, Reason}) ->
@@ -100,6 +107,11 @@ certificate_reason(no_private_key) -> "there is no private key in it that is not
 certificate_reason(key_of_another_certificate) -> "the key does not belong to the certificate";
 certificate_reason(not_pem) -> "it is not in PEM format";
 certificate_reason(Posix) -> file:format_error(Posix).
+
+posix(eagain) -> "the limit of processes (ulimit -u, the cgroup's pids.max) is reached";
+posix(system_limit) -> "the VM's table of ports is full (+Q)";
+posix(Posix) when is_atom(Posix) -> file:format_error(Posix);
+posix(Other) -> io_lib:format("~tp", [Other]).
 
 listen_reason(eaddrinuse) -> "the address is in use";
 listen_reason(eacces) -> "permission denied";

@@ -1,7 +1,7 @@
 %%% Lets a request in or says why not: protocol version, what a proxy says of the client, the mount.
 %%%
-%%% Called by: hornbeam_exchange, for each request; its head has been checked by the protocol that read it. Calls: hornbeam_forwarded,
-%%% hornbeam_hygiene, hornbeam_mounts. Pure but for the lookup.
+%%% Called by: hornbeam_exchange, for each request; its head has been checked by the protocol that read it. Calls: hornbeam_memory,
+%%% hornbeam_forwarded, hornbeam_hygiene, hornbeam_mounts. Pure but for the lookup and the flag.
 %%%
 %%% What few servers ask for stands behind one check (`plain').
 -module(hornbeam_gate).
@@ -12,20 +12,27 @@
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
 
--type settings() :: #{plain := boolean(), trusted := [hornbeam_forwarded:trusted()], drop := boolean(), versions := [atom()]}.
+-type settings() :: #{memory := hornbeam_memory:flag(), plain := boolean(), trusted := [hornbeam_forwarded:trusted()],
+                      drop := boolean(), versions := [atom()]}.
 
 %% @doc What admit/3 needs of a server's options; they do not change while it runs.
 -spec settings(Config :: map()) -> settings().
 settings(#{forwarded_allow_ips := Trusted, drop_underscore_headers := Drop, http_version := Versions}) ->
-    #{plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
+    #{memory => hornbeam_memory:flag(), plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
       trusted => Trusted, drop => Drop, versions => Versions}.
 
 %% @doc The request as the application is to see it, and its mount.
 -spec admit(#head{}, Server :: atom(), settings()) ->
     {ok, #head{}, hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
-admit(Head, Server, #{plain := true}) ->
+admit(Head, Server, #{memory := Memory} = Settings) ->
+    case hornbeam_memory:is_low(Memory) of
+        false -> check(Head, Server, Settings);
+        true -> {refuse, overloaded}
+    end.
+
+check(Head, Server, #{plain := true}) ->
     find(Server, with_method(Head), <<>>);
-admit(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Drop, versions := Versions}) ->
+check(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Drop, versions := Versions}) ->
     case lists:member(Version, Versions) orelse Version =:= 'HTTP/1.0' andalso lists:member('HTTP/1.1', Versions) of
         true ->
             Head1 = case Drop of

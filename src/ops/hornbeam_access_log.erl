@@ -1,7 +1,7 @@
 %%% The access log: one line for each request, in the combined format or as JSON.
 %%%
 %%% Called by: hornbeam_server (a child), hornbeam_observe (write/6, in the connection's process), hornbeam_metrics_text
-%%% (dropped/1). Calls: hornbeam_access_line.
+%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_output (standard output).
 %%%
 %%% A connection's process only picks what the line needs and sends it here; this process makes the text, as many lines as have
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
@@ -9,7 +9,9 @@
 %%%
 %%% A file that was moved away (logrotate) is made again within ?LOOK ms. It is made with mode 0640, less what the umask
 %%% takes: requests are nobody else's business. One that is there keeps its mode. Failure modes: the file cannot be opened: the
-%%% server does not start; it cannot be written later: lines are dropped, counted, and a warning says so once.
+%%% server does not start; it cannot be written later (the disk is full, nobody reads standard output): lines are dropped and
+%%% counted, it is tried again with each line, and a warning says how many, once in ?LOOK ms at most. A line that a full disk has
+%%% cut is taken back: what is in the file are whole lines.
 -module(hornbeam_access_log).
 -behaviour(gen_server).
 
@@ -22,6 +24,8 @@
 -define(MAX_QUEUE, 10000).
 -define(BATCH, 500).
 -define(LOOK, 1000).
+%% What standard output gets at the end to take what is left.
+-define(LAST_MS, 500).
 -define(MODE, 8#640).
 -define(QUEUED, 1).
 -define(DROPPED, 2).
@@ -37,9 +41,11 @@
     ref :: ref(),
     format :: combined | json,
     path :: binary(),
-    file :: file:io_device() | standard_output,
+    file :: file:io_device() | hornbeam_output:output() | undefined,
     inode = 0 :: non_neg_integer(),
-    failed = false :: boolean()
+    size = 0 :: non_neg_integer(),          % of the file, as far as is known
+    reason = behind :: behind | file:posix() | badarg | terminated,     % why lines were dropped
+    warned = 0 :: non_neg_integer()         % dropped lines that a warning has spoken of
 }).
 
 -spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
@@ -93,18 +99,20 @@ write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status,
 init({#ref{counters = Counters} = Ref, #{access_log := Format, access_log_file := Path}}) ->
     process_flag(trap_exit, true),
     atomics:put(Counters, ?QUEUED, 0),
-    case open(#state{ref = Ref, format = Format, path = Path, file = standard_output}) of
-        {ok, State} -> {ok, State};
+    case open(#state{ref = Ref, format = Format, path = Path, warned = atomics:get(Counters, ?DROPPED)}) of
+        {ok, State} -> _ = erlang:send_after(?LOOK, self(), look), {ok, State};
         {error, Reason} -> {stop, {shutdown, {access_log_failed, Path, Reason}}}
     end.
 
-open(#state{path = <<>>} = State) ->
-    {ok, State};
+open(#state{path = <<>>, ref = #ref{counters = Counters}} = State) ->
+    Output = hornbeam_output:open(1, none, {Counters, ?DROPPED}),
+    true = link(hornbeam_output:pid(Output)),
+    {ok, State#state{file = Output}};
 open(#state{path = Path} = State) ->
     case open_file(Path) of
         {ok, File} ->
-            _ = erlang:send_after(?LOOK, self(), look),
-            {ok, State#state{file = File, inode = inode(Path)}};
+            {Inode, Size} = inode(Path),
+            {ok, State#state{file = File, inode = Inode, size = Size}};
         {error, Reason} ->
             {error, Reason}
     end.
@@ -125,8 +133,8 @@ restrict(Path) ->
 
 inode(Path) ->
     case file:read_file_info(Path) of
-        {ok, #file_info{inode = Inode}} -> Inode;
-        {error, _} -> 0
+        {ok, #file_info{inode = Inode, size = Size}} -> {Inode, Size};
+        {error, _} -> {0, 0}
     end.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, not_supported}, #state{}}.
@@ -140,46 +148,78 @@ handle_cast(_Request, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({line, Time, Values}, State) ->
     {noreply, put_lines([{Time, Values} | more(?BATCH)], State)};
-handle_info(look, #state{path = Path, inode = Inode, file = File} = State) ->
+handle_info(look, State) ->
+    _ = erlang:send_after(?LOOK, self(), look),
+    {noreply, warn(look(State))};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+look(#state{path = <<>>} = State) ->
+    State;
+look(#state{path = Path, inode = Inode, file = File} = State) ->
     case inode(Path) of
-        Inode ->
-            _ = erlang:send_after(?LOOK, self(), look),
-            {noreply, State};
+        {Inode, Size} ->
+            %% Somebody may have cut it (logrotate's copytruncate).
+            State#state{size = Size};
         _ ->
             _ = file:close(File),
             case open(State) of
-                {ok, Opened} -> {noreply, Opened#state{failed = false}};
-                {error, Reason} -> _ = erlang:send_after(?LOOK, self(), look), {noreply, failed(Reason, State)}
+                {ok, Opened} -> Opened;
+                {error, Reason} -> State#state{reason = Reason}
             end
-    end;
-handle_info(_Message, State) ->
-    {noreply, State}.
+    end.
 
 more(0) -> [];
 more(Left) -> receive {line, Time, Values} -> [{Time, Values} | more(Left - 1)] after 0 -> [] end.
 
-put_lines(Lines, #state{ref = #ref{fields = Fields, counters = Counters}, format = Format, file = File} = State) ->
-    Text = [hornbeam_access_line:format(Format, Time, Fields, Values) || {Time, Values} <- Lines],
+put_lines(Lines, #state{ref = #ref{fields = Fields, counters = Counters}, format = Format} = State) ->
+    Texts = [iolist_to_binary(hornbeam_access_line:format(Format, Time, Fields, Values)) || {Time, Values} <- Lines],
     atomics:sub(Counters, ?QUEUED, length(Lines)),
-    case output(File, Text) of
+    output(Texts, State).
+
+output(Texts, #state{path = <<>>, file = Output} = State) ->
+    ok = hornbeam_output:write(Output, length(Texts), Texts),
+    State;
+output(Texts, #state{ref = #ref{counters = Counters}, file = File, size = Size} = State) ->
+    case file:write(File, Texts) of
         ok ->
-            State#state{failed = false};
+            State#state{size = Size + iolist_size(Texts)};
         {error, Reason} ->
-            atomics:add(Counters, ?DROPPED, length(Lines)),
-            failed(Reason, State)
+            {Written, Whole} = whole(Texts, written(File, Size), 0, Size),
+            _ = file:position(File, Whole),
+            _ = file:truncate(File),
+            atomics:add(Counters, ?DROPPED, length(Texts) - Written),
+            State#state{reason = Reason, size = Whole}
     end.
 
-output(standard_output, Text) -> io:put_chars(user, unicode:characters_to_binary(Text));
-output(File, Text) -> file:write(File, Text).
+written(File, Size) ->
+    case file:position(File, eof) of
+        {ok, End} when End >= Size -> End;
+        _ -> Size
+    end.
 
-failed(_Reason, #state{failed = true} = State) ->
-    State;
-failed(Reason, #state{path = Path} = State) ->
-    logger:warning("the access log ~ts cannot be written: ~ts", [Path, file:format_error(Reason)]),
-    State#state{failed = true}.
+whole([Text | Rest], End, Lines, Size) when Size + byte_size(Text) =< End ->
+    whole(Rest, End, Lines + 1, Size + byte_size(Text));
+whole(_Texts, _End, Lines, Size) ->
+    {Lines, Size}.
+
+warn(#state{path = Path, ref = #ref{counters = Counters}, warned = Warned, reason = Reason} = State) ->
+    case atomics:get(Counters, ?DROPPED) of
+        Warned ->
+            State#state{reason = behind};
+        Dropped ->
+            logger:warning("~b lines of the access log (~ts) were dropped: ~ts",
+                           [Dropped - Warned, case Path of <<>> -> "standard output"; _ -> Path end, because(Reason)]),
+            State#state{warned = Dropped, reason = behind}
+    end.
+
+because(behind) -> "what takes them is too slow, or has gone";
+because(Reason) -> file:format_error(Reason).
 
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, State) ->
-    Left = put_lines(more(?MAX_QUEUE), State),
-    _ = Left#state.file =:= standard_output orelse file:close(Left#state.file),
-    ok.
+    Left = warn(put_lines(more(?MAX_QUEUE), State)),
+    case Left of
+        #state{path = <<>>, file = Output} -> _ = hornbeam_output:sync(Output, ?LAST_MS), ok;
+        #state{file = File} -> _ = file:close(File), ok
+    end.

@@ -1,8 +1,7 @@
 %%% Where control sockets are: one file for each running server, NAME.PID.sock in a folder of its owner's.
 %%%
 %%% Called by: hornbeam_control (server/2), hornbeam_control_client (running/0). The folder is the first of: RUNTIME_DIRECTORY
-%%% (systemd), XDG_RUNTIME_DIR/hornbeam, /tmp/hornbeam-UID. In /tmp anybody can make a folder of that name first, so
-%%% the folder must be a real one, ours, and closed to others.
+%%% (systemd), XDG_RUNTIME_DIR/hornbeam, /tmp/hornbeam-UID; it must be a private one (hornbeam_private_folder).
 -module(hornbeam_control_path).
 
 -export([server/2, running/0]).
@@ -13,15 +12,13 @@
 -spec server(Option :: binary(), Name :: atom()) -> {ok, binary()} | {error, iodata()}.
 server(<<"auto">>, Name) ->
     [Folder | _] = folders(),
-    _ = filelib:ensure_dir(Folder),
-    _ = file:make_dir(Folder),
     _ = file:change_mode(Folder, 8#700),
-    case is_private(Folder) of
-        true ->
+    case hornbeam_private_folder:make(Folder) of
+        ok ->
             File = io_lib:format("~ts.~ts.sock", [Name, os:getpid()]),
             free(unicode:characters_to_binary(filename:join(Folder, File)));
-        false ->
-            {error, [Folder, " cannot be used: it must be a folder that is yours, with mode 0700"]}
+        {error, Text} ->
+            {error, Text}
     end;
 server(Path, _Name) ->
     free(Path).
@@ -53,11 +50,4 @@ running() ->
 folders() ->
     [Folder || Folder <- [os:getenv("RUNTIME_DIRECTORY", "")], Folder =/= ""]
     ++ [filename:join(Folder, "hornbeam") || Folder <- [os:getenv("XDG_RUNTIME_DIR", "")], Folder =/= ""]
-    ++ ["/tmp/hornbeam-" ++ string:trim(os:cmd("id -u"))].
-
-is_private(Folder) ->
-    Own = list_to_integer(string:trim(os:cmd("id -u"))),
-    case file:read_link_info(Folder) of
-        {ok, #file_info{type = directory, uid = Own, mode = Mode}} -> Mode band 8#077 =:= 0;
-        _ -> false
-    end.
+    ++ ["/tmp/hornbeam-" ++ integer_to_list(hornbeam_private_folder:own_uid())].

@@ -45,9 +45,12 @@ table() ->
      {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
      {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},
      {<<"hornbeam_connections">>, gauge, <<"Open connections of clients.">>},
+     {<<"hornbeam_log_dropped_total">>, counter, <<"Lines of the log that standard error did not take.">>},
      {<<"hornbeam_access_log_dropped_total">>, counter, <<"Lines that the access log was too slow to take.">>},
      {<<"hornbeam_beam_memory_bytes">>, gauge, <<"Memory of the Erlang VM, by kind.">>},
-     {<<"hornbeam_beam_processes">>, gauge, <<"Processes of the Erlang VM.">>}].
+     {<<"hornbeam_beam_processes">>, gauge, <<"Processes of the Erlang VM.">>},
+     {<<"hornbeam_beam_ports">>, gauge, <<"Ports of the Erlang VM: sockets, workers.">>},
+     {<<"hornbeam_beam_atoms">>, gauge, <<"Atoms of the Erlang VM; they are never freed.">>}].
 
 -spec bounds() -> [pos_integer()].
 bounds() ->

@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_pool,
-%%% hornbeam_websockets, hornbeam_access_log. Plain text is a page of code; a library would be a dependency more.
+%%% hornbeam_websockets, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a library would be a dependency more.
 -module(hornbeam_metrics_text).
 
 -export([render/1]).
@@ -75,10 +75,13 @@ rest(Name) ->
           [{"", [{"event", atom_to_list(Event)}], N} || {Event, N} <- lists:sort(maps:to_list(Events))],
       <<"hornbeam_connections">> => [{"", [], connections(Name)}],
       <<"hornbeam_access_log_dropped_total">> => [{"", [], hornbeam_access_log:dropped(Name)}],
+      <<"hornbeam_log_dropped_total">> => [{"", [], hornbeam_log:dropped()}],
       <<"hornbeam_beam_memory_bytes">> =>
           [{"", [{"kind", atom_to_list(Kind)}], Bytes}
            || {Kind, Bytes} <- erlang:memory([total, processes, binary, ets, code])],
-      <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}]}.
+      <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}],
+      <<"hornbeam_beam_ports">> => [{"", [], erlang:system_info(port_count)}],
+      <<"hornbeam_beam_atoms">> => [{"", [], erlang:system_info(atom_count)}]}.
 
 connections(Name) ->
     lists:sum([maps:get(active_connections, Info)

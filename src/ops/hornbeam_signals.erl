@@ -1,14 +1,14 @@
 %%% Signals to the VM of a server that hornbeam_cli started: SIGTERM stops it, a second one ends it at once, SIGHUP reloads.
 %%%
-%%% Called by: hornbeam_cli (install/0), hornbeam_app (stopped/0). The handler of OTP's erl_signal_server, in place of OTP's own, whose
-%%% part for the other signals it does as well. Embedded in somebody else's VM nothing is installed.
+%%% Called by: hornbeam_cli (install/0). The handler of OTP's erl_signal_server, in place of OTP's own, whose part for the other
+%%% signals it does as well. Embedded in somebody else's VM nothing is installed.
 %%%
 %%% Erlang cannot handle SIGINT: bin/hornbeam sends SIGTSTP for it, so that the log can say what came. Only there: a release is
 %%% the terminal's own process, gets a SIGTSTP for a Ctrl-Z, and ignores a Ctrl-C (+Bi).
 -module(hornbeam_signals).
 -behaviour(gen_event).
 
--export([install/0, stopped/0, init/1, handle_event/2, handle_call/2]).
+-export([install/0, init/1, handle_event/2, handle_call/2]).
 
 %% What the shell reports of a process that SIGTERM has ended: 128 + 15.
 -define(TERMINATED, 143).
@@ -22,18 +22,6 @@ install() ->
     ok = os:set_signal(sighup, handle).
 
 has_launcher() -> init:get_argument(launcher) =/= error.
-
-%% @doc The application has stopped. Where bin/hornbeam has started the VM for it alone and init:stop/0 is under way, the VM
-%% ends here: the rest of init:stop/0 takes a second, for nothing.
--spec stopped() -> ok.
-stopped() ->
-    case {has_launcher(), init:get_status()} of
-        {true, {stopping, _}} ->
-            _ = logger_std_h:filesync(default),
-            erlang:halt(0, [{flush, true}]);
-        _ ->
-            ok
-    end.
 
 -spec init({[], Handed :: term()}) -> {ok, state()}.
 init({[], _Handed}) ->

@@ -209,7 +209,10 @@ observability() ->
               "lines."},
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
-       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."}].
+       doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
+     #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",
+       doc => "Folder of mode 0700 (made where it is not there) for the Erlang VM's crash dump of at most 256 MiB, which holds "
+              "keys, cookies and the like; \"\" for no dump. Only where bin/hornbeam has started the VM."}].
 
 timeouts() ->
     [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,
@@ -253,7 +256,10 @@ limits() ->
      #{group => limits, key => max_reset_rate, type => {integer, 1, 1000000}, default => 500, scope => server,
        doc => "HTTP/2 streams of one connection that are reset in ten seconds; beyond it the connection closes."},
      #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
-       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."}].
+       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."},
+     #{group => limits, key => max_memory_percent, type => {integer, 1, 100}, default => 60, scope => server,
+       doc => "How much of the memory that the cgroup (else the machine) allows the Erlang VM may take, in percent: beyond it, "
+              "requests are answered with 503 until it takes less. 100 for no limit. One limit for the node."}].
 
 services() ->
     [#{group => services, key => state_max_entries, type => {limit, 1, 16#7FFFFFFFFFFFFFFF}, default => infinity,

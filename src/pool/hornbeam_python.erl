@@ -1,9 +1,10 @@
 %%% The Python interpreter as an operating system process: which one, how it is started, how it is ended.
 %%%
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
+%%% Calls: hornbeam_signaller.
 -module(hornbeam_python).
 
--export([interpreter/1, open/2, kill/1, signal/2]).
+-export([interpreter/1, open/1, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -24,14 +25,26 @@ executable(Name) ->
 %% The port never reports itself busy (busy_limits_port): what is queued for Python is bounded by the
 %% credit of each stream and the number of streams, and a port that suspended its owner would stop
 %% the heartbeat of the very worker that it should watch.
--spec open(file:filename(), map()) -> port().
+%%
+%% An error is what may pass: the interpreter has vanished; no descriptor, process or port is left.
+-spec open(map()) -> {ok, port()} | {error, {python_not_found, binary()} | {cannot_start, atom()}}.
+open(Settings) ->
+    case interpreter(Settings) of
+        {ok, Interpreter} -> open(Interpreter, Settings);
+        {error, Reason} -> {error, Reason}
+    end.
+
 open(Interpreter, #{env := Env, chdir := Chdir}) ->
     Main = filename:join([code:priv_dir(hornbeam), "python", "hornbeam_worker", "__main__.py"]),
-    erlang:open_port({spawn_executable, Interpreter},
-                     [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,
-                      {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
-                      {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
-                      | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]).
+    try erlang:open_port({spawn_executable, Interpreter},
+                         [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,
+                          {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
+                          {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
+                          | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]) of
+        Port -> {ok, Port}
+    catch
+        error:Reason when is_atom(Reason), Reason =/= badarg -> {error, {cannot_start, Reason}}
+    end.
 
 to_list(Text) ->
     unicode:characters_to_list(Text).
@@ -44,14 +57,13 @@ kill(undefined) ->
 kill(OsPid) ->
     signal(OsPid, 9).
 
-%% @doc Sends a signal, under the same condition. By the shell's own `kill': small systems have no other.
+%% @doc Sends a signal, under the same condition.
 -spec signal(OsPid :: pos_integer(), Signal :: pos_integer()) -> ok.
 signal(OsPid, Signal) ->
-    Port = erlang:open_port({spawn_executable, "/bin/sh"},
-                            [{args, ["-c", "kill -\"$1\" \"$2\"", "sh", integer_to_list(Signal),
-                                     integer_to_list(OsPid)]},
-                             exit_status, in, stderr_to_stdout]),
-    receive
-        {Port, {exit_status, _}} -> ok
-    after 5000 -> ok
+    case hornbeam_signaller:send(OsPid, Signal) of
+        ok ->
+            ok;
+        {error, no_shell} ->
+            logger:error("the process ~b cannot be sent signal ~b: there is no shell to send it, and none can be started",
+                         [OsPid, Signal])
     end.

@@ -18,7 +18,7 @@
 %%%   stopping  tasks in progress are cancelled, the lifespan's shutdown runs; killed after shutdown_timeout
 %%%   backoff   no process. The first restart after a worker was ready is immediate; each start that
 %%%             fails doubles the wait, up to ?MAX_BACKOFF. So a broken import never exhausts
-%%%             a supervisor and never spins.
+%%%             a supervisor and never spins. A process that cannot even be made is tried for every ?NOT_STARTED ms.
 %%%
 %%% Messages from a connection process (none is answered at once, none blocks):
 %%%   {open, Id, Owner, Frame}   a new stream; refused with {Owner, {worker_lost, refused}} when not ready
@@ -48,7 +48,11 @@
 -include("hornbeam.hrl").
 
 -define(MAX_BACKOFF, 30000).
+%% How long after a start that was not even possible (no process is left, say) the next is tried: it costs nothing.
+-define(NOT_STARTED, 500).
 -define(SWEEP, 10000).
+%% The exit status of a process that SIGKILL has ended.
+-define(KILLED, 137).
 %% How long info/1 waits.
 -define(ANSWER, 1000).
 %% What owners of streams have for a farewell when the drain's deadline has passed.
@@ -72,7 +76,6 @@
     pool :: pid(),
     waiting :: {atomics:atomics_ref(), pos_integer()},
     mount :: hornbeam_mounts:mount(),
-    interpreter :: file:filename(),
     slot :: #slot{},
     streams :: ets:tid(),               % {Id, Owner}
     answered :: boolean(),              % the first failure is told to whoever asked for this worker
@@ -193,9 +196,8 @@ callback_mode() -> handle_event_function.
 -spec init(config()) -> {ok, state(), #data{}, [gen_statem:action()]}.
 init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered}) ->
     process_flag(trap_exit, true),
-    {ok, Interpreter} = hornbeam_python:interpreter(Mount#mount.settings),
     Data = #data{
-        number = Number, pool = Pool, waiting = Waiting, mount = Mount, interpreter = Interpreter,
+        number = Number, pool = Pool, waiting = Waiting, mount = Mount,
         answered = Answered,
         slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
         streams = ets:new(streams, [set, protected, {heir, Pool, streams}])
@@ -390,9 +392,23 @@ retire(Reason, #data{pool = Pool} = Data) ->
 
 %%% The life of the Python process
 
-start_python(#data{mount = #mount{settings = Settings}, interpreter = Interpreter} = Data) ->
+start_python(#data{mount = #mount{settings = Settings}, failure = Before} = Data) ->
+    case hornbeam_python:open(Settings) of
+        {ok, Port} -> python_started(Port, Data);
+        {error, Before} -> {keep_state_and_data, [{state_timeout, ?NOT_STARTED, start}]};
+        {error, Reason} -> not_started(Reason, Data)
+    end.
+
+%% The pool and the log hear of it once, however often it is tried.
+not_started(Reason, #data{pool = Pool, number = Number, started = Started, answered = Answered} = Data) ->
+    hornbeam_pool:lost(Pool, self(), Reason),
+    _ = Started =:= 0 andalso Answered orelse
+        logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms",
+                     [Number, hornbeam_error:format(Reason), ?NOT_STARTED], #{hornbeam_worker => Number}),
+    {keep_state, Data#data{failure = Reason, started = max(1, Started)}, [{state_timeout, ?NOT_STARTED, start}]}.
+
+python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
     #{startup_timeout := Timeout} = Settings,
-    Port = hornbeam_python:open(Interpreter, Settings),
     OsPid = case erlang:port_info(Port, os_pid) of
         {os_pid, Number} -> Number;
         undefined -> undefined
@@ -421,7 +437,7 @@ python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
     says_os_pid(undefined, Data0),
     Reason = case Data0#data.failure of
-        undefined -> {python_exited, Status};
+        undefined -> exited(Status);
         Failure -> Failure
     end,
     hornbeam_pool:lost(Data0#data.pool, self(), Reason),
@@ -435,6 +451,10 @@ python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
      Data0#data{port = undefined, os_pid = undefined, services = undefined, ready_at = undefined, health = undefined,
                 failures = Failures},
      [{state_timeout, Wait, start}]}.
+
+%% By somebody else than this server.
+exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
+exited(Status) -> {python_exited, Status}.
 
 backoff(ready, _Failures) ->
     {0, 0};

@@ -22,6 +22,8 @@
 %%% A loop that stands in a debugger is waited for, and looked at again; when it is continued it has all of worker_heartbeat
 %%% once more. What is recognised is the stack of a debugger that waits for its user, in whichever thread: a trace
 %%% function alone (coverage) means nothing.
+%%% A timer that fires much too late says that it was the VM itself that stood still (SIGSTOP, a laptop that slept, a machine
+%%% that is overloaded): the worker then has all of its time again.
 %%% While a lifespan starts or stops there is no heartbeat: startup_timeout and shutdown_timeout hold.
 %%%
 %%% The stacks: faulthandler writes them in the handler of a real-time signal, which needs neither the loop
@@ -38,6 +40,7 @@
 -define(INTERVAL, 2000).
 -define(LATE_AFTER, 1000).
 -define(DUMP_TIME, 500).
+-define(MUCH_TOO_LATE, 1000).
 %% Where a debugger stands while it waits: pdb (and what is made of it, also after the fact), any other made of bdb, and
 %% pydevd (debugpy, PyCharm).
 -define(DEBUGGER, <<"File \"(?:[^\"\n]*/)?(?:pdb\\.py\", line \\d+ in _cmdloop|"
@@ -57,6 +60,7 @@
     dump :: {Descriptor :: integer(), Signal :: integer()} | none,
     sequence = 0 :: non_neg_integer(),
     sent = 0 :: integer(),
+    due = 0 :: integer(),       % when the timer is to fire
     lag = 0 :: non_neg_integer(),
     debugged = false :: boolean(),      % it stood in a debugger when it was last looked at
     figures = #{} :: map()
@@ -75,19 +79,29 @@ start(Number, OsPid, Counters, Limit, About) ->
 
 %% @doc The timer has fired: what to do, and when to come again.
 -spec beat(stage(), health()) -> {{send, iodata()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
-beat(ping, #health{sequence = Sequence, limit = Limit} = Health) ->
+beat(Stage, #health{due = Due, limit = Limit} = Health) ->
+    Now = now_ms(),
+    case Stage =/= ping andalso Now - Due > ?MUCH_TOO_LATE of
+        true -> due({nothing, {min(?LATE_AFTER, third(Limit)), late}, Health#health{sent = Now}});
+        false -> due(fired(Stage, Health))
+    end.
+
+due({Action, {Time, _} = Timer, Health}) when is_integer(Time) -> {Action, Timer, Health#health{due = now_ms() + Time}};
+due(NoTimer) -> NoTimer.
+
+fired(ping, #health{sequence = Sequence, limit = Limit} = Health) ->
     Frame = hornbeam_frame:encode(ping, 0, <<(Sequence + 1):32>>),
     {{send, Frame}, {min(?LATE_AFTER, third(Limit)), late}, Health#health{sequence = Sequence + 1, sent = now_ms()}};
-beat(late, #health{counters = Counters, limit = Limit} = Health) ->
+fired(late, #health{counters = Counters, limit = Limit} = Health) ->
     mark(Counters, ?OPEN, ?LATE),
     {nothing, {left(Limit, Health), blocked}, Health};
-beat(blocked, #health{dump = Dump, os_pid = OsPid} = Health) ->
+fired(blocked, #health{dump = Dump, os_pid = OsPid} = Health) ->
     case Dump of
         {Descriptor, Signal} -> empty(OsPid, Descriptor), hornbeam_python:signal(OsPid, Signal);
         none -> ok
     end,
     {nothing, {?DUMP_TIME, dumped}, Health};
-beat(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged = Before} = Health) ->
+fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged = Before} = Health) ->
     Dump = dump(Health),
     case {is_debugger(Dump), Before} of
         {false, false} ->

@@ -182,7 +182,7 @@ def run(transport: Transport) -> int:
     """
     first = transport.read_first()
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
-    logs.install(boot["log_level"], transport.send_threadsafe)
+    logs.install(boot["log_level"], transport.send_threadsafe, lambda: not transport.full)
     loader.extend_path(boot["pythonpath"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)

@@ -37,6 +37,8 @@ __all__ = ["Transport"]
 READ_SIZE: Final = 262_144
 # For one reply; a larger buffer costs more to allocate than the call itself.
 SMALL_READ: Final = 16_384
+# Bytes that wait for the pipe, from which on it is full: what a pipe holds.
+MUCH: Final = 1_048_576
 URGENT: Final = frozenset([frames.EVENT, frames.INVOKE])
 _F_SETPIPE_SZ: Final = 1031
 _PIPE_SIZE: Final = 1_048_576
@@ -91,6 +93,8 @@ class Transport:
         loop.add_reader(self._read_fd, self._readable)
         loop.call_soon(self._deliver_deferred)
         self.flush()
+        if self._unwritten:  # since before there was a loop to wait for room
+            self._await_room()
 
     # Writing
 
@@ -128,6 +132,11 @@ class Transport:
             os.set_blocking(self._write_fd, True)
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(self._write_fd, self._unwritten) :]
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the pipe that more should not come."""
+        return len(self._unwritten) > MUCH
 
     def _write(self, data: bytes) -> None:
         if self._unwritten:

@@ -1,0 +1,99 @@
+%%% The handler of OTP's logger in a VM that bin/hornbeam has started: one line for each event, to standard error.
+%%%
+%%% Called by: hornbeam_cli (install/0, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, and the formatter that is configured.
+%%%
+%%% Why not logger_std_h: when nobody reads standard error, it makes whoever logs wait (its `sync' mode), a worker's Erlang process
+%%% included, or lets its queue grow; and a stop waits for it without end. Here the line is made by whoever logs, unless there is no
+%%% room for it, and never waited for; how many were dropped is logged when there is room again.
+-module(hornbeam_log).
+
+-export([install/0, halt/1, dropped/0]).
+-export([adding_handler/1, removing_handler/1, log/2]).
+
+-define(ID, default).
+%% What standard output and standard error get at the end to take what is left, each.
+-define(LAST_MS, 500).
+-define(POLL_MS, 5).
+
+%% @doc Takes the place of OTP's handler, if that is as OTP has it or writes to standard error (a release's sys.config): its formatter,
+%% filters and level stay.
+-spec install() -> ok.
+install() ->
+    case logger:get_handler_config(?ID) of
+        {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} ->
+            replace(#{filters => [{progress, {fun logger_filters:progress/2, stop}}], formatter => formatter()});
+        {ok, #{module := logger_std_h, config := #{type := standard_error}} = Config} ->
+            replace(maps:with([level, filters, filter_default, formatter], Config));
+        _ ->
+            ok
+    end.
+
+replace(Config) ->
+    ok = logger:remove_handler(?ID),
+    ok = logger:add_handler(?ID, ?MODULE, Config).
+
+formatter() ->
+    {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
+                         single_line => false}}.
+
+%% @doc Ends the VM once what was logged and printed is written, or its readers have had their time for it: erlang:halt/2 would wait
+%% for them without end.
+-spec halt(Status :: non_neg_integer()) -> no_return().
+halt(Status) ->
+    _ = case config() of
+        {ok, #{output := Output}} -> hornbeam_output:sync(Output, ?LAST_MS);
+        error -> ok
+    end,
+    flush(erlang:monotonic_time(millisecond) + ?LAST_MS),
+    erlang:halt(Status, [{flush, false}]).
+
+flush(Deadline) ->
+    Waiting = [Port || Port <- erlang:ports(), {queue_size, Size} <- [erlang:port_info(Port, queue_size)], Size > 0],
+    case Waiting =:= [] orelse erlang:monotonic_time(millisecond) >= Deadline of
+        true -> ok;
+        false -> timer:sleep(?POLL_MS), flush(Deadline)
+    end.
+
+%% @doc How many events were not written.
+-spec dropped() -> non_neg_integer().
+dropped() ->
+    case config() of
+        {ok, #{dropped := Dropped}} -> atomics:get(Dropped, 1);
+        error -> 0
+    end.
+
+config() ->
+    case logger:get_handler_config(?ID) of
+        {ok, #{module := ?MODULE, config := Config}} -> {ok, Config};
+        _ -> error
+    end.
+
+%%% OTP's logger
+
+-spec adding_handler(logger:handler_config()) -> {ok, logger:handler_config()}.
+adding_handler(#{formatter := Formatter} = Config) ->
+    Report = fun(Number) ->
+        Text = io_lib:format("~b log lines were dropped: standard error did not take them", [Number]),
+        Meta = #{time => logger:timestamp(), pid => self(), gl => group_leader()},
+        text(#{level => warning, msg => {string, Text}, meta => Meta}, Formatter)
+    end,
+    Dropped = atomics:new(1, []),
+    {ok, Config#{config => #{output => hornbeam_output:open(2, Report, {Dropped, 1}), dropped => Dropped}}}.
+
+-spec removing_handler(logger:handler_config()) -> ok.
+removing_handler(#{config := #{output := Output}}) ->
+    true = exit(hornbeam_output:pid(Output), shutdown),
+    ok.
+
+-spec log(logger:log_event(), logger:handler_config()) -> ok.
+log(Event, #{formatter := Formatter, config := #{output := Output}}) ->
+    case hornbeam_output:has_room(Output) of
+        true -> hornbeam_output:write(Output, 1, text(Event, Formatter));
+        false -> hornbeam_output:drop(Output, 1)
+    end.
+
+text(Event, {Module, Config}) ->
+    case unicode:characters_to_binary(Module:format(Event, Config)) of
+        Text when is_binary(Text) -> Text;
+        {_, Good, _} -> [Good, "\n"]
+    end.
