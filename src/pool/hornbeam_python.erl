@@ -3,7 +3,7 @@
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
 -module(hornbeam_python).
 
--export([interpreter/1, open/2, kill/1, signal/2]).
+-export([interpreter/1, open/2, write/2, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -22,7 +22,7 @@ executable(Name) ->
 %% stderr stay what the BEAM's are, so that the application's print goes where it always went.
 %%
 %% The port never reports itself busy (busy_limits_port): what is queued for Python is bounded by the
-%% credit of each stream and the number of streams, and a port that suspended its owner would stop
+%% credit of each stream and the number of streams, and by hornbeam_worker_backlog; and a port that suspended its owner would stop
 %% the heartbeat of the very worker that it should watch.
 -spec open(file:filename(), map()) -> port().
 open(Interpreter, #{env := Env, chdir := Chdir}) ->
@@ -32,6 +32,20 @@ open(Interpreter, #{env := Env, chdir := Chdir}) ->
                       {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
                       {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
                       | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]).
+
+%% @doc Sends frames; never waits.
+-spec write(port() | undefined, iodata()) -> ok.
+write(_Port, []) ->
+    ok;
+write(undefined, _Frames) ->
+    ok;
+write(Port, Frames) ->
+    try erlang:port_command(Port, Frames) of
+        true -> ok
+    catch
+        %% Python has just ended; the exit status is in the owner's mailbox.
+        error:badarg -> ok
+    end.
 
 to_list(Text) ->
     unicode:characters_to_list(Text).
