@@ -24,7 +24,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell test check bench-smoke chaos soak clean distclean bench-state bench-websocket
+.PHONY: help setup compile docs run shell test check bench-smoke chaos fuzz soak clean distclean bench-state bench-websocket
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,13 @@ chaos: compile ## Kill, stop, outgrow and reload workers under full load (CHAOS_
 soak: compile ## Everything at once, with kills and reloads (SOAK_SECONDS=600)
 	@$(SETUP) test
 	@PYTHONPATH=python_tests $(PYTHON) bench/soak.py --seconds $(SOAK_SECONDS)
+
+# How many sessions; `make test` plays 300 of them.
+FUZZ_SESSIONS ?= 100000
+
+fuzz: compile ## Play mutated sessions of a worker: kills, and nothing else (FUZZ_SESSIONS=100000)
+	@$(SETUP) test
+	@FUZZ_SESSIONS=$(FUZZ_SESSIONS) $(PYTHON) -m pytest -s python_tests/worker/test_fuzz.py
 
 clean: ## Remove what compilers and tests made
 	@rm -rf _build/*/lib/hornbeam _build/*/extras _build/*/rel _build/test \

@@ -144,6 +144,11 @@ class Hornbeam:
         with self._changed:
             return "".join(self._lines)
 
+    def output_from(self, line: int) -> tuple[str, int]:
+        """What it printed from that line on, and the number of the next line."""
+        with self._changed:
+            return "".join(self._lines[line:]), len(self._lines)
+
     def wait_for_output(self, pattern: str, timeout: float = 15.0) -> re.Match[str]:
         """Waits for a line that matches; StartError when the server ends before."""
         regex = re.compile(pattern, re.MULTILINE)

@@ -10,7 +10,8 @@ services_test_() ->
      fun(Started) -> [ok = application:stop(App) || App <- lists:reverse(Started)] end,
      [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
       fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
-      fun garbage/0, fun call_without_server/0]}.
+      fun garbage/0, fun call_without_server/0, fun taken/0, fun subscriptions_are_bounded/0, fun walks_take_turns/0,
+      fun arguments_are_bounded/0, {timeout, 60, fun an_answer_is_bounded/0}, {timeout, 60, fun errors_are_short/0}]}.
 
 operations() ->
     ?assertEqual(wire_vectors:read(<<"operations">>), hornbeam_services:operations()).
@@ -90,7 +91,8 @@ one_message_for_many_subscriptions_is_one_frame() ->
 flow_of_events() ->
     {Sent, Flow1} = publish(20000, hornbeam_events:new(), 0),
     ?assertEqual(16384, Sent),
-    {[Frame], _} = hornbeam_events:published(<<"t">>, 1, hornbeam_events:taken(10, 100, Flow1)),
+    {ok, Taken} = hornbeam_events:taken(10, 100, Flow1),
+    {[Frame], _} = hornbeam_events:published(<<"t">>, 1, Taken),
     ?assertMatch(<<_:72, Lost:32, _/binary>> when Lost =:= 20000 - 16384, iolist_to_binary(Frame)),
     {[], Flow2} = hornbeam_events:published(<<"t">>, self(), hornbeam_events:new()),
     {[After], _} = hornbeam_events:published(<<"t">>, 1, Flow2),
@@ -127,6 +129,92 @@ garbage() ->
 call_without_server() ->
     ?assertEqual({error, {no_application, default, <<>>}}, hornbeam:call("math:sqrt", [4])),
     ?assertMatch({error, {not_encodable, _}}, hornbeam:call("math:sqrt", [self()])).
+
+%% Python cannot have taken what it has not got.
+taken() ->
+    {_, Flow} = publish(3, hornbeam_events:new(), 0),
+    Bytes = 3 * 8,
+    [?assertMatch({ok, _}, hornbeam_events:taken(Count, Size, Flow)) || {Count, Size} <- [{0, 0}, {2, Bytes}, {3, Bytes}]],
+    [?assertEqual(error, hornbeam_events:taken(Count, Size, Flow))
+     || {Count, Size} <- [{4, Bytes}, {3, Bytes + 1}, {-1, 0}, {0, -1}, {<<"a">>, <<"a">>}, {1.0, 1}, {1 bsl 80, 1}]],
+    ?assertEqual({broken, {bad_call, events_taken}}, ask(61, [<<"a">>, <<"a">>], new())),
+    ?assertEqual({broken, {bad_call, cancel}}, ask(60, [none], new())).
+
+%% 32 MiB of topics, 256 bytes besides for each.
+subscriptions_are_bounded() ->
+    Topic = fun(N, Size) -> <<N:32, (binary:copy(<<"x">>, Size - 4))/binary>> end,
+    Text = fun(N, Size) -> binary:encode_hex(Topic(N, Size div 2)) end,
+    Subscribe = fun(N, Size, S0) -> {reply, Reply, S} = ask(21, [Text(N, Size)], S0), {iolist_to_binary(Reply), S} end,
+    Full = lists:foldl(fun(N, S0) -> {<<_:32, 5, 1:32, 0, _/binary>>, S} = Subscribe(N, 65536 - 256, S0), S end,
+                       new(), lists:seq(1, 511)),
+    {<<_:32, 5, 1:32, Over, _/binary>>, _} = Subscribe(512, 65536 - 254, Full),
+    ?assertEqual(1, Over),
+    {<<_:32, 5, 1:32, Fits, _/binary>>, Whole} = Subscribe(512, 65536 - 256, Full),
+    ?assertEqual(0, Fits),
+    {<<_:32, 5, 1:32, More, _/binary>>, _} = Subscribe(513, 8, Whole),
+    ?assertEqual(1, More),
+    {reply, _, Less} = ask(22, [Text(512, 65536 - 256)], Whole),
+    {<<_:32, 5, 1:32, Again, _/binary>>, _} = Subscribe(513, 8, Less),
+    ?assertEqual(0, Again),
+    ok = hornbeam_services:stop(Less).
+
+%% Two walks through a table run at a time; one that waits can be cancelled.
+walks_take_turns() ->
+    process_flag(trap_exit, true),
+    Self = self(),
+    Walk = fun(N) -> {walk, 60000, fun() -> Self ! {walks, N, self()}, receive go -> {ok, N} end end} end,
+    Calls1 = lists:foldl(fun(N, C0) -> {ok, C} = hornbeam_running:start(N, 0, Walk(N), C0), C end,
+                         hornbeam_running:new(1), [1, 2, 3, 4, 5]),
+    [One, Two] = [receive {walks, N, Pid} -> Pid end || N <- [1, 2]],
+    ?assertEqual([One, Two], [One, Two] -- messages()),
+    Calls2 = hornbeam_running:cancel(3, Calls1),
+    One ! go,
+    Answer = receive {hornbeam_answer, One, _} = Message -> Message end,
+    {reply, Reply, Calls3} = hornbeam_running:handle_info(Answer, Calls2),
+    ?assertEqual(<<7:32, 5, 1:32, 0, 1>>, iolist_to_binary(Reply)),
+    receive {walks, 4, _} -> ok end,
+    Calls4 = hornbeam_running:cancel(2, Calls3),
+    receive {walks, 5, _} -> ok end,
+    ok = hornbeam_running:stop(Calls4),
+    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+
+%% 256 MiB of arguments in calls that run.
+arguments_are_bounded() ->
+    process_flag(trap_exit, true),
+    Run = {run, 60000, fun() -> timer:sleep(infinity) end},
+    {ok, Calls1} = hornbeam_running:start(1, 268435455, Run, hornbeam_running:new(1)),
+    {ok, Calls2} = hornbeam_running:start(2, 1, Run, Calls1),
+    ?assertEqual({error, too_many_calls}, hornbeam_running:start(3, 1, Run, Calls2)),
+    {ok, Calls3} = hornbeam_running:start(3, 1, Run, hornbeam_running:cancel(2, Calls2)),
+    ok = hornbeam_running:stop(Calls3),
+    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+
+%% One value asked for 100,000 times is not put together: that would take 10 GB, and this process has 400 MB.
+an_answer_is_bounded() ->
+    ok = hornbeam_state:set(<<"large">>, [binary:copy(<<"x">>, 60) || _ <- lists:seq(1, 1000)]),
+    Packed = iolist_to_binary([5 | hornbeam_msgpack:encode([lists:duplicate(100000, <<"large">>)])]),
+    Services = new(),
+    Asker = spawn_opt(fun() ->
+        {reply, Reply, _} = hornbeam_services:call(1, Packed, Services),
+        exit({said, iolist_to_binary(Reply)})
+    end, [monitor, {max_heap_size, #{size => 50000000, kill => true, error_logger => false}}]),
+    {Pid, Monitor} = Asker,
+    Said = receive {'DOWN', Monitor, process, Pid, Reason} -> Reason end,
+    ?assertMatch({said, <<_:32, 5, 1:32, 1, _/binary>>}, Said),
+    true = hornbeam_state:delete(<<"large">>).
+
+%% A number of a megabyte would take minutes to be written down in decimal.
+errors_are_short() ->
+    Number = 1 bsl 8388608,
+    [begin
+        {reply, Reply, _} = ask(Operation, Arguments, new()),
+        ?assert(iolist_size(Reply) < 1000)
+     end || {Operation, Arguments} <- [{2, [k, v, -Number]}, {4, [k, {Number}, none]}, {30, [Number, <<"f">>, []]},
+                                       {21, [Number]}, {44, [Number]}, {40, [Number, Number, Number, Number, Number]}]],
+    {error, erlang_error, [error, _, Text, Stack]} =
+        hornbeam_services:raised(error, {badmatch, Number}, [{m, f, [Number], []}]),
+    ?assert(byte_size(Text) < 100),
+    ?assertNotEqual(nomatch, binary:match(Stack, <<"m:f/1">>)).
 
 new() ->
     hornbeam_services:new(1, #{rpc_allow => [], cluster_nodes => []}).

@@ -16,9 +16,9 @@ tests() ->
     [{"start failures", fun start_failures/0},
      {"a request is answered", fun answers/0},
      {"garbage costs its worker", fun garbage_costs_its_worker/0},
-     {"an empty frame costs its stream", fun empty_frame_costs_its_stream/0},
+     {"an empty frame costs its worker", fun empty_frame_costs_its_worker/0},
      {"calls that make no sense are answered", fun senseless_calls/0},
-     {"frames of a stream that nobody has are dropped", fun nobodys_stream/0},
+     {"frames of a stream that nobody has been given cost their worker", fun nobodys_stream/0},
      {"places are given back", fun places_are_given_back/0},
      {"the queue", fun queue/0},
      {"the queue is bounded", fun queue_is_bounded/0},
@@ -97,13 +97,11 @@ garbage_costs_its_worker() ->
     await(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= Old; _ -> false end end),
     ?assertEqual(0, in_flight()).
 
-empty_frame_costs_its_stream() ->
+empty_frame_costs_its_worker() ->
     {ok, _} = start("empty_frame"),
-    #{os_pid := Pid} = worker(),
     _ = open(a),
-    ?assertEqual({worker, data, <<>>}, heard(a)),
-    ?assertEqual(error, hornbeam_frame:parse(data, <<>>)),
-    ?assertMatch(#{state := ready, os_pid := Pid}, worker()).
+    ?assertEqual({worker_lost, died}, heard(a)),
+    ?assertEqual(error, hornbeam_frame:parse(data, <<>>)).
 
 senseless_calls() ->
     {ok, _} = start("empty_call"),
@@ -113,7 +111,7 @@ senseless_calls() ->
 nobodys_stream() ->
     {ok, _} = start("nobodys_stream"),
     _ = open(a),
-    ?assertEqual(<<"still here">>, text(heard(a))).
+    ?assertEqual({worker_lost, died}, heard(a)).
 
 %%% Places
 

@@ -87,6 +87,8 @@ format(reload_in_progress) ->
     "another reload is in progress";
 format({bad_frame, Reason}) ->
     io_lib:format("it sent what is no frame (~tp)", [Reason]);
+format({backlog, Bytes, Max}) ->
+    io_lib:format("~b bytes of it waited (max_worker_backlog: ~b)", [Bytes, Max]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
 format({cannot_start, Reason}) ->

@@ -186,6 +186,10 @@ workers() ->
        doc => "Resident memory at which a worker is replaced (looked at every 2 s; Linux); infinity for never. auto: while "
               "less than a tenth of the machine's or the control group's memory is left, a worker that has doubled since "
               "its first ten minutes."},
+     #{group => workers, key => max_worker_backlog, type => {integer, 64 * ?MIB, 16#FFFFFFFFFFFF}, unit => bytes,
+       default => 256 * ?MIB, scope => mount,
+       doc => "What a worker may have sent that waits, since it does not read its answers or sends without an end; beyond it "
+              "it is killed. Its calls wait while an eighth of this is not read, published messages are dropped from a half."},
      #{group => workers, key => worker_heartbeat, type => {timeout, ?MAX_MS}, unit => ms, default => 30000,
        scope => mount,
        doc => "How long a worker's event loop may be blocked before its stacks are logged and it is replaced."},
@@ -266,8 +270,9 @@ services() ->
        scope => server,
        doc => "Entries of the shared state; beyond it those written longest ago are evicted. One limit for the node."},
      #{group => services, key => state_max_bytes, type => {limit, 1024, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
-       default => infinity, scope => server,
-       doc => "Keys and values of the shared state together, in the external term format; evicted likewise."},
+       default => 512 * ?MIB, scope => server,
+       doc => "Keys and values of the shared state together, in the external term format; evicted likewise. With what "
+              "the tables take besides, the state has three times this at most; infinity for no limit."},
      #{group => services, key => rpc_allow, metavar => "MODULE:FUNCTION", type => {list, {custom, hornbeam_option_rpc}},
        default => [], scope => server,
        doc => "Functions that rpc_call and rpc_cast may run on any node: {Module, Function}, or all; nothing by "

@@ -359,7 +359,7 @@ handle_info({echo, Worker, Answered}, #state{watch = Watch} = State) ->
     {noreply, State#state{watch = hornbeam_pool_watch:answered(Worker, Answered, Watch)}};
 handle_info({'ETS-TRANSFER', Streams, _Worker, streams}, State) ->
     %% A worker process was killed: whoever waited for it is told here.
-    hornbeam_worker:fail_streams(Streams, died),
+    hornbeam_worker_streams:fail(Streams, died),
     true = ets:delete(Streams),
     {noreply, State};
 handle_info({'EXIT', _, Reason}, State) ->

@@ -4,7 +4,7 @@
 %%% Calls: hornbeam_signaller.
 -module(hornbeam_python).
 
--export([interpreter/1, open/1, kill/1, signal/2]).
+-export([interpreter/1, open/1, write/2, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -23,7 +23,7 @@ executable(Name) ->
 %% stderr stay what the BEAM's are, so that the application's print goes where it always went.
 %%
 %% The port never reports itself busy (busy_limits_port): what is queued for Python is bounded by the
-%% credit of each stream and the number of streams, and a port that suspended its owner would stop
+%% credit of each stream and the number of streams, and by hornbeam_worker_backlog; and a port that suspended its owner would stop
 %% the heartbeat of the very worker that it should watch.
 %%
 %% An error is what may pass: the interpreter has vanished; no descriptor, process or port is left.
@@ -44,6 +44,20 @@ open(Interpreter, #{env := Env, chdir := Chdir}) ->
         Port -> {ok, Port}
     catch
         error:Reason when is_atom(Reason), Reason =/= badarg -> {error, {cannot_start, Reason}}
+    end.
+
+%% @doc Sends frames; never waits.
+-spec write(port() | undefined, iodata()) -> ok.
+write(_Port, []) ->
+    ok;
+write(undefined, _Frames) ->
+    ok;
+write(Port, Frames) ->
+    try erlang:port_command(Port, Frames) of
+        true -> ok
+    catch
+        %% Python has just ended; the exit status is in the owner's mailbox.
+        error:badarg -> ok
     end.
 
 to_list(Text) ->

@@ -1,7 +1,8 @@
-%%% One Python worker: owns its port and the table of the streams that it is answering.
+%%% One Python worker: owns its port, and brings frames from it to whom they are for and back.
 %%%
 %%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
-%%% Calls: hornbeam_frame, hornbeam_services (calls from Python), hornbeam_pool (ready, lost, retire, capacity),
+%%% Calls: hornbeam_frame, hornbeam_worker_streams (the streams that it is answering), hornbeam_worker_calls (what Python asks
+%%% Erlang for), hornbeam_pool (ready, lost, retire, capacity),
 %%% hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
@@ -30,18 +31,19 @@
 %%%   {Owner, {worker_lost, Why}}        Why: refused (never reached Python), died, drained (it had to leave)
 %%%   {Owner, drain}                     this worker leaves now; the stream will be lost within ?LAST_MS
 %%%
-%%% Failure modes: Python exits or closes its end: every stream gets `died'. Python sends what is no
-%%% frame: it is killed, with a log line. Its loop is blocked: hornbeam_worker_health. This process is
+%%% Failure modes: Python exits or closes its end: every stream gets `died'. Python breaks the protocol (what is no frame, a
+%%% frame that may not come now, more than the window or the backlog allows): it is killed, with a log line, and what
+%%% it has still written is not read. Its loop is blocked: hornbeam_worker_health. This process is
 %%% killed: the table of streams goes to the pool, which tells the owners (an `open' that it had not read
 %%% ends by its request's timeout). A connection process is killed without cleaning up: swept every ?SWEEP
 %%% ms. The BEAM dies: Python reads end-of-file and ends itself.
 %%%
-%%% Limits: what is queued towards Python is bounded by the streams' credit (hornbeam_request) and
-%%% their number (max_concurrency); a frame by hornbeam_frame:max_size/0.
+%%% Limits: what is queued towards Python is bounded by the streams' credit and number (max_concurrency), and for what
+%%% Python asks for by hornbeam_worker_backlog; a frame by hornbeam_frame:max_size/0.
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1, fail_streams/2]).
+-export([start_link/1, info/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
@@ -77,7 +79,7 @@
     waiting :: {atomics:atomics_ref(), pos_integer()},
     mount :: hornbeam_mounts:mount(),
     slot :: #slot{},
-    streams :: ets:tid(),               % {Id, Owner}
+    streams :: hornbeam_worker_streams:streams(),
     answered :: boolean(),              % the first failure is told to whoever asked for this worker
     stop_by = none :: none | integer(), % the server stops: until when tasks may run (monotonic ms)
     started = 0 :: non_neg_integer(),   % Python processes so far
@@ -85,11 +87,13 @@
     %% For the life of one Python process:
     port :: port() | undefined,
     os_pid :: pos_integer() | undefined,
-    buffer = hornbeam_frame:new() :: hornbeam_frame:buffer(),
-    services :: hornbeam_services:state() | undefined,
+    buffer = hornbeam_frame:new() :: hornbeam_frame:buffer() | broken,
+    booted = false :: boolean(),        % it has said hello
+    calls :: hornbeam_worker_calls:calls() | undefined,
     failure :: term(),                  % what it said before it exited
     ready_at :: integer() | undefined,  % monotonic ms
     health :: hornbeam_worker_health:health() | undefined,
+    pinged = false :: boolean(),        % and has not answered
     retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which max_requests is reached
     memory :: hornbeam_worker_memory:watch() | undefined,
     heavy = false :: boolean(),         % max_worker_memory was reached
@@ -182,12 +186,6 @@ close(#slot{worker = Worker}, Id, Frame) ->
 farewell(Worker) ->
     gen_statem:cast(Worker, farewell).
 
-%% @doc Tells the owners of all streams of a table that their worker has died.
--spec fail_streams(ets:tid(), died | drained) -> ok.
-fail_streams(Streams, Why) ->
-    ets:foldl(fun({_Id, {Pid, _} = Owner}, ok) -> Pid ! {Owner, {worker_lost, Why}}, ok end,
-              ok, Streams).
-
 %%% gen_statem
 
 -spec callback_mode() -> gen_statem:callback_mode_result().
@@ -196,11 +194,12 @@ callback_mode() -> handle_event_function.
 -spec init(config()) -> {ok, state(), #data{}, [gen_statem:action()]}.
 init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered}) ->
     process_flag(trap_exit, true),
+    #mount{settings = #{window := Window}} = Mount,
     Data = #data{
         number = Number, pool = Pool, waiting = Waiting, mount = Mount,
         answered = Answered,
         slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
-        streams = ets:new(streams, [set, protected, {heir, Pool, streams}])
+        streams = hornbeam_worker_streams:new(Pool, Window)
     },
     {ok, backoff, Data, [{state_timeout, 0, start}, {{timeout, sweep}, ?SWEEP, sweep}]}.
 
@@ -208,29 +207,24 @@ init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answe
     gen_statem:event_handler_result(state()).
 %% The three that make up a request come first.
 handle_event(info, {open, Id, Owner, Frame}, State, #data{retire_at = RetireAt} = Data) when ?TAKES(State) ->
-    true = ets:insert(Data#data.streams, {Id, Owner}),
+    ok = hornbeam_worker_streams:open(Id, Owner, Frame, Data#data.streams),
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
     case Id >= RetireAt of
         false -> keep_state_and_data;
         true -> retire(max_requests, Data)
     end;
-handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port, buffer = Buffer0} = Data) ->
-    case hornbeam_frame:feed(Bytes, Buffer0) of
-        {ok, Frames, Buffer} ->
-            case frames(Frames, State, Data#data{buffer = Buffer}, []) of
-                {NextState, #data{todo = []} = NextData} -> poll(Frames, NextState, NextData);
-                {NextState, NextData} -> {next_state, NextState, NextData#data{todo = []}, NextData#data.todo}
-            end;
-        {error, Reason} ->
-            {keep_state, garbage(Reason, Data)}
+handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port} = Data) ->
+    case received(Bytes, State, Data) of
+        {Frames, NextState, #data{todo = []} = NextData} -> poll(Frames, NextState, NextData);
+        {_, NextState, NextData} -> {next_state, NextState, NextData#data{todo = []}, NextData#data.todo}
     end;
 handle_event(info, {send, Frame}, State, Data) when ?TAKES(State) ->
+    ok = hornbeam_worker_streams:sent(Frame, Data#data.streams),
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
     keep_state_and_data;
 handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams = Streams} = Data) ->
-    case ets:member(Streams, Id) of
+    case hornbeam_worker_streams:adopt(Id, Owner, Streams) of
         true ->
-            true = ets:insert(Streams, {Id, Owner}),
             write(Data, Frame);
         false ->
             Pid ! {Owner, {worker_lost, died}},
@@ -238,7 +232,7 @@ handle_event(info, {adopt, Id, {Pid, _} = Owner, Frame}, _State, #data{streams =
     end,
     keep_state_and_data;
 handle_event(info, {close, Id, Frame}, State, Data) ->
-    _ = release(Id, Data),
+    release(Id, Data),
     _ = ?TAKES(State) andalso write(Data, Frame),
     keep_state_and_data;
 handle_event(info, {open, _Id, Owner, _Frame}, _State, Data) ->
@@ -265,10 +259,10 @@ handle_event(cast, {stop_by, Deadline}, _State, Data) ->
     {keep_state, Data#data{stop_by = Deadline}};
 handle_event(state_timeout, deadline, draining, Data) ->
     %% Who sends from now on, or is sent to, is too late anyway.
-    say_farewell(Data),
+    hornbeam_worker_streams:tell(drain, Data#data.streams),
     {keep_state_and_data, [{state_timeout, ?LAST_MS, last}]};
 handle_event(cast, farewell, _State, Data) ->
-    say_farewell(Data),
+    hornbeam_worker_streams:tell(drain, Data#data.streams),
     keep_state_and_data;
 handle_event(state_timeout, last, draining, Data) ->
     stop_python(Data);
@@ -299,18 +293,14 @@ handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
 handle_event(info, {'EXIT', Port, _Reason}, _State, _Data) when is_port(Port) ->
     %% Its exit status has said the same, or it was the port of kill/1.
     keep_state_and_data;
-handle_event(info, _Message, _State, #data{services = undefined}) ->
-    keep_state_and_data;
-handle_event(info, Message, _State, #data{services = Services0} = Data) ->
-    %% What is left are answers to calls of Python's that took a process of their own.
-    {Frames, Services} = hornbeam_services:handle_info(Message, Services0),
-    write(Data, Frames),
-    {keep_state, Data#data{services = Services}}.
+handle_event(info, Message, _State, Data) ->
+    {keep_state, for_calls(Message, Data)}.
 
 %% No secret option in a crash report.
 -spec format_status(gen_statem:format_status()) -> gen_statem:format_status().
 format_status(#{data := #data{mount = Mount} = Data} = Status) ->
-    Status#{data := Data#data{mount = hornbeam_mounts:masked(Mount)}};
+    %% What is in `calls' has the options too.
+    Status#{data := Data#data{mount = hornbeam_mounts:masked(Mount), calls = undefined}};
 format_status(Status) ->
     Status.
 
@@ -328,29 +318,22 @@ terminate(_Reason, State, #data{slot = Slot, streams = Streams} = Data) ->
             {next_state, stopping, Stopping, _} = stop_python(Data),
             await_exit(Stopping)
     end,
-    fail_streams(Streams, drained),
+    hornbeam_worker_streams:fail(Streams, drained),
     refuse_rest(Data).
 
 %% While the lifespan's shutdown runs, its log records and its calls to Erlang are served as ever.
 await_exit(#data{number = Number, port = Port, os_pid = OsPid, stop_at = StopAt} = Data) ->
     Left = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
-    hornbeam_services:stop(Left#data.services).
+    hornbeam_worker_calls:stop(Left#data.calls).
 
-last_words({Port, {data, Bytes}}, #data{port = Port, buffer = Buffer0} = Data) ->
-    case hornbeam_frame:feed(Bytes, Buffer0) of
-        {ok, Frames, Buffer} ->
-            {stopping, Fed} = frames(Frames, stopping, Data#data{buffer = Buffer}, []),
-            {ok, Fed};
-        {error, _} ->
-            error
-    end;
+last_words({Port, {data, Bytes}}, #data{port = Port} = Data) ->
+    {_, stopping, Fed} = received(Bytes, stopping, Data),
+    Fed;
 last_words({open, _Id, Owner, _Frame}, Data) ->
     refuse(Owner, Data),
-    {ok, Data};
-last_words(Message, #data{services = Services0} = Data) ->
-    {Frames, Services} = hornbeam_services:handle_info(Message, Services0),
-    write(Data, Frames),
-    {ok, Data#data{services = Services}}.
+    Data;
+last_words(Message, Data) ->
+    for_calls(Message, Data).
 
 %%% Leaving
 
@@ -362,9 +345,6 @@ drain(State, _Time, Data) when State =:= starting; State =:= backoff ->
     {stop, normal, Data};
 drain(_State, _Time, _Data) ->
     keep_state_and_data.
-
-say_farewell(#data{streams = Streams}) ->
-    ets:foldl(fun({_Id, {Pid, _} = Owner}, ok) -> Pid ! {Owner, drain}, ok end, ok, Streams).
 
 %% Python has nothing left. A place that is still taken belongs to a request that is on its way here
 %% (its end brings `drained' again), or to one that is about to see that the worker is closed.
@@ -416,7 +396,8 @@ python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
     says_os_pid(OsPid, Data),
     {next_state, starting,
      Data#data{heavy = false, port = Port, os_pid = OsPid, buffer = hornbeam_frame:new(), failure = undefined,
-               services = hornbeam_services:new(Data#data.number, Settings),
+               booted = false, pinged = false, drained = false,
+               calls = hornbeam_worker_calls:new(Port, Data#data.number, Settings),
                started = Data#data.started + 1},
      [{state_timeout, Timeout, not_ready}]}.
 
@@ -429,9 +410,8 @@ boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
 
 python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= draining; State =:= stopping ->
     Why = case State of draining -> died; stopping -> drained end,
-    fail_streams(Streams, Why),
-    true = ets:delete_all_objects(Streams),
-    ok = hornbeam_services:stop(Data#data.services),
+    _ = hornbeam_worker_streams:clear(Streams, Why),
+    ok = hornbeam_worker_calls:stop(Data#data.calls),
     {stop, normal, Data#data{port = undefined}};
 python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
@@ -441,14 +421,12 @@ python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
         Failure -> Failure
     end,
     hornbeam_pool:lost(Data0#data.pool, self(), Reason),
-    fail_streams(Data0#data.streams, died),
-    atomics:sub(Counters, ?SLOT_LOAD, ets:info(Data0#data.streams, size)),
-    true = ets:delete_all_objects(Data0#data.streams),
-    _ = Data0#data.services =/= undefined andalso hornbeam_services:stop(Data0#data.services),
+    atomics:sub(Counters, ?SLOT_LOAD, hornbeam_worker_streams:clear(Data0#data.streams, died)),
+    ok = hornbeam_worker_calls:stop(Data0#data.calls),
     {Wait, Failures} = backoff(State, Data0#data.failures),
     log_end(State, Reason, Wait, Data0),
     {next_state, backoff,
-     Data0#data{port = undefined, os_pid = undefined, services = undefined, ready_at = undefined, health = undefined,
+     Data0#data{port = undefined, os_pid = undefined, calls = undefined, ready_at = undefined, health = undefined,
                 failures = Failures},
      [{state_timeout, Wait, start}]}.
 
@@ -469,73 +447,125 @@ log_end(_State, Reason, Wait, #data{number = Number, os_pid = OsPid}) ->
                  [Number, OsPid, hornbeam_error:format(Reason), Wait],
                  #{hornbeam_worker => Number}).
 
-garbage(Reason, #data{number = Number, os_pid = OsPid} = Data) ->
-    logger:error("worker ~b (pid ~p) sent what is no frame (~tp) and is killed",
-                 [Number, OsPid, Reason], #{hornbeam_worker => Number}),
+%% The only answer to a worker that breaks the protocol: nothing that it says can be believed any more.
+kill(Failure, #data{number = Number, os_pid = OsPid, slot = #slot{counters = Counters}} = Data) ->
+    atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
+    logger:error("worker ~b (pid ~p) ~ts and is killed", [Number, OsPid, deed(Failure)], #{hornbeam_worker => Number}),
     hornbeam_python:kill(OsPid),
-    Data#data{failure = {bad_frame, Reason}, buffer = hornbeam_frame:new()}.
+    Data#data{failure = Failure, buffer = broken}.
+
+deed({bad_frame, Reason}) ->
+    io_lib:format("sent what is no frame (~0tp)", [Reason]);
+deed({backlog, Bytes, Max}) ->
+    io_lib:format("has sent ~b bytes that wait, without reading what it is answered or without an end "
+                  "(max_worker_backlog: ~b)", [Bytes, Max]).
 
 %%% Frames from Python
 
-%% Out: frames to send back, collected (newest first) so that one read is answered by one write.
-frames([], State, Data, Out) ->
-    write(Data, lists:reverse(Out)),
-    {State, Data};
-frames([{call, Id, Payload} | Rest], State, #data{services = Services0} = Data, Out) ->
-    case hornbeam_services:call(Id, Payload, Services0) of
-        {reply, Frame, Services} ->
-            frames(Rest, State, Data#data{services = Services}, [Frame | Out]);
-        {noreply, Services} ->
-            frames(Rest, State, Data#data{services = Services}, Out)
-    end;
-frames([{Type, 0, Payload} | Rest], State0, Data0, Out) ->
-    case control(Type, hornbeam_frame:parse(Type, Payload), State0, Data0) of
-        {error, Reason} ->
-            {State0, garbage(Reason, Data0)};
-        {State, Data, Reply} ->
-            frames(Rest, State, Data, Reply ++ Out)
-    end;
-frames([{Type, Id, Payload} | Rest], State, Data, Out) ->
-    route(Type, Id, Payload, Data),
-    frames(Rest, State, Data, Out).
-
-%% A stream that is not in the table was closed from this side: what still comes of it is dropped.
-route(Type, Id, Payload, #data{streams = Streams} = Data) ->
-    Entry = case hornbeam_frame:is_last(Payload) of
-        true -> release(Id, Data);
-        false -> ets:lookup(Streams, Id)
-    end,
-    case Entry of
-        [{_, {Pid, _} = Owner}] -> Pid ! {Owner, {worker, Type, Payload}}, ok;
-        [] -> ok
+%% The frames are returned for poll/3.
+received(_Bytes, State, #data{buffer = broken} = Data) ->
+    {[], State, Data};
+received(Bytes, State0, #data{buffer = Buffer0, calls = Calls0} = Data) ->
+    case {hornbeam_frame:feed(Bytes, Buffer0), hornbeam_worker_calls:read(byte_size(Bytes), Calls0)} of
+        {{ok, Frames, Buffer}, {ok, Calls}} ->
+            {State, Fed} = frames(Frames, State0, Data#data{buffer = Buffer, calls = Calls}),
+            {Frames, State, Fed};
+        {{error, Reason}, _} ->
+            {[], State0, kill({bad_frame, Reason}, Data)};
+        {_, {broken, Reason}} ->
+            {[], State0, kill(Reason, Data)}
     end.
 
-control(hello, {ok, {Version, _About}}, starting, Data) ->
+frames(_Frames, State, #data{buffer = broken} = Data) ->
+    {State, Data};
+frames([], State, #data{calls = Calls} = Data) ->
+    {State, Data#data{calls = hornbeam_worker_calls:flush(Calls)}};
+frames([{Type, _, _} | _], State, #data{booted = false} = Data) when Type =/= hello ->
+    {State, kill({bad_frame, {unexpected_frame, Type, State}}, Data)};
+frames([{Type, Id, _} = Frame | Rest], State, #data{calls = Calls} = Data)
+        when Type =:= call; Type =:= demand, Id > 0 ->
+    frames(Rest, State, dealt(hornbeam_worker_calls:asked(Frame, Calls), Data));
+frames([{Type, 0, Payload} | Rest], State0, Data0) ->
+    {State, Data} = control(Type, hornbeam_frame:parse(Type, Payload), State0, Data0),
+    frames(Rest, State, Data);
+frames([Frame | Rest], State, Data) ->
+    frames(Rest, State, about_stream(Frame, Data)).
+
+dealt({ok, [], Calls}, Data) -> Data#data{calls = Calls};
+dealt({ok, Demands, Calls}, Data) -> lists:foldl(fun about_stream/2, Data#data{calls = Calls}, Demands);
+dealt({broken, Reason}, Data) -> kill(Reason, Data).
+
+%% Every message that is not known here: without a Python process it is late.
+for_calls(_Message, #data{calls = undefined} = Data) ->
+    Data;
+for_calls(_Message, #data{buffer = broken} = Data) ->
+    Data;
+for_calls(room, #data{calls = Calls} = Data) ->
+    dealt(hornbeam_worker_calls:resume(Calls), Data);
+for_calls(Message, #data{calls = Calls} = Data) ->
+    Data#data{calls = hornbeam_worker_calls:info(Message, Calls)}.
+
+about_stream(_Frame, #data{buffer = broken} = Data) ->
+    Data;
+about_stream({Type, Id, Payload}, #data{streams = Streams} = Data) ->
+    case hornbeam_worker_streams:frame(Type, Id, Payload, Streams) of
+        {ends, {Pid, _} = Owner, Passed} ->
+            give_back(Data),
+            Pid ! {Owner, {worker, Type, Passed}},
+            Data;
+        {pass, {Pid, _} = Owner, Passed} ->
+            Pid ! {Owner, {worker, Type, Passed}},
+            Data;
+        nothing ->
+            Data;
+        late ->
+            late(Type, Id, Data);
+        {broken, Reason} ->
+            kill({bad_frame, Reason}, Data)
+    end.
+
+%% Closed from this side, unless nobody has been given this id yet.
+late(Type, Id, #data{slot = #slot{counters = Counters}} = Data) ->
+    case Id =< atomics:get(Counters, ?SLOT_NEXT_ID) of
+        true -> Data;
+        false -> kill({bad_frame, {unknown_stream, Type, Id}}, Data)
+    end.
+
+%%% Frames about the worker as a whole
+
+control(hello, {ok, {Version, _About}}, starting, #data{booted = false} = Data) ->
     case hornbeam_frame:protocol_version() of
-        Version -> {starting, Data, [boot(Data)]};
-        Ours -> {error, {protocol_version, Version, Ours}}
+        Version ->
+            write(Data, boot(Data)),
+            {starting, Data#data{booted = true}};
+        Ours ->
+            {starting, kill({bad_frame, {protocol_version, Version, Ours}}, Data)}
     end;
 control(ready, {ok, About}, starting, Data) ->
-    {ready, became_ready(About, Data), []};
-control(pong, {ok, Pong}, State, #data{health = Health0} = Data) when Health0 =/= undefined ->
+    {ready, became_ready(About, Data)};
+control(pong, {ok, Pong}, State, #data{pinged = true, health = Health0} = Data) ->
     case hornbeam_worker_health:pong(Pong, Health0) of
         {ok, {Time, Stage}, Health} ->
-            {State, weighed(Data#data{health = Health, todo = [{{timeout, beat}, Time, Stage}]}), []};
+            Beat = {{timeout, beat}, Time, Stage},
+            {State, weighed(Data#data{health = Health, pinged = false, todo = [Beat | Data#data.todo]})};
         error ->
-            {error, unexpected_pong}
+            {State, kill({bad_frame, unexpected_pong}, Data)}
     end;
-control(drained, _, draining, Data) ->
-    {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}, []};
-control(drained, _, stopping, Data) ->
-    {stopping, Data, []};
-control(failed, {ok, Failure}, State, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
+control(drained, {ok, _}, draining, Data) ->
+    {draining, Data#data{drained = true, todo = [{{timeout, recheck}, 0, recheck} | Data#data.todo]}};
+control(drained, {ok, _}, stopping, Data) ->
+    {stopping, Data};
+control(failed, {ok, Failure}, starting, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data) ->
     %% What it has left behind must not hold up the news.
-    {State, Data#data{failure = Failure, todo = [{state_timeout, Timeout, not_ready} || State =:= starting, Data#data.failure =:= undefined]}, []};
+    Timer = [{state_timeout, Timeout, not_ready} || Data#data.failure =:= undefined],
+    {starting, Data#data{failure = Failure, todo = Timer}};
 control(log, {ok, Record}, State, #data{number = Number} = Data) ->
     hornbeam_worker_log:write(Number, Record),
-    {State, Data, []};
-control(Type, _, State, _Data) ->
-    {error, {unexpected_frame, Type, State}}.
+    {State, Data};
+control(Type, error, State, Data) ->
+    {State, kill({bad_frame, {bad_payload, Type}}, Data)};
+control(Type, _, State, Data) ->
+    {State, kill({bad_frame, {unexpected_frame, Type, State}}, Data)}.
 
 became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool, mount = Mount} = Data) ->
     #mount{settings = #{worker_heartbeat := Limit, max_worker_lifetime := Lifetime} = Settings} = Mount,
@@ -558,7 +588,7 @@ jittered(Lifetime) -> Lifetime - rand:uniform(max(1, Lifetime div 10)) + 1.
 
 beat({{send, Frame}, {Time, Stage}, Health}, Data) ->
     write(Data, Frame),
-    {keep_state, Data#data{health = Health}, [{{timeout, beat}, Time, Stage}]};
+    {keep_state, Data#data{health = Health, pinged = true}, [{{timeout, beat}, Time, Stage}]};
 beat({nothing, {Time, Stage}, Health}, Data) ->
     {keep_state, Data#data{health = Health}, [{{timeout, beat}, Time, Stage}]};
 beat({kill, Reason, Health}, #data{os_pid = OsPid} = Data) ->
@@ -591,17 +621,8 @@ poll(_Frames, State, Data) ->
 
 %%% Small things
 
-write(_Data, []) ->
-    ok;
-write(#data{port = undefined}, _Frames) ->
-    ok;
 write(#data{port = Port}, Frames) ->
-    try erlang:port_command(Port, Frames) of
-        true -> ok
-    catch
-        %% Python has just ended; the exit status is in the mailbox.
-        error:badarg -> ok
-    end.
+    hornbeam_python:write(Port, Frames).
 
 %% What other connection processes have sent meanwhile goes out in the same write (a write wakes
 %% Python, which is the dear part). Messages of one stream keep their order: `open' comes before `send'
@@ -611,9 +632,10 @@ more_to_send(_Data, 0) ->
 more_to_send(#data{streams = Streams} = Data, Left) ->
     receive
         {open, Id, Owner, Frame} ->
-            true = ets:insert(Streams, {Id, Owner}),
+            ok = hornbeam_worker_streams:open(Id, Owner, Frame, Streams),
             [Frame | more_to_send(Data, Left - 1)];
         {send, Frame} ->
+            ok = hornbeam_worker_streams:sent(Frame, Streams),
             [Frame | more_to_send(Data, Left - 1)]
     after 0 ->
         []
@@ -621,9 +643,9 @@ more_to_send(#data{streams = Streams} = Data, Left) ->
 
 %% Takes a stream out of the table and gives its place back.
 release(Id, #data{streams = Streams} = Data) ->
-    case ets:take(Streams, Id) of
-        [] -> [];
-        Entry -> give_back(Data), Entry
+    case hornbeam_worker_streams:release(Id, Streams) of
+        true -> give_back(Data);
+        false -> ok
     end.
 
 give_back(#data{slot = #slot{counters = Counters}, waiting = {Waiting, Index}, pool = Pool}) ->
@@ -645,11 +667,10 @@ refuse_rest(Data) ->
     end.
 
 sweep(#data{streams = Streams} = Data) ->
-    Gone = [Id || {Id, {Pid, _}} <- ets:tab2list(Streams), not is_process_alive(Pid)],
     lists:foreach(fun(Id) ->
-        [_] = release(Id, Data),
+        release(Id, Data),
         write(Data, hornbeam_frame:encode(disconnect, Id, <<0>>))
-    end, Gone).
+    end, hornbeam_worker_streams:abandoned(Streams)).
 
 says_os_pid(undefined, Data) -> says_os_pid(0, Data);
 says_os_pid(OsPid, #data{slot = #slot{counters = Counters}}) -> atomics:put(Counters, ?SLOT_OS_PID, OsPid).

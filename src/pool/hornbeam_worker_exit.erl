@@ -7,10 +7,10 @@
 
 -export([await/6, kill/2]).
 
-%% @doc Returns when the process has ended: by itself, or killed at StopAt (monotonic ms) or when it sends garbage
-%% (Handle answers `error'). Handle takes every message meanwhile.
+%% @doc Returns when the process has ended: by itself, or killed at StopAt (monotonic ms). Handle takes every message
+%% meanwhile.
 -spec await(Number :: pos_integer(), port(), OsPid :: pos_integer(), StopAt :: integer(),
-            Handle :: fun((Message :: term(), State) -> {ok, State} | error), State) -> State.
+            Handle :: fun((Message :: term(), State) -> State), State) -> State.
 await(Number, Port, OsPid, StopAt, Handle, State) ->
     receive
         {Port, {exit_status, _}} ->
@@ -18,10 +18,7 @@ await(Number, Port, OsPid, StopAt, Handle, State) ->
         {'EXIT', Port, _} ->
             State;
         Message ->
-            case Handle(Message, State) of
-                {ok, Next} -> await(Number, Port, OsPid, StopAt, Handle, Next);
-                error -> hornbeam_python:kill(OsPid), State
-            end
+            await(Number, Port, OsPid, StopAt, Handle, Handle(Message, State))
     after max(0, StopAt - erlang:monotonic_time(millisecond)) ->
         kill(Number, OsPid),
         State

@@ -94,8 +94,9 @@ await_place(#{pool := {Server, Mount} = Pool, owner := Owner, caller := Down} = 
 
 await_result(Slot, Id, #{owner := Owner, caller := Down} = Call) ->
     receive
-        {Owner, {worker, result, <<_:6, Raised:1, _:1, Packed/binary>>}} ->
-            result(Raised, hornbeam_msgpack:decode(Packed));
+        {Owner, {worker, result, Payload}} ->
+            {ok, Result} = hornbeam_frame:parse(result, Payload),
+            result(Result);
         {Owner, {worker_lost, refused}} ->
             attempt(Call);
         {Owner, {worker_lost, died}} ->
@@ -106,13 +107,16 @@ await_result(Slot, Id, #{owner := Owner, caller := Down} = Call) ->
         give_up(Slot, Id)
     end.
 
-result(0, {ok, Value}) ->
-    {ok, Value};
-result(1, {ok, [Class, Message, Traceback]}) ->
+result({raised, Class, Message, Traceback}) ->
     {error, {python, Class, Message, Traceback}};
-result(_, {error, Reason}) ->
-    Text = io_lib:format("the result could not be decoded: ~0tp", [Reason]),
-    {error, {python, <<"ValueError">>, unicode:characters_to_binary(Text), <<>>}}.
+result({returned, Packed}) ->
+    case hornbeam_msgpack:decode(Packed) of
+        {ok, Value} ->
+            {ok, Value};
+        {error, Reason} ->
+            Text = io_lib:format("the result could not be decoded: ~0tp", [Reason]),
+            {error, {python, <<"ValueError">>, unicode:characters_to_binary(Text), <<>>}}
+    end.
 
 give_up(Slot, Id) ->
     ok = hornbeam_worker:close(Slot, Id, hornbeam_frame:encode(disconnect, Id, <<0>>)),

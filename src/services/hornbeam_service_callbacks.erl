@@ -6,16 +6,20 @@
 
 %% How long a function may run that nobody waits for.
 -define(CAST_TIMEOUT, 60000).
+%% The longest that Erlang's timers take.
+-define(IS_TIMEOUT(Timeout), (is_integer(Timeout) andalso Timeout > 0 andalso Timeout =< 16#ffffffff)).
 
 -spec handle(atom(), [term()], map()) -> hornbeam_services:outcome().
-handle(call, [Timeout, Name, Arguments], _) ->
+handle(call, [Timeout, Name, Arguments], _) when ?IS_TIMEOUT(Timeout), is_binary(Name), is_list(Arguments) ->
     with_function(Name, fun(Function) ->
         {run, Timeout, fun() -> answer(hornbeam_callbacks:run(Function, Arguments)) end}
     end);
-handle(cast, [Name, Arguments], _) ->
+handle(cast, [Name, Arguments], _) when is_binary(Name), is_list(Arguments) ->
     with_function(Name, fun(Function) ->
         {start, ?CAST_TIMEOUT, fun() -> answer(hornbeam_callbacks:run(Function, Arguments)) end}
-    end).
+    end);
+handle(Operation, _Arguments, _) ->
+    {error, type_error, <<"wrong arguments for ", (atom_to_binary(Operation))/binary>>}.
 
 with_function(Name, Continue) ->
     case hornbeam_callbacks:find(Name) of

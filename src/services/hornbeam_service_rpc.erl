@@ -9,14 +9,21 @@
 
 %% How long connecting may take before a cast, connect and ping are given up; longer than net_setuptime.
 -define(CONNECT_TIMEOUT, 15000).
+%% The longest that Erlang's timers take.
+-define(MAX_MS, 16#ffffffff).
+%% Atoms are shorter; what is longer is not quoted in an error either.
+-define(IS_NAME(Name), (is_binary(Name) andalso byte_size(Name) =< 1024)).
+-define(ARE_NAMES(A, B, C), ?IS_NAME(A), ?IS_NAME(B), ?IS_NAME(C)).
 
 -spec handle(atom(), [term()], map()) -> hornbeam_services:outcome().
-handle(rpc_call, [Timeout, Node, Module, Function, Arguments], Settings) ->
+handle(rpc_call, [Timeout, Node, Module, Function, Arguments], Settings)
+        when is_integer(Timeout), Timeout > 0, Timeout =< ?MAX_MS, ?ARE_NAMES(Node, Module, Function), is_list(Arguments) ->
     allowed(Node, Module, Function, Settings, fun(N, M, F) ->
         %% The process outlives erpc's own timeout a little, so that this is what is told.
-        {run, Timeout + 1000, fun() -> answer(N, hornbeam_rpc:call(N, M, F, Arguments, Timeout)) end}
+        {run, min(?MAX_MS, Timeout + 1000), fun() -> answer(N, hornbeam_rpc:call(N, M, F, Arguments, Timeout)) end}
     end);
-handle(rpc_cast, [Node, Module, Function, Arguments], Settings) ->
+handle(rpc_cast, [Node, Module, Function, Arguments], Settings)
+        when ?ARE_NAMES(Node, Module, Function), is_list(Arguments) ->
     allowed(Node, Module, Function, Settings, fun(N, M, F) ->
         {start, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:cast(N, M, F, Arguments)} end}
     end);
@@ -24,7 +31,7 @@ handle(nodes, [], _) ->
     {ok, [atom_to_binary(Node) || Node <- hornbeam_rpc:nodes()]};
 handle(node, [], _) ->
     {ok, atom_to_binary(node())};
-handle(connect, [Node], #{cluster_nodes := Cluster}) ->
+handle(connect, [Node], #{cluster_nodes := Cluster}) when ?IS_NAME(Node) ->
     to_node(Node, false, fun(N) ->
         case N =:= node() orelse lists:member(N, Cluster) orelse lists:member(N, erlang:nodes(known)) of
             true -> {run, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:connect(N)} end};
@@ -32,8 +39,10 @@ handle(connect, [Node], #{cluster_nodes := Cluster}) ->
                       <<"connect: \"", Node/binary, "\" is not in the option cluster_nodes">>}
         end
     end);
-handle(ping, [Node], _) ->
-    to_node(Node, false, fun(N) -> {run, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:ping(N)} end} end).
+handle(ping, [Node], _) when ?IS_NAME(Node) ->
+    to_node(Node, false, fun(N) -> {run, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:ping(N)} end} end);
+handle(Operation, _Arguments, _) ->
+    {error, type_error, <<"wrong arguments for ", (atom_to_binary(Operation))/binary>>}.
 
 %% Distribution is not started by a call to it.
 to_node(Name, NotAlive, Continue) ->

@@ -5,39 +5,53 @@
 %%% mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
-%%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once. The fun runs in a
-%%% process of its own (hornbeam_running): a worker's process never waits.
+%%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once; {walk, Timeout, Fun} as `run',
+%%% for what looks at a whole table. The fun runs in a process of its own (hornbeam_running): a worker's process never waits.
 %%%
 %%% The id of a call is Python's; 0 says that no reply is wanted.
+%%%
+%%% A call that makes no sense (an operation that is not there, arguments of other types than _requests.py sends) is answered
+%%% with an error; where there is nobody to answer (the `flow' operations) the worker is broken. What an error says is
+%%% bounded, and no argument is printed: a number of 64 KiB takes a second to write down, and one may have 64 MiB.
+%%%
+%%% Limits, for one Python process: ?MAX_SUBSCRIBED bytes of topics that it subscribes to; hornbeam_running; hornbeam_events.
 -module(hornbeam_services).
 
--export([new/2, call/3, handle_info/2, stop/1, operations/0, raised/3]).
+-export([new/2, call/3, handle_info/2, lost/1, refusal/1, stop/1, operations/0, raised/3, reply/2, list/2]).
 -export_type([state/0, answer/0, outcome/0]).
 
 -record(services, {
     worker :: pos_integer(),
     settings :: map(),
-    running = hornbeam_running:new() :: hornbeam_running:calls(),
-    events = hornbeam_events:new() :: hornbeam_events:flow()
+    running :: hornbeam_running:calls(),
+    events = hornbeam_events:new() :: hornbeam_events:flow(),
+    subscribed = 0 :: non_neg_integer()
 }).
 -opaque state() :: #services{}.
 
-%% What Python gets: a value; that there is none (Python then takes the caller's default); an error, by
+%% What Python gets: a value, encoded already or not; that there is none (Python then takes the caller's default); an error, by
 %% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack].
--type answer() :: {ok, term()} | absent | {error, error_kind(), term()}.
+-type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
 -type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
                     | not_registered | erlang_error.
--type outcome() :: answer() | {run | start, timeout(), fun(() -> answer())}.
+%% walk: as run, but few at once.
+-type outcome() :: answer() | {run | start | walk, timeout(), fun(() -> answer())}
+                 | {subscribe | unsubscribe, hornbeam_pubsub:topic()}.
 
 -callback handle(Operation :: atom(), Arguments :: [term()], Settings :: map()) -> outcome().
 
 -define(OK, 0).
 -define(ERROR, 1).
 -define(ABSENT, 2).
+%% Topics that one Python process subscribes to, in bytes; ?SUBSCRIPTION is added for each: 100,000 short ones.
+-define(MAX_SUBSCRIBED, 33554432).
+-define(SUBSCRIPTION, 256).
+%% A reason of Erlang's whose external form is longer is not shown.
+-define(MAX_SHOWN, 16384).
 
 -spec new(Worker :: pos_integer(), Settings :: map()) -> state().
 new(Worker, Settings) ->
-    #services{worker = Worker, settings = Settings}.
+    #services{worker = Worker, settings = Settings, running = hornbeam_running:new(Worker)}.
 
 %% The table: code -> operation and the module that handles it. The `flow' ones change this module's state.
 operation(1) -> {state_get, hornbeam_service_state};
@@ -72,48 +86,66 @@ operations() ->
                     || Code <- lists:seq(0, 255), {Name, _} <- [operation(Code)]]).
 
 %% @doc Answers a call frame's payload: operation:u8, msgpack array of arguments.
--spec call(non_neg_integer(), binary(), state()) -> {reply, iodata(), state()} | {noreply, state()}.
+-spec call(non_neg_integer(), binary(), state()) ->
+    {reply, iodata(), state()} | {noreply, state()} | {broken, term()}.
 call(Id, <<Code, Packed/binary>>, Services) ->
     case hornbeam_msgpack:decode(Packed) of
         {ok, Arguments} when is_list(Arguments) ->
-            handle(operation(Code), Arguments, Id, Services);
-        Other ->
-            Text = io_lib:format("the arguments could not be decoded: ~0tp", [Other]),
+            handle(operation(Code), Arguments, {Id, byte_size(Packed)}, Services);
+        {ok, _} ->
+            answer(Id, {error, value_error, <<"the arguments are no list">>}, Services);
+        {error, Reason} ->
+            Text = io_lib:format("the arguments could not be decoded: ~0tp", [Reason]),
             answer(Id, {error, value_error, unicode:characters_to_binary(Text)}, Services)
     end;
 call(Id, <<>>, Services) ->
     answer(Id, {error, value_error, <<"an empty call">>}, Services).
 
-handle({cancel, flow}, [Call], _Id, #services{running = Running} = Services) ->
+handle({cancel, flow}, [Call], _Call, #services{running = Running} = Services) when is_integer(Call) ->
     {noreply, Services#services{running = hornbeam_running:cancel(Call, Running)}};
-handle({events_taken, flow}, [Count, Bytes], _Id, #services{events = Events} = Services) ->
-    {noreply, Services#services{events = hornbeam_events:taken(Count, Bytes, Events)}};
-handle({Name, Module}, Arguments, Id, #services{settings = Settings} = Services) ->
+handle({events_taken, flow}, [Count, Bytes], _Call, #services{events = Events0} = Services) ->
+    case hornbeam_events:taken(Count, Bytes, Events0) of
+        {ok, Events} -> {noreply, Services#services{events = Events}};
+        error -> {broken, {bad_call, events_taken}}
+    end;
+handle({Name, flow}, _Arguments, _Call, _Services) ->
+    {broken, {bad_call, Name}};
+handle({Name, Module}, Arguments, Call, #services{settings = Settings} = Services) ->
     Outcome = try Module:handle(Name, Arguments, Settings)
     catch Class:Reason:Stack -> raised(Class, Reason, Stack)
     end,
-    outcome(Id, Outcome, Services);
-handle(unknown, _Arguments, Id, Services) ->
+    outcome(Call, Outcome, Services);
+handle(unknown, _Arguments, {Id, _Size}, Services) ->
     answer(Id, {error, value_error, <<"there is no such operation">>}, Services).
 
-outcome(Id, {run, Timeout, Fun}, Services) ->
-    case start(Id, Timeout, Fun, Services) of
-        {ok, Started} -> {noreply, Started};
-        Error -> answer(Id, Error, Services)
+%% Size: of the arguments, which the process of a call keeps.
+outcome({Id, Size}, {start, Timeout, Fun}, #services{running = Running} = Services) ->
+    case hornbeam_running:start(0, Size, {run, Timeout, Fun}, Running) of
+        {ok, Started} -> answer(Id, {ok, none}, Services#services{running = Started});
+        {error, Reason} -> answer(Id, raised(error, Reason, []), Services)
     end;
-outcome(Id, {start, Timeout, Fun}, Services) ->
-    case start(0, Timeout, Fun, Services) of
-        {ok, Started} -> answer(Id, {ok, none}, Started);
-        Error -> answer(Id, Error, Services)
+outcome({Id, Size}, {Kind, _Timeout, _Fun} = Run, #services{running = Running} = Services)
+        when Kind =:= run; Kind =:= walk ->
+    case hornbeam_running:start(Id, Size, Run, Running) of
+        {ok, Started} -> {noreply, Services#services{running = Started}};
+        {error, Reason} -> answer(Id, raised(error, Reason, []), Services)
     end;
-outcome(Id, Answer, Services) ->
+outcome({Id, _}, {subscribe, Topic}, #services{subscribed = Before} = Services) ->
+    case Before + byte_size(Topic) + ?SUBSCRIPTION of
+        Now when Now =< ?MAX_SUBSCRIBED ->
+            ok = hornbeam_pubsub:subscribe(Topic),
+            answer(Id, {ok, none}, Services#services{subscribed = Now});
+        _ ->
+            answer(Id, {error, value_error, <<"too many subscriptions: their topics may take 32 MiB together, each with "
+                                              "256 bytes besides">>}, Services)
+    end;
+outcome({Id, _}, {unsubscribe, Topic}, #services{subscribed = Before} = Services) ->
+    case hornbeam_pubsub:unsubscribe(Topic) of
+        ok -> answer(Id, {ok, true}, Services#services{subscribed = Before - byte_size(Topic) - ?SUBSCRIPTION});
+        not_joined -> answer(Id, {ok, false}, Services)
+    end;
+outcome({Id, _}, Answer, Services) ->
     answer(Id, Answer, Services).
-
-start(Id, Timeout, Fun, #services{running = Running} = Services) ->
-    case hornbeam_running:start(Id, Timeout, Fun, Running) of
-        {ok, Calls} -> {ok, Services#services{running = Calls}};
-        {error, Reason} -> raised(error, Reason, [])
-    end.
 
 %% @doc Messages that the worker does not know: answers of calls that took a process, deadlines, and
 %% what was published.
@@ -123,17 +155,21 @@ handle_info({hornbeam_pubsub, Topic, Message}, #services{events = Events0} = Ser
     {Frames, Services#services{events = Events}};
 handle_info(Message, #services{running = Running} = Services) ->
     case hornbeam_running:handle_info(Message, Running) of
-        {answer, 0, {error, Kind, What}, Calls} ->
-            logger:warning("worker ~b: a cast ended with ~ts: ~0tp",
-                           [Services#services.worker, Kind, What]),
-            {[], Services#services{running = Calls}};
-        {answer, 0, _, Calls} ->
-            {[], Services#services{running = Calls}};
-        {answer, Id, Answer, Calls} ->
-            {[reply(Id, Answer)], Services#services{running = Calls}};
-        ignore ->
-            {[], Services}
+        {reply, Frame, Calls} -> {[Frame], Services#services{running = Calls}};
+        {done, Calls} -> {[], Services#services{running = Calls}};
+        ignore -> {[], Services}
     end.
+
+%% @doc A published message is dropped: the worker does not read.
+-spec lost(state()) -> state().
+lost(#services{events = Events} = Services) ->
+    Services#services{events = hornbeam_events:lost(Events)}.
+
+%% @doc What is sent instead of an answer for which there is no room.
+-spec refusal(Reply :: binary()) -> iodata().
+refusal(<<_:32, _, Id:32, _/binary>>) ->
+    reply(Id, {error, connection_error, <<"the answer was dropped: too much of earlier ones has not been read "
+                                          "(option max_worker_backlog)">>}).
 
 %% @doc The Python process has ended: its calls and its subscriptions end too.
 -spec stop(state()) -> ok.
@@ -148,6 +184,8 @@ answer(0, _Answer, Services) ->
 answer(Id, Answer, Services) ->
     {reply, reply(Id, Answer), Services}.
 
+%% @doc The frame that answers a call.
+-spec reply(non_neg_integer(), answer()) -> iodata().
 reply(Id, absent) ->
     hornbeam_frame:encode(reply, Id, [?ABSENT]);
 reply(Id, {ok, Value}) ->
@@ -155,25 +193,56 @@ reply(Id, {ok, Value}) ->
         {ok, Packed} -> hornbeam_frame:encode(reply, Id, [?OK | Packed]);
         Error -> reply(Id, Error)
     end;
+reply(Id, {packed, Packed}) ->
+    hornbeam_frame:encode(reply, Id, [?OK | Packed]);
 reply(Id, {error, Kind, What}) ->
     hornbeam_frame:encode(reply, Id, [?ERROR | hornbeam_msgpack:encode([Kind, What])]).
 
 encode(Value) ->
     case hornbeam_msgpack:try_encode(Value) of
         {ok, Packed} ->
-            case iolist_size(Packed) + 64 > hornbeam_frame:max_size() of
+            case iolist_size(Packed) > max_value() of
                 false -> {ok, Packed};
-                true -> {error, value_error, <<"the answer is longer than a frame may be (64 MiB)">>}
+                true -> too_long()
             end;
         {error, {not_encodable, Part}} ->
-            Text = io_lib:format("the answer has a part that cannot travel to Python: ~0tP", [Part, 20]),
-            {error, type_error, unicode:characters_to_binary(Text)}
+            {error, type_error, <<"the answer has a part that cannot travel to Python: ", (shown(Part, 20))/binary>>}
+    end.
+
+too_long() ->
+    {error, value_error, <<"the answer is longer than a frame may be (64 MiB)">>}.
+
+max_value() ->
+    hornbeam_frame:max_size() - 64.
+
+%% @doc An answer that is a list of what Find finds for each key (`none': nothing). It is encoded element by element, and
+%% given up when it is too long: a value of a few bytes here can be asked for a million times, and have megabytes.
+-spec list(fun((Key) -> {ok, term()} | none), [Key]) -> answer().
+list(Find, Keys) ->
+    list(Find, Keys, max_value(), []).
+
+list(_Find, _Keys, Left, _Elements) when Left < 0 ->
+    too_long();
+list(_Find, [], _Left, Elements) ->
+    {packed, hornbeam_msgpack:array(lists:reverse(Elements))};
+list(Find, [Key | Keys], Left, Elements) ->
+    case Find(Key) of
+        {ok, Value} ->
+            case encode(Value) of
+                {ok, Packed} ->
+                    Element = iolist_to_binary(Packed),
+                    list(Find, Keys, Left - byte_size(Element), [Element | Elements]);
+                Error ->
+                    Error
+            end;
+        none ->
+            list(Find, Keys, Left, Elements)
     end.
 
 %% @doc An exception of Erlang's as an answer: the reason as a value where it can travel, and as text.
 -spec raised(error | exit | throw, term(), list()) -> {error, erlang_error, [term()]}.
 raised(Class, Reason, Stack) ->
-    Text = unicode:characters_to_binary(io_lib:format("~0tP", [Reason, 60])),
+    Text = shown(Reason, 60),
     Value = case hornbeam_msgpack:try_encode(Reason) of
         {ok, Packed} ->
             case iolist_size(Packed) < 65536 of
@@ -188,6 +257,22 @@ raised(Class, Reason, Stack) ->
 stack_text(_Class, _Reason, []) ->
     <<>>;
 stack_text(Class, Reason, Stack) ->
-    Text = erl_error:format_exception(Class, Reason, lists:sublist(Stack, 20)),
+    Told = case is_short(Reason) of true -> Reason; false -> too_long end,
+    Text = erl_error:format_exception(Class, Told, [arity(Call) || Call <- lists:sublist(Stack, 20)]),
     Shown = unicode:characters_to_binary(Text),
     binary:part(Shown, 0, min(byte_size(Shown), 65536)).
+
+%% The arguments of a call may be anything that Python has sent.
+arity({Module, Function, Arguments, Location}) when is_list(Arguments) ->
+    {Module, Function, length(Arguments), Location};
+arity(Call) ->
+    Call.
+
+shown(Reason, Depth) ->
+    case is_short(Reason) of
+        true -> unicode:characters_to_binary(io_lib:format("~0tP", [Reason, Depth]));
+        false -> <<"(a term too long to be shown)">>
+    end.
+
+is_short(Reason) ->
+    erlang:external_size(Reason) =< ?MAX_SHOWN.

@@ -8,7 +8,7 @@
 %%%   hornbeam_state_expiry   {{Expires, Hash, Key}}               ordered_set: what to remove when
 %%%
 %%% Expires is in ms of the monotonic clock, ?NEVER for what stays. Seq and Size belong to
-%%% hornbeam_state_limits and are 0 while there is no limit.
+%%% hornbeam_state_limits: 0 while there is no limit, and Size is negative while the limit is far.
 %%%
 %%% Concurrency. Each change is one atomic operation on one row, or a loop around one that is tried again
 %%% when another process has changed the row meanwhile: whoever fails, another has succeeded.
@@ -20,13 +20,14 @@
 -module(hornbeam_state_store).
 
 -export([key/1, original/1, read/1, write/3, write_new/3, replace/3, take/1, count/3, sum/3]).
--export([all_keys/0, size/0, is_counted/1, remove_expired/0, remove/2]).
+-export([all_keys/0, size/0, uncounted_bytes/0, each_uncounted/1, settle/3, remove_expired/0, remove/2]).
 -export_type([stored/0]).
 
 -define(TABLE, hornbeam_state).
 -define(EXPIRY, hornbeam_state_expiry).
 -define(NEVER, 0).
 -define(PACKED, '$hornbeam_packed').
+-define(CHUNK, 1000).
 
 -type stored() :: term().
 
@@ -87,10 +88,10 @@ write(Key, Value, Ttl) ->
             Error
     end.
 
-%% Without a limit there is nothing to know of the row that is replaced.
-put_row({_, _, _, 0, 0} = Row) ->
+%% While no limit is near there is nothing to know of the row that is replaced.
+put_row({Key, _, _, Seq, Size} = Row) when Size =< 0 ->
     true = ets:insert(?TABLE, Row),
-    ok;
+    hornbeam_state_limits:added(Key, Seq, Size);
 put_row({Key, _, _, Seq, Size} = Row) ->
     case ets:lookup(?TABLE, Key) of
         [] ->
@@ -259,12 +260,34 @@ all_keys() ->
     Current = {'orelse', {'=:=', '$2', ?NEVER}, {'>', '$2', now_ms()}},
     ets:select(?TABLE, [{{'$1', '_', '$2', '_', '_'}, [Current], ['$1']}]).
 
-%% @doc Whether a row was written while there was a limit.
--spec is_counted(stored()) -> boolean().
-is_counted(Key) ->
-    try ets:lookup_element(?TABLE, Key, 4) > 0
-    catch error:badarg -> true
-    end.
+%% @doc What the rows take whose size is not counted exactly, as far as it is known.
+-spec uncounted_bytes() -> non_neg_integer().
+uncounted_bytes() ->
+    sum_sizes(ets:select(?TABLE, [{{'_', '_', '_', '_', '$1'}, [{'<', '$1', 0}], ['$1']}], ?CHUNK), 0).
+
+sum_sizes('$end_of_table', Sum) -> Sum;
+sum_sizes({Sizes, More}, Sum) -> sum_sizes(ets:select(More), Sum - lists:sum(Sizes)).
+
+%% @doc Key, Seq and Size of each of them. Rows that are written meanwhile may be left out.
+-spec each_uncounted(fun((stored(), non_neg_integer(), integer()) -> ok)) -> ok.
+each_uncounted(Fun) ->
+    true = ets:safe_fixtable(?TABLE, true),
+    Rows = ets:select(?TABLE, [{{'$1', '_', '_', '$2', '$3'}, [{'=<', '$3', 0}], [{{'$1', '$2', '$3'}}]}], ?CHUNK),
+    each(Rows, Fun),
+    true = ets:safe_fixtable(?TABLE, false),
+    ok.
+
+each('$end_of_table', _Fun) ->
+    ok;
+each({Rows, More}, Fun) ->
+    lists:foreach(fun({Key, Seq, Size}) -> ok = Fun(Key, Seq, Size) end, Rows),
+    each(ets:select(More), Fun).
+
+%% @doc The row that was written with this number has its size counted from now on; false when it has gone.
+-spec settle(stored(), Seq :: pos_integer(), Size :: neg_integer()) -> boolean().
+settle(Key, Seq, Size) ->
+    Row = {{{const, Key}, '$1', '$2', Seq, -Size}},
+    ets:select_replace(?TABLE, [{{Key, '$1', '$2', Seq, Size}, [], [Row]}]) =:= 1.
 
 -spec size() -> non_neg_integer().
 size() ->

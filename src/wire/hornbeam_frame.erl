@@ -1,7 +1,7 @@
 %%% The frames between the BEAM and a Python worker: encoding, and splitting a byte stream.
 %%%
 %%% Called by: hornbeam_worker (every frame), hornbeam_exchange and hornbeam_websocket (the frames of
-%%% one stream). Calls: hornbeam_msgpack. Its mirror in Python is hornbeam_worker/frames.py; both read
+%%% one stream). Calls: hornbeam_msgpack, hornbeam_credit. Its mirror in Python is hornbeam_worker/frames.py; both read
 %%% test/wire_vectors.json in their suites.
 %%%
 %%% A frame is one {packet, 4} packet:
@@ -21,7 +21,13 @@
 %%% numbering of their own, made by Python; 0 asks for no reply.
 %%%
 %%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
-%%% says: this is the last frame of the stream. So the worker process routes without decoding.
+%%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result').
+%%%
+%%% Checks. feed/2 takes only what a worker may send, parse/2 only what a worker that keeps to this protocol does send:
+%%% lengths, ranges, flags, the form of what is msgpack. Which frame may come when is hornbeam_worker's to
+%%% say (frames about the worker) and hornbeam_worker_streams' (about a stream). What an application can get wrong by
+%%% itself (a header that is no token) passes here and is answered with 500 by hornbeam_request. What is neither the
+%%% body of a response, a message, a value nor a log record has at most ?MAX_HEAD bytes; the mirror in Python holds to that.
 %%%
 %%%   type            code  payload
 %%%   to the worker
@@ -66,13 +72,17 @@
 %%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
 -module(hornbeam_frame).
 
--export([encode/3, request/5, new/0, feed/2, parse/2, is_last/1]).
+-export([encode/3, request/5, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
 -export([protocol_version/0, max_size/0]).
 -export_type([buffer/0, frame/0, type/0, stream_id/0]).
 
 -define(PROTOCOL_VERSION, 1).
 %% The largest frame that either side accepts: a value of 10 MB and a WebSocket message of 16 MiB fit.
 -define(MAX_SIZE, 67108864).
+%% Headers, reasons, figures, texts of failures; http.py holds to a little less.
+-define(MAX_HEAD, 1048576).
+%% A topic of a WebSocket (websocket.py).
+-define(MAX_TOPIC, 1024).
 
 -type stream_id() :: 0..16#ffffffff.
 -type to_worker() :: boot | drain | stop | ping | reply | event | invoke | request | body | credit
@@ -150,57 +160,114 @@ split(Data, Acc) ->
 hold(Data, Need) ->
     #buffer{chunks = [binary:copy(Data)], have = byte_size(Data), need = Need}.
 
+%% @doc The bytes of an encoded frame.
+-spec size(iodata()) -> pos_integer().
+size([<<Size:32, _/binary>> | _]) -> 4 + Size;
+size(<<Size:32, _/binary>>) -> 4 + Size.
+
+%% @doc What a frame to a worker opens, and how many bytes of the request's body it brings. `continued': the client waits for
+%% 100 (Continue).
+-spec opens(iodata()) -> {http | continued | websocket | call, non_neg_integer()}.
+opens([<<Size:32, 16#10, _:32, _:6, Continue:1, _:1, Scope:32>> | _]) ->
+    {case Continue of 0 -> http; 1 -> continued end, Size - 10 - Scope};
+opens([<<_:32, 16#20, _:32>> | _]) ->
+    {websocket, 0};
+opens([<<_:32, 16#07, _:32>> | _]) ->
+    {call, 0}.
+
+%% @doc What a frame to a worker gives one of its streams: credit, or bytes of the client's, for which it may then ask
+%% anew (`demand'), counted as hornbeam_credit does.
+-spec gives(iodata()) -> {credit | bytes, stream_id(), non_neg_integer()} | nothing.
+gives([<<_:32, 16#12, Stream:32>> | <<Count:32>>]) -> {credit, Stream, Count};
+gives([<<Size:32, 16#11, Stream:32>> | _]) -> {bytes, Stream, Size - 6};
+gives([<<Size:32, Code, Stream:32>> | _]) when Code =:= 16#21; Code =:= 16#22 ->
+    {bytes, Stream, hornbeam_credit:message(Size - 5)};
+gives(_) -> nothing.
+
 %% @doc Whether a frame from a worker about a stream is the last one of it.
 -spec is_last(Payload :: binary()) -> boolean().
 is_last(<<_:7, Last:1, _/binary>>) -> Last =:= 1;
-%% Garbage: it ends its stream, whose owner cannot parse it.
 is_last(<<>>) -> true.
 
-%% @doc The payload of a frame of a stream, or of the worker, as a term. Headers stay encoded
-%% (hornbeam_headers decodes them where they are used).
+%% @doc The payload of a frame of a stream, or of the worker, as a term; `error' for what no worker sends that keeps to the
+%% protocol. Headers stay encoded (hornbeam_headers decodes them where they are used), and so does the value of a result.
 -spec parse(type(), Payload :: binary()) -> {ok, term()} | error.
-parse(response, <<Flags, Status:16, Size:32, Headers:Size/binary, Body/binary>>) ->
-    {ok, {Flags band 1 =:= 1, Status, Headers, Body}};
-parse(data, <<Flags, Data/binary>>) ->
-    {ok, {Flags band 1 =:= 1, Data}};
-parse(demand, <<_, Count:32>>) ->
+parse(response, <<0:7, Last:1, Status:16, Size:32, Headers:Size/binary, Body/binary>>)
+        when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Last =:= 1, Status, Headers, Body}};
+parse(data, <<0:7, Last:1, Data/binary>>) ->
+    {ok, {Last =:= 1, Data}};
+parse(demand, <<0, Count:32>>) ->
     {ok, Count};
-parse(abort, <<_, Reason>>) ->
+parse(abort, <<1, Reason>>) ->
     abort_reason(Reason);
-parse(inform, <<_, Status:16, Headers/binary>>) ->
+%% Every 1xx but 100, which the server sends by itself, and 101.
+parse(inform, <<0, Status:16, Headers/binary>>)
+        when Status >= 102, Status =< 199, byte_size(Headers) =< ?MAX_HEAD ->
     {ok, {Status, Headers}};
-parse(trailers, <<_, Headers/binary>>) ->
+parse(trailers, <<1, Headers/binary>>) when byte_size(Headers) =< ?MAX_HEAD ->
     {ok, Headers};
-parse(pathsend, <<_, Status:16, Size:32, Headers:Size/binary, Path/binary>>) ->
-    {ok, {Status, Headers, Path}};
-parse(ws_accept, <<_, Accept/binary>>) ->
-    case hornbeam_msgpack:decode_raw(Accept) of
-        {ok, [Subprotocol, Headers]} -> {ok, {Subprotocol, Headers}};
+parse(pathsend, <<1, Status:16, Size:32, Headers:Size/binary, Path/binary>>)
+        when Status >= 200, Status =< 999, byte_size(Path) > 0, Size + byte_size(Path) =< ?MAX_HEAD ->
+    case binary:match(Path, <<0>>) of
+        nomatch -> {ok, {Status, Headers, Path}};
         _ -> error
     end;
-parse(Type, <<_, Data/binary>>) when Type =:= ws_send_text; Type =:= ws_send_bytes;
-                                     Type =:= ws_subscribe; Type =:= ws_unsubscribe ->
+parse(ws_accept, <<0, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
+    case hornbeam_msgpack:decode_raw(Accept) of
+        {ok, [Subprotocol, Headers]} when Subprotocol =:= none orelse is_binary(Subprotocol), is_binary(Headers) ->
+            {ok, {Subprotocol, Headers}};
+        _ ->
+            error
+    end;
+parse(Type, <<0, Data/binary>>) when Type =:= ws_send_text; Type =:= ws_send_bytes ->
     {ok, Data};
-parse(ws_end, <<_, Code:16, Reason/binary>>) ->
+parse(Type, <<0, Topic/binary>>)
+        when Type =:= ws_subscribe, Topic =/= <<>>, byte_size(Topic) =< ?MAX_TOPIC;
+             Type =:= ws_unsubscribe, Topic =/= <<>>, byte_size(Topic) =< ?MAX_TOPIC ->
+    {ok, Topic};
+%% The codes that a close may have (RFC 6455, 7.4); 1005 stands for none.
+parse(ws_end, <<1, Code:16, Reason/binary>>)
+        when Code >= 1000, Code =< 1014, Code =/= 1004, Code =/= 1006, byte_size(Reason) =< ?MAX_HEAD;
+             Code >= 3000, Code =< 4999, byte_size(Reason) =< ?MAX_HEAD ->
     {ok, {Code, Reason}};
+parse(result, <<0:6, 0:1, 1:1, Value/binary>>) ->
+    {ok, {returned, Value}};
+parse(result, <<0:6, 1:1, 1:1, Raised/binary>>) when byte_size(Raised) =< ?MAX_HEAD ->
+    case hornbeam_msgpack:decode(Raised) of
+        {ok, [Class, Message, Traceback]} when is_binary(Class), is_binary(Message), is_binary(Traceback) ->
+            {ok, {raised, Class, Message, Traceback}};
+        _ ->
+            error
+    end;
 parse(hello, <<Version:16, Info/binary>>) ->
     with_map(Info, fun(Map) -> {Version, Map} end);
-parse(Type, Info) when Type =:= ready; Type =:= log ->
+parse(ready, Info) ->
     with_map(Info, fun(Map) -> Map end);
 parse(pong, <<Size:16, Echo:Size/binary, Figures/binary>>) ->
     with_map(Figures, fun(Map) -> {Echo, Map} end);
-parse(failed, <<Kind, Text/binary>>) ->
+parse(log, Record) when byte_size(Record) =< ?MAX_HEAD ->
+    case hornbeam_msgpack:decode(Record) of
+        {ok, #{<<"level">> := Level, <<"logger">> := Name, <<"message">> := Text} = Map}
+                when is_integer(Level), is_binary(Name), is_binary(Text) -> {ok, Map};
+        _ -> error
+    end;
+parse(failed, <<Kind, Text/binary>>) when byte_size(Text) =< ?MAX_HEAD ->
     failure(Kind, Text);
+parse(drained, <<>>) ->
+    {ok, drained};
 parse(call, <<Operation, Arguments/binary>>) ->
     {ok, {Operation, Arguments}};
 parse(_, _) ->
     error.
 
-with_map(Bytes, Fun) ->
+with_map(Bytes, Fun) when byte_size(Bytes) =< ?MAX_HEAD ->
     case hornbeam_msgpack:decode_raw(Bytes) of
         {ok, Map} when is_map(Map) -> {ok, Fun(Map)};
         _ -> error
-    end.
+    end;
+with_map(_, _) ->
+    error.
 
 %% Why an application's answer ends before it is complete. Keys of hornbeam_error's table.
 abort_reason(1) -> {ok, app_error};

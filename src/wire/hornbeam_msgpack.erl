@@ -28,7 +28,7 @@
 %%% lengths they declare.
 -module(hornbeam_msgpack).
 
--export([encode/1, try_encode/1, decode/1, decode_raw/1]).
+-export([encode/1, try_encode/1, array/1, decode/1, decode_raw/1]).
 -export_type([part/0, reason/0]).
 
 -dialyzer(no_improper_lists).
@@ -85,6 +85,11 @@ try_encode(Term) ->
     catch
         error:{not_encodable, _} = Reason -> {error, Reason}
     end.
+
+%% @doc A list of what is encoded already.
+-spec array([iodata()]) -> iodata().
+array(Elements) when length(Elements) =< ?MAX_32 ->
+    [array_header(length(Elements)) | Elements].
 
 %% @doc Decodes exactly one value. The result holds on to the value's own bytes, not to the packet around
 %% them, so it can be kept.

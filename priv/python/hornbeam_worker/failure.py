@@ -11,6 +11,8 @@ __all__ = ["FAILED", "FailureKind", "StartFailure"]
 
 # The exit status of a worker that has said why it cannot start.
 FAILED: Final = 3
+# Of a text, its end: a traceback's last line says what happened.
+LONGEST: Final = 65_536
 
 
 class FailureKind(enum.IntEnum):
@@ -38,5 +40,5 @@ class StartFailure(Exception):
 
     def frame(self) -> bytes:
         """The `failed` frame that says so."""
-        text = self.text.encode("utf-8", "backslashreplace")
+        text = self.text[-LONGEST:].encode("utf-8", "backslashreplace")
         return frames.encode(frames.FAILED, 0, bytes([self.kind]) + text)

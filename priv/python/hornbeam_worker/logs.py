@@ -55,7 +55,7 @@ class ErlangHandler(logging.Handler):
                 self._tell_dropped()
             fields: dict[str, Any] = {
                 "level": record.levelno,
-                "logger": record.name,
+                "logger": _text(record.name),
                 "message": _text(self.format_message(record)),
             }
             if (request := request_id.get()) is not None:

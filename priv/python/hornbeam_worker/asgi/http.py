@@ -24,7 +24,7 @@ import msgpack
 from hornbeam_worker import frames
 from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
-from hornbeam_worker.credit import Piece, Sender, is_due
+from hornbeam_worker.credit import Piece, Sender, is_due, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hornbeam_worker.asgi.scope import Scope
     from hornbeam_worker.server import Server
 
-__all__ = ["HTTPCycle"]
+__all__ = ["MAX_HEAD", "HTTPCycle"]
 
 logger = logging.getLogger("hornbeam.asgi")
 
@@ -51,13 +51,20 @@ INCOMPLETE_RESPONSE: Final = 3
 # The largest piece of a body in one frame.
 PIECE: Final = 65_536
 
+# Packed headers, which share a frame with little else: hornbeam_frame takes 1 MiB of both.
+MAX_HEAD: Final = 1_000_000
+
+# What informational responses may have together, each counted like a message, since nothing
+# credits them; more are left out. The same number stands in hornbeam_worker_streams.
+MAX_INFORM: Final = 262_144
+
 
 class HTTPCycle:
     """Runs the application for one request."""
 
     __slots__ = (
-        "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_phase",
-        "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers", "_waiters",
+        "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_informed",
+        "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers", "_waiters",
         "task",
     )  # fmt: skip
 
@@ -76,6 +83,7 @@ class HTTPCycle:
         self._status = 0
         self._headers = b""
         self._trailers: list[Any] | None = None  # a list once they are announced
+        self._informed = 0  # what its 1xx have taken
         self._sender: Sender | None = None  # once the response goes on
         # Both
         self._gone = False
@@ -202,14 +210,19 @@ class HTTPCycle:
                 return
             raise ValueError(f"an HTTP status from 200 to 999 is needed, not {status!r}")
         headers = message.get("headers", ())
-        self._headers = msgpack.packb(headers if type(headers) is list else list(headers))
+        self._headers = _packed(headers if type(headers) is list else list(headers))
         self._status = int(status)
         self._phase = HELD
         if message.get("trailers"):
             self._trailers = []
 
     def _inform(self, status: int, headers: Iterable[Any]) -> None:
-        payload = status.to_bytes(2, "big") + msgpack.packb(list(headers))
+        packed = _packed(list(headers))
+        informed = self._informed + message(len(packed))
+        if informed > MAX_INFORM:
+            return
+        self._informed = informed
+        payload = status.to_bytes(2, "big") + packed
         self._server.transport.send(frames.flagged(frames.INFORM, self._stream, False, payload))
 
     def _send_file(self, path: bytes) -> None:
@@ -222,7 +235,7 @@ class HTTPCycle:
         assert self._trailers is not None
         self._trailers += message.get("headers", ())
         if not message.get("more_trailers", False):
-            packed = msgpack.packb(self._trailers)
+            packed = _packed(self._trailers)
             self._server.transport.send(frames.flagged(frames.TRAILERS, self._stream, True, packed))
             self._complete_response()
 
@@ -305,6 +318,13 @@ class HTTPCycle:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _packed(headers: list[Any]) -> bytes:
+    packed: bytes = msgpack.packb(headers)
+    if len(packed) > MAX_HEAD:
+        raise ValueError(f"headers of {len(packed)} bytes; {MAX_HEAD} is the most")
+    return packed
 
 
 _WHEN: Final = {

@@ -26,7 +26,7 @@ import msgpack
 
 from hornbeam_worker import credit, frames
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
-from hornbeam_worker.asgi.http import HTTPCycle
+from hornbeam_worker.asgi.http import MAX_HEAD, HTTPCycle
 
 if TYPE_CHECKING:
     from hornbeam_worker.asgi.scope import Scope
@@ -45,6 +45,8 @@ CLOSED: Final = 4
 # The longest message that fits into a frame, and the longest topic.
 LONGEST: Final = frames.MAX_SIZE - 128
 LONGEST_TOPIC: Final = 1024
+# The bytes of a close frame's reason: more is cut by Erlang, at the end of a character.
+LONGEST_REASON: Final = 123
 
 # The reasons of an ABORT frame (hornbeam_frame:abort_reason/1).
 APP_ERROR: Final = 1
@@ -209,6 +211,8 @@ class WebSocketCycle:
         if any(name.lower() == b"sec-websocket-protocol" for name, _ in headers):
             raise ValueError("the subprotocol is not a header here: use 'subprotocol'")
         packed = msgpack.packb([subprotocol, msgpack.packb(headers)])
+        if len(packed) > MAX_HEAD:
+            raise ValueError(f"headers of {len(packed)} bytes; {MAX_HEAD} is the most")
         self._state = ACCEPTING
         await self._ask(frames.WS_ACCEPT, packed)
         if self._state == ACCEPTING:
@@ -256,7 +260,7 @@ class WebSocketCycle:
         self._state = CLOSED
         # What receive() says from now on.
         self._close = (code, reason)
-        payload = code.to_bytes(2, "big") + reason.encode()
+        payload = code.to_bytes(2, "big") + reason[:LONGEST_REASON].encode()
         self._server.transport.send(frames.flagged(frames.WS_END, self._stream, True, payload))
         self._wake_all()
 
