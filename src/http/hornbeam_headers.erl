@@ -118,12 +118,13 @@ has_upper(<<>>) -> false.
 lowered(Name) ->
     << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
 
-%% @doc The elements of a list of tokens in lower case (RFC 9110, 5.6.1), such as Connection's; `error' when one is no token.
+%% @doc The elements of a list of tokens in lower case (RFC 9110, 5.6.1), such as Connection's; `error' when one is no token. Empty elements
+%% count for nothing, and there may be no other.
 -spec tokens(binary()) -> {ok, [binary()]} | error.
 tokens(Value) ->
     Elements = [lower(string:trim(Element, both, " \t")) || Element <- binary:split(Value, <<",">>, [global])],
     Tokens = [Element || Element <- Elements, Element =/= <<>>],
-    case Tokens =/= [] andalso lists:all(fun is_token/1, Tokens) of
+    case lists:all(fun is_token/1, Tokens) of
         true -> {ok, Tokens};
         false -> error
     end.
