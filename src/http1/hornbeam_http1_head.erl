@@ -79,10 +79,15 @@ feed(Bytes, #parser{partial = <<>>} = Parser) ->
     read(Bytes, Parser);
 feed(Bytes, #parser{partial = Partial, again = Again} = Parser) ->
     Line = <<Partial/binary, Bytes/binary>>,
-    case byte_size(Line) >= Again orelse binary:match(Bytes, <<"\n">>) =/= nomatch of
+    case byte_size(Line) >= Again orelse has_lf(Bytes) of
         true -> read(Line, Parser#parser{partial = <<>>});
         false -> {more, Parser#parser{partial = Line}}
     end.
+
+%% Not binary:match/2, which takes a whole time slice for a single octet.
+has_lf(<<$\n, _/bits>>) -> true;
+has_lf(<<_, Rest/bits>>) -> has_lf(Rest);
+has_lf(<<>>) -> false.
 
 read(Bytes, #parser{stage = line} = Parser) -> request_line(Bytes, Parser);
 read(Bytes, #parser{stage = fields, head = Head} = Parser) -> field(Bytes, Head, Parser).
@@ -279,20 +284,12 @@ end_of_field(Rest, Value0, ValueSize, Line, NameSize, Head, #parser{size = Size0
             {refuse, header_too_large};
         Size ->
             <<Raw:NameSize/binary, _/bits>> = Line,
-            Value = trim_end(Value0, ValueSize),
+            Value = hornbeam_headers:trim_end(Value0, ValueSize),
             Parser = Parser0#parser{size = Size, count = Count + 1},
             case hornbeam_field_names:canonical(Raw) of
                 {special, Name} -> special(Name, Value, add(Name, Value, Head), Rest, Parser);
                 Name -> field(Rest, add(Name, Value, Head), Parser)
             end
-    end.
-
-trim_end(_Value, 0) ->
-    <<>>;
-trim_end(Value, Size) ->
-    case binary:at(Value, Size - 1) of
-        C when C =:= $\s; C =:= $\t -> trim_end(Value, Size - 1);
-        _ -> binary:part(Value, 0, Size)
     end.
 
 add(Name, Value, #head{fields = Fields} = Head) ->

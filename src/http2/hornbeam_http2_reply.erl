@@ -2,7 +2,8 @@
 %%%
 %%% Called by: hornbeam_http2_stream. Calls: hornbeam_headers. Pure but for the time of day.
 %%%
-%%% Repeated fields are joined with ", " in order (RFC 9110, 5.3); set-cookie, which cannot be joined, is a list.
+%%% No whitespace is around a value (RFC 9113, 8.2.1). Repeated fields are joined with ", " in order (RFC 9110, 5.3); set-cookie, which
+%%% cannot be joined, is a list.
 -module(hornbeam_http2_reply).
 
 -export([head/2, fields/1]).
@@ -20,9 +21,9 @@ fields(Headers) ->
     joined(hornbeam_headers:end_to_end(Headers), #{}).
 
 joined([{<<"set-cookie">> = Name, Value} | Rest], Map) ->
-    joined(Rest, maps:update_with(Name, fun(Values) -> Values ++ [trimmed(Value)] end, [trimmed(Value)], Map));
+    joined(Rest, maps:update_with(Name, fun(Values) -> Values ++ [hornbeam_headers:trim(Value)] end, [hornbeam_headers:trim(Value)], Map));
 joined([{Name, Value0} | Rest], Map) ->
-    Value = trimmed(Value0),
+    Value = hornbeam_headers:trim(Value0),
     joined(Rest, case Map of
         #{Name := _} when Value =:= <<>> -> Map;
         #{Name := <<>>} -> Map#{Name := Value};
@@ -31,14 +32,3 @@ joined([{Name, Value0} | Rest], Map) ->
     end);
 joined([], Map) ->
     Map.
-
-%% RFC 9113, 8.2.1: no whitespace around a value.
-trimmed(<<>>) ->
-    <<>>;
-trimmed(<<First, _/binary>> = Value) ->
-    case is_space(First) orelse is_space(binary:last(Value)) of
-        true -> string:trim(Value, both, " \t");
-        false -> Value
-    end.
-
-is_space(C) -> C =:= $\s orelse C =:= $\t.
