@@ -87,3 +87,8 @@ long_texts_test_() ->
 asterisk_test() ->
     Mount = ?MOUNT,
     ?assertEqual({bytes, <<"*">>}, lists:nth(3, scope((head())#head{path = <<"*">>}, Mount#mount{path_prefix = <<"/r">>}))).
+
+%% `path' is nil where raw_path says the same in ASCII; bytes of UTF-8 that came as they are do not.
+paths_test_() ->
+    [?_assertEqual(Path, field(2, (head())#head{path = Raw}))
+     || {Raw, Path} <- [{<<"/a|{}">>, none}, {<<"/ä"/utf8>>, <<"/ä"/utf8>>}, {<<"/", 16#e4>>, <<"/", 16#fffd/utf8>>}, {<<"/%41">>, <<"/A">>}]].

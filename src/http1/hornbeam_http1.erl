@@ -19,8 +19,8 @@
 %%%   drain    the response is complete; what is left of the request's body is read and dropped, up to ?MAX_DRAIN octets, so that
 %%%            the connection can go on
 %%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped, for
-%%%            ?LINGER_MS in all and ?QUIET_MS after its last octet, because a reset would take the response from it. Not after a
-%%%            request that said "close": nothing may follow that
+%%%            ?LINGER_MS in all, ?QUIET_MS after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
+%%%            from it. Not after a request that said "close": nothing may follow that
 %%%
 %%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
 %%% {timeout, _, deadline}; {system, _, {terminate, _}} from hornbeam_listener: end after the response in progress.
@@ -70,12 +70,13 @@
     last = false :: boolean(),              % the client has said that it is the last one
     flow = 0 :: non_neg_integer(),          % octets of the body that may be read
     body_until = infinity :: integer() | infinity, % when the next octet must be here; in linger, too
-    dropped = 0 :: non_neg_integer()        % in drain
+    dropped = 0 :: non_neg_integer()        % in drain and linger
 }).
 
 -define(MAX_DRAIN, 1000000).
 -define(LINGER_MS, 10000).
 -define(QUIET_MS, 2000).
+-define(MAX_LINGER, 64000000).
 -define(AWAKE, 250).
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 
@@ -128,7 +129,10 @@ took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = request, buffer = <<>>} = Conn) -> await(body(Conn#conn{buffer = Data}));
 took(Data, #conn{phase = request, buffer = Buffer} = Conn) -> await(body(Conn#conn{buffer = <<Buffer/binary, Data/binary>>}));
 took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn);
-took(_Data, #conn{phase = linger} = Conn) -> await(Conn#conn{body_until = now_ms() + ?QUIET_MS});
+took(Data, #conn{phase = linger, dropped = Dropped} = Conn) when Dropped + byte_size(Data) =< ?MAX_LINGER ->
+    quiet(Conn#conn{dropped = Dropped + byte_size(Data)});
+took(_Data, #conn{phase = linger} = Conn) ->
+    close(Conn);
 took(Data, #conn{phase = first, buffer = Buffer} = Conn) ->
     first(<<Buffer/binary, Data/binary>>, Conn).
 
