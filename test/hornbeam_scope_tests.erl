@@ -92,3 +92,14 @@ asterisk_test() ->
 paths_test_() ->
     [?_assertEqual(Path, field(2, (head())#head{path = Raw}))
      || {Raw, Path} <- [{<<"/a|{}">>, none}, {<<"/ä"/utf8>>, <<"/ä"/utf8>>}, {<<"/", 16#e4>>, <<"/", 16#fffd/utf8>>}, {<<"/%41">>, <<"/A">>}]].
+
+%% What is no UTF-8 costs what it costs once, and not for all that follows it. Reductions do not depend on the machine.
+cost_of_what_is_no_utf8_test() ->
+    Reductions = fun(Count) ->
+        Path = binary:copy(<<255>>, Count),
+        {_, Before} = process_info(self(), reductions),
+        _ = hornbeam_scope:decode_path(Path),
+        {_, After} = process_info(self(), reductions),
+        After - Before
+    end,
+    ?assert(Reductions(16000) < 3 * Reductions(8000)).

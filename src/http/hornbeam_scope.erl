@@ -65,7 +65,7 @@ path(RawPath) ->
 %% @doc Percent-decodes a path and makes it UTF-8.
 -spec decode_path(binary()) -> binary().
 decode_path(RawPath) ->
-    valid_utf8(unquote(RawPath, <<>>)).
+    valid_utf8(unquote(RawPath, <<>>), <<>>).
 
 is_plain(<<C, Rest/bits>>) when C < 128, C =/= $% -> is_plain(Rest);
 is_plain(Rest) -> Rest =:= <<>>.
@@ -85,12 +85,9 @@ hex(C) when C >= $a, C =< $f -> C - $a + 10;
 hex(C) when C >= $A, C =< $F -> C - $A + 10;
 hex(_) -> error.
 
-valid_utf8(Bytes) ->
-    case unicode:characters_to_binary(Bytes) of
-        Valid when is_binary(Valid) -> Valid;
-        {_, Valid, <<_, Rest/binary>>} ->
-            <<Valid/binary, 16#fffd/utf8, (valid_utf8(Rest))/binary>>
-    end.
+valid_utf8(<<C/utf8, Rest/binary>>, Acc) -> valid_utf8(Rest, <<Acc/binary, C/utf8>>);
+valid_utf8(<<_, Rest/binary>>, Acc) -> valid_utf8(Rest, <<Acc/binary, 16#fffd/utf8>>);
+valid_utf8(<<>>, Acc) -> Acc.
 
 version('HTTP/1.1') -> str(<<"1.1">>);
 version('HTTP/2') -> str(<<"2">>);
