@@ -340,7 +340,7 @@ trailers(Headers, #request{te = TE, sink = Sink, left = Left, version = Version}
 takes_trailers(undefined) ->
     false;
 takes_trailers(TE) ->
-    lists:member(<<"trailers">>, [string:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
+    lists:member(<<"trailers">>, [hornbeam_headers:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
 
 %% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
 whole_length(204, _Length, _Size, _Request) -> {none, false};
