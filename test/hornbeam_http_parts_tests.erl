@@ -40,7 +40,7 @@ now_test() ->
     Of = fun() -> Self ! {date, hornbeam_date:now(), hornbeam_date:now()} end,
     Before = erlang:system_time(second),
     spawn_link(Of),
-    {date, First, _} = receive Date -> Date end,
+    {date, First, _} = receive {date, _, _} = Date -> Date end,
     After = erlang:system_time(second),
     ?assert(lists:member(First, [hornbeam_date:format(S) || S <- lists:seq(Before, After)])),
     %% What a process has kept is not given in the next second.
