@@ -49,7 +49,6 @@
 -record(conn, {
     %% For the life of the connection:
     parent :: pid(),
-    ref :: ranch:ref(),
     settings :: settings(),
     context :: hornbeam_exchange:context(),
     scheme :: binary(),
@@ -81,12 +80,12 @@
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
--spec start(#{parent := pid(), ref := ranch:ref(), transport := module(), socket := term(), settings := settings(),
+-spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(),
               context := hornbeam_exchange:context()}) -> no_return().
-start(#{parent := Parent, ref := Ref, transport := Transport, socket := Socket,
+start(#{parent := Parent, transport := Transport, socket := Socket,
         settings := #{parser := Parser, http2 := Http2} = Settings, context := Context}) ->
     Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
-    Conn = #conn{parent = Parent, ref = Ref, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
+    Conn = #conn{parent = Parent, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
                  phase = case Http2 of none -> idle; _ -> first end, socket = hornbeam_http1_socket:new(Transport, Socket)},
     loop(await(within(keepalive_timeout, Conn))).
 
@@ -281,7 +280,7 @@ file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
         {error, _} -> gone(Conn)
     end.
 
-upgrade(Accepted, #conn{parent = Parent, ref = Ref, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
+upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, self()),
     Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>},
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
@@ -289,7 +288,7 @@ upgrade(Accepted, #conn{parent = Parent, ref = Ref, socket = Socket, buffer = Bu
     ok = hornbeam_deadline:cancel(Deadline),
     More = <<Buffer/binary, (hornbeam_http1_socket:settle(Socket))/binary>>,
     {Transport, Raw} = hornbeam_http1_socket:raw(Socket),
-    hornbeam_websocket:takeover(Parent, Ref, Raw, Transport, More, Handover).
+    hornbeam_websocket:takeover(Parent, Raw, Transport, More, Handover).
 
 %%% After a response
 
