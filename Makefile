@@ -13,6 +13,7 @@ PYTHONPATH ?= examples/fastapi_app
 unexport APP BIND WORKERS PYTHONPATH
 
 SETUP  := python3 tools/setup.py
+TESTS  := python3 tools/suites.py
 REBAR3 := rebar3
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -24,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell test check bench-smoke chaos fuzz soak clean distclean bench-state bench-websocket
+.PHONY: help setup compile docs run shell quick test platforms check bench-smoke chaos fuzz soak clean distclean bench-state bench-websocket
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,14 +50,21 @@ shell: compile ## Open an Erlang shell with the application started
 	@exec erl -pa _build/default/lib/*/ebin \
 	    -eval '{ok, _} = application:ensure_all_started(hornbeam).'
 
-test: ## Run every suite: EUnit and Common Test (with PropEr), then pytest (with hypothesis)
+quick: compile ## Run in a minute: the parts without processes, and one request per protocol
+	@$(SETUP) test
+	@$(TESTS) quick
+
+test: ## Run every suite: EUnit and Common Test (with PropEr), pytest (with hypothesis)
 	@$(SETUP) run test browser
 	@$(REBAR3) compile
-	@failed=; \
-	$(call step,eunit,$(REBAR3) eunit) \
-	$(call step,ct,$(REBAR3) ct) \
-	$(call step,pytest,$(PYTHON) -m pytest) \
-	$(verdict)
+	@$(TESTS) all
+
+# Which of tools/platforms.py, all if empty; which of tools/suites.py.
+PLATFORMS ?=
+SUITES    ?= all
+
+platforms: ## Build and test in roots of other Debian releases (PLATFORMS=testing SUITES=short)
+	@python3 tools/platforms.py --suites '$(SUITES)' $(PLATFORMS)
 
 check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 	@$(SETUP) run check

@@ -29,6 +29,15 @@ if [ -z "${HORNBEAM_SCHEDULERS:-}" ]; then
     HALF=-half_of_the_cores
 fi
 
+# As many open files as the hard limit allows, but no more than the VM can use (bin/hornbeam says why); workers get the soft one back.
+raise_descriptor_limit() {
+    soft=$(ulimit -S -n) hard=$(ulimit -H -n)
+    [ "$hard" != unlimited ] && [ "$hard" -le 1048576 ] || hard=1048576
+    if [ "$soft" != unlimited ] && [ "$soft" -lt "$hard" ] && ulimit -S -n "$hard" 2>/dev/null; then
+        export HORNBEAM_SOFT_NOFILE="$soft"
+    fi
+}
+
 usage() {
     cat <<'TEXT'
 Usage:
@@ -88,6 +97,8 @@ start_vm() {
     fi
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
+    raise_descriptor_limit
+    # Interactive, because the boot file knows neither Hornbeam nor what it needs; all code is loaded at the start (hornbeam_code).
     # shellcheck disable=SC2086  # nothing, or one word
     exec ${DETACH:-} "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
         -config "$HORNBEAM_BOOT_DIR/sys" -args_file "$HORNBEAM_BOOT_DIR/vm.args" \

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -42,9 +43,13 @@ class StartError(Exception):
 
 
 class Hornbeam:
-    """One server in a process of its own. Options are those of docs/options.md, by their keys."""
+    """One server in a process of its own. Options are those of docs/options.md, by their keys.
+
+    And `files`: its limits of open files (ulimit -n), soft and hard.
+    """
 
     def __init__(self, app: str, *, env: dict[str, str] | None = None, **options: Any) -> None:
+        self._files: tuple[int, int] | None = options.pop("files", None)
         options.setdefault("bind", "127.0.0.1:0")
         options.setdefault("python", sys.executable)
         options.setdefault("pythonpath", str(APPS))
@@ -69,6 +74,7 @@ class Hornbeam:
             text=True,
             env=self._env,
             cwd=ROOT,
+            preexec_fn=self._limit_files if self._files else None,
         )
         self._collector = threading.Thread(target=self._collect, daemon=True)
         self._collector.start()
@@ -183,6 +189,10 @@ class Hornbeam:
     def workers(self) -> list[int]:
         """The process ids of the Python workers."""
         return [pid for pid in self.descendants() if "hornbeam_worker/__main__.py" in _command(pid)]
+
+    def _limit_files(self) -> None:
+        assert self._files is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
 
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "not started"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import socket
 import struct
 from typing import NamedTuple
@@ -11,6 +11,9 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+# The same in every process: frames are parameters of tests, and pytest-xdist compares those.
+_masks = random.Random(6455)
 
 
 class Frame(NamedTuple):
@@ -44,7 +47,7 @@ def frame(
         head += bytes([0x80 | 126]) + struct.pack(">H", size)
     else:
         head += bytes([0x80 | 127]) + struct.pack(">Q", size)
-    mask = os.urandom(4) if mask is None else mask
+    mask = _masks.randbytes(4) if mask is None else mask
     masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
     return head + mask + masked
 

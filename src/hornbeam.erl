@@ -7,7 +7,7 @@
 %%% hornbeam_call, hornbeam_callbacks.
 -module(hornbeam).
 
--export([start/1, start/2, serve/1, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
+-export([start/1, start/2, serve/2, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
 -export([call/2, call/3, call/4]).
 -export([register_function/2, register_function/3, unregister_function/1]).
 -export([reload_certs/0, reload_certs/1]).
@@ -23,6 +23,9 @@ start(App) -> start(App, #{}).
 %% @doc Starts a server for `"module:attribute"' and returns when every worker is ready and the socket
 %% is open. Options: docs/options.md. After an error nothing is left running;
 %% format_error/1 makes a text of the reason.
+%%
+%% The process is the server's supervisor. It ends when the server is stopped, and when a part of it has failed too often;
+%% monitor it to be told of that.
 -spec start(App :: string() | binary() | undefined, Options :: map()) ->
     {ok, pid()} | {error, term()}.
 start(App, Options) ->
@@ -34,20 +37,20 @@ start(App, Options) ->
 with_app(undefined, Options) -> Options;
 with_app(App, Options) -> Options#{app => App}.
 
-resolved({ok, Config}) -> serve(Config);
+resolved({ok, Config}) -> serve(Config, embedded);
 resolved({error, Reason}) -> {error, Reason}.
 
 %% @doc Starts a server from options that hornbeam_options:resolve/1 has validated, in a node where the OTP
-%% application runs or is just being started.
--spec serve(hornbeam_options:options()) -> {ok, pid()} | {error, term()}.
-serve(#{app := <<>>, mounts := []}) ->
+%% application runs or is just being started. Bond: what follows when it ends by itself (hornbeam_server_monitor).
+-spec serve(hornbeam_options:options(), hornbeam_server_monitor:bond()) -> {ok, pid()} | {error, term()}.
+serve(#{app := <<>>, mounts := []}, _Bond) ->
     {error, no_application};
-serve(#{name := Name} = Config) ->
+serve(#{name := Name} = Config, Bond) ->
     case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state_limits:configure(Config),
             ok = hornbeam_memory:configure(Config),
-            hornbeam_server:start(Name, Config);
+            hornbeam_server:start(Name, Config, Bond);
         {error, Reason} -> {error, Reason}
     end.
 

@@ -1,5 +1,6 @@
 %%% The OTP application: starts hornbeam_sup and, when the option `app' is set in sys.config or the environment, a server
-%%% with it. Other servers are started by hornbeam:start/2. (hornbeam_cli takes `app' for itself, see there.)
+%%% with it, whose end is then the application's. Other servers are started by hornbeam:start/2. (hornbeam_cli takes `app'
+%%% for itself, see there.)
 -module(hornbeam_app).
 -behaviour(application).
 
@@ -19,14 +20,15 @@ start(_Type, _Args) ->
 
 %% Other options may be wrong here without harm: they are checked where a server is started.
 serve({ok, #{app := App} = Options}) when App =/= <<>> ->
-    case hornbeam:serve(Options) of
+    case hornbeam:serve(Options, vital) of
         {ok, _} -> ok;
         {error, Reason} -> {error, Reason}
     end;
 serve(_) ->
     ok.
 
-%% Everything of Hornbeam's has ended by now.
+%% Everything of Hornbeam's has ended by now, but for sockets of Ranch's whose owner was killed.
 -spec stop(term()) -> ok.
 stop(_State) ->
+    ok = hornbeam_server:close_left(),
     hornbeam_cli:stopped().

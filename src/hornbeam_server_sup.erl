@@ -2,7 +2,7 @@
 %%% by hornbeam:stop/1.
 %%%
 %%% A server is `temporary': when its own restart limit is reached something is broken for good, and
-%%% restarting it forever (or taking the whole application down) would only hide it in the log.
+%%% restarting it forever would only hide it in the log. What its end means is hornbeam_server_monitor's matter.
 -module(hornbeam_server_sup).
 -behaviour(supervisor).
 

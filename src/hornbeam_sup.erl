@@ -1,17 +1,28 @@
 %%% The root of the supervision tree.
 %%%
-%%%     hornbeam_sup (rest_for_one)
-%%%     ├─ hornbeam_tables       owns the ETS tables
+%%%     hornbeam_sup (one_for_one)
+%%%     ├─ hornbeam_tables       owns the ETS tables                                                           vital
 %%%     ├─ hornbeam_signaller    sends signals to workers
 %%%     ├─ hornbeam_memory       watches how much memory the VM takes
-%%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state
+%%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state                              kept
 %%%     ├─ hornbeam_pubsub       publish/subscribe: subscriptions, other nodes
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
-%%%     └─ hornbeam_server_sup   one child per started server
+%%%     ├─ hornbeam_connections  counts the other connections
+%%%     ├─ hornbeam_server_sup   one child per started server
+%%%     └─ hornbeam_server_monitor  notices when a server ends by itself
 %%%
-%%% The order is the order of need: what is above a process is there before it and after it.
+%%% The order is the order of need: what is above a process is there before it and after it. What the failure of each means:
+%%%
+%%%   vital    its end is the end of the application, since everybody needs what the tables held. It does nothing that could fail.
+%%%   kept     restarted by a hornbeam_keeper, as often and as late as need be. Nobody waits for it.
+%%%   others   restarted at once, alone. Subscriptions are in the tables; calls that ran in hornbeam_call_sup are answered with an
+%%%            error; WebSockets that were subscribed through a relay close with 1011; the two that count find what they counted; the end of
+%%%            hornbeam_server_sup is that of its servers, each of which hornbeam_server_monitor treats as such.
+%%%
+%%% More than ten restarts in ten seconds are a defect that lasts: the application ends, which ends the VM where it is Hornbeam's own
+%%% (hornbeam_app). hornbeam_server_monitor ends normally when a server has ended that the application is there for: likewise.
 -module(hornbeam_sup).
 -behaviour(supervisor).
 
@@ -23,16 +34,21 @@ start_link() ->
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    {ok, {#{strategy => rest_for_one, intensity => 3, period => 10}, [
-        #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}},
+    {ok, {#{strategy => one_for_one, intensity => 10, period => 10, auto_shutdown => any_significant}, [
+        #{id => hornbeam_tables, start => {hornbeam_tables, start_link, []}, restart => temporary, significant => true},
         #{id => hornbeam_signaller, start => {hornbeam_signaller, start_link, []}},
         #{id => hornbeam_memory, start => {hornbeam_memory, start_link, []}},
-        #{id => hornbeam_state_sweeper, start => {hornbeam_state_sweeper, start_link, []}},
+        hornbeam_keeper:spec(hornbeam_state_sweeper, {hornbeam_state_sweeper, start_link, []}),
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},
-        #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []}},
+        #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
+          type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),
         #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
+        #{id => hornbeam_connections, start => {hornbeam_connections, start_link, []}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
-          type => supervisor, shutdown => infinity}
+          type => supervisor, shutdown => infinity},
+        %% The last, so that a stop of the application ends it before the servers.
+        #{id => hornbeam_server_monitor, start => {hornbeam_server_monitor, start_link, []},
+          restart => transient, significant => true}
     ]}}.

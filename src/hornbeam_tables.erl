@@ -1,4 +1,4 @@
-%%% Owns every ETS table of the application and never does anything else, so it does not crash and a
+%%% Owns every ETS table of the application (and the counters of hornbeam_descriptors) and never does anything else, so it does not crash and a
 %%% table outlives the process that writes it.
 %%%
 %%% The tables are public because each has one writing module that is not this process; no other
@@ -13,6 +13,7 @@
 %%%                          hornbeam_subscriptions who subscribes to what on this node
 %%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
+%%%   hornbeam_servers     hornbeam_server_monitor  the servers whose sockets are open
 -module(hornbeam_tables).
 -behaviour(gen_server).
 
@@ -37,6 +38,8 @@ init([]) ->
     hornbeam_subscribers = ets:new(hornbeam_subscribers, Ranges),
     hornbeam_subscriptions = ets:new(hornbeam_subscriptions, Ranges),
     hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
+    hornbeam_servers = ets:new(hornbeam_servers, Options),
+    ok = hornbeam_descriptors:new(),
     {ok, []}.
 
 -spec handle_call(term(), gen_server:from(), []) -> {reply, {error, not_supported}, []}.

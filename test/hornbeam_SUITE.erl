@@ -6,12 +6,14 @@
 -export([all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([starts_and_answers/1, starts_from_options_alone/1, errors/1, errors_leave_nothing/1,
          errors_are_reported_once/1, two_servers/1, the_same_name_twice/1, stop_returns_everything/1,
-         stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1, log/2]).
+         stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1,
+         a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1, log/2]).
 
 all() ->
     [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
      two_servers, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
-     a_server_does_not_need_its_starter].
+     a_server_does_not_need_its_starter, a_server_that_ends_by_itself,
+     a_server_that_ended_is_started_again].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(hornbeam),
@@ -72,6 +74,50 @@ a_server_does_not_need_its_starter(_Config) ->
     {Pid, Monitor} = spawn_monitor(fun() -> {ok, _} = start("core_http:app", #{}) end),
     receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end,
     ?assertEqual(<<"hello">>, get(url(default), "/hello")).
+
+%% Embedded: the application goes on, whoever has started it can monitor it, the log says so, and nothing is left.
+a_server_that_ends_by_itself(_Config) ->
+    {ok, _} = start("core_lifespan:without", #{name => other}),
+    Cycle = fun() ->
+        Others = processes(),
+        {ok, Server} = start("core_http:app", #{graceful_timeout => 100, metrics_bind => "127.0.0.1:0"}),
+        Monitor = monitor(process, Server),
+        Own = processes() -- Others,
+        exit(Server, kill),
+        receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(killed, Reason) end,
+        await(fun() -> not hornbeam_server_monitor:is_open(default) andalso not lists:any(fun is_process_alive/1, Own) end,
+              100, fun() -> still_there end)
+    end,
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => critical}),
+    try
+        Cycle(),
+        leaves_nothing(Cycle),
+        ?assertMatch([#{msg := {"the server ~ts has ended by itself" ++ _, [default, killed]}}, _], logged())
+    after
+        ok = logger:remove_handler(?MODULE)
+    end,
+    ?assertEqual(<<"hello, state []">>, get(url(other), "/")).
+
+%% By its restart limit, as it would; and the next start comes with the message of the end.
+a_server_that_ended_is_started_again(_Config) ->
+    [begin
+        {ok, Server} = start("core_http:app", #{}),
+        Monitor = monitor(process, Server),
+        kill_listener(Server, none),
+        receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(shutdown, Reason) end,
+        {ok, _} = start("core_http:app", #{}),
+        ?assertEqual(<<"hello">>, get(url(default), "/hello")),
+        ?assertMatch({ok, #{}}, hornbeam_server:config(default)),
+        ok = hornbeam:stop()
+     end || _ <- lists:seq(1, 3)].
+
+kill_listener(Server, Before) ->
+    try hornbeam_server:listener(Server) of
+        {ok, Listener} when Listener =/= Before -> exit(Listener, kill), kill_listener(Server, Listener);
+        _ -> kill_listener(Server, Before)
+    catch
+        exit:{_, {gen_server, call, _}} -> ok
+    end.
 
 %%% Errors
 

@@ -2,12 +2,13 @@
 -module(hornbeam_access_line_tests).
 
 -include_lib("eunit/include/eunit.hrl").
+-include("hornbeam_head.hrl").
 
--define(REQ, #{peer => {{127, 0, 0, 1}, 5}, method => <<"GET">>, path => <<"/a\nb">>, qs => <<>>, version => 'HTTP/1.1',
-               headers => #{<<"user-agent">> => <<"x\"\\\r\n", 255>>}}).
+-define(HEAD, #head{peer = {{127, 0, 0, 1}, 5}, method = <<"GET">>, path = <<"/a\nb">>, version = 'HTTP/1.1',
+                    fields = [{<<"user-agent">>, <<"x\"\\\r\n", 255>>}]}).
 
 line(Format, Fields) ->
-    Values = hornbeam_access_line:values(Fields, ?REQ, 200, 5, 0, undefined),
+    Values = hornbeam_access_line:values(Fields, ?HEAD, 200, 5, 0, undefined),
     iolist_to_binary(hornbeam_access_line:format(Format, 0, Fields, Values)).
 
 combined_test() ->
@@ -26,5 +27,19 @@ secrets_are_no_fields_test_() ->
                  <<"header:proxy-authorization">>, <<"header:">>, <<"nothing">>]].
 
 a_long_value_is_cut_test() ->
-    Values = hornbeam_access_line:values([path], #{path => binary:copy(<<"a">>, 100000)}, 200, 5, 0, undefined),
+    Head = ?HEAD,
+    Values = hornbeam_access_line:values([path], Head#head{path = binary:copy(<<"a">>, 100000)}, 200, 5, 0, undefined),
     ?assert(iolist_size(hornbeam_access_line:format(json, 0, [path], Values)) < 3000).
+
+%% Repeated fields are one (RFC 9110, 5.3).
+repeated_fields_test() ->
+    Head = ?HEAD,
+    Twice = Head#head{fields = [{<<"via">>, <<"a">>}, {<<"x">>, <<"c">>}, {<<"via">>, <<"b">>}]},
+    ?assertEqual([<<"a, b">>], hornbeam_access_line:values([{header, <<"via">>}], Twice, 200, 5, 0, undefined)).
+
+%% Of a head that could not be read only the client is known.
+no_head_test() ->
+    Nothing = #head{method = <<>>, path = <<>>, version = 'HTTP/1.1', peer = {{127, 0, 0, 1}, 5}},
+    Values = hornbeam_access_line:values(hornbeam_access_line:fields(combined, []), Nothing, 400, 11, 0, undefined),
+    ?assertEqual(<<"127.0.0.1 - - [01/Jan/1970:00:00:00 +0000] \"- - -\" 400 11 \"-\" \"-\"\n">>,
+                 iolist_to_binary(hornbeam_access_line:format(combined, 0, hornbeam_access_line:fields(combined, []), Values))).

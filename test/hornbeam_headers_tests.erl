@@ -1,4 +1,5 @@
-%%% hornbeam_headers: request headers to bytes, response headers checked and shaped for Cowboy.
+%%% hornbeam_headers: request fields to bytes, an application's fields checked; lists of tokens. What travels of them and how:
+%%% hornbeam_http1_reply_tests, hornbeam_http2_reply_tests.
 -module(hornbeam_headers_tests).
 
 -include_lib("eunit/include/eunit.hrl").
@@ -8,14 +9,16 @@ packed(Pairs) ->
 
 %%% Requests
 
+%% In the order of the client, repeated as often as it did.
 encodes_for_msgpack_test_() ->
     Long = binary:copy(<<"x">>, 300),
     Huge = binary:copy(<<"y">>, 70000),
-    [?_assertEqual(lists:sort(maps:to_list(Map)), lists:sort(decoded(hornbeam_headers:encode_request(Map))))
-     || Map <- [#{}, #{<<"a">> => <<>>}, #{<<"host">> => <<"h">>, <<"x">> => Long, <<"y">> => Huge},
-                #{Long => <<"1">>}, many(15), many(16), many(300)]].
+    [?_assertEqual(Fields, decoded(hornbeam_headers:encode_request(Fields)))
+     || Fields <- [[], [{<<"a">>, <<>>}], [{<<"host">>, <<"h">>}, {<<"x">>, Long}, {<<"y">>, Huge}], [{Long, <<"1">>}],
+                   [{<<"b">>, <<"1">>}, {<<"a">>, <<"2">>}, {<<"b">>, <<"3">>}, {<<"b">>, <<"1">>}],
+                   many(15), many(16), many(300)]].
 
-many(Count) -> maps:from_list([{<<"x-", (integer_to_binary(N))/binary>>, <<"v">>} || N <- lists:seq(1, Count)]).
+many(Count) -> [{<<"x-", (integer_to_binary(N))/binary>>, <<"v">>} || N <- lists:seq(Count, 1, -1)].
 
 decoded(Bytes) ->
     {ok, Pairs} = hornbeam_msgpack:decode_raw(Bytes),
@@ -55,39 +58,49 @@ content_length_test_() ->
         || Values <- [[<<>>], [<<"-1">>], [<<"1x">>], [<<"+1">>], [<<" 1">>], [<<"1">>, <<"2">>],
                       [binary:copy(<<"9">>, 19)]]].
 
-%%% What Cowboy gets
-
-map(Headers) -> hornbeam_headers:response(Headers, none, 'HTTP/1.1', map).
-
-keeps_the_application_s_date_and_server_test() ->
-    Given = [{<<"date">>, <<"today">>}, {<<"server">>, <<"mine">>}],
-    ?assertEqual(maps:from_list(Given), map(Given)),
-    ?assertMatch(#{<<"date">> := _, <<"server">> := <<"hornbeam">>}, map([])).
-
-joins_repeats_but_not_set_cookie_test() ->
-    Headers = [{<<"vary">>, <<"a">>}, {<<"set-cookie">>, <<"1">>}, {<<"vary">>, <<"b">>}, {<<"set-cookie">>, <<"2">>}],
-    ?assertMatch(#{<<"vary">> := <<"a, b">>, <<"set-cookie">> := [<<"1">>, <<"2">>]}, map(Headers)),
-    ?assertMatch(#{<<"vary">> := <<"a, b">>, <<"set-cookie">> := [<<"1">>, <<"2">>]},
-                 hornbeam_headers:response(Headers, none, 'HTTP/2', block)).
+%%% Which fields are the message's and not the connection's (RFC 9110, 7.6.1)
 
 drops_what_is_the_connection_s_test_() ->
-    Names = [<<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"upgrade">>],
-    [?_assertNot(maps:is_key(Name, map([{Name, <<"v">>}]))) || Name <- Names]
-    ++ [?_assertMatch(#{<<"connection">> := <<"close">>}, map([{<<"connection">>, <<"Close">>}])),
-        ?_assertNot(maps:is_key(<<"connection">>, map([{<<"connection">>, <<"keep-alive">>}]))),
-        ?_assertNot(maps:is_key(<<"connection">>, hornbeam_headers:response([{<<"connection">>, <<"close">>}],
-                                                                            none, 'HTTP/2', map)))].
+    Names = [<<"content-length">>, <<"transfer-encoding">>, <<"connection">>, <<"keep-alive">>, <<"proxy-connection">>, <<"upgrade">>],
+    [?_assertEqual([{<<"a">>, <<"1">>}, {<<"b">>, <<"2">>}],
+                   hornbeam_headers:end_to_end([{<<"a">>, <<"1">>}, {Name, <<"v">>}, {<<"b">>, <<"2">>}])) || Name <- Names].
 
-says_the_length_that_it_is_told_test() ->
-    Headers = [{<<"content-length">>, <<"5">>}],
-    ?assertMatch(#{<<"content-length">> := <<"7">>}, hornbeam_headers:response(Headers, 7, 'HTTP/1.1', block)),
-    ?assertNot(maps:is_key(<<"content-length">>, hornbeam_headers:response(Headers, none, 'HTTP/1.1', block))).
+keeps_the_application_s_date_and_server_test() ->
+    Given = [{<<"server">>, <<"mine">>}, {<<"date">>, <<"today">>}],
+    ?assertEqual(Given, hornbeam_headers:with_defaults(Given)),
+    ?assertMatch([{<<"x">>, <<>>}, {<<"date">>, _}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"x">>, <<>>}])),
+    ?assertMatch([{<<"date">>, <<"d">>}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"date">>, <<"d">>}])).
 
-%% On HTTP/1 the fields go out in the application's order, as often as they were given.
-block_keeps_the_order_test() ->
-    Headers = [{<<"b">>, <<"1">>}, {<<"set-cookie">>, <<"x">>}, {<<"a">>, <<"2">>}, {<<"b">>, <<"3">>},
-               {<<"date">>, <<"d">>}, {<<"server">>, <<"s">>}],
-    Map = hornbeam_headers:response(Headers, none, 'HTTP/1.1', block),
-    ?assertEqual([<<"b">>], maps:keys(Map)),
-    ?assertEqual(<<"1\r\nset-cookie: x\r\na: 2\r\nb: 3\r\ndate: d\r\nserver: s">>,
-                 iolist_to_binary(maps:get(<<"b">>, Map))).
+%%% Texts
+
+lower_test_() ->
+    All = << <<C>> || C <- lists:seq(0, 255) >>,
+    Lower = << <<(case C >= $A andalso C =< $Z of true -> C + 32; false -> C end)>> || C <- lists:seq(0, 255) >>,
+    [?_assertEqual(Lower, hornbeam_headers:lower(All)),
+     ?_assertEqual(<<>>, hornbeam_headers:lower(<<>>)),
+     %% ASCII alone: what is no letter there is no letter of a token.
+     ?_assertEqual(<<16#c3, 16#84, "k">>, hornbeam_headers:lower(<<16#c3, 16#84, "K">>))].
+
+%% RFC 9110, 5.6.2: every octet.
+is_token_test() ->
+    Token = "!#$%&'*+-.^_`|~" ++ lists:seq($0, $9) ++ lists:seq($a, $z) ++ lists:seq($A, $Z),
+    [?assertEqual({C, lists:member(C, Token)}, {C, hornbeam_headers:is_token(Text)})
+     || C <- lists:seq(0, 255), Text <- [<<C>>, <<"a", C>>, <<C, "a">>]],
+    ?assertNot(hornbeam_headers:is_token(<<>>)).
+
+%% RFC 9110, 5.6.1.2: empty elements count for nothing.
+tokens_test_() ->
+    [?_assertEqual({ok, Tokens}, hornbeam_headers:tokens(Value))
+     || {Value, Tokens} <- [{<<>>, []}, {<<",">>, []}, {<<" , ,\t">>, []}, {<<"close">>, [<<"close">>]}, {<<"Close">>, [<<"close">>]},
+                            {<<"a,b">>, [<<"a">>, <<"b">>]}, {<<" a\t,\tB ,">>, [<<"a">>, <<"b">>]}, {<<",,a">>, [<<"a">>]}]]
+    ++ [?_assertEqual(error, hornbeam_headers:tokens(Value))
+        || Value <- [<<"a b">>, <<"a;b">>, <<"\"a\"">>, <<"a,@">>, <<"a=1">>, <<"a", 0>>, <<16#c3, 16#a4>>]].
+
+is_digits_test_() ->
+    [?_assert(hornbeam_headers:is_digits(Text)) || Text <- [<<"0">>, <<"9">>, <<"0123456789">>]]
+    ++ [?_assertNot(hornbeam_headers:is_digits(Text)) || Text <- [<<>>, <<"-1">>, <<"1 ">>, <<"a">>, <<"1a">>, <<16#d9, 16#a5>>]].
+
+find_test() ->
+    Fields = [{<<"a">>, <<"1">>}, {<<"a">>, <<"2">>}],
+    ?assertEqual({ok, <<"1">>}, hornbeam_headers:find(<<"a">>, Fields)),
+    ?assertEqual(error, hornbeam_headers:find(<<"b">>, Fields)).

@@ -293,9 +293,9 @@ running(Count) ->
     Before = erlang:system_info(process_count),
     cost(Count, [whereis(hornbeam_call_sup)], fun() ->
         Calls = lists:foldl(fun(Id, Calls0) ->
-            {ok, Calls1} = hornbeam_running:start(Id, 60000, fun() -> timer:sleep(infinity) end, Calls0),
+            {ok, Calls1} = hornbeam_running:start(Id, 0, {run, 60000, fun() -> timer:sleep(infinity) end}, Calls0),
             Calls1
-        end, hornbeam_running:new(), lists:seq(1, Count)),
+        end, hornbeam_running:new(1), lists:seq(1, Count)),
         _ = lists:foldl(fun hornbeam_running:cancel/2, Calls, lists:seq(1, Count)),
         until(fun() -> erlang:system_info(process_count) =< Before end)
     end).

@@ -55,3 +55,13 @@ a_second_reload_is_refused_test() ->
 a_worker_that_crashes_is_replaced_test() ->
     {[{start, {1, 2}, current}], Plan} = event({down, {1, 1}, killed}, running(1)),
     ?assertEqual([], serving(Plan)).
+
+%% After a crash of the pool nobody waits for an answer, and one member that fails does not end the others.
+a_pool_that_was_restarted_serves_with_who_is_ready_test() ->
+    {[{start, {1, 1}, current}, {start, {2, 2}, current}], Plan1} = event({restart, 2}, hornbeam_pool_plan:new()),
+    {[], Plan2} = event({lost, {1, 1}, broken}, Plan1),
+    {[], Plan3} = event({ready, {2, 2}}, Plan2),
+    ?assertEqual([{2, 2}], serving(Plan3)),
+    {[], Plan4} = event({ready, {1, 1}}, Plan3),
+    ?assertEqual([{1, 1}, {2, 2}], lists:sort(serving(Plan4))),
+    ?assertMatch({[{start, {1, 3}, next}], _}, event({prepare, 1}, Plan4)).

@@ -1,53 +1,72 @@
-%%% hornbeam_scope: Cowboy's Req to the array that hornbeam_worker/asgi/scope.py reads.
+%%% hornbeam_scope: the head of a request to the array that hornbeam_worker/asgi/scope.py reads.
 -module(hornbeam_scope_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
 
 -define(MOUNT, #mount{root_path = <<>>, path_prefix = <<>>, app = <<"a:b">>, pool = p, settings = #{}}).
 
-req() ->
-    #{method => <<"GET">>, path => <<"/a">>, qs => <<"q=1">>, version => 'HTTP/1.1', scheme => <<"http">>,
-      headers => #{<<"host">> => <<"h">>}, host => <<"h">>, port => 80,
-      peer => {{127, 0, 0, 1}, 1234}, sock => {{127, 0, 0, 1}, 80}}.
+head() ->
+    #head{method = <<"GET">>, path = <<"/a">>, query = <<"q=1">>, version = 'HTTP/1.1', scheme = <<"http">>,
+          fields = [{<<"host">>, <<"h">>}], host = <<"h">>,
+          peer = {{127, 0, 0, 1}, 1234}, sock = {{127, 0, 0, 1}, 80}}.
 
-scope(Req) -> scope(Req, ?MOUNT).
+scope(Head) -> scope(Head, ?MOUNT).
 
-scope(Req, Mount) ->
-    {ok, Array} = hornbeam_msgpack:decode(hornbeam_scope:encode(Req, Mount)),
+%% The connection's own ends: those of the request, unless a proxy has spoken of others.
+scope(#head{peer = Peer, sock = Sock} = Head, Mount) ->
+    scope(Head, Mount, hornbeam_scope:place(Peer, Sock, none)).
+
+scope(Head, Mount, Place) ->
+    {ok, Array} = hornbeam_msgpack:decode(hornbeam_scope:encode(Head, Mount, Place)),
     Array.
 
 every_field_in_its_place_test() ->
     ?assertEqual([<<"GET">>, none, {bytes, <<"/a">>}, {bytes, <<"q=1">>}, <<"1.1">>, <<"http">>, <<>>,
                   [<<"127.0.0.1">>, 1234], [<<"127.0.0.1">>, 80],
                   [[{bytes, <<"host">>}, {bytes, <<"h">>}]], none],
-                 scope(req())).
+                 scope(head())).
 
-field(Number, Req) -> lists:nth(Number, scope(Req)).
+field(Number, Head) -> lists:nth(Number, scope(Head)).
 
 versions_test_() ->
-    [?_assertEqual(Text, field(5, (req())#{version => Version}))
+    [?_assertEqual(Text, field(5, (head())#head{version = Version}))
      || {Version, Text} <- [{'HTTP/1.0', <<"1.0">>}, {'HTTP/1.1', <<"1.1">>}, {'HTTP/2', <<"2">>}]].
 
 addresses_test_() ->
-    [?_assertEqual([<<"::1">>, 65535], field(8, (req())#{peer => {{0, 0, 0, 0, 0, 0, 0, 1}, 65535}})),
+    [?_assertEqual([<<"::1">>, 65535], field(8, (head())#head{peer = {{0, 0, 0, 0, 0, 0, 0, 1}, 65535}})),
      %% A Unix socket: no client, and the path without a port as the server.
-     ?_assertEqual(none, field(8, (req())#{peer => {local, <<>>}})),
-     ?_assertEqual([<<"/run/x.sock">>, none], field(9, (req())#{peer => {local, <<>>},
-                                                                sock => {local, <<"/run/x.sock">>}}))].
+     ?_assertEqual(none, field(8, (head())#head{peer = {local, <<>>}})),
+     ?_assertEqual([<<"/run/x.sock">>, none], field(9, (head())#head{peer = {local, <<>>},
+                                                                     sock = {local, <<"/run/x.sock">>}})),
+     %% A client that has gone already has no address.
+     ?_assertEqual(none, field(8, (head())#head{peer = undefined})),
+     ?_assertEqual(none, field(9, (head())#head{sock = undefined}))].
 
-%% HTTP/2's :authority arrives as host.
-authority_test_() ->
-    Http2 = (req())#{version => 'HTTP/2', headers => #{}, host => <<"h">>},
-    Host = fun(Req) -> [[_, {bytes, Value}]] = field(10, Req), Value end,
-    [?_assertEqual(<<"h">>, Host(Http2#{port => 80})),
-     ?_assertEqual(<<"h:8080">>, Host(Http2#{port => 8080})),
-     ?_assertEqual(<<"h">>, Host(Http2#{port => 443, scheme => <<"https">>})),
-     ?_assertEqual([], field(10, (req())#{headers => #{}, version => 'HTTP/1.0'}))].
+%% What a proxy says of the client is encoded anew; the rest is what the connection has.
+proxied_test() ->
+    Place = hornbeam_scope:place({{127, 0, 0, 1}, 1234}, {{127, 0, 0, 1}, 80}, none),
+    Scope = scope((head())#head{peer = {{192, 0, 2, 1}, 0}}, ?MOUNT, Place),
+    ?assertEqual([[<<"192.0.2.1">>, 0], [<<"127.0.0.1">>, 80]], [lists:nth(N, Scope) || N <- [8, 9]]),
+    ?assertEqual({{{127, 0, 0, 1}, 1234}, {{127, 0, 0, 1}, 80}}, hornbeam_scope:ends(Place)).
+
+%% TLS's own map is there as it was encoded, and only where the scheme says that the client came by TLS.
+tls_test() ->
+    Tls = iolist_to_binary(hornbeam_msgpack:encode(#{<<"tls">> => 1})),
+    Place = hornbeam_scope:place({{127, 0, 0, 1}, 1234}, {{127, 0, 0, 1}, 80}, Tls),
+    ?assertEqual([#{<<"tls">> => 1}, none],
+                 [lists:nth(11, scope((head())#head{scheme = Scheme}, ?MOUNT, Place)) || Scheme <- [<<"https">>, <<"http">>]]).
+
+%% In the client's order, repeated as it did.
+fields_test() ->
+    Fields = [{<<"x">>, <<"1">>}, {<<"host">>, <<"h">>}, {<<"x">>, <<"2">>}, {<<"cookie">>, <<"a=1">>}, {<<"cookie">>, <<"b=2">>}],
+    ?assertEqual([[{bytes, Name}, {bytes, Value}] || {Name, Value} <- Fields], field(10, (head())#head{fields = Fields})),
+    ?assertEqual([], field(10, (head())#head{fields = [], version = 'HTTP/1.0'})).
 
 root_path_test() ->
     Mount = ?MOUNT,
-    Scope = scope((req())#{path => <<"/api/%41">>}, Mount#mount{root_path = <<"/r/api">>, path_prefix = <<"/r">>}),
+    Scope = scope((head())#head{path = <<"/api/%41">>}, Mount#mount{root_path = <<"/r/api">>, path_prefix = <<"/r">>}),
     ?assertEqual([<<"/r/api/A">>, {bytes, <<"/r/api/%41">>}, <<"/r/api">>],
                  [lists:nth(N, Scope) || N <- [2, 3, 7]]).
 
@@ -61,5 +80,26 @@ decode_path_test_() ->
                            {<<"/%e2%82">>, <<"/", 16#fffd/utf8, 16#fffd/utf8>>}, {<<"/%00">>, <<"/", 0>>}]].
 
 long_texts_test_() ->
-    [?_assertEqual({bytes, Path}, field(3, (req())#{path => Path}))
+    [?_assertEqual({bytes, Path}, field(3, (head())#head{path = Path}))
      || Size <- [31, 32, 255, 256, 5000], Path <- [binary:copy(<<"a">>, Size)]].
+
+%% "OPTIONS *" speaks of the server as a whole: it lies below no prefix.
+asterisk_test() ->
+    Mount = ?MOUNT,
+    ?assertEqual({bytes, <<"*">>}, lists:nth(3, scope((head())#head{path = <<"*">>}, Mount#mount{path_prefix = <<"/r">>}))).
+
+%% `path' is nil where raw_path says the same in ASCII; bytes of UTF-8 that came as they are do not.
+paths_test_() ->
+    [?_assertEqual(Path, field(2, (head())#head{path = Raw}))
+     || {Raw, Path} <- [{<<"/a|{}">>, none}, {<<"/ä"/utf8>>, <<"/ä"/utf8>>}, {<<"/", 16#e4>>, <<"/", 16#fffd/utf8>>}, {<<"/%41">>, <<"/A">>}]].
+
+%% What is no UTF-8 costs what it costs once, and not for all that follows it. Reductions do not depend on the machine.
+cost_of_what_is_no_utf8_test() ->
+    Reductions = fun(Count) ->
+        Path = binary:copy(<<255>>, Count),
+        {_, Before} = process_info(self(), reductions),
+        _ = hornbeam_scope:decode_path(Path),
+        {_, After} = process_info(self(), reductions),
+        After - Before
+    end,
+    ?assert(Reductions(16000) < 3 * Reductions(8000)).

@@ -1,41 +1,43 @@
 %%% Properties of hornbeam_request, run by properties_tests: whatever happens in whatever order, a
-%%% request does not crash, what it tells Cowboy is one well-formed response at most, and every stream
+%%% request does not crash, what it tells the protocol is one well-formed response at most, and every stream
 %%% that it opens on a worker is closed or has ended.
 %%%
-%%% The driver stands for hornbeam_stream: it answers `checkout' and `wait' as the generated choices say.
+%%% The driver stands for hornbeam_exchange: it answers `checkout' and `wait' as the generated choices say.
 -module(prop_hornbeam_request).
 
 -include_lib("proper/include/proper.hrl").
 -include("hornbeam.hrl").
+-include("hornbeam_head.hrl").
 
 -export([prop_any_events/0]).
 
 -record(run, {
     request,
+    head,                   % of the request
     choices,                % what checkout answers: list of boolean(), then false for ever
     next_id = 1,
     open = [],              % stream ids that the worker still has
-    head = none,            % none | {Length | none} | done
+    response = none,        % none | {length, none | non_neg_integer(), sink | body} | complete
     sent = 0,
-    over = false            % stop or cut has been given
+    over = false            % `done' or `cut' has been given
 }).
 
 prop_any_events() ->
-    numtests(2000, ?FORALL({Req, Events, Choices}, {req(), events(), choices()},
+    numtests(2000, ?FORALL({Head, Events, Choices}, {head(), events(), choices()},
         begin
-            {Effects, Request} = hornbeam_request:new(Req, <<16#90>>, settings()),
-            Begun = effects(Effects, #run{request = Request, choices = Choices}),
-            Run = lists:foldl(fun(Event, R) -> event(Event, R, Req) end, Begun, Events),
+            {Effects, Request} = hornbeam_request:new(Head, <<16#90>>, settings()),
+            Begun = effects(Effects, #run{request = Request, head = Head, choices = Choices}),
+            Run = lists:foldl(fun event/2, Begun, Events),
             End = effects(hornbeam_request:gone(Run#run.request), Run),
             ?WHENFAIL(io:format("still open: ~p~n", [End#run.open]), End#run.open =:= [])
         end)).
 
-%% As in hornbeam_stream nothing is delivered after `stop' or a cut.
-event(_Event, #run{over = true} = Run, _Req) ->
+%% As in hornbeam_exchange nothing is delivered after `done' or `cut'.
+event(_Event, #run{over = true} = Run) ->
     Run;
-event({body, _, _}, Run, #{has_body := false}) ->
+event({body, _, _}, #run{head = #head{length = 0}} = Run) ->
     Run;
-event(Event, #run{request = Request0} = Run0, _Req) ->
+event(Event, #run{request = Request0} = Run0) ->
     Run1 = ended(Event, Run0),
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     effects(Effects, Run1#run{request = Request}).
@@ -65,59 +67,67 @@ effect({send, _, Frame}, Run) ->
     Run;
 effect({close, _, Id, _}, #run{open = Open} = Run) ->
     Run#run{open = lists:delete(Id, Open)};
-effect(cut, #run{head = Head} = Run) when Head =/= none ->
-    Run#run{over = true};
-effect({cowboy, Commands}, Run) ->
-    lists:foldl(fun command/2, Run, Commands);
 effect({wait, Where}, Run) when Where =:= front; Where =:= back -> Run;
-effect({timer, Name, _}, Run) when is_atom(Name) -> Run;
 effect({log, _Level, Reason}, Run) ->
     true = is_list(unicode:characters_to_list(hornbeam_error:format(Reason))),
     Run;
-effect(Plain, Run) when Plain =:= cancel_timer; Plain =:= cancel_wait -> Run.
+effect(cancel_wait, Run) -> Run;
+%% The end of a time limit may come with what is left to be done on the worker.
+effect(cancel_timer, Run) -> Run;
+effect(Command, #run{over = false} = Run) -> command(Command, Run).
 
 fed(Event, #run{request = Request0} = Run) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     effects(Effects, Run#run{request = Request}).
 
-%% One response; no data before its headers, none after its end, no more than it has declared.
-command(_Command, #run{over = true}) -> error(command_after_the_end);
-command({inform, Status, _}, #run{head = none} = Run) when Status < 200 -> Run;
-command({flow, Size}, Run) when Size > 0 -> Run;
-command({response, Status, Headers, Body}, #run{head = none} = Run) ->
+%% One response; no data before its head, none after its end, no more than it has declared, none where there is none.
+command({timer, Name, _}, Run) when Name =:= response; Name =:= queue -> Run;
+command({read, Octets}, Run) when Octets > 0 -> Run;
+command({inform, Status, Headers}, #run{response = none} = Run) when Status < 200 -> ok = fields(Headers), Run;
+command(close, #run{response = none} = Run) -> Run;
+command({reply, Status, Headers, Length, Body}, #run{response = none, head = #head{method = Method}} = Run) ->
     ok = head(Status, Headers),
     true = is_binary(Body),
-    Run#run{head = done};
-command({headers, Status, Headers}, #run{head = none} = Run) ->
+    Size = byte_size(Body),
+    true = case bodiless(Method, Status) of
+        true -> Size =:= 0;
+        false -> Size =:= Length
+    end,
+    Run#run{response = complete};
+command({start, Status, Headers, Length}, #run{response = none, head = #head{method = Method}} = Run) ->
     ok = head(Status, Headers),
-    Run#run{head = case Headers of
-        #{<<"content-length">> := Length} -> {length, binary_to_integer(Length)};
-        _ -> {length, any}
-    end};
-command({data, IsFin, Data}, #run{head = {length, Length}, sent = Sent0} = Run) ->
+    Run#run{response = {length, Length, case bodiless(Method, Status) of true -> sink; false -> body end}};
+command({data, IsFin, Data}, #run{response = {length, Length, body}, sent = Sent0} = Run) ->
     Sent = Sent0 + iolist_size(Data),
-    true = Sent =< Length,
+    true = Sent =< Length,      % any number is less than `none'
     case IsFin of
         nofin -> Run#run{sent = Sent};
-        fin when Length =:= any; Sent =:= Length -> Run#run{sent = Sent, head = done}
+        fin when Length =:= none; Sent =:= Length -> Run#run{sent = Sent, response = complete}
     end;
-command(stop, #run{head = done} = Run) -> Run#run{over = true};
-command(stop, #run{head = {length, _}} = Run) -> Run#run{over = true}.
+command({trailers, Headers}, #run{response = {length, Length, body}, sent = Sent} = Run) when Length =:= none; Length =:= Sent ->
+    ok = fields(Headers),
+    Run#run{response = complete};
+command(cut, #run{response = {length, _, _}} = Run) -> Run#run{over = true};
+command(done, #run{response = complete} = Run) -> Run#run{over = true};
+command(done, #run{response = {length, _, sink}} = Run) -> Run#run{over = true}.
+
+bodiless(Method, Status) -> Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304.
 
 head(Status, Headers) ->
-    true = is_integer(Status) orelse is_binary(Status),
-    true = lists:all(fun is_binary/1, maps:keys(Headers)),
+    true = is_integer(Status) andalso Status >= 200,
+    fields(Headers).
+
+fields(Headers) ->
+    true = lists:all(fun({Name, Value}) -> hornbeam_headers:is_token(Name) andalso is_binary(Value) end, Headers),
     ok.
 
 %%% Generators
 
-req() ->
-    ?LET({Method, Version, Body, Expect},
+head() ->
+    ?LET({Method, Version, Length, Expect, TE},
          {oneof([<<"GET">>, <<"HEAD">>, <<"POST">>]), oneof(['HTTP/1.0', 'HTTP/1.1', 'HTTP/2']),
-          oneof([none, undefined, 5, 100, 2000000]), boolean()},
-         #{method => Method, version => Version, has_body => Body =/= none,
-           body_length => case Body of none -> 0; _ -> Body end,
-           headers => case Expect of true -> #{<<"expect">> => <<"100-Continue">>}; false -> #{} end}).
+          oneof([0, unknown, 5, 100, 2000000]), oneof([none, continue]), oneof([undefined, <<"trailers">>, <<"x, Trailers">>])},
+         #head{method = Method, path = <<"/">>, version = Version, length = Length, expect = Expect, te = TE}).
 
 settings() ->
     {ok, Settings} = hornbeam_options:resolve(#{max_body_size => 1000000, window => 1024}),
@@ -141,8 +151,9 @@ start() ->
 event() ->
     frequency([{4, {body, oneof([fin, nofin]), oneof([<<>>, <<"data">>, binary:copy(<<"x">>, 600000)])}},
                {2, submit}, {3, try_again}, {1, {wait_failed, queue_full}},
-               {2, {worker_lost, oneof([refused, died])}},
-               {2, {timeout, oneof([response, queue, drain])}}, {1, {alarm, oneof([on, off])}},
+               {2, {worker_lost, oneof([refused, died, drained])}}, {1, drain},
+               {2, {timeout, oneof([response, queue])}}, {2, {body_failed, oneof([body_timeout, malformed])}},
+               {1, {alarm, oneof([on, off])}},
                {20, worker_frame()}, {1, {never, heard}}]).
 
 worker_frame() ->
@@ -152,7 +163,9 @@ worker_frame() ->
                {6, ?LET({L, Body}, {Last, body()}, {worker, data, <<L, Body/binary>>})},
                {2, ?LET(Count, oneof([0, 1, 65536]), {worker, demand, <<0, Count:32>>})},
                {2, ?LET(Reason, integer(0, 5), {worker, abort, <<1, Reason>>})},
-               {1, ?LET({Type, Payload}, {oneof([response, data, demand, abort, hello]), binary()},
+               {1, ?LET({Status, Headers}, {oneof([102, 103]), headers()}, {worker, inform, <<0, Status:16, Headers/binary>>})},
+               {1, ?LET(Headers, headers(), {worker, trailers, <<1, Headers/binary>>})},
+               {1, ?LET({Type, Payload}, {oneof([response, data, demand, abort, hello, inform, trailers, pathsend, ws_accept]), binary()},
                         {worker, Type, Payload})}]).
 
 status() -> oneof([200, 204, 304, 404, 599]).

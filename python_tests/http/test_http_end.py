@@ -95,9 +95,13 @@ def test_a_mistake_before_anything_was_sent_is_500(server: Hornbeam, path: str, 
         # The connection is as good as before.
         assert client.get("/hello").body == b"hello"
     server.wait_for_output(re.escape(text))
-    named = [line for line in server.output.splitlines() if line.endswith(f" /{path}")]
-    refused = [line for line in server.output.splitlines() if f" /{path}: " in line]
-    assert len(named + refused) == 1, server.output
+
+    def lines() -> list[str]:
+        output = server.output.splitlines()
+        return [line for line in output if line.endswith(f" /{path}") or f" /{path}: " in line]
+
+    wait_until(lines, 10, f"a line about {path}")
+    assert len(lines()) == 1, server.output
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -18,6 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import ROOT, wait_until
+
+from ops.faults import compile_faults
 
 APP = """
 import os, sys
@@ -211,6 +214,33 @@ def test_as_a_service_of_systemd(release: Release) -> None:
             assert process.wait(30) == 0
         finally:
             process.kill()
+
+
+def test_a_server_that_ends_by_itself_is_an_exit_status(release: Release, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [release.command, "foreground"],
+        env=release.env | compile_faults(tmp_path, "end_server"), cwd="/", timeout=60,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert " critical the server default has ended by itself (killed)" in done.stderr
+    assert done.stderr.endswith(" critical Hornbeam has ended by itself: exit status 70\n")
+
+
+def test_the_soft_limit_of_open_files_is_raised(release: Release) -> None:
+    process = subprocess.Popen(
+        [release.command, "foreground"], env=release.env, cwd="/", text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 3000)),
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None and " serving " in process.stdout.readline()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert re.search(r"^Max open files +3000 +3000 ", limits, re.M)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
 
 
 def test_a_failed_start_is_one_message_and_no_daemon(release: Release) -> None:

@@ -21,7 +21,10 @@ LAST = f"t{TOPICS - 1}"
 # What a request may take meanwhile. It is milliseconds; quadratic leaving made it 15 s.
 PROMPT = 3.0
 
-pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning"),
+]
 
 
 @contextmanager

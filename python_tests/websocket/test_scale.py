@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from harness import APPS, ROOT, Hornbeam, memory, wait_until
 from websocket_client import handshake
 
@@ -18,6 +19,8 @@ sys.path.insert(0, str(ROOT / "bench"))
 import socket
 
 from compare import await_port, free_port
+
+pytestmark = pytest.mark.alone
 
 IDLE = 1500
 

@@ -1,7 +1,8 @@
 %%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
-%%% or an option has a bad value, 2 when the command line itself is wrong. Called by bin/hornbeam and config/release.sh as
+%%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
+%%% has ended by itself. Called by bin/hornbeam and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
 %%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd and hornbeam.
@@ -11,6 +12,9 @@
 -module(hornbeam_cli).
 
 -export([main/0, stop/1, stopped/0]).
+
+%% EX_SOFTWARE.
+-define(ENDED, 70).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -79,6 +83,8 @@ help() ->
         "  hornbeam stop [SERVER]                  stop it and wait until it has ended\n"
         "  hornbeam version                        print the version\n"
         "  hornbeam help                           print this text\n\n"
+        "run exits with 0 after a graceful stop, 1 when it could not start, 2 for a wrong command line,\n"
+        "70 when the server has ended by itself.\n\n"
         "SERVER, where several run: the name, or the process id, of one; or --control PATH.\n\n"
         "Flags of run. Each may also be given as an environment variable: HORNBEAM_MAX_QUEUE\n"
         "for --max-queue. docs/options.md says more.\n",
@@ -111,22 +117,28 @@ dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
         {error, Text} -> failed(["bad option crash_dump_dir: ", Text])
     end.
 
-%% Permanent: should the application ever end by itself, the VM ends as well and whoever supervises it can tell.
-%% What is served is said here: hornbeam_app must not find it as well.
+%% The applications that it needs are temporary: the end of one of them would end the VM at once, with status 1. Here the listener
+%% notices (hornbeam_listener), and the end is that of a server. What is served is said here: hornbeam_app must not find it as well.
 start(Options) ->
     ok = application:unset_env(hornbeam, app),
     true = os:unsetenv("HORNBEAM_APP"),
     persistent_term:put(?MODULE, owns_vm),
     ok = hornbeam_signals:install(),
-    case application:ensure_all_started(hornbeam, permanent) of
+    ok = set_ranch(),
+    case application:ensure_all_started(hornbeam) of
         {ok, _} ->
-            case hornbeam:serve(Options) of
+            case hornbeam:serve(Options, vital) of
                 {ok, _} -> serving(Options);
                 {error, Reason} -> failed(hornbeam:format_error(Reason))
             end;
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
+
+%% Ranch ends as a whole when one of its listeners has ended twice in five seconds; it need not be stricter than hornbeam_server.
+set_ranch() ->
+    _ = application:load(ranch),
+    application:set_env([{ranch, [{ranch_sup_intensity, 5}, {ranch_sup_period, 30}]}]).
 
 serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
     #{binds := Binds} = hornbeam:info(Name),
@@ -149,13 +161,19 @@ stop(Name) ->
 owns_vm() ->
     persistent_term:get(?MODULE, undefined) =:= owns_vm.
 
-%% @doc The application has stopped (hornbeam_app). Where the VM is here for it alone and init:stop/0 is under way, the VM ends
-%% here: the rest of init:stop/0 takes a second, for nothing, and would wait without end for a descriptor that nobody reads.
+%% @doc The application has ended (hornbeam_app). Where the VM is here for it alone, it ends here. When init:stop/0 is under way: the
+%% rest of that takes a second, for nothing, and would wait without end for a descriptor that nobody reads. When not, the
+%% application has ended by itself, and whoever supervises the VM can tell by the status.
 -spec stopped() -> ok.
 stopped() ->
     case owns_vm() andalso init:get_status() of
-        {stopping, _} -> hornbeam_log:halt(0);
-        _ -> ok
+        false ->
+            ok;
+        {stopping, _} ->
+            hornbeam_log:halt(0);
+        _ ->
+            logger:critical("Hornbeam has ended by itself: exit status ~b", [?ENDED]),
+            hornbeam_log:halt(?ENDED)
     end.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};

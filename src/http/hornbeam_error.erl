@@ -9,7 +9,7 @@
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
-                | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | not_found
+                | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | no_descriptor | not_found
                 | body_too_large | body_timeout | header_timeout
                 | malformed | uri_too_long | header_too_large | not_implemented | expectation_failed | http_version.
 
@@ -26,6 +26,7 @@ answer(worker_drained) -> {502, <<"Bad Gateway">>, info};
 answer(timeout) -> {504, <<"Gateway Timeout">>, warning};
 answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
 answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
+answer(no_descriptor) -> {503, <<"Service Unavailable">>, none};
 answer(not_found) -> {404, <<"Not Found">>, none};
 answer(body_too_large) -> {413, <<"Content Too Large">>, none};
 answer(body_timeout) -> {408, <<"Request Timeout">>, none};
@@ -91,6 +92,8 @@ format({backlog, Bytes, Max}) ->
     io_lib:format("~b bytes of it waited (max_worker_backlog: ~b)", [Bytes, Max]);
 format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({few_descriptors, Limit, Needed}) ->
+    io_lib:format("the limit of open files (ulimit -n) is ~b, and at least ~b are needed", [Limit, Needed]);
 format({cannot_start, Reason}) ->
     io_lib:format("its process cannot be started: ~ts", [posix(Reason)]);
 format({access_log_failed, Path, Reason}) ->

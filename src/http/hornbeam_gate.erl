@@ -31,7 +31,7 @@ admit(Head, Server, #{memory := Memory} = Settings) ->
     end.
 
 check(Head, Server, #{plain := true}) ->
-    find(Server, with_method(Head), <<>>);
+    find(Server, Head, <<>>);
 check(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Drop, versions := Versions}) ->
     case lists:member(Version, Versions) orelse Version =:= 'HTTP/1.0' andalso lists:member('HTTP/1.1', Versions) of
         true ->
@@ -40,16 +40,20 @@ check(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Dr
                 false -> Head0
             end,
             {Head, Prefix} = hornbeam_forwarded:apply(Head1, Trusted),
-            find(Server, with_method(Head), Prefix);
+            find(Server, Head, Prefix);
         false ->
             {refuse, http_version}
     end.
 
-find(Server, #head{path = Path} = Head, Prefix) ->
+find(Server, #head{path = Path, method = Method} = Head, Prefix) ->
     case hornbeam_mounts:find(Server, Path) of
-        {ok, Mount} -> {ok, Head, below(Prefix, Mount)};
+        {ok, Mount} -> with_method(upper(Method), Head, below(Prefix, Mount));
         error -> {refuse, not_found}
     end.
+
+with_method(refuse, _Head, _Mount) -> {refuse, not_implemented};
+with_method(Method, #head{method = Method} = Head, Mount) -> {ok, Head, Mount};
+with_method(Method, Head, Mount) -> {ok, Head#head{method = Method}, Mount}.
 
 %% A proxy that has taken a prefix off the path publishes the application below it.
 below(<<>>, Mount) ->
@@ -58,14 +62,16 @@ below(Prefix, #mount{root_path = Root, path_prefix = PathPrefix} = Mount) ->
     Mount#mount{root_path = <<Prefix/binary, Root/binary>>,
                 path_prefix = <<Prefix/binary, PathPrefix/binary>>}.
 
-%% ASGI: the method is upper-case.
-with_method(#head{method = <<"GET">>} = Head) -> Head;
-with_method(#head{method = <<"POST">>} = Head) -> Head;
-with_method(#head{method = Method} = Head) ->
-    case << <<(upper(C))>> || <<C>> <= Method >> of
-        Method -> Head;
-        Upper -> Head#head{method = Upper}
+%% ASGI: the method is upper-case. To HTTP it is not (RFC 9110, 9.1): a method that is not HEAD, of which the application would be told
+%% that it is, would get a response with the length of a body that never comes.
+upper(<<"GET">> = Method) -> Method;
+upper(<<"POST">> = Method) -> Method;
+upper(Method) ->
+    case << <<(upper_case(C))>> || <<C>> <= Method >> of
+        Method -> Method;
+        Upper when Upper =:= <<"HEAD">>; Upper =:= <<"CONNECT">>; Upper =:= <<"TRACE">> -> refuse;
+        Upper -> Upper
     end.
 
-upper(C) when C >= $a, C =< $z -> C - 32;
-upper(C) -> C.
+upper_case(C) when C >= $a, C =< $z -> C - 32;
+upper_case(C) -> C.

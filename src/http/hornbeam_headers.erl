@@ -10,7 +10,7 @@
 -module(hornbeam_headers).
 
 -export([encode_request/1, decode/1, content_length/1, end_to_end/1, with_defaults/1]).
--export([find/2, tokens/1, lower/1, is_token/1, is_name/1, is_digits/1]).
+-export([find/2, tokens/1, trim/1, trim_end/2, lower/1, is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
 %% Names are lower-case.
@@ -118,14 +118,32 @@ has_upper(<<>>) -> false.
 lowered(Name) ->
     << <<(if C >= $A, C =< $Z -> C + 32; true -> C end)>> || <<C>> <= Name >>.
 
-%% @doc The elements of a list of tokens in lower case (RFC 9110, 5.6.1), such as Connection's; `error' when one is no token.
+%% @doc The elements of a list of tokens in lower case (RFC 9110, 5.6.1), such as Connection's; `error' when one is no token. Empty elements
+%% count for nothing, and there may be no other.
 -spec tokens(binary()) -> {ok, [binary()]} | error.
+tokens(<<"keep-alive">> = Token) -> {ok, [Token]};
+tokens(<<"close">> = Token) -> {ok, [Token]};
 tokens(Value) ->
-    Elements = [lower(string:trim(Element, both, " \t")) || Element <- binary:split(Value, <<",">>, [global])],
-    Tokens = [Element || Element <- Elements, Element =/= <<>>],
-    case Tokens =/= [] andalso lists:all(fun is_token/1, Tokens) of
-        true -> {ok, Tokens};
-        false -> error
+    Tokens = [name(Element) || Part <- binary:split(Value, <<",">>, [global]), Element <- [trim(Part)], Element =/= <<>>],
+    case lists:member(error, Tokens) of
+        false -> {ok, Tokens};
+        true -> error
+    end.
+
+%% @doc Without spaces and tabs around it (RFC 9110, 5.6.3).
+-spec trim(binary()) -> binary().
+trim(<<C, Rest/binary>>) when C =:= $\s; C =:= $\t -> trim(Rest);
+trim(Text) -> trim_end(Text, byte_size(Text)).
+
+%% @doc The first octets, without spaces and tabs at their end.
+-spec trim_end(binary(), Size :: non_neg_integer()) -> binary().
+trim_end(_Text, 0) ->
+    <<>>;
+trim_end(Text, Size) ->
+    case binary:at(Text, Size - 1) of
+        C when C =:= $\s; C =:= $\t -> trim_end(Text, Size - 1);
+        _ when Size =:= byte_size(Text) -> Text;
+        _ -> binary:part(Text, 0, Size)
     end.
 
 %% @doc RFC 9110, 5.6.2.

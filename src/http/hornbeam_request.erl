@@ -313,11 +313,13 @@ started(Head, {Effects, Request}) ->
 pathsend(Status, Headers, Path, #request{method = Method} = Request) ->
     case {file:read_file_info(Path, [raw]), hornbeam_headers:content_length(Headers)} of
         {{ok, #file_info{type = regular, size = Size}}, Length} when Length =:= none; Length =:= Size ->
-            Body = case Size =:= 0 orelse Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
-                true -> <<>>;
-                false -> {sendfile, Size, Path}
-            end,
-            reply(Status, Headers, case Status of 204 -> none; _ -> Size end, Body, Request);
+            Empty = Size =:= 0 orelse Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304,
+            Say = case Status of 204 -> none; _ -> Size end,
+            case Empty orelse hornbeam_descriptors:has_room() of
+                true when Empty -> reply(Status, Headers, Say, <<>>, Request);
+                true -> reply(Status, Headers, Say, {sendfile, Size, Path}, Request);
+                false -> fail(no_descriptor, Request)
+            end;
         {{ok, #file_info{type = regular}}, _Differs} ->
             fail({bad_response, {pathsend, content_length}}, Request);
         {{ok, _}, _} ->
@@ -340,7 +342,7 @@ trailers(Headers, #request{te = TE, sink = Sink, left = Left, version = Version}
 takes_trailers(undefined) ->
     false;
 takes_trailers(TE) ->
-    lists:member(<<"trailers">>, [string:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
+    lists:member(<<"trailers">>, [hornbeam_headers:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
 
 %% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
 whole_length(204, _Length, _Size, _Request) -> {none, false};

@@ -55,19 +55,17 @@ encoded(Peer, Sock, {_, _, _, Extra}) -> {addresses(Peer, Sock), Extra}.
 extra(<<"https">>, Extra) -> Extra;
 extra(_Scheme, _Extra) -> <<16#c0>>.
 
+%% nil: it is ASCII, with nothing to decode.
 path(RawPath) ->
-    case decode_path(RawPath) of
-        RawPath -> <<16#c0>>;
-        Path -> str(Path)
+    case is_plain(RawPath) of
+        true -> <<16#c0>>;
+        false -> str(decode_path(RawPath))
     end.
 
-%% @doc Percent-decodes a path and makes it UTF-8; the same term when there is nothing to do.
+%% @doc Percent-decodes a path and makes it UTF-8.
 -spec decode_path(binary()) -> binary().
 decode_path(RawPath) ->
-    case is_plain(RawPath) of
-        true -> RawPath;
-        false -> valid_utf8(unquote(RawPath, <<>>))
-    end.
+    valid_utf8(unquote(RawPath, <<>>), <<>>).
 
 is_plain(<<C, Rest/bits>>) when C < 128, C =/= $% -> is_plain(Rest);
 is_plain(Rest) -> Rest =:= <<>>.
@@ -87,12 +85,9 @@ hex(C) when C >= $a, C =< $f -> C - $a + 10;
 hex(C) when C >= $A, C =< $F -> C - $A + 10;
 hex(_) -> error.
 
-valid_utf8(Bytes) ->
-    case unicode:characters_to_binary(Bytes) of
-        Valid when is_binary(Valid) -> Valid;
-        {_, Valid, <<_, Rest/binary>>} ->
-            <<Valid/binary, 16#fffd/utf8, (valid_utf8(Rest))/binary>>
-    end.
+valid_utf8(<<C/utf8, Rest/binary>>, Acc) -> valid_utf8(Rest, <<Acc/binary, C/utf8>>);
+valid_utf8(<<_, Rest/binary>>, Acc) -> valid_utf8(Rest, <<Acc/binary, 16#fffd/utf8>>);
+valid_utf8(<<>>, Acc) -> Acc.
 
 version('HTTP/1.1') -> str(<<"1.1">>);
 version('HTTP/2') -> str(<<"2">>);

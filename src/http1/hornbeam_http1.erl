@@ -18,8 +18,9 @@
 %%%            overtake each other, and nothing piles up
 %%%   drain    the response is complete; what is left of the request's body is read and dropped, up to ?MAX_DRAIN octets, so that
 %%%            the connection can go on
-%%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped for a
-%%%            moment, because a reset would take the response from it
+%%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped, for
+%%%            ?LINGER_MS in all, ?QUIET_MS after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
+%%%            from it. Not after a request that said "close": nothing may follow that
 %%%
 %%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
 %%% {timeout, _, deadline}; {system, _, {terminate, _}} from hornbeam_listener: end after the response in progress.
@@ -29,8 +30,8 @@
 %%% for the client, for send_timeout at most.
 %%%
 %%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
-%%% octet of a body that is being waited for, 408, or cut. `timeout', queue_timeout: hornbeam_request's. All are one timer (hornbeam_deadline).
-%%% A connection that has been idle for ?AWAKE hibernates.
+%%% octet of a body that is being waited for, 408, or cut; not while the client itself waits for 100 (Continue). `timeout', queue_timeout:
+%%% hornbeam_request's. All are one timer (hornbeam_deadline). A connection that has been idle for ?AWAKE hibernates.
 %%%
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_http1).
@@ -48,7 +49,6 @@
 -record(conn, {
     %% For the life of the connection:
     parent :: pid(),
-    ref :: ranch:ref(),
     settings :: settings(),
     context :: hornbeam_exchange:context(),
     scheme :: binary(),
@@ -66,23 +66,26 @@
     timer = response :: response | queue,   % what `until' is
     body = none :: none | hornbeam_http1_body:body(),
     expects = false :: boolean(),           % the client waits for 100 (Continue)
+    last = false :: boolean(),              % the client has said that it is the last one
     flow = 0 :: non_neg_integer(),          % octets of the body that may be read
-    body_until = infinity :: integer() | infinity,
+    body_until = infinity :: integer() | infinity, % when the next octet must be here; in linger, too
     dropped = 0 :: non_neg_integer()        % in drain and linger
 }).
 
 -define(MAX_DRAIN, 1000000).
--define(LINGER_MS, 2000).
+-define(LINGER_MS, 10000).
+-define(QUIET_MS, 2000).
+-define(MAX_LINGER, 64000000).
 -define(AWAKE, 250).
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
--spec start(#{parent := pid(), ref := ranch:ref(), transport := module(), socket := term(), settings := settings(),
+-spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(),
               context := hornbeam_exchange:context()}) -> no_return().
-start(#{parent := Parent, ref := Ref, transport := Transport, socket := Socket,
+start(#{parent := Parent, transport := Transport, socket := Socket,
         settings := #{parser := Parser, http2 := Http2} = Settings, context := Context}) ->
     Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
-    Conn = #conn{parent = Parent, ref = Ref, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
+    Conn = #conn{parent = Parent, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
                  phase = case Http2 of none -> idle; _ -> first end, socket = hornbeam_http1_socket:new(Transport, Socket)},
     loop(await(within(keepalive_timeout, Conn))).
 
@@ -125,8 +128,8 @@ took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = request, buffer = <<>>} = Conn) -> await(body(Conn#conn{buffer = Data}));
 took(Data, #conn{phase = request, buffer = Buffer} = Conn) -> await(body(Conn#conn{buffer = <<Buffer/binary, Data/binary>>}));
 took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn);
-took(Data, #conn{phase = linger, dropped = Dropped} = Conn) when Dropped + byte_size(Data) =< ?MAX_DRAIN ->
-    await(Conn#conn{dropped = Dropped + byte_size(Data)});
+took(Data, #conn{phase = linger, dropped = Dropped} = Conn) when Dropped + byte_size(Data) =< ?MAX_LINGER ->
+    quiet(Conn#conn{dropped = Dropped + byte_size(Data)});
 took(_Data, #conn{phase = linger} = Conn) ->
     close(Conn);
 took(Data, #conn{phase = first, buffer = Buffer} = Conn) ->
@@ -175,7 +178,7 @@ request(Head0, Rest, #conn{settings = #{parser := Parser, max_requests := Max}, 
     GoesOn = Persistent andalso Served < Max andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket),
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
     Conn = Conn0#conn{parser = Parser, served = Served, phase = request, until = infinity, buffer = Rest, exchange = Exchange,
-                      response = hornbeam_http1_response:new(Head, GoesOn)},
+                      last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
     case Length of
         0 -> await(commands(Commands, Conn));
         _ -> await(submit(body(commands(Commands, Conn#conn{body = hornbeam_http1_body:new(Length), flow = 0, dropped = 0,
@@ -192,14 +195,15 @@ submit(Conn) ->
     Conn.
 
 %% Gives the application what has been read, if it may have more.
-body(#conn{phase = request, body = Body0, buffer = Buffer, flow = Flow} = Conn) when Body0 =/= none, Flow > 0, Buffer =/= <<>> ->
+body(#conn{phase = request, body = Body0, buffer = Buffer, flow = Flow} = Conn0) when Body0 =/= none, Flow > 0, Buffer =/= <<>> ->
+    Conn = Conn0#conn{expects = false},
     case hornbeam_http1_body:feed(Buffer, Body0) of
         {more, [], Body} ->
             Conn#conn{buffer = <<>>, body = Body};
         {more, Data, Body} ->
             event({body, nofin, Data}, Conn#conn{buffer = <<>>, body = Body, flow = max(0, Flow - iolist_size(Data))});
         {done, Data, Rest} ->
-            event({body, fin, Data}, Conn#conn{buffer = Rest, body = none, expects = false, body_until = infinity});
+            event({body, fin, Data}, Conn#conn{buffer = Rest, body = none, body_until = infinity});
         {refuse, Reason} ->
             event({body_failed, Reason}, Conn#conn{buffer = <<>>, flow = 0, response = hornbeam_http1_response:close(Conn#conn.response)})
     end;
@@ -276,7 +280,7 @@ file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
         {error, _} -> gone(Conn)
     end.
 
-upgrade(Accepted, #conn{parent = Parent, ref = Ref, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
+upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, self()),
     Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>},
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
@@ -284,7 +288,7 @@ upgrade(Accepted, #conn{parent = Parent, ref = Ref, socket = Socket, buffer = Bu
     ok = hornbeam_deadline:cancel(Deadline),
     More = <<Buffer/binary, (hornbeam_http1_socket:settle(Socket))/binary>>,
     {Transport, Raw} = hornbeam_http1_socket:raw(Socket),
-    hornbeam_websocket:takeover(Parent, Ref, Raw, Transport, More, Handover).
+    hornbeam_websocket:takeover(Parent, Raw, Transport, More, Handover).
 
 %%% After a response
 
@@ -292,7 +296,8 @@ complete(#conn{body = none} = Conn) ->
     next(Conn#conn{exchange = undefined});
 complete(#conn{response = Response, buffer = Buffer} = Conn) ->
     case hornbeam_http1_response:is_persistent(Response) of
-        true -> drain(Buffer, within(keepalive_timeout, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>, dropped = 0}));
+        true -> drain(Buffer, within(keepalive_timeout, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>, dropped = 0,
+                                                                  body_until = infinity}));
         false -> linger(Conn)
     end.
 
@@ -306,11 +311,11 @@ drain(Data, #conn{body = Body0, dropped = Dropped} = Conn) ->
             linger(Conn)
     end.
 
-next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = Socket} = Conn) ->
+next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = Socket, last = Last} = Conn) ->
     case hornbeam_http1_response:is_persistent(Response) andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket) of
-        false when Buffer =:= <<>> -> close(Conn);
+        false when Last, Buffer =:= <<>> -> close(Conn);
         false -> linger(Conn);
-        true -> 
+        true ->
             Idle = within(keepalive_timeout, Conn#conn{phase = idle, response = undefined, exchange = undefined, buffer = <<>>}),
             case Buffer of
                 <<>> -> await(Idle);
@@ -320,8 +325,17 @@ next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = S
 
 %% What the client still sends would make the kernel reset the connection, and the response be lost.
 linger(#conn{socket = Socket} = Conn) ->
-    ok = hornbeam_http1_socket:shutdown(Socket),
-    await(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0})).
+    case hornbeam_http1_socket:is_half_closed(Socket) of
+        true ->
+            close(Conn);
+        false ->
+            ok = hornbeam_http1_socket:shutdown(Socket),
+            quiet(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0}))
+    end.
+
+quiet(Conn) ->
+    Now = now_ms(),
+    await(by(Now + ?QUIET_MS, Now, Conn#conn{body_until = Now + ?QUIET_MS})).
 
 -spec close(#conn{}) -> no_return().
 close(#conn{socket = Socket}) ->
@@ -346,8 +360,8 @@ gone(#conn{exchange = Exchange} = Conn) ->
     close(Conn).
 
 %% The client sends no more. With half_close it may still wait for the response in progress.
-closed(#conn{phase = request, body = none, settings = #{half_close := true}, scheme = <<"http">>, socket = Socket} = Conn) ->
-    Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)};
+closed(#conn{phase = request, settings = #{half_close := true}, scheme = <<"http">>, socket = Socket} = Conn) ->
+    await(Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)});
 closed(Conn) ->
     gone(Conn).
 
@@ -363,11 +377,11 @@ stop(Conn) ->
 
 await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn) ->
     Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
-await(#conn{phase = request, body = Body, flow = Flow, socket = Socket, settings = #{body_timeout := Time}} = Conn)
-        when Body =/= none, Flow > 0 ->
-    Now = now_ms(),
-    At = case Time of infinity -> infinity; _ -> Now + Time end,
-    by(At, Now, Conn#conn{body_until = At, socket = hornbeam_http1_socket:read(Socket)});
+await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) when Body =/= none, Flow > 0 ->
+    case hornbeam_http1_socket:is_half_closed(Socket) of
+        false -> body_time(Conn#conn{socket = hornbeam_http1_socket:read(Socket)});
+        true -> gone(Conn)
+    end;
 await(#conn{phase = request, socket = Socket} = Conn) ->
     Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
 await(#conn{phase = Phase, socket = Socket} = Conn) when Phase =:= idle; Phase =:= head ->
@@ -376,6 +390,12 @@ await(#conn{phase = first, socket = Socket} = Conn) ->
     Conn#conn{socket = hornbeam_http1_socket:peek(Socket)};
 await(#conn{socket = Socket} = Conn) ->
     Conn#conn{socket = hornbeam_http1_socket:read(Socket)}.
+
+body_time(#conn{settings = #{body_timeout := Time}, expects = Expects} = Conn) when Expects; Time =:= infinity ->
+    Conn#conn{body_until = infinity};
+body_time(#conn{settings = #{body_timeout := Time}} = Conn) ->
+    Now = now_ms(),
+    by(Now + Time, Now, Conn#conn{body_until = Now + Time}).
 
 within(Name, #conn{settings = Settings} = Conn) ->
     #{Name := Time} = Settings,
@@ -391,7 +411,7 @@ until(Time, Conn) ->
 by(At, Now, #conn{deadline = Deadline} = Conn) ->
     Conn#conn{deadline = hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline)}.
 
-look(Now, #conn{phase = idle, until = Until} = Conn) when Now < Until ->
+look(Now, #conn{phase = Phase, buffer = <<>>, until = Until} = Conn) when Phase =:= idle, Now < Until; Phase =:= first, Now < Until ->
     proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Conn#conn.deadline)}]);
 look(Now, #conn{until = Until, body_until = BodyUntil} = Conn) when Now < Until, Now < BodyUntil ->
     by(min(Until, BodyUntil), Now, Conn);

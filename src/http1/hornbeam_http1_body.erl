@@ -7,8 +7,9 @@
 %%%
 %%% States of a chunked body, each octet of what is not data moves from one to another:
 %%%
-%%%     size ──digits──▶ size ──";"──▶ extension ──CR──▶ line_end ──LF──▶ data ──all──▶ data_end CR LF ──▶ size
-%%%                       └──CR──▶ line_end                │ size 0
+%%%     size ──digits──▶ size ──";"──▶ extension ──CR──▶ line_end ──LF──▶ data ──all──▶ data_cr, data_lf ──▶ size
+%%%                       ├──space──▶ space ──";"──▶ extension   │ size 0
+%%%                       └──CR──▶ line_end                │
 %%%                                                        ▼
 %%%     done ◀──LF── last_end ◀──CR── trailer ──token──▶ name ──":"──▶ value ──CR──▶ value_end ──LF──▶ trailer
 %%%
@@ -87,6 +88,9 @@ scan(<<$\n, Rest/bits>>, line_end, 0, _) -> scan(Rest, trailer, 0, 0);
 scan(<<$\n, Rest/bits>>, line_end, Size, _) -> {data, Size, 0, Rest};
 scan(<<$\r, Rest/bits>>, data_cr, _, _) -> scan(Rest, data_lf, 0, 0);
 scan(<<$\n, Rest/bits>>, data_lf, _, _) -> scan(Rest, size, 0, 0);
+%% RFC 9112, 7.1.1 and RFC 9110, 5.6.3: space before an extension is to be taken, and nothing else may follow it.
+scan(<<C, Rest/bits>>, space, Size, _) when C =:= $\s; C =:= $\t -> scan(Rest, space, Size, 0);
+scan(<<$;, Rest/bits>>, space, Size, _) -> scan(Rest, extension, Size, 0);
 scan(<<$\r, Rest/bits>>, extension, Size, _) -> scan(Rest, line_end, Size, 0);
 scan(<<C, Rest/bits>>, extension, Size, _) when C >= 32, C =/= 127; C =:= $\t -> scan(Rest, extension, Size, 0);
 scan(<<$\r, Rest/bits>>, trailer, _, _) -> scan(Rest, last_end, 0, 0);
@@ -107,6 +111,7 @@ size(C, Rest, Size, Digits) when C >= $a, C =< $f, Digits < ?MAX_DIGITS -> scan(
 size(C, Rest, Size, Digits) when C >= $A, C =< $F, Digits < ?MAX_DIGITS -> scan(Rest, size, Size * 16 + C - $A + 10, Digits + 1);
 size($\r, Rest, Size, Digits) when Digits > 0 -> scan(Rest, line_end, Size, 0);
 size($;, Rest, Size, Digits) when Digits > 0 -> scan(Rest, extension, Size, 0);
+size(C, Rest, Size, Digits) when Digits > 0, C =:= $\s; Digits > 0, C =:= $\t -> scan(Rest, space, Size, 0);
 size(_, _, _, _) -> refuse.
 
 is_token(C) when C >= $a, C =< $z; C >= $A, C =< $Z; C >= $0, C =< $9; C =:= $-; C =:= $_ -> true;

@@ -5,13 +5,16 @@
 %%%
 %%%     feed(Bytes, Parser) -> {ok, #head{}, Rest} | {more, Parser} | {refuse, Reason}
 %%%
-%%% A head that comes whole is read in one pass over its bytes. One that comes in pieces is kept as text until its current line is
-%%% complete, and that line is then read once: a client that sends single bytes costs no more per byte than one that does not.
+%%% A head that comes whole is read in one pass over its bytes. Of one that comes in pieces the line that is not complete is kept as text
+%%% and read from its beginning when its LF is here, when it would pass a limit, and each time that it has doubled: a client that sends
+%%% single bytes costs twice as much per byte, and garbage without an LF is refused soon.
 %%%
-%%% Limits: the request line, one value, a name, the number of fields, all of them together; each is known as soon as it is passed,
-%%% also in the middle of a line. What framing depends on has one reading or none: two lengths, a length and a coding, a coding in
-%%% HTTP/1.0, whitespace around names, a folded line, LF or CR alone are refused (400), another coding than chunked is not
-%%% implemented (501), and so are CONNECT and TRACE.
+%%% Limits: the request line, one value, a name, the number of fields, all of them together (whole lines); each is known as soon as it is
+%%% passed, also in the middle of a line. Of two things that are wrong with a line the one that came first is the answer.
+%%%
+%%% What framing depends on has one reading or none: two lengths, a length and a coding, a coding in HTTP/1.0, one that does not end in
+%%% chunked, whitespace around names, a folded line, LF or CR alone are refused (400); other codings are not implemented (501), and neither
+%%% are CONNECT and TRACE.
 -module(hornbeam_http1_head).
 
 -export([new/1, feed/2, is_begun/1]).
@@ -30,13 +33,15 @@
     %% Of a head that has begun:
     stage = line :: line | fields,
     partial = <<>> :: binary(),             % the part of a line that is here, with no LF in it
+    again = 0 :: non_neg_integer(),         % its size when it is read again
     empty = 0 :: non_neg_integer(),         % lines before the request line
     head :: #head{} | undefined,
     count = 0 :: non_neg_integer(),
-    size = 0 :: non_neg_integer(),
+    size = 0 :: non_neg_integer(),          % of all lines of fields
     host = 0 :: non_neg_integer(),          % how often these have come
     lengths = 0 :: non_neg_integer(),
-    coding = none :: none | chunked
+    coding = none :: none | chunked,
+    options = [] :: [binary()]              % of the connection
 }).
 -opaque parser() :: #parser{}.
 
@@ -72,21 +77,34 @@ is_begun(#parser{}) -> true.
 -spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary()} | {more, parser()} | {refuse, reason()}.
 feed(Bytes, #parser{partial = <<>>} = Parser) ->
     read(Bytes, Parser);
-feed(Bytes, #parser{partial = Partial} = Parser) ->
-    case binary:match(Bytes, <<"\n">>) of
-        nomatch -> hold(<<Partial/binary, Bytes/binary>>, Parser);
-        _ -> read(<<Partial/binary, Bytes/binary>>, Parser#parser{partial = <<>>})
+feed(Bytes, #parser{partial = Partial, again = Again} = Parser) ->
+    Line = <<Partial/binary, Bytes/binary>>,
+    case byte_size(Line) >= Again orelse has_lf(Bytes) of
+        true -> read(Line, Parser#parser{partial = <<>>});
+        false -> {more, Parser#parser{partial = Line}}
     end.
+
+%% Not binary:match/2, which takes a whole time slice for a single octet.
+has_lf(<<$\n, _/bits>>) -> true;
+has_lf(<<_, Rest/bits>>) -> has_lf(Rest);
+has_lf(<<>>) -> false.
 
 read(Bytes, #parser{stage = line} = Parser) -> request_line(Bytes, Parser);
 read(Bytes, #parser{stage = fields, head = Head} = Parser) -> field(Bytes, Head, Parser).
 
-%% Kept until its line is complete, unless it is too long already. Copied: it may be a few bytes of a large read.
-hold(Bytes, #parser{stage = line, max_line = Max}) when byte_size(Bytes) > Max + 1 -> {refuse, uri_too_long};
-hold(Bytes, #parser{stage = fields, max_value = Max}) when byte_size(Bytes) > Max + ?MAX_NAME + 4 -> {refuse, header_too_large};
-hold(Bytes, #parser{stage = fields, max_size = Max, size = Size}) when byte_size(Bytes) + Size > Max + 1 -> {refuse, header_too_large};
-hold(Bytes, #parser{partial = <<>>} = Parser) -> {more, Parser#parser{partial = binary:copy(Bytes)}};
-hold(Bytes, Parser) -> {more, Parser#parser{partial = Bytes}}.
+%% Kept until more of it is here, unless it is longer than it may be. Copied: it may be a few bytes of a large read.
+hold(Line, Max, Parser) ->
+    case byte_size(Line) of
+        Size when Size > Max -> too_large(Parser);
+        Size -> {more, Parser#parser{partial = binary:copy(Line), again = min(2 * Size, Max + 1)}}
+    end.
+
+%% An octet that may not be where it is, after so many that may; they may already be too many.
+wrong(Good, Max, Parser) when Good > Max -> too_large(Parser);
+wrong(_Good, _Max, _Parser) -> {refuse, malformed}.
+
+too_large(#parser{stage = line}) -> {refuse, uri_too_long};
+too_large(#parser{stage = fields}) -> {refuse, header_too_large}.
 
 %%% The request line (RFC 9112, 3)
 
@@ -99,17 +117,17 @@ request_line(<<"HEAD ", Rest/bits>> = Line, Parser) -> target(Rest, <<"HEAD">>, 
 request_line(<<"OPTIONS ", Rest/bits>> = Line, Parser) -> target(Rest, <<"OPTIONS">>, Line, Parser);
 request_line(<<"\r\n", _/bits>>, #parser{empty = ?MAX_EMPTY}) -> {refuse, malformed};
 request_line(<<"\r\n", Rest/bits>>, #parser{empty = Empty} = Parser) -> request_line(Rest, Parser#parser{empty = Empty + 1});
-request_line(<<"\r">> = Line, Parser) -> hold(Line, Parser);
+request_line(<<"\r">> = Line, Parser) -> hold(Line, 1, Parser);
 request_line(<<>>, Parser) -> {more, Parser};
 request_line(Line, Parser) -> method(Line, Line, 0, Parser).
 
 method(<<C, Rest/bits>>, Line, Size, Parser) when ?IS_NAME(C); ?IS_SIGN(C) -> method(Rest, Line, Size + 1, Parser);
 method(<<$\s, Rest/bits>>, Line, Size, Parser) when Size > 0 -> target(Rest, binary:part(Line, 0, Size), Line, Parser);
-method(<<>>, Line, _Size, Parser) -> hold(Line, Parser);
-method(_, _Line, _Size, _Parser) -> {refuse, malformed}.
+method(<<>>, Line, _Size, Parser) -> hold_line(Line, Parser);
+method(Rest, Line, _Size, Parser) -> wrong_line(Rest, Line, Parser).
 
 target(<<$/, _/bits>> = Target, Method, Line, Parser) -> path(Target, Target, 0, Method, Line, Parser);
-target(<<>>, _Method, Line, Parser) -> hold(Line, Parser);
+target(<<>>, _Method, Line, Parser) -> hold_line(Line, Parser);
 target(Target, Method, Line, Parser) -> rare_target(Target, Target, 0, Method, Line, Parser).
 
 %% What browsers send (the URL standard of the WHATWG): everything but control characters, space and "#". hornbeam_scope decodes.
@@ -120,33 +138,41 @@ path(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) ->
 path(<<$?, Rest/bits>>, Target, Size, Method, Line, Parser) ->
     query(Rest, Rest, 0, Method, binary:part(Target, 0, Size), Line, Parser);
 path(<<>>, _Target, _Size, _Method, Line, Parser) ->
-    hold(Line, Parser);
-path(_, _Target, _Size, _Method, _Line, _Parser) ->
-    {refuse, malformed}.
+    hold_line(Line, Parser);
+path(Rest, _Target, _Size, _Method, Line, Parser) ->
+    wrong_line(Rest, Line, Parser).
 
 query(<<C, Rest/bits>>, Query, Size, Method, Path, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
     query(Rest, Query, Size + 1, Method, Path, Line, Parser);
 query(<<$\s, Rest/bits>>, Query, Size, Method, Path, Line, Parser) ->
     version(Rest, Method, Path, binary:part(Query, 0, Size), Line, Parser);
 query(<<>>, _Query, _Size, _Method, _Path, Line, Parser) ->
-    hold(Line, Parser);
-query(_, _Query, _Size, _Method, _Path, _Line, _Parser) ->
-    {refuse, malformed}.
+    hold_line(Line, Parser);
+query(Rest, _Query, _Size, _Method, _Path, Line, Parser) ->
+    wrong_line(Rest, Line, Parser).
 
 version(<<"HTTP/1.1\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
     start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.1', Parser);
 version(<<"HTTP/1.0\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
     start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.0', Parser);
-version(<<"HTTP/", Major, $., Minor, "\r\n", _/bits>>, _, _, _, _, _)
-        when Major >= $0, Major =< $9, Minor >= $0, Minor =< $9 ->
-    {refuse, http_version};
-version(Rest, _Method, _Path, _Query, Line, Parser) when byte_size(Rest) < 10 ->
-    case binary:match(Rest, <<"\n">>) of
-        nomatch -> hold(Line, Parser);
-        _ -> {refuse, malformed}
-    end;
-version(_, _, _, _, _, _) ->
-    {refuse, malformed}.
+version(Rest, _Method, _Path, _Query, Line, #parser{max_line = Max} = Parser) ->
+    Before = byte_size(Line) - byte_size(Rest),
+    case fitting(Rest, <<"HTTP/0.0\r\n">>, 0) of
+        10 when Before + 8 > Max -> {refuse, uri_too_long};
+        10 -> {refuse, http_version};
+        9 when byte_size(Rest) =:= 9 -> hold(Line, Max + 1, Parser);
+        Size when byte_size(Rest) =:= Size -> hold_line(Line, Parser);
+        Size -> wrong(Before + min(8, Size), Max, Parser)
+    end.
+
+%% How many octets are those of a version and the end of its line; 0 stands for any digit.
+fitting(<<C, Rest/bits>>, <<$0, Form/bits>>, Size) when C >= $0, C =< $9 -> fitting(Rest, Form, Size + 1);
+fitting(<<C, Rest/bits>>, <<C, Form/bits>>, Size) when C =/= $0 -> fitting(Rest, Form, Size + 1);
+fitting(_, _, Size) -> Size.
+
+hold_line(Line, #parser{max_line = Max} = Parser) -> hold(Line, Max, Parser).
+
+wrong_line(Rest, Line, #parser{max_line = Max} = Parser) -> wrong(byte_size(Line) - byte_size(Rest), Max, Parser).
 
 %% The other forms of a target (RFC 9112, 3.2.2 to 3.2.4) are looked at when the whole line is here.
 rare_target(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
@@ -154,9 +180,9 @@ rare_target(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C
 rare_target(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) when Size > 0 ->
     version(Rest, Method, {form, binary:part(Target, 0, Size)}, <<>>, Line, Parser);
 rare_target(<<>>, _Target, _Size, _Method, Line, Parser) ->
-    hold(Line, Parser);
-rare_target(_, _Target, _Size, _Method, _Line, _Parser) ->
-    {refuse, malformed}.
+    hold_line(Line, Parser);
+rare_target(Rest, _Target, _Size, _Method, Line, Parser) ->
+    wrong_line(Rest, Line, Parser).
 
 start(_Rest, Size, _Method, _Path, _Query, _Version, #parser{max_line = Max}) when Size > Max ->
     {refuse, uri_too_long};
@@ -199,8 +225,7 @@ absolute(_Scheme, _Rest) ->
 begin_fields(Rest, Method, Path, Query, Version, Authority, #parser{strict = Strict} = Parser) ->
     case not Strict orelse hornbeam_hygiene:is_uri(Path) andalso hornbeam_hygiene:is_uri(Query) of
         true ->
-            Head = #head{method = Method, path = Path, query = Query, version = Version, host = Authority,
-                         persistent = Version =:= 'HTTP/1.1'},
+            Head = #head{method = Method, path = Path, query = Query, version = Version, host = Authority},
             field(Rest, Head, Parser#parser{stage = fields});
         false ->
             {refuse, malformed}
@@ -210,21 +235,22 @@ begin_fields(Rest, Method, Path, Query, Version, Authority, #parser{strict = Str
 
 field(<<"\r\n", Rest/bits>>, Head, Parser) ->
     finish(Head, Rest, Parser);
-field(Line, Head, #parser{count = Max, max_fields = Max} = Parser) when Line =/= <<>>, Line =/= <<"\r">> ->
-    _ = {Head, Parser},
+field(Line, _Head, #parser{count = Max, max_fields = Max}) when Line =/= <<>>, Line =/= <<"\r">> ->
     {refuse, header_too_large};
+field(<<"\r">> = Line, Head, Parser) ->
+    hold(Line, 1, Parser#parser{head = Head});
 field(Line, Head, Parser) ->
     name(Line, Line, 0, Head, Parser).
 
 name(<<C, Rest/bits>>, Line, Size, Head, Parser) when ?IS_NAME(C) -> name(Rest, Line, Size + 1, Head, Parser);
 name(<<$:, Rest/bits>>, Line, Size, Head, Parser) when Size > 0, Size =< ?MAX_NAME ->
     value_start(Rest, Line, Size, Head, Parser);
-name(<<$:, _/bits>>, _Line, Size, _Head, _Parser) when Size > 0 -> {refuse, header_too_large};
 name(<<C, Rest/bits>>, Line, Size, Head, Parser) when ?IS_SIGN(C) -> name(Rest, Line, Size + 1, Head, Parser);
-name(<<>>, _Line, Size, _Head, _Parser) when Size > ?MAX_NAME -> {refuse, header_too_large};
-name(<<>>, Line, _Size, Head, Parser) -> hold(Line, Parser#parser{head = Head});
-name(<<"\r">>, Line, 0, Head, Parser) -> hold(Line, Parser#parser{head = Head});
-name(_, _Line, _Size, _Head, _Parser) -> {refuse, malformed}.
+name(<<>>, Line, _Size, Head, Parser) -> hold(Line, min(?MAX_NAME, left(Parser)), Parser#parser{head = Head});
+name(_, _Line, Size, _Head, Parser) -> wrong(Size, min(?MAX_NAME, left(Parser)), Parser).
+
+%% How many octets of fields there may still be.
+left(#parser{max_size = Max, size = Size}) -> Max - Size.
 
 value_start(<<C, Rest/bits>>, Line, NameSize, Head, Parser) when C =:= $\s; C =:= $\t ->
     value_start(Rest, Line, NameSize, Head, Parser);
@@ -236,31 +262,29 @@ value(<<A, B, C, D, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser)
         when ?IS_TEXT(A), ?IS_TEXT(B), ?IS_TEXT(C), ?IS_TEXT(D) ->
     value(Rest, Value, Size + 4, Line, NameSize, Head, Parser);
 value(<<"\r\n", Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) ->
-    end_of_field(Rest, trim_end(Value, Size), Line, NameSize, Head, Parser);
+    end_of_field(Rest, Value, Size, Line, NameSize, Head, Parser);
 value(<<C, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) when ?IS_TEXT(C) ->
     value(Rest, Value, Size + 1, Line, NameSize, Head, Parser);
 value(<<$\t, Rest/bits>>, Value, Size, Line, NameSize, Head, Parser) ->
     value(Rest, Value, Size + 1, Line, NameSize, Head, Parser);
-value(Rest, _Value, _Size, Line, _NameSize, Head, Parser) when Rest =:= <<>>; Rest =:= <<"\r">> ->
-    hold(Line, Parser#parser{head = Head});
-value(_, _Value, _Size, _Line, _NameSize, _Head, _Parser) ->
-    {refuse, malformed}.
-
-trim_end(_Value, 0) ->
-    <<>>;
-trim_end(Value, Size) ->
-    case binary:at(Value, Size - 1) of
-        C when C =:= $\s; C =:= $\t -> trim_end(Value, Size - 1);
-        _ -> binary:part(Value, 0, Size)
+value(Rest, Value, _Size, Line, _NameSize, Head, #parser{max_value = Max} = Parser) ->
+    %% CR, and LF is to come or should have.
+    Cr = case Rest of <<"\r", _/bits>> -> 1; _ -> 0 end,
+    Most = min(byte_size(Line) - byte_size(Value) + Max + Cr, left(Parser)),
+    case byte_size(Rest) =:= Cr of
+        true -> hold(Line, Most, Parser#parser{head = Head});
+        false -> wrong(byte_size(Line) - byte_size(Rest) + Cr, Most, Parser)
     end.
 
-end_of_field(Rest, Value, Line, NameSize, Head, #parser{size = Size0, count = Count, max_size = Max, max_value = MaxValue} = Parser0) ->
-    Size = Size0 + NameSize + byte_size(Value) + 4,
-    case Size > Max orelse byte_size(Value) > MaxValue of
-        true ->
+end_of_field(_Rest, _Value, Size, _Line, _NameSize, _Head, #parser{max_value = Max}) when Size > Max ->
+    {refuse, header_too_large};
+end_of_field(Rest, Value0, ValueSize, Line, NameSize, Head, #parser{size = Size0, count = Count, max_size = Max} = Parser0) ->
+    case Size0 + byte_size(Line) - byte_size(Rest) of
+        Size when Size > Max ->
             {refuse, header_too_large};
-        false ->
+        Size ->
             <<Raw:NameSize/binary, _/bits>> = Line,
+            Value = hornbeam_headers:trim_end(Value0, ValueSize),
             Parser = Parser0#parser{size = Size, count = Count + 1},
             case hornbeam_field_names:canonical(Raw) of
                 {special, Name} -> special(Name, Value, add(Name, Value, Head), Rest, Parser);
@@ -285,12 +309,11 @@ special(<<"content-length">>, Value, Head, Rest, #parser{lengths = 0, coding = n
 special(<<"transfer-encoding">>, Value, #head{version = 'HTTP/1.1'} = Head, Rest, #parser{lengths = 0, coding = none} = Parser) ->
     case hornbeam_headers:lower(Value) of
         <<"chunked">> -> field(Rest, Head#head{length = unknown}, Parser#parser{coding = chunked});
-        %% RFC 9112, 6.1 and 6.3: a coding that is not known; or whose end cannot be told, which is answered alike.
-        _ -> {refuse, not_implemented}
+        Other -> {refuse, coding(hornbeam_headers:tokens(Other))}
     end;
-special(<<"connection">>, Value, Head, Rest, Parser) ->
+special(<<"connection">>, Value, Head, Rest, #parser{options = Before} = Parser) ->
     case hornbeam_headers:tokens(Value) of
-        {ok, Options} -> field(Rest, Head#head{persistent = persistent(Options, Head)}, Parser);
+        {ok, Options} -> field(Rest, Head, Parser#parser{options = Options ++ Before});
         error -> {refuse, malformed}
     end;
 special(<<"expect">>, Value, #head{version = 'HTTP/1.1'} = Head, Rest, Parser) ->
@@ -317,19 +340,24 @@ host(Authority, Value, #head{host = OfTarget} = Head, Rest, Parser) ->
         {ok, _} -> {refuse, malformed}
     end.
 
-%% RFC 9112, 9.3: "close" wins; HTTP/1.0 goes on only where the client asks for it.
-persistent(Options, #head{version = Version, fields = Fields, persistent = Before}) ->
-    First = [true || {<<"connection">>, _} <- Fields] =:= [true],
-    case lists:member(<<"close">>, Options) of
-        true -> false;
-        false when Version =:= 'HTTP/1.0', First -> lists:member(<<"keep-alive">>, Options);
-        false -> Before
-    end.
+%% RFC 9112, 6.1 and 6.3: what ends in chunked, once, has an end that can be found, but is not known here.
+coding({ok, [_ | _] = Codings}) ->
+    case [Coding || <<"chunked">> = Coding <- Codings] =:= [lists:last(Codings)] of
+        true when length(Codings) > 1 -> not_implemented;
+        _ -> malformed
+    end;
+coding(_) ->
+    malformed.
 
 joined(undefined, Value) -> Value;
 joined(Before, Value) -> <<Before/binary, ", ", Value/binary>>.
 
 finish(#head{version = 'HTTP/1.1'}, _Rest, #parser{host = 0}) ->
     {refuse, malformed};
-finish(#head{fields = Fields} = Head, Rest, _Parser) ->
-    {ok, Head#head{fields = lists:reverse(Fields)}, Rest}.
+finish(#head{fields = Fields, version = Version} = Head, Rest, #parser{options = Options}) ->
+    {ok, Head#head{fields = lists:reverse(Fields), persistent = is_persistent(Options, Version)}, Rest}.
+
+%% RFC 9112, 9.3: "close" wins; HTTP/1.0 goes on only where the client asks for it.
+is_persistent([], Version) -> Version =:= 'HTTP/1.1';
+is_persistent(Options, Version) ->
+    not lists:member(<<"close">>, Options) andalso (Version =:= 'HTTP/1.1' orelse lists:member(<<"keep-alive">>, Options)).

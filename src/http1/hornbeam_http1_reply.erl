@@ -44,9 +44,9 @@ field(Name, Value, Rest, Acc, Framing, Connection, Seen) ->
     fields(Rest, <<Acc/binary, Name/binary, ": ", Value/binary, "\r\n">>, Framing, Connection, Seen).
 
 connection(Value, Connection) ->
-    case hornbeam_headers:lower(Value) of
-        <<"close">> -> close;
-        _ -> Connection
+    case hornbeam_headers:tokens(Value) of
+        {ok, Options} -> case lists:member(<<"close">>, Options) of true -> close; false -> Connection end;
+        error -> Connection
     end.
 
 finish(Acc, Framing, Connection, 0) ->

@@ -2,7 +2,8 @@
 %%%
 %%% Called by: hornbeam_http2_stream. Calls: hornbeam_headers. Pure but for the time of day.
 %%%
-%%% Repeated fields are joined with ", " in order (RFC 9110, 5.3); set-cookie, which cannot be joined, is a list.
+%%% No whitespace is around a value (RFC 9113, 8.2.1). Repeated fields are joined with ", " in order (RFC 9110, 5.3); set-cookie, which
+%%% cannot be joined, is a list.
 -module(hornbeam_http2_reply).
 
 -export([head/2, fields/1]).
@@ -18,7 +19,7 @@ head(Headers, Length) ->
 -spec fields(hornbeam_headers:headers()) -> cowboy:http_headers().
 fields(Headers) ->
     Kept = hornbeam_headers:end_to_end(Headers),
-    case [trimmed(Value) || {<<"set-cookie">>, Value} <- Kept] of
+    case [hornbeam_headers:trim(Value) || {<<"set-cookie">>, Value} <- Kept] of
         [] -> joined(Kept, #{});
         Cookies -> (joined(Kept, #{}))#{<<"set-cookie">> => Cookies}
     end.
@@ -26,7 +27,7 @@ fields(Headers) ->
 joined([{<<"set-cookie">>, _} | Rest], Map) ->
     joined(Rest, Map);
 joined([{Name, Value0} | Rest], Map) ->
-    Value = trimmed(Value0),
+    Value = hornbeam_headers:trim(Value0),
     joined(Rest, case Map of
         #{Name := _} when Value =:= <<>> -> Map;
         #{Name := <<>>} -> Map#{Name := Value};
@@ -35,14 +36,3 @@ joined([{Name, Value0} | Rest], Map) ->
     end);
 joined([], Map) ->
     Map.
-
-%% RFC 9113, 8.2.1: no whitespace around a value.
-trimmed(<<>>) ->
-    <<>>;
-trimmed(<<First, _/binary>> = Value) ->
-    case is_space(First) orelse is_space(binary:last(Value)) of
-        true -> string:trim(Value, both, " \t");
-        false -> Value
-    end.
-
-is_space(C) -> C =:= $\s orelse C =:= $\t.

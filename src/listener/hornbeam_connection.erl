@@ -1,11 +1,12 @@
 %%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
 %%%
-%%% Called by: Ranch (one process each). Calls: hornbeam_tls, hornbeam_http1, Cowboy's HTTP/2.
+%%% Called by: Ranch (one process each). Calls: hornbeam_connections, hornbeam_accept, hornbeam_tls, hornbeam_http1,
+%%% Cowboy's HTTP/2.
 %%%
 %%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
 %%% octets that it has read go back to the process's mailbox as the socket's message, so that Cowboy reads them first.
 %%%
-%%% Failure modes: a PROXY header that is none closes the connection without a word; a handshake that fails is Ranch's to log.
+%%% Failure modes: too many connections: answered with 503, or with TLS closed, at once. A PROXY header that is none closes the connection without a word; a handshake that fails is Ranch's to log.
 -module(hornbeam_connection).
 -behaviour(ranch_protocol).
 
@@ -15,7 +16,7 @@
 %% How long a PROXY header may take.
 -define(PROXY_MS, 5000).
 
--type options() :: #{secure := boolean(), proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
+-type options() :: #{secure := boolean(), max_connections := pos_integer() | infinity, proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
                      context := map(), http1 := map(), http2 := cowboy:opts()}.
 
 %% @doc What all connections of a server share, as a term that is not copied into each of them.
@@ -32,9 +33,26 @@ forget(Server) ->
 start_link(Ref, Transport, Server) ->
     {ok, proc_lib:spawn_opt(?MODULE, init, [self(), Ref, Transport, Server], [link, {min_heap_size, 233}])}.
 
--spec init(Parent :: pid(), ranch:ref(), module(), Server :: atom()) -> no_return().
+-spec init(Parent :: pid(), ranch:ref(), module(), Server :: atom()) -> ok.
 init(Parent, Ref, Transport, Server) ->
-    #{secure := Secure, context := Context0, proxy_protocol := Proxy} = Options = persistent_term:get({?MODULE, Server}),
+    #{max_connections := Max} = Options = persistent_term:get({?MODULE, Server}),
+    case hornbeam_connections:enter(Ref, Max) of
+        ok -> serve(Parent, Ref, Transport:base(), Server, Options);
+        full -> turn_away(Ref, Max, Options)
+    end.
+
+%% TLS has no answer before its handshake, which is what shall not be done: the socket closes with this process.
+turn_away(Ref, Max, #{secure := Secure}) ->
+    ok = hornbeam_descriptors:complain("connections are refused: max_connections (~b) is reached", [Max]),
+    case Secure of
+        true ->
+            hornbeam_descriptors:refused();
+        false ->
+            {ok, Socket} = ranch:handshake(Ref),
+            hornbeam_accept:refuse(ranch_tcp, Socket)
+    end.
+
+serve(Parent, Ref, Transport, Server, #{secure := Secure, context := Context0, proxy_protocol := Proxy} = Options) ->
     Proxied = case Proxy of true -> proxied(Ref); false -> none end,
     {Socket, Tls} = handshake(Ref, Secure, Server),
     process_flag(trap_exit, true),
@@ -43,7 +61,7 @@ init(Parent, Ref, Transport, Server) ->
     Http2 = fun(Buffered) -> http2(Parent, Ref, Transport, Socket, Context, Buffered, Options) end,
     case protocol(Secure, Socket, Options) of
         http2 -> Http2(<<>>);
-        {http1, Upgrades} -> http1(Parent, Ref, Transport, Socket, Context, case Upgrades of true -> Http2; false -> none end, Options)
+        {http1, Upgrades} -> http1(Parent, Transport, Socket, Context, case Upgrades of true -> Http2; false -> none end, Options)
     end.
 
 %% Every peer of such a listener is a proxy: without a header no request is believed.
@@ -84,8 +102,8 @@ protocol(true, Socket, #{http_version := Versions}) ->
         _ -> {http1, false}
     end.
 
-http1(Parent, Ref, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
-    hornbeam_http1:start(#{parent => Parent, ref => Ref, transport => Transport, socket => Socket,
+http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
+    hornbeam_http1:start(#{parent => Parent, transport => Transport, socket => Socket,
                            settings => Settings#{http2 => Http2}, context => Context}).
 
 -spec http2(pid(), ranch:ref(), module(), term(), map(), binary(), options()) -> no_return().

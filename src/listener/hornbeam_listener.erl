@@ -3,7 +3,9 @@
 %%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, and Ranch, with one listener
 %%% per bind, whose connections run hornbeam_connection and then Cowboy.
 %%%
-%%% Start: open every bind; the first failure is the reason why hornbeam:start/2 fails.
+%%% Start: open every bind; the first failure is the reason why hornbeam:start/2 fails. Ranch's listeners are not this process's
+%%% children: when it was killed they go on, and its successor takes them over, with all their connections. When one of them ends
+%%% it is opened again (unless Ranch has done that). When that fails, or Ranch or ssl has ended as a whole, so does this process.
 %%%
 %%% Stop (terminate/2): stop accepting; ask every connection to close after the request that it is answering
 %%% (HTTP/1.1 says "connection: close", HTTP/2 GOAWAY); wait until none is left or graceful_timeout has passed; end the rest.
@@ -11,14 +13,20 @@
 -module(hornbeam_listener).
 -behaviour(gen_server).
 
--export([start_link/2, binds/1, reload_certs/1]).
+-export([start_link/2, binds/1, refs/2, reload_certs/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
 
+%% How long after its end a listener is opened again: Ranch has then done so itself, if it can.
+-define(REOPEN_MS, 200).
+
 -record(bound, {
+    number :: pos_integer(),
+    bind :: hornbeam_option_bind:bind(),
     ref :: ranch:ref(),
+    monitor :: reference(),     % of Ranch's listener
     url :: binary()
 }).
 -record(state, {
@@ -36,6 +44,11 @@ start_link(Name, Config) ->
 binds(Listener) ->
     gen_server:call(Listener, binds).
 
+%% @doc Ranch's names of a server's listeners.
+-spec refs(Name :: atom(), Config :: map()) -> [ranch:ref()].
+refs(Name, #{bind := Binds}) ->
+    [{hornbeam, Name, Number} || Number <- lists:seq(1, length(Binds))].
+
 %% @doc Reads the files of certificates again.
 -spec reload_certs(Listener :: pid()) -> ok | {error, term()}.
 reload_certs(Listener) ->
@@ -47,6 +60,7 @@ init({Name, #{bind := Binds} = Config}) ->
     case hornbeam_tls:load(Name, Config) of
         ok ->
             ok = hornbeam_connection:configure(Name, protocol_options(Name, Config)),
+            _ = [monitor(process, Needed) || Needed <- [ranch_sup | [ssl_sup || maps:get(ssl, Config)]]],
             open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
         {error, Reason} -> {stop, {shutdown, Reason}}
     end.
@@ -64,7 +78,22 @@ open_all([{Number, Bind} | Rest], #state{bound = Bound} = State) ->
 
 open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
     Ref = {hornbeam, Name, Number},
-    Transport = case Tls of true -> ranch_ssl; false -> ranch_tcp end,
+    Opened = case hornbeam_socket:status(Ref) of
+        running -> ok;
+        suspended -> _ = ranch:stop_listener(Ref), listen(Ref, Bind, Name, Config);
+        none -> listen(Ref, Bind, Name, Config)
+    end,
+    case Opened of
+        ok ->
+            #{pid := Listener} = ranch:info(Ref),
+            {ok, #bound{number = Number, bind = Bind, ref = Ref, monitor = monitor(process, Listener),
+                        url = hornbeam_socket:url(Bind, ranch:get_addr(Ref), Tls)}};
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+listen(Ref, Bind, Name, #{ssl := Tls} = Config) ->
+    Transport = case Tls of true -> hornbeam_ssl; false -> hornbeam_tcp end,
     case hornbeam_socket:probe(Bind) of
         ok ->
             case ranch:start_listener(Ref, Transport, transport_options(Bind, Name, Config),
@@ -77,24 +106,25 @@ open(Number, Bind, #state{name = Name, config = #{ssl := Tls} = Config}) ->
             {error, Reason}
     end.
 
-opened(Ref, Bind, #{ssl := Tls} = Config) ->
+opened(Ref, Bind, Config) ->
     case hornbeam_socket:opened(Bind, Config) of
         ok ->
-            {ok, #bound{ref = Ref, url = hornbeam_socket:url(Bind, ranch:get_addr(Ref), Tls)}};
+            ok;
         {error, Reason} ->
             ok = ranch:stop_listener(Ref),
             {error, Reason}
     end.
 
-transport_options(Bind, Name, #{acceptors := Acceptors, max_connections := Max, ssl := Tls} = Config) ->
+transport_options(Bind, Name, #{acceptors := Acceptors, ssl := Tls} = Config) ->
     Secure = case Tls of true -> hornbeam_tls:listen_options(Name, Config); false -> [] end,
     #{socket_opts => hornbeam_socket:options(Bind, Config) ++ Secure, num_acceptors => Acceptors,
-      max_connections => Max, shutdown => ?LAST_MS, connection_type => supervisor}.
+      %% hornbeam_connections keeps max_connections.
+      max_connections => infinity, shutdown => ?LAST_MS, connection_type => supervisor}.
 
 %% What hornbeam_connection gets: what it needs itself, what is the same for all connections and requests, and what each protocol is told.
 protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Versions, compress := Compress,
-                         compress_min_size := MinSize} = Config) ->
-    #{secure => Tls, proxy_protocol => Proxy, http_version => lists:usort(Versions),
+                         compress_min_size := MinSize, max_connections := Max} = Config) ->
+    #{secure => Tls, max_connections => Max, proxy_protocol => Proxy, http_version => lists:usort(Versions),
       context => #{server => Name, gate => hornbeam_gate:settings(Config), observer => hornbeam_observe:observer(Name, Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
@@ -139,8 +169,23 @@ handle_call(reload_certs, _From, #state{name = Name, config = Config} = State) -
 handle_cast(_Request, State) ->
     {noreply, State}.
 
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({'DOWN', Monitor, process, Process, Reason}, #state{bound = Bound} = State) ->
+    case lists:keyfind(Monitor, #bound.monitor, Bound) of
+        #bound{url = Url} = Lost ->
+            logger:error("the listener on ~ts has ended (~tp) and is opened again", [Url, Reason]),
+            _ = erlang:send_after(?REOPEN_MS, self(), {reopen, Lost}),
+            {noreply, State};
+        false ->
+            logger:error("no address can be listened on without ~tp, which has ended (~tp)", [Process, Reason]),
+            {stop, {shutdown, ended}, State}
+    end;
+handle_info({reopen, #bound{number = Number, bind = Bind, ref = Ref}}, #state{bound = Bound} = State) ->
+    case open(Number, Bind, State) of
+        {ok, Opened} -> {noreply, State#state{bound = lists:keyreplace(Ref, #bound.ref, Bound, Opened)}};
+        {error, Reason} -> {stop, {shutdown, {listen_failed, hornbeam_options:format_bind(Bind), Reason}}, State}
+    end;
 %% An HTTP/2 connection has ended by itself and says so (hornbeam_http2_idle).
--spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -152,7 +197,8 @@ format_status(Status) ->
     Status.
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{name = Name, bound = Bound, config = #{graceful_timeout := Graceful}}) ->
+terminate(_Reason, #state{name = Name, bound = Opened, config = #{graceful_timeout := Graceful}}) ->
+    Bound = [One || #bound{ref = Ref} = One <- Opened, hornbeam_socket:status(Ref) =/= none],
     lists:foreach(fun(#bound{ref = Ref}) -> ok = ranch:suspend_listener(Ref) end, Bound),
     %% A WebSocket would last for ever: its end is not waited for but asked for.
     ok = hornbeam_websockets:drain(Name),
@@ -200,5 +246,4 @@ is_closed(Monitor, Deadline) ->
     end.
 
 close(#bound{ref = Ref}) ->
-    _ = ranch:stop_listener(Ref),
-    ok.
+    hornbeam_socket:close_left([Ref]).

@@ -1,11 +1,11 @@
 %%% Listening sockets: from an address of the option `bind' to what Ranch opens, and back to a text.
 %%%
-%%% Called by: hornbeam_listener.
+%%% Called by: hornbeam_listener, hornbeam_metrics_listener; hornbeam_server, hornbeam_connections (what Ranch has).
 -module(hornbeam_socket).
 
 -include_lib("kernel/include/file.hrl").
 
--export([probe/1, options/2, opened/2, url/3]).
+-export([probe/1, options/2, opened/2, url/3, status/1, connections/1, close_left/1]).
 
 %% The queue of the kernel for connections that are not accepted yet.
 -define(BACKLOG, 2048).
@@ -72,6 +72,37 @@ opened({unix, Path}, #{unix_mode := Mode}) ->
     file:change_mode(Path, binary_to_integer(Mode, 8));
 opened(_Bind, _Config) ->
     ok.
+
+%% @doc What Ranch says of a listener, also of one that is not there, or is just ending.
+-spec status(ranch:ref()) -> running | suspended | none.
+status(Ref) ->
+    try ranch:get_status(Ref)
+    catch
+        error:badarg -> none;
+        exit:{_, {gen_server, call, _}} -> none
+    end.
+
+%% @doc The processes of its connections.
+-spec connections(ranch:ref()) -> [pid()].
+connections(Ref) ->
+    try ranch:procs(Ref, connections)
+    catch
+        error:badarg -> [];
+        exit:{_, {gen_server, call, _}} -> []
+    end.
+
+%% @doc Closes what a process that was killed has left open (it was Ranch's), unless that process is just closing it.
+-spec close_left([ranch:ref()]) -> ok.
+close_left(Refs) ->
+    lists:foreach(fun close/1, Refs).
+
+close(Ref) ->
+    try ranch:stop_listener(Ref) of
+        _ -> ok
+    catch
+        error:badarg -> ok;
+        exit:{_, {gen_server, call, _}} -> ok
+    end.
 
 family({_, _, _, _}) -> inet;
 family(_) -> inet6.

@@ -1,7 +1,7 @@
 %%% The control socket of a server: `bin/hornbeam reload', `status' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam, hornbeam_options, hornbeam_status.
+%%% Calls: hornbeam, hornbeam_options, hornbeam_status, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
@@ -10,10 +10,13 @@
 %%%     {"command": "status" | "reload" | "stop", "arguments": [flags as on the command line]}
 %%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
 %%%
-%%% Failure modes: the socket cannot be made: a warning, and the server runs without (it can still be stopped by signal). A client
-%%% that says nothing is left after ?PATIENCE; at most ?MAX_CLIENTS are served at a time.
+%%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
+%%% server can still be stopped by signal). No descriptor for a client: it waits. A client that says nothing is left
+%%% after ?PATIENCE; at most ?MAX_CLIENTS are served at a time.
 -module(hornbeam_control).
 -behaviour(gen_server).
+
+-include_lib("kernel/include/file.hrl").
 
 -export([start_link/2, max_packet/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
@@ -25,10 +28,11 @@
 
 -record(state, {
     name :: atom(),
-    path :: binary(),
-    socket :: gen_tcp:socket(),
-    acceptor :: pid()
+    option :: binary(),
+    open :: {Path :: binary(), inode(), gen_tcp:socket()} | undefined,
+    warned = false :: boolean()
 }).
+-type inode() :: non_neg_integer().
 
 -spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Name, Config) ->
@@ -43,21 +47,45 @@ init({_Name, #{control := <<"off">>}}) ->
     ignore;
 init({Name, #{control := Option}}) ->
     process_flag(trap_exit, true),
+    {ok, look(#state{name = Name, option = Option})}.
+
+%% Whether the file is still there, and still ours.
+look(#state{open = {Path, Inode, Socket}} = State) ->
+    case inode(Path) of
+        Inode ->
+            later(State);
+        _ ->
+            ok = gen_tcp:close(Socket),
+            look(State#state{open = undefined})
+    end;
+look(#state{name = Name, option = Option, warned = Warned} = State) ->
     case open(hornbeam_control_path:server(Option, Name)) of
         {ok, Path, Socket} ->
-            Acceptor = spawn_link(fun() -> accept(Socket, Name, 0) end),
-            {ok, #state{name = Name, path = Path, socket = Socket, acceptor = Acceptor}};
+            _ = spawn_link(fun() -> accept(Socket, Name, 0) end),
+            later(State#state{open = {Path, inode(Path), Socket}, warned = false});
         {error, Reason} ->
-            logger:warning("no control socket (bin/hornbeam reload, status, stop): ~ts", [Reason]),
-            ignore
+            _ = Warned orelse logger:warning("no control socket (bin/hornbeam reload, status, stop): ~ts", [Reason]),
+            later(State#state{warned = true})
+    end.
+
+later(State) ->
+    _ = erlang:send_after(?RETRY, self(), look),
+    State.
+
+inode(Path) ->
+    case file:read_link_info(Path) of
+        {ok, #file_info{inode = Inode}} -> Inode;
+        {error, _} -> none
     end.
 
 open({ok, Path}) ->
     Options = [local, binary, {ifaddr, {local, Path}}, {packet, 4}, {packet_size, ?MAX_PACKET}, {active, false}],
     case gen_tcp:listen(0, Options) of
         {ok, Socket} ->
-            ok = file:change_mode(Path, 8#600),
-            {ok, Path, Socket};
+            case file:change_mode(Path, 8#600) of
+                ok -> {ok, Path, Socket};
+                {error, Reason} -> ok = gen_tcp:close(Socket), {error, [Path, ": ", file:format_error(Reason)]}
+            end;
         {error, Reason} ->
             {error, [Path, ": ", inet:format_error(Reason)]}
     end;
@@ -73,15 +101,22 @@ handle_cast(_Request, State) ->
     {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({'EXIT', Acceptor, Reason}, #state{acceptor = Acceptor} = State) ->
+handle_info(look, State) ->
+    {noreply, look(State)};
+handle_info({'EXIT', _Acceptor, normal}, State) ->
+    %% Of a socket that was closed.
+    {noreply, State};
+handle_info({'EXIT', _Acceptor, Reason}, State) ->
     {stop, Reason, State};
 handle_info(_Message, State) ->
     {noreply, State}.
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{path = Path, socket = Socket}) ->
+terminate(_Reason, #state{open = undefined}) ->
+    ok;
+terminate(_Reason, #state{open = {Path, Inode, Socket}}) ->
     ok = gen_tcp:close(Socket),
-    _ = file:delete(Path),
+    _ = inode(Path) =:= Inode andalso file:delete(Path),
     ok.
 
 %%% One process accepts, one more serves each client.
@@ -98,7 +133,14 @@ accept(Socket, Name, Clients) ->
         {error, timeout} ->
             accept(Socket, Name, gone(Clients));
         {error, closed} ->
-            ok
+            ok;
+        {error, Reason} ->
+            _ = case hornbeam_descriptors:is_shortage(Reason) of
+                true -> hornbeam_descriptors:wait(Reason);
+                %% The client has gone meanwhile.
+                false -> ok
+            end,
+            accept(Socket, Name, gone(Clients))
     end.
 
 gone(Clients) ->

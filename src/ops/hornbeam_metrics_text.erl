@@ -1,7 +1,8 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_pool,
-%%% hornbeam_websockets, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a library would be a dependency more.
+%%% hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
 -export([render/1]).
@@ -69,11 +70,14 @@ each(Key, Apps, Value) ->
         #{number := Number, os_pid := OsPid, Key := Figure} <- Workers, is_integer(OsPid)].
 
 rest(Name) ->
+    #{limit := Limit, refused := Refused} = hornbeam_descriptors:stats(),
     {Open, Events} = maps:take(open, hornbeam_websockets:stats(Name)),
     #{<<"hornbeam_websockets">> => [{"", [], Open}],
       <<"hornbeam_websocket_events_total">> =>
           [{"", [{"event", atom_to_list(Event)}], N} || {Event, N} <- lists:sort(maps:to_list(Events))],
-      <<"hornbeam_connections">> => [{"", [], connections(Name)}],
+      <<"hornbeam_connections">> => [{"", [], hornbeam_connections:count(Name)}],
+      <<"hornbeam_connections_refused_total">> => [{"", [], Refused}],
+      <<"hornbeam_descriptors_limit">> => [{"", [], Limit}],
       <<"hornbeam_access_log_dropped_total">> => [{"", [], hornbeam_access_log:dropped(Name)}],
       <<"hornbeam_log_dropped_total">> => [{"", [], hornbeam_log:dropped()}],
       <<"hornbeam_beam_memory_bytes">> =>
@@ -82,10 +86,6 @@ rest(Name) ->
       <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}],
       <<"hornbeam_beam_ports">> => [{"", [], erlang:system_info(port_count)}],
       <<"hornbeam_beam_atoms">> => [{"", [], erlang:system_info(atom_count)}]}.
-
-connections(Name) ->
-    lists:sum([maps:get(active_connections, Info)
-               || {{hornbeam, N, _}, Info} <- maps:to_list(ranch:info()), N =:= Name]).
 
 line(Metric, {Suffix, Labels, Value}) ->
     [Metric, Suffix, labels(Labels), $\s, number(Value), $\n].

@@ -30,9 +30,14 @@ notify(Text) ->
     end.
 
 send(Path, Text) ->
-    {ok, Socket} = gen_udp:open(0, [local]),
-    Sent = gen_udp:send(Socket, {local, Path}, 0, Text),
-    ok = gen_udp:close(Socket),
+    Sent = case gen_udp:open(0, [local]) of
+        {ok, Socket} ->
+            Result = gen_udp:send(Socket, {local, Path}, 0, Text),
+            ok = gen_udp:close(Socket),
+            Result;
+        {error, Why} ->
+            {error, Why}
+    end,
     case Sent of
         ok -> ok;
         {error, Reason} -> logger:warning("NOTIFY_SOCKET cannot be written: ~ts", [inet:format_error(Reason)])

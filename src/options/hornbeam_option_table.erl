@@ -116,7 +116,8 @@ listener() ->
      #{group => listener, key => acceptors, type => {integer, 1, 1024}, default => 10, scope => server,
        doc => "Processes that accept connections, for each address."},
      #{group => listener, key => max_connections, type => {limit, 1, 10000000}, default => 16384, scope => server,
-       doc => "Open connections for each address; more wait in the kernel's queue."},
+       doc => "Open connections for each address; more are answered with 503, with TLS closed. WebSockets have "
+              "websocket_max_connections. Lowered to what the limit of open files leaves."},
      #{group => listener, key => unix_mode, type => text, default => "660", scope => server,
        check => fun octal/1, metavar => "OCTAL",
        doc => "Permissions of the socket files of \"unix:\" addresses."},

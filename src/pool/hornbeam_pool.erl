@@ -21,6 +21,9 @@
 %%% Reload: prepare/2 starts a generation of workers beside the one that serves and returns when all of it is ready (or the
 %%% first of it has failed, and then nothing has changed); commit/1 gives it the traffic and drains the others. In between
 %%% the caller is monitored. The first start is the same: a failure then fails the whole start.
+%%%
+%%% After a crash: the server is open already, and nobody waits for an answer. The workers are started like those that have died:
+%%% each is tried until it is ready. Who waited in the queue of the pool that crashed waits until its own deadline.
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
@@ -146,7 +149,10 @@ take(#slot{counters = Counters} = Slot, MaxLoad) ->
 wait(Id, Owner, Where) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{pool = Pool, shared = Shared, max_queue = Max}] ->
-            case atomics:add_get(Shared, ?WAITING, 1) of
+            %% One that was killed has left its row, and a successor that is on its way will not know who waits.
+            case is_process_alive(Pool) andalso atomics:add_get(Shared, ?WAITING, 1) of
+                false ->
+                    {error, no_pool};
                 Waiting when Waiting =< Max; Where =:= front ->
                     gen_server:cast(Pool, {wait, Owner, Where});
                 _ ->
@@ -211,10 +217,15 @@ commit(Id) ->
 abort(Id) ->
     with_pool(Id, fun(Pool) -> gen_server:call(Pool, abort, infinity) end).
 
+%% One that was killed has left its row.
 with_pool(Id, Call) ->
     case ets:lookup(hornbeam_pools, Id) of
-        [#row{pool = Pool}] -> Call(Pool);
-        [] -> {error, {no_pool, Id}}
+        [#row{pool = Pool}] ->
+            try Call(Pool)
+            catch exit:{Gone, {gen_server, call, _}} when Gone =/= timeout -> {error, {no_pool, Id}}
+            end;
+        [] ->
+            {error, {no_pool, Id}}
     end.
 
 %% @doc The server is being stopped: what the workers' tasks do not finish until then (monotonic ms) is cancelled.
@@ -266,9 +277,12 @@ init({Sup, #mount{pool = Id} = Mount}) ->
     {ok, publish(State), {continue, start_workers}}.
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
-handle_continue(start_workers, #state{sup = Sup, mount = Mount} = State) ->
-    WorkerSup = hornbeam_pool_sup:worker_sup(Sup),
-    {noreply, plan({prepare, workers(Mount)}, State#state{worker_sup = WorkerSup})}.
+handle_continue(start_workers, #state{id = {Server, _}, sup = Sup, mount = Mount} = State) ->
+    Ready = State#state{worker_sup = hornbeam_pool_sup:worker_sup(Sup)},
+    case hornbeam_server_monitor:is_open(Server) of
+        false -> {noreply, plan({prepare, workers(Mount)}, Ready)};
+        true -> {noreply, plan({restart, workers(Mount)}, Ready#state{preparing = undefined, phase = running})}
+    end.
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}}.

@@ -7,13 +7,14 @@
 %%%
 %%%   prepare    starts a generation beside the current one. When all of it is ready: {prepared, ok}. When one of it
 %%%              fails before: all of it is stopped, {prepared, {error, Reason}}, and nothing else has changed.
+%%%   restart    starts a generation that is the current one at once: its members get ready, or are tried again, one by one.
 %%%   commit     the prepared generation becomes the current one; the old one is drained.
 %%%   abort      the generation that is being prepared is stopped.
 %%%   retire     a member asks to be replaced (max_requests, max_worker_lifetime, max_worker_memory): a
 %%%              successor is started, and the member drained when that is ready. One at a time, so that a
 %%%              pool whose workers all come of age together holds one process more, not twice as many.
 %%%
-%%% The first start is a `prepare' of a pool without a generation. Whatever happens, each number of the
+%%% The first start is a `prepare' of a pool without a generation, `restart' that of one whose predecessor has crashed. Whatever happens, each number of the
 %%% current generation is held by a member that serves or is on its way to (prop_hornbeam_pool_plan).
 -module(hornbeam_pool_plan).
 
@@ -21,7 +22,7 @@
 -export_type([plan/0, key/0, event/0, action/0]).
 
 -type key() :: {Number :: pos_integer(), Serial :: pos_integer()}.
--type event() :: {prepare, Size :: pos_integer()} | commit | abort
+-type event() :: {prepare, Size :: pos_integer()} | {restart, Size :: pos_integer()} | commit | abort
                | {ready, key()} | {lost, key(), Reason :: term()} | {down, key(), Reason :: term()}
                | {retire, key()}.
 -type action() :: {start, key(), current | next}
@@ -70,6 +71,8 @@ event({prepare, Size}, #plan{next = none, generations = Generations} = Plan) ->
               Plan#plan{next = {preparing, Generation}, generations = Generation});
 event({prepare, _}, Plan) ->
     {[{prepared, {error, reload_in_progress}}], Plan};
+event({restart, Size}, #plan{generations = 0} = Plan) ->
+    start_all(lists:seq(1, Size), 1, current, Plan#plan{generation = 1, generations = 1});
 event(commit, #plan{next = {prepared, Generation}, generation = Old} = Plan) ->
     leave(Old, Plan#plan{next = none, generation = Generation, successor = none, due = []});
 event(abort, #plan{next = {_, Generation}} = Plan) ->

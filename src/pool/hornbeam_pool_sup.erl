@@ -2,7 +2,8 @@
 %%%
 %%% one_for_all: the pool knows its workers by their processes and a worker its pool, so neither
 %%% is of use without the other. Python processes that die are no matter of this supervisor: a
-%%% hornbeam_worker outlives them and starts the next one itself.
+%%% hornbeam_worker outlives them and starts the next one itself; and a hornbeam_worker that ends is its pool's.
+%%% Crashes of the pool are a defect: more than five in 30 s end this supervisor, which hornbeam_server starts anew, five times.
 -module(hornbeam_pool_sup).
 -behaviour(supervisor).
 

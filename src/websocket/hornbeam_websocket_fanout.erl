@@ -12,7 +12,7 @@
 %%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped.
 %%%
 %%% Failure: a relay that crashes is restarted without its subscribers; the connections, which monitor it, close with 1011
-%%% so that no client believes itself subscribed.
+%%% so that no client believes itself subscribed. More than ten crashes in ten seconds are one of hornbeam_sup's restarts.
 -module(hornbeam_websocket_fanout).
 -behaviour(gen_server).
 

@@ -12,7 +12,7 @@
 -module(hornbeam_websockets).
 -behaviour(gen_server).
 
--export([enter/2, leave/1, register/2, add/2, stats/1, drain/1]).
+-export([enter/2, leave/1, register/2, is_open/1, add/2, stats/1, drain/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export_type([counter/0]).
 
@@ -44,6 +44,11 @@ register(Server, Pid) ->
     _ = count(Server, opened, 1),
     true = ets:insert(?TABLE, {Pid, Server}),
     gen_server:cast(?MODULE, {watch, Pid}).
+
+%% @doc Whether a process is a WebSocket's.
+-spec is_open(pid()) -> boolean().
+is_open(Pid) ->
+    ets:member(?TABLE, Pid).
 
 %% @doc Counts one of the events that operators look at.
 -spec add(Server :: atom(), slow_dropped | slow_closed) -> ok.

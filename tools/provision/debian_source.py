@@ -1,7 +1,8 @@
 """Owns fetching the upstream tarball of a Debian source package, whatever release this machine is.
 
 An apt configuration of its own in a temporary folder; the address of the mirror is the machine's.
-apt checks the signature with the machine's Debian keyring, and the checksums. Called by `cowboy`.
+apt checks the signature with the machine's Debian keyring, and the checksums. Called by `cowboy`,
+and by `root`, which makes whole roots from the same mirror.
 """
 
 from __future__ import annotations
@@ -46,30 +47,35 @@ def fetch(package: str, suite: str, work: Path) -> Path:
     """The upstream tarball of ``package`` in ``suite``, somewhere below the folder ``work``."""
     if shutil.which("apt-get") is None:
         raise SetupError("there is no apt-get to fetch a Debian source package with")
-    keyring = next((path for path in KEYRINGS if path.exists()), None)
-    if keyring is None:
-        raise SetupError("missing: debian-archive-keyring, to check Debian's signatures with")
-    mirrors = _mirrors()
-    if not mirrors:
-        raise SetupError("this machine's apt configuration names no mirror")
+    signer = keyring()
     failure = SetupError("unreachable: there is a mirror")
-    for number, mirror in enumerate(mirrors):
+    for number, mirror in enumerate(mirrors()):
         folder = work / f"mirror-{number}"
         try:
-            _configure(folder, SOURCES.format(mirror=mirror, suite=suite, keyring=keyring))
+            _configure(folder, SOURCES.format(mirror=mirror, suite=suite, keyring=signer))
             return _fetch(package, folder, f"cannot fetch {suite}'s {package} from {mirror}")
         except SetupError as error:
             failure = failure if number else error
     raise failure
 
 
-def _mirrors() -> list[str]:
+def keyring() -> Path:
+    """The machine's keys of Debian's archive."""
+    found = next((path for path in KEYRINGS if path.exists()), None)
+    if found is None:
+        raise SetupError("missing: debian-archive-keyring, to check Debian's signatures with")
+    return found
+
+
+def mirrors() -> list[str]:
     """The repositories of the machine's own apt configuration, Debian's main archive first."""
     argv = ("apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)")
     # A machine that never ran `apt-get update` has no release info, but still names its mirrors.
     text = output(argv) or output((*argv, "--no-release-info"))
     labels = dict(line.partition(" ")[::2] for line in text.splitlines())
     remote = [address for address in labels if not address.startswith("cdrom:")]
+    if not remote:
+        raise SetupError("this machine's apt configuration names no mirror")
     return sorted(remote, key=lambda address: labels[address] != "Debian")
 
 

@@ -139,13 +139,13 @@ class Apt:
 
 
 @contextlib.contextmanager
-def lock() -> Iterator[None]:
+def lock(path: Path = DEPS / "lock") -> Iterator[None]:
     """One set-up at a time in this folder: a second one waits, then finds everything done."""
-    DEPS.mkdir(exist_ok=True)
-    with (DEPS / "lock").open("w") as handle:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another set-up in this folder")
+            say(f"waiting for another one that holds {path}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

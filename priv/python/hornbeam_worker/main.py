@@ -7,6 +7,7 @@ arrives) -> lifespan shutdown -> exit 0. A start that fails says so in a `failed
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -28,6 +29,7 @@ def main() -> NoReturn:
         # writes of a print): the lines of several workers do not mix.
         sys.stdout.reconfigure(line_buffering=True, write_through=False)
     offer_to_the_kernel()
+    restore_descriptor_limit()
     transport = Transport()
     orphan.watch(transport.read_fd())
     transport.send_threadsafe(
@@ -58,6 +60,22 @@ def offer_to_the_kernel() -> None:
             own = int(file.read())
         with open(path, "w") as file:  # noqa: PTH123
             file.write(str(min(1000, own + OOM_SCORE)))
+
+
+def restore_descriptor_limit() -> None:
+    """Gives the application the soft limit of open files that the server itself was started with.
+
+    The launcher raises its own to the hard one, for connections. A worker would inherit that; but
+    select(2) fails, or worse, with a descriptor above 1023, and who closes "all" descriptors before
+    an exec counts up to the limit. An application that wants more raises it itself.
+    """
+    soft = os.environ.pop("HORNBEAM_SOFT_NOFILE", "")
+    if soft.isdecimal():
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), hard))
 
 
 def check_interpreter() -> None:

@@ -64,8 +64,8 @@ class HTTPCycle:
 
     __slots__ = (
         "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_informed",
-        "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers", "_waiters",
-        "task",
+        "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers",
+        "_waiters", "task",
     )  # fmt: skip
 
     def __init__(self, server: Server, stream: int, scope: Scope, flags: int, body: bytes) -> None:

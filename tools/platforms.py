@@ -1,0 +1,93 @@
+"""Builds and tests the tree on other platforms: `python3 tools/platforms.py [NAME...]`.
+
+Owns the table of the platforms that the README names beside the machine's own, and the steps that
+each goes through: a root of that Debian release (`provision.root`), in there the project's own
+set-up, the compiler with warnings as errors, and the suites (`tools/suites.py`). Called by
+`make platforms` and by `.ci/run`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from provision.machine import Apt, SetupError, lock, say
+from provision.root import ROOTS, Root
+
+PLATFORMS = {
+    # Debian's own Cowboy, the newest of all three: Erlang, Cowboy and Python.
+    "testing": Root("testing", "testing", ("erlang-cowboy",)),
+    # Cowboy comes as on Debian 12: from Hex, or built from Debian's sources.
+    "trixie": Root("trixie", "trixie"),
+}
+
+STEPS = (
+    ("set-up", ("python3", "tools/setup.py", "run", "test")),
+    ("compile", ("make", "compile")),
+)
+
+VERSIONS = """
+application:load(cowboy), {ok, Cowboy} = application:get_key(cowboy, vsn),
+io:format("OTP ~s, Cowboy ~s", [erlang:system_info(otp_release), Cowboy]), halt().
+"""
+# Where the set-up or rebar3 put Cowboy, if not beside OTP.
+LIBRARIES = "ERL_LIBS=.deps/erlang/lib:_build/default/lib"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the steps on each platform; the process's exit status."""
+    chosen = _parse(arguments)
+    failed = [name for name in chosen.names if not _passes(PLATFORMS[name], chosen)]
+    if failed:
+        print(f"platforms: FAILED: {' '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tools/platforms.py",
+        description=f"Build and test the tree on other platforms, whose roots are in {ROOTS}.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PLATFORMS)}")
+    parser.add_argument("--suites", default="all", help="which suites: see tools/suites.py")
+    parser.add_argument("--fresh", action="store_true", help="make the roots anew")
+    chosen = parser.parse_args(arguments)
+    chosen.names = list(dict.fromkeys(chosen.names)) or list(PLATFORMS)
+    if unknown := [name for name in chosen.names if name not in PLATFORMS]:
+        parser.error(f"no platform: {', '.join(unknown)}")
+    return chosen
+
+
+def _passes(root: Root, chosen: argparse.Namespace) -> bool:
+    began = time.monotonic()
+    try:
+        with lock(ROOTS / f"{root.name}.lock"):
+            root.ensure(Apt(), fresh=chosen.fresh)
+            root.take_tree()
+            failed = _first_failure(root, chosen.suites)
+            versions = _versions(root)
+    except SetupError as error:
+        print(*(f"    {line}" for line in error.tail()), sep="\n", file=sys.stderr)
+        failed, versions = str(error), "no root"
+    verdict = f"FAILED: {failed}" if failed else "all passed"
+    print(f"platforms: {root.name} ({versions}): {verdict}, {time.monotonic() - began:.0f} s")
+    return not failed
+
+
+def _first_failure(root: Root, suites: str) -> str:
+    """The step that failed, ``""`` if none did."""
+    for step, argv in (*STEPS, ("suites", ("python3", "tools/suites.py", suites))):
+        say(f"{root.name}: {step}")
+        if root.call(*argv) != 0:
+            return step
+    return ""
+
+
+def _versions(root: Root) -> str:
+    erlang = root.output("env", LIBRARIES, "erl", "-noinput", "-eval", VERSIONS)
+    return f"{erlang or 'no Erlang'}, {root.output('python3', '--version')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

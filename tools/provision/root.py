@@ -1,0 +1,171 @@
+"""Owns the roots of other Debian releases, in which ``tools/platforms.py`` runs the project.
+
+A root is a folder below ``ROOTS``, outside the tree, made by debootstrap from the machine's own
+mirror. A stamp in it, written last, says of what it was made; while that holds it is used again.
+
+Commands run in mount and PID namespaces of their own. `/proc`, `/dev` and `/sys` of a root are
+mounted in there alone, so they are gone with the last process, however that ended, and nothing that
+a test left behind goes on. Seen from the machine a root is plain files, which `rm -r` may remove.
+
+A root takes from the machine, each time: name resolution, certificates, what pip and apt are told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provision import debian_source
+from provision.machine import ROOT, Apt, SetupError, Tool, output, run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOTS = Path(os.environ.get("HORNBEAM_ROOTS", "/var/cache/hornbeam-platforms"))
+TOOLS = (Tool(("debootstrap",), "debootstrap"), Tool(("unshare",), "util-linux"))
+# The script for each release since 2003; debootstrap need not have heard of the release's name.
+SCRIPT = "/usr/share/debootstrap/scripts/sid"
+# What `tools/setup.py` needs in order to install the rest, and what tests expect of any machine.
+BASE = ("make", "procps", "python3", "python3-venv")
+
+# Where the tree stands in a root, and what is kept there from one run to the next.
+TREE = "src/hornbeam"
+KEPT = {".deps", ".venv", "_build"}
+
+STAMP = "etc/hornbeam-root.json"
+HOST_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
+CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+PIP_SETTINGS = ("/etc/pip.conf", "/etc/xdg/pip", "/root/.pip", "/root/.config/pip")
+APT_SETTING = re.compile(r'Acquire::(Check-|Retries|ForceIP|https?::).* "[^"]+";')
+PASSED_ON = re.compile(r"(PIP|SSL|REQUESTS|CURL)_|(https?|no)_proxy$", re.IGNORECASE)
+
+# "$0" is the root. Not exec: the shell stays as process 1 and reaps what loses its parent.
+ENTER = """
+mount -t proc proc "$0/proc" || exit 125
+mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys" || exit 125
+chroot "$0" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Root:
+    """The root ``name`` of the Debian release ``suite``, with ``packages`` beyond ``BASE``."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it stands."""
+        return ROOTS / self.name
+
+    def ensure(self, apt: Apt, *, fresh: bool = False) -> None:
+        """Make sure of it: the caller holds the lock of this root."""
+        if os.geteuid() != 0:
+            raise SetupError("only root can make and enter the roots of other releases")
+        apt.ensure(TOOLS)
+        if fresh or self._stamp() != self._recipe():
+            self._make()
+
+    def take_tree(self) -> None:
+        """Put the files of this checkout, committed or not, where the root has its tree."""
+        tree = self.path / TREE
+        tree.mkdir(parents=True, exist_ok=True)
+        for old in tree.iterdir():
+            if old.name not in KEPT:
+                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+        for name in _tracked():
+            source, target = ROOT / name, tree / name
+            if source.exists():  # git lists also what was removed and not yet committed
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)  # with its times: rebar3 compiles what changed
+
+    def call(self, *argv: str) -> int:
+        """Run a command in the root's tree, its output on this terminal; the exit status."""
+        return subprocess.run(self._entered(argv), stdin=subprocess.DEVNULL, check=False).returncode
+
+    def output(self, *argv: str) -> str:
+        """What a command in the root's tree prints; ``""`` if it fails."""
+        return output(self._entered(argv)).strip()
+
+    def _entered(self, argv: tuple[str, ...]) -> list[str]:
+        self._take_settings()
+        # Whatever ends this process ends all in there, too.
+        ended_with_us = ["setpriv", "--pdeathsig", "KILL"]
+        namespaces = [*ended_with_us, "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        inside = ["env", "-i", *_environment(), "sh", "-c", 'cd "$0" && exec "$@"', f"/{TREE}"]
+        return [*namespaces, "sh", "-c", ENTER, str(self.path), *inside, *argv]
+
+    def _make(self) -> None:
+        say(f"{self.name}: making a root of Debian {self.suite} in {self.path} (once)")
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self._debootstrap()
+        (self.path / TREE).mkdir(parents=True)
+        # Daemons that packages bring must not start in there.
+        policy = self.path / "usr/sbin/policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        if self.packages:
+            get = ("apt-get", "-y", "--no-install-recommends")
+            failure = f"cannot install {' '.join(self.packages)} in {self.path}"
+            self._run("update", failure, *get, "update")
+            self._run("install", failure, *get, "install", *self.packages)
+        (self.path / STAMP).write_text(json.dumps(self._recipe(), indent=2) + "\n")
+
+    def _debootstrap(self) -> None:
+        signer = f"--keyring={debian_source.keyring()}"
+        options = ("--variant=minbase", f"--include={','.join(BASE)}", signer)
+        mirror = debian_source.mirrors()[0]
+        run(
+            ("debootstrap", *options, self.suite, self.path, mirror, SCRIPT),
+            log=f"root-{self.name}",
+            failure=f"debootstrap cannot make a root of {self.suite}",
+        )
+
+    def _run(self, step: str, failure: str, *argv: str) -> None:
+        run(self._entered(argv), log=f"root-{self.name}-{step}", failure=failure)
+
+    def _stamp(self) -> object:
+        try:
+            return json.loads((self.path / STAMP).read_text())
+        except (OSError, ValueError):
+            return None  # none yet, or one whose making was interrupted
+
+    def _recipe(self) -> object:
+        return {"suite": self.suite, "packages": [*BASE, *self.packages]}
+
+    def _take_settings(self) -> None:
+        bundles = (os.environ[name] for name in CERTIFICATES if name in os.environ)
+        for name in dict.fromkeys((*HOST_FILES, *bundles, *PIP_SETTINGS)):
+            source, target = Path(name), self.path / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            elif source.exists():
+                target.unlink(missing_ok=True)
+                shutil.copyfile(source, target)
+        told = output(("apt-config", "dump")).splitlines()
+        lines = [line for line in told if APT_SETTING.fullmatch(line)]
+        (self.path / "etc/apt/apt.conf.d/90machine").write_text("\n".join([*lines, ""]))
+
+
+def _environment() -> Iterator[str]:
+    yield from ("HOME=/root", "TERM=dumb", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
+    yield "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    yield from (f"{name}={value}" for name, value in os.environ.items() if PASSED_ON.match(name))
+
+
+def _tracked() -> list[str]:
+    argv = ("git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = output(argv).split("\0")
+    if not names[0]:
+        raise SetupError(f"{ROOT} is no git checkout: there is nothing to copy into a root")
+    return [name for name in names if name]

@@ -1,0 +1,146 @@
+"""Runs the suites, what waits side by side: `python3 tools/suites.py LEVEL`.
+
+Owns what belongs to each level, and its order. A lane is a row of steps; lanes run side by side,
+because most tests wait for timers, processes and sockets and leave the processors free. What
+measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
+test at a time. A step's output is shown in one piece, at its end. Called by the Makefile, after the
+set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Twice the processors of the smallest machine that runs them: a test waits half of its time.
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command with a name."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Lanes that run side by side, then what must have the machine for itself."""
+
+    purpose: str
+    lanes: tuple[tuple[Step, ...], ...]
+    alone: tuple[Step, ...] = ()
+
+
+def _pytest(name: str, *arguments: str) -> Step:
+    return Step(name, (".venv/bin/python", "-m", "pytest", *arguments))
+
+
+def _side_by_side(*folders: str) -> Step:
+    # By file: a file's tests share its server.
+    spread = ("-n", str(WORKERS), "--dist", "loadfile")
+    return _pytest("pytest", *spread, "-m", "not alone", *folders)
+
+
+def _quick_eunit() -> Step:
+    """All modules but those that start many processes or run for long."""
+    names = sorted(path.stem for path in (ROOT / "test").glob("*_tests.erl"))
+    chosen = [name for name in names if name not in SLOW_EUNIT]
+    return Step("eunit", ("rebar3", "eunit", f"--module={','.join(chosen)}"))
+
+
+SLOW_EUNIT = {"hornbeam_linear_tests", "hornbeam_pool_watch_tests", "hornbeam_worker_tests"}
+
+# One after the other: both compile into _build/test.
+ERLANG = (Step("eunit", ("rebar3", "eunit")), Step("ct", ("rebar3", "ct")))
+QUICK = ("python_tests/smoke", "python_tests/unit")
+# What meets OTP, Cowboy and Python the most.
+SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/services")
+
+LEVELS = {
+    "all": Level(
+        "every suite",
+        (ERLANG, (_side_by_side(),)),
+        (_pytest("pytest, alone", "-m", "alone"),),
+    ),
+    "short": Level(
+        "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",
+        (ERLANG, (_side_by_side(*SHORT),)),
+    ),
+    "quick": Level(
+        "the parts without processes, and one request per protocol",
+        ((_quick_eunit(),), (_pytest("pytest", "-m", "not alone", *QUICK),)),
+    ),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run a level; the process's exit status."""
+    if len(arguments) != 1 or arguments[0] not in LEVELS:
+        levels = "".join(f"\n  {name:6} {level.purpose}" for name, level in LEVELS.items())
+        print(f"usage: tools/suites.py LEVEL{levels}", file=sys.stderr)
+        return 2
+    level = LEVELS[arguments[0]]
+    run = Run()
+    run.lanes(level.lanes)
+    run.lanes([level.alone])
+    print(f"suites {arguments[0]}: {run.verdict()}")
+    return 1 if run.failed else 0
+
+
+class Run:
+    """The steps that ran, and which of them failed."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self._began = time.monotonic()
+        self._printing = threading.Lock()
+
+    def lanes(self, lanes: Sequence[Sequence[Step]]) -> None:
+        """Run lanes side by side, to the end of all: a failure keeps nothing from running."""
+        threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def verdict(self) -> str:
+        """One line for a person."""
+        outcome = f"FAILED: {', '.join(self.failed)}" if self.failed else "all passed"
+        return f"{outcome}, {time.monotonic() - self._began:.0f} s"
+
+    def _lane(self, lane: Sequence[Step]) -> None:
+        for step in lane:
+            self._step(step)
+
+    def _step(self, step: Step) -> None:
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            status = subprocess.run(
+                step.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                check=False,
+            ).returncode
+            output.seek(0)
+            with self._printing:
+                print(f"--- {step.name}: {time.monotonic() - began:.0f} s", flush=True)
+                while piece := output.read(65536):
+                    os.write(sys.stdout.fileno(), piece)
+                if status != 0:
+                    self.failed.append(step.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
