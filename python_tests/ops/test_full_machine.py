@@ -412,7 +412,7 @@ def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
 # --- the VM's own tables -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["+Q"], ids=["ports"])
+@pytest.mark.parametrize("table", ["+Q", "+P"], ids=["ports", "processes"])
 def test_a_table_of_the_vm_that_is_full(table: str) -> None:
     """1,024 entries, and more connections than that; a worker dies meanwhile."""
     flags = {"HORNBEAM_ERL_FLAGS": f"{table} 1024"}
