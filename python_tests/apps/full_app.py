@@ -13,6 +13,7 @@ import hornbeam_erlang
 
 logger = logging.getLogger("full_app")
 hoard: list[bytes] = []
+tasks: list[asyncio.Task[None]] = []
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -47,9 +48,19 @@ async def hold(query: dict[str, str]) -> int:
 
 
 async def state(query: dict[str, str]) -> int:
-    """Puts so many MB into the shared state, for a time."""
-    for number in range(int(query["mb"]) * 16):
-        hornbeam_erlang.state_set(f"big{number}", os.urandom(1 << 16), ttl=float(query["ttl"]))
+    """Puts so many MB into the shared state; takes them out again once a file is there."""
+    pieces = range(int(query["mb"]) * 16)
+    for number in pieces:
+        hornbeam_erlang.state_set(f"big{number}", os.urandom(1 << 16))
+
+    async def clear() -> None:
+        while not os.access(query["until"], os.F_OK):  # noqa: ASYNC110  (a file tells)
+            await asyncio.sleep(0.05)
+        for number in pieces:
+            hornbeam_erlang.state_delete(f"big{number}")
+
+    if "until" in query:
+        tasks.append(asyncio.create_task(clear()))
     return 200
 
 

@@ -319,18 +319,22 @@ def test_a_worker_that_gets_no_memory_answers_500_and_goes_on() -> None:
         assert pids(server) == before
 
 
-def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less() -> None:
+def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less(tmp_path: Path) -> None:
+    cleared = tmp_path / "cleared"
     with (
         group("memory", memory_max=1000 * MIB) as memory_group,
-        Grouped(memory_group, "full_app:app", max_memory_percent=15) as server,
+        Grouped(
+            memory_group, "full_app:app", max_memory_percent=15, state_max_bytes="infinity"
+        ) as server,
     ):
         assert_serves(server)
         # What is in progress goes on: this request itself fills the state.
-        filled = httpx.post(f"{server.url}/state?mb=200&ttl=3", timeout=60)
+        filled = httpx.post(f"{server.url}/state?mb=200&until={cleared}", timeout=60)
         assert filled.status_code == 200
         wait_until(lambda: httpx.get(server.url).status_code == 503, 10, "requests are refused")
         message = r"the VM takes \d+ MiB of memory, more than max_memory_percent allows \(150 MiB\)"
         server.wait_for_output(message)
+        cleared.touch()
         server.wait_for_output(r"the VM takes \d+ MiB of memory: requests are taken again", 30)
         assert_serves(server)
         assert len(re.findall(message, server.output)) == 1
@@ -341,7 +345,7 @@ def test_a_vm_that_the_kernel_kills_is_an_exit_status() -> None:
         server = Grouped(memory_group, "full_app:app", max_memory_percent=100).start()
         try:
             with pytest.raises(httpx.HTTPError):
-                httpx.post(f"{server.url}/state?mb=600&ttl=60", timeout=60)
+                httpx.post(f"{server.url}/state?mb=600", timeout=60)
             assert server.wait(30) == 128 + signal.SIGKILL
         finally:
             server.kill()
@@ -354,7 +358,7 @@ def test_a_vm_that_gets_no_memory_is_an_exit_status() -> None:
         limit = int(re.findall(r"VmSize:\s+(\d+)", status)[0]) * 1024 + 60 * MIB
         resource.prlimit(server.beam(), resource.RLIMIT_AS, (limit, limit))
         with pytest.raises(httpx.HTTPError):
-            httpx.post(f"{server.url}/state?mb=300&ttl=60", timeout=60)
+            httpx.post(f"{server.url}/state?mb=300", timeout=60)
         assert server.wait(30) == 1
         assert "Cannot allocate" in server.output
         assert "Crash dump" not in server.output
@@ -408,7 +412,7 @@ def test_a_vm_whose_only_worker_cannot_be_started_serves_soon_after() -> None:
 # --- the VM's own tables -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["+Q"], ids=["ports"])
+@pytest.mark.parametrize("table", ["+Q", "+P"], ids=["ports", "processes"])
 def test_a_table_of_the_vm_that_is_full(table: str) -> None:
     """1,024 entries, and more connections than that; a worker dies meanwhile."""
     flags = {"HORNBEAM_ERL_FLAGS": f"{table} 1024"}

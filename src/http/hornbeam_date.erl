@@ -10,7 +10,8 @@
 
 -spec now() -> binary().
 now() ->
-    Second = erlang:system_time(second),
+    %% Not erlang:system_time/1, which follows a clock that is set only after minutes.
+    Second = os:system_time(second),
     case get(?MODULE) of
         {Second, Text} ->
             Text;

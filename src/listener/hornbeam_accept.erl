@@ -22,7 +22,8 @@ public(Transport, Listening, Timeout) ->
                 true ->
                     {ok, Socket};
                 false ->
-                    hornbeam_descriptors:complain("connections are refused: no more descriptors (limit ~b, of which ~b are kept back)",
+                    hornbeam_descriptors:complain("connections are refused: no more descriptors (limit ~b, of which ~b are kept back), "
+                                                  "ports or processes",
                                                   [hornbeam_descriptors:limit(), hornbeam_descriptors:kept_back()]),
                     ok = refuse(Transport, Socket),
                     public(Transport, Listening, Timeout)

@@ -13,7 +13,8 @@
 %%%     0 ... open ... | room for connections | kept back |
 %%%                                         ceiling     limit (RLIMIT_NOFILE, soft)
 %%%
-%%% The VM's table of ports has a limit of its own (+Q), of which as much is kept back.
+%%% The VM's table of ports has a limit of its own (+Q), of which as much is kept back; and its table of processes (+P), of which a
+%%% tenth is.
 %%%
 %%% Failure modes. No descriptor, port or memory for accept(2): whoever accepts waits ?WAIT ms and goes on, and never ends for it. A
 %%% flood of refused connections: one line a second in the log, for all listeners together.
@@ -103,14 +104,17 @@ lowest_free() ->
 %% is nothing beside a handshake.
 -spec has_room(Number :: non_neg_integer() | unknown) -> boolean().
 has_room(unknown) ->
-    are_ports_free() andalso has_room();
+    are_ports_free() andalso are_processes_free() andalso has_room();
 has_room(Number) ->
-    are_ports_free() andalso Number < atomics:get(atomics(), ?CEILING).
+    are_ports_free() andalso are_processes_free() andalso Number < atomics:get(atomics(), ?CEILING).
 
 %% @doc Whether there are not more sockets and other ports than there may be.
 -spec are_ports_free() -> boolean().
 are_ports_free() ->
     erlang:system_info(port_count) =< atomics:get(atomics(), ?PORTS).
+
+are_processes_free() ->
+    erlang:system_info(process_count) =< erlang:system_info(process_limit) * 9 div 10.
 
 %% @doc How many descriptors are kept back.
 -spec kept_back() -> integer().
