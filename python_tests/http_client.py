@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import h11
 from harness import Hornbeam
 
@@ -128,12 +131,24 @@ def status_of(response: bytes) -> int:
 
 
 class H2:
-    """One HTTP/2 connection, in clear text with prior knowledge unless a socket is given."""
+    """One HTTP/2 connection, in clear text with prior knowledge unless a socket is given.
 
-    def __init__(self, server: Hornbeam, sock: socket.socket | None = None) -> None:
+    `window`: of each stream, in bytes. Without `acknowledge` no window is ever opened again.
+    """
+
+    def __init__(
+        self, server: Hornbeam, sock: socket.socket | None = None, *, window: int = 65_535
+    ) -> None:
         self.sock = sock or server.connect(TIMEOUT)
         self.connection = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=True, header_encoding=None)
+        )
+        self.connection.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                h2.settings.SettingCodes.ENABLE_PUSH: 0,
+                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window,
+            },
         )
         self.connection.initiate_connection()
         self.answers: dict[int, Answer] = {}
@@ -211,6 +226,22 @@ class H2:
             answer.reset = int(event.error_code or 0)
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = int(event.error_code or 0)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A frame of HTTP/2 as bytes (RFC 9113, 4.1)."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def flooded(client: H2, data: bytes, times: int) -> int | None:
+    """Sends bytes again and again until the server ends the connection; the code that it says."""
+    with suppress(OSError):
+        for _ in range(times):
+            client.sock.sendall(data)
+    with suppress(OSError):
+        while not client.closed:
+            client.step()
+    return client.goaway
 
 
 def _pairs(headers: Any) -> list[tuple[bytes, bytes]]:

@@ -175,6 +175,38 @@ async def length(_scope: Scope, receive: Receive, send: Send) -> None:
     await body(send, b"%d" % size)
 
 
+async def pieces(_scope: Scope, receive: Receive, send: Send) -> None:
+    """How many messages the body has come in, and how many bytes."""
+    messages = size = 0
+    while True:
+        message = await receive()
+        messages += 1
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    await start(send)
+    await body(send, b"%d %d" % (messages, size))
+
+
+async def later(scope: Scope, _receive: Receive, send: Send) -> None:
+    """A response that is begun at once and complete after so many milliseconds."""
+    await start(send)
+    await body(send, b"now and ", True)
+    await asyncio.sleep(int(scope["query_string"]) / 1000)
+    await body(send, b"later")
+
+
+async def crowd(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """How many requests for this were in progress at once at most."""
+    global running, most
+    running += 1
+    most = max(most, running)
+    await asyncio.sleep(0.02)
+    running -= 1
+    await start(send)
+    await body(send, b"%d" % most)
+
+
 async def no_body(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answers without asking for the body."""
     await start(send, 401)
@@ -213,7 +245,7 @@ async def big(scope: Scope, _receive: Receive, send: Send) -> None:
     await body(send, b"a" * int(size))
 
 
-sent = gone = taken = 0
+sent = gone = taken = running = most = 0
 steps = asyncio.Semaphore(0)
 _PATHS = {
     function.__name__: function
@@ -221,7 +253,7 @@ _PATHS = {
         early_status, early_hint, early_hint_late, early_switching, trailers, trailers_missing,
         trailers_unannounced, trailers_with_length, file, file_with_length, file_with_wrong_length,
         file_after_body, file_twice, stream, wait, never, slowly, take, facts, length, no_body,
-        close, ordered, big,
+        close, ordered, big, pieces, later, crowd,
     )
 }  # fmt: skip
 

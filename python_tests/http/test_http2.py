@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from harness import Hornbeam, memory, wait_until
-from http_client import H2, exchange
+from http_client import H2, exchange, flooded, frame
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CANCEL = 8
@@ -29,11 +28,6 @@ def server() -> Iterator[Hornbeam]:
 def facts(server: Hornbeam) -> list[int]:
     """What the application has counted: pieces sent, disconnects, bytes taken."""
     return [int(number) for number in httpx.get(f"{server.url}/facts").text.split()]
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame as bytes (RFC 9113, 4.1)."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def test_many_streams_at_once(server: Hornbeam) -> None:
@@ -181,17 +175,6 @@ def test_an_application_that_fails_mid_response_costs_its_stream_alone(server: H
         for _ in range(12):
             assert client.answer(client.request("/trailers_missing")).reset is not None
         assert client.answer(client.request("/facts")).status == 200
-
-
-def flooded(client: H2, data: bytes, times: int) -> int | None:
-    """Sends bytes again and again until the server ends the connection; the code that it says."""
-    with suppress(OSError):
-        for _ in range(times):
-            client.sock.sendall(data)
-    with suppress(OSError):
-        while not client.closed:
-            client.step()
-    return client.goaway
 
 
 def test_rapid_reset(server: Hornbeam) -> None:

@@ -104,8 +104,9 @@ def test_http2_headers_431(small: Hornbeam) -> None:
 
 def test_body_413(small: Hornbeam) -> None:
     head = b"POST /length HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
-    fits = exchange(small, head + b"Content-Length: 1000\r\n\r\n" + b"a" * 1000)
-    assert status_of(fits) == 200
+    for size in (999, 1000):
+        fits = exchange(small, head + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
+        assert status_of(fits) == 200
     # By its declared length, before a byte of it is read
     assert status_of(exchange(small, head + b"Content-Length: 1001\r\n\r\n")) == 413
     with H2(small) as client:
@@ -113,6 +114,16 @@ def test_body_413(small: Hornbeam) -> None:
         stream = client.request("/length", method="POST", extra=large, end=False)
         assert client.answer(stream).status == 413
         assert client.answer(client.request("/facts")).status == 200
+
+
+def test_the_default_for_a_body_is_a_gibibyte() -> None:
+    """By what a client declares: one byte more is refused before a byte is read."""
+    with Hornbeam("http_messages:app") as server:
+        for size, status in ((2**30 - 1, 100), (2**30, 100), (2**30 + 1, 413)):
+            with Raw(server) as connection:
+                head = b"POST /length HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                connection.send(head + b"Content-Length: %d\r\n\r\n" % size)
+                assert status_of(connection.sock.recv(1000)) == status
 
 
 def test_chunked_body_413(small: Hornbeam) -> None:

@@ -46,6 +46,8 @@ def test_vectors(rule: str, vector: list[Any]) -> None:
 class Erlang:
     """The other side of one stream, with a window in each direction: counts and checks."""
 
+    full = False
+
     def __init__(self, window: int, prefetch: int = 65_536) -> None:
         self.window, self.prefetch, self.piece = window, prefetch, max(1, window // 4)
         self.loop = asyncio.get_running_loop()

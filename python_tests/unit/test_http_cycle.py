@@ -20,6 +20,8 @@ STREAM, WINDOW, PIECE = 7, 1000, 250
 class FakeServer:
     """What a cycle needs of its server; `sent`: the frames, as type and what follows the head."""
 
+    full = False
+
     def __init__(self, app: Application) -> None:
         self.app = app
         self.window, self.piece = WINDOW, PIECE

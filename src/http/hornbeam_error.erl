@@ -4,13 +4,13 @@
 %%% Called by: hornbeam_request (answers), hornbeam, hornbeam_worker (texts).
 -module(hornbeam_error).
 
--export([answer/1, format/1]).
+-export([answer/1, headers/1, format/1]).
 -export_type([reason/0]).
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | no_descriptor | not_found
-                | body_too_large | body_timeout | header_timeout
+                | body_too_large | too_many_requests | body_timeout | header_timeout
                 | malformed | uri_too_long | header_too_large | not_implemented | expectation_failed | http_version.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
@@ -29,6 +29,7 @@ answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
 answer(no_descriptor) -> {503, <<"Service Unavailable">>, none};
 answer(not_found) -> {404, <<"Not Found">>, none};
 answer(body_too_large) -> {413, <<"Content Too Large">>, none};
+answer(too_many_requests) -> {429, <<"Too Many Requests">>, none};
 answer(body_timeout) -> {408, <<"Request Timeout">>, none};
 answer(header_timeout) -> {408, <<"Request Timeout">>, none};
 answer(not_implemented) -> {501, <<"Not Implemented">>, none};
@@ -37,6 +38,12 @@ answer(malformed) -> {400, <<"Bad Request">>, none};
 answer(uri_too_long) -> {414, <<"URI Too Long">>, none};
 answer(header_too_large) -> {431, <<"Request Header Fields Too Large">>, none};
 answer(http_version) -> {505, <<"HTTP Version Not Supported">>, none}.
+
+%% @doc The fields of such an answer.
+-spec headers(term()) -> hornbeam_headers:headers().
+headers(Reason) ->
+    [{<<"content-type">>, <<"text/plain; charset=utf-8">>}]
+    ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded orelse Reason =:= too_many_requests].
 
 %% @doc A reason as text for a person, without a line break at the end.
 -spec format(term()) -> iolist().

@@ -1,7 +1,7 @@
 %%% One request and its response, between a protocol and the pool.
 %%%
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here. Calls: hornbeam_gate (may
-%%% it come in), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and worker are carried out here), hornbeam_pool,
+%%% it come in), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and worker are carried out here), hornbeam_pool,
 %%% hornbeam_worker, hornbeam_websocket_handshake, hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
@@ -30,7 +30,7 @@
 
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
--type context() :: #{server := atom(), gate := hornbeam_gate:settings(), observer := none | {module(), term()},
+-type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
                      compress := off | non_neg_integer(), place := hornbeam_scope:place()}.
 -type body() :: iodata() | {sendfile, Size :: non_neg_integer(), Path :: binary()}.
 -type command() :: {inform, 100..199, hornbeam_headers:headers()}
@@ -47,7 +47,10 @@
     request :: hornbeam_request:request(),
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
     compress = off :: off | hornbeam_compress:state(),
-    observed = none :: none | {module(), term()}
+    observed = none :: none | {module(), term()},
+    %% Whether its client has one less in progress when this is over. On HTTP/2 the response may still have to wait for the client:
+    %% there it is the end of the stream that counts.
+    leaves :: boolean()
 }).
 -opaque exchange() :: #exchange{} | over.
 
@@ -64,10 +67,23 @@ open(Head0, Owner, #{gate := Gate, server := Server, observer := Observer} = Con
     {Head1, Observed} = observe(Head0, Observer),
     case hornbeam_gate:admit(Head1, Server, Gate) of
         {ok, Head, Mount} ->
-            admitted(Head, Mount, Owner, Observed, Context);
+            case enter(Head, Head1, Owner, Context) of
+                ok -> admitted(Head, Mount, Owner, Observed, Context);
+                full -> {observed(answer(too_many_requests, Head1), Observed), over}
+            end;
         {refuse, Reason} ->
-            {observed([close || Reason =/= not_found] ++ answer(hornbeam_error:answer(Reason), Head1), Observed), over}
+            {observed([close || Reason =/= not_found] ++ answer(Reason, Head1), Observed), over}
     end.
+
+%% A client is whose connection it is, or whom a trusted proxy names. A proxy that names nobody is none, nor is the peer of a Unix socket.
+enter(#head{peer = {Ip, _} = Peer}, #head{peer = Before}, {_, Number}, #{server := Server, gate := Gate, max_client_requests := Max})
+        when is_tuple(Ip), is_integer(Max) ->
+    case Peer =:= Before andalso hornbeam_gate:is_proxy(Peer, Gate) of
+        true -> ok;
+        false -> hornbeam_clients:enter(Server, Number, Ip, Max)
+    end;
+enter(_Head, _Before, _Owner, _Context) ->
+    ok.
 
 observe(Head, none) ->
     {Head, none};
@@ -76,7 +92,8 @@ observe(Head0, {Module, Settings}) ->
     {Head, {Module, Observed}}.
 
 admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, #{place := Place, compress := Compress} = Context) ->
-    Exchange = #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = undefined, observed = Observed},
+    Exchange = #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = undefined, observed = Observed,
+                         leaves = Head#head.version =/= 'HTTP/2'},
     case hornbeam_websocket_handshake:is_upgrade(Head) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
@@ -91,26 +108,24 @@ websocket(Head, #mount{settings = Settings} = Mount, #exchange{observed = Observ
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], Exchange#exchange{request = Request, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
-            {observed([{reply, Status, plain(Headers), byte_size(Text), Text}, done], Observed), over}
+            ok = leave(Exchange),
+            {observed([{reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text}, done], Observed), over}
     end.
 
 %% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].
 refuse(Reason, Head0, #{observer := Observer}) ->
     {Head, Observed} = observe(Head0, Observer),
-    observed([close | answer(hornbeam_error:answer(Reason), Head)], Observed).
+    observed([close | answer(Reason, Head)], Observed).
 
 %% @doc An exchange that takes no further part in anything.
 -spec over() -> exchange().
 over() -> over.
 
-answer({Status, Text, _Level}, #head{method = <<"HEAD">>}) ->
-    [{reply, Status, plain([]), byte_size(Text), <<>>}, done];
-answer({Status, Text, _Level}, _Head) ->
-    [{reply, Status, plain([]), byte_size(Text), Text}, done].
-
-plain(Headers) ->
-    [{<<"content-type">>, <<"text/plain; charset=utf-8">>} | Headers].
+answer(Reason, #head{method = Method}) ->
+    {Status, Text, _Level} = hornbeam_error:answer(Reason),
+    Body = case Method of <<"HEAD">> -> <<>>; _ -> Text end,
+    [{reply, Status, hornbeam_error:headers(Reason), byte_size(Text), Body}, done].
 
 %% @doc Whether the request waits for its body, or for `submit'.
 -spec is_gathering(exchange()) -> boolean().
@@ -139,10 +154,14 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{handshake = Handshake, observed = Observed, compress = Compress}) ->
+ended(#exchange{handshake = Handshake, observed = Observed, compress = Compress} = Exchange) ->
+    ok = leave(Exchange),
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
     ok = hornbeam_compress:stop(Compress),
     observed_end(Observed).
+
+leave(#exchange{leaves = true, owner = {_, Number}}) -> hornbeam_clients:leave(Number);
+leave(_Exchange) -> ok.
 
 observed_end(none) -> ok;
 observed_end({Module, Observed}) -> Module:over(Observed).

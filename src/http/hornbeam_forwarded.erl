@@ -1,13 +1,13 @@
 %%% What a proxy says of the client: Forwarded (RFC 7239) and the X-Forwarded-* fields, believed from chosen peers only.
 %%%
-%%% Called by: hornbeam_gate (apply/2), hornbeam_option_proxy (parse/1). Calls: hornbeam_hygiene. Pure.
+%%% Called by: hornbeam_gate (apply/2, is_proxy/2), hornbeam_option_proxy (parse/1). Calls: hornbeam_hygiene. Pure.
 %%%
 %%% Each proxy adds at the end of a list whom it saw. Read from the end, the first address that is not that of a trusted proxy is
 %%% the client; what stands before it anybody may have written. Protocol, host and port are taken from the same place of their lists,
 %%% or from the first element of a shorter one. Forwarded wins over X-Forwarded-*; a value that makes no sense changes nothing.
 -module(hornbeam_forwarded).
 
--export([parse/1, apply/2]).
+-export([parse/1, apply/2, is_proxy/2]).
 -export_type([trusted/0]).
 
 -include("hornbeam_head.hrl").
@@ -58,13 +58,15 @@ is_trusted(_Peer, []) -> false.
 apply(Head, []) ->
     {Head, <<>>};
 apply(#head{peer = Peer, fields = Fields} = Head, Trusted) ->
-    case is_trusted(peer(Peer), Trusted) of
+    case is_proxy(Peer, Trusted) of
         true -> {client(Head, said(Fields, Trusted)), prefix(Fields)};
         false -> {Head, <<>>}
     end.
 
-peer({Ip, _Port}) when is_tuple(Ip) -> bytes(Ip);
-peer(_) -> local.
+%% @doc Whether the peer of a connection is a proxy that is believed.
+-spec is_proxy(hornbeam_scope:address(), [trusted()]) -> boolean().
+is_proxy({Ip, _Port}, Trusted) when is_tuple(Ip) -> is_trusted(bytes(Ip), Trusted);
+is_proxy(_Local, Trusted) -> is_trusted(local, Trusted).
 
 %% What is said, by name: for, proto, host, port.
 said(Fields, Trusted) ->
@@ -92,7 +94,7 @@ from_end(At, List) ->
     lists:nth(max(1, length(List) - At + 1), List).
 
 depth([For | Rest], Trusted, At, Max) when At < Max ->
-    case is_proxy(For, Trusted) of
+    case names_proxy(For, Trusted) of
         true -> depth(Rest, Trusted, At + 1, Max);
         false -> At
     end;
@@ -102,14 +104,14 @@ depth(_, _Trusted, At, _Max) ->
 chosen([Element], _Trusted) ->
     Element;
 chosen([#{<<"for">> := For} = Element | Rest], Trusted) ->
-    case is_proxy(For, Trusted) of
+    case names_proxy(For, Trusted) of
         true -> chosen(Rest, Trusted);
         false -> Element
     end;
 chosen([Element | _], _Trusted) ->
     Element.
 
-is_proxy(For, Trusted) ->
+names_proxy(For, Trusted) ->
     case identifier(For) of
         {ok, {Ip, _}} -> is_trusted(bytes(Ip), Trusted);
         error -> false

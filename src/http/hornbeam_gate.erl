@@ -6,7 +6,7 @@
 %%% What few servers ask for stands behind one check (`plain').
 -module(hornbeam_gate).
 
--export([settings/1, admit/3]).
+-export([settings/1, admit/3, is_proxy/2]).
 -export_type([settings/0]).
 
 -include("hornbeam.hrl").
@@ -44,6 +44,11 @@ check(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Dr
         false ->
             {refuse, http_version}
     end.
+
+%% @doc Whether an address is that of a proxy that is believed.
+-spec is_proxy(hornbeam_scope:address(), settings()) -> boolean().
+is_proxy(_Peer, #{plain := true}) -> false;
+is_proxy(Peer, #{trusted := Trusted}) -> hornbeam_forwarded:is_proxy(Peer, Trusted).
 
 find(Server, #head{path = Path, method = Method} = Head, Prefix) ->
     case hornbeam_mounts:find(Server, Path) of

@@ -386,11 +386,8 @@ fail(Reason, #request{method = Method, complete = Complete} = Request) ->
     %% A body that nobody will read is not read: the connection closes after the answer.
     {[cancel_timer | logged(Reason) ++ leave(Request)]
      ++ [close || not Complete]
-     ++ [{reply, Status, error_headers(Reason), byte_size(Text), Body}, done],
+     ++ [{reply, Status, hornbeam_error:headers(Reason), byte_size(Text), Body}, done],
      Request#request{phase = over}}.
-
-error_headers(Reason) ->
-    [{<<"content-type">>, <<"text/plain; charset=utf-8">>}] ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded].
 
 kind({Kind, _Detail}) -> Kind;
 kind(Kind) -> Kind.

@@ -1,10 +1,11 @@
 %%% HTTP/2: Cowboy's stream handler, which brings events to hornbeam_exchange and turns its commands into Cowboy's.
 %%%
 %%% Called by: Cowboy's HTTP/2 (documented callbacks and commands of cowboy_stream alone), in the connection's process, which must never wait
-%%% here. Calls: hornbeam_http2_head, hornbeam_exchange, hornbeam_http2_reply, hornbeam_http2_idle, hornbeam_websocket. No process is made per request.
+%%% here. Calls: hornbeam_http2_head, hornbeam_exchange, hornbeam_http2_reply, hornbeam_http2_idle, hornbeam_http2_output, hornbeam_http2_socket,
+%%% hornbeam_clients, hornbeam_websocket. No process is made per request.
 %%%
 %%% Messages, all of the form {{ConnectionPid, StreamId}, Event} (Cowboy passes Event to info/3): those of hornbeam_exchange; from itself
-%%% submit, {timeout, Name}; for a WebSocket its process's commands.
+%%% submit, {timeout, Name}, ending (hornbeam_http2_socket:finish/2); overdue (hornbeam_http2_output); for a WebSocket its process's commands.
 -module(hornbeam_http2_stream).
 -behaviour(cowboy_stream).
 
@@ -15,37 +16,51 @@
 -record(stream, {
     exchange :: hornbeam_exchange:exchange(),
     owner :: hornbeam_pool:owner(),
+    read :: boolean(),                      % all of the request's body is here
     timer :: reference() | undefined
 }).
+%% A body from which on it is read in larger pieces.
+-define(LARGE, 16384).
 %% The stream of a WebSocket passes on what comes ({websocket, Pid}).
 -type state() :: #stream{} | {websocket, pid()}.
 
 -spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) -> {cowboy_stream:commands(), state()}.
 init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, limits := Limits}) ->
     Owner = {self(), StreamId},
-    ok = hornbeam_http2_idle:opened(),
+    ok = hornbeam_http2_idle:opened(StreamId),
     case hornbeam_http2_head:read(Req, Limits, Place) of
-        {ok, Head0} ->
+        {ok, #head{length = Length} = Head0} ->
             Head = Head0#head{scheme = Scheme},
+            %% `unknown' is more than any number.
+            _ = Length > ?LARGE andalso hornbeam_http2_socket:upload(true),
             {Commands, Exchange} = hornbeam_exchange:open(Head, Owner, Context),
             _ = hornbeam_exchange:is_gathering(Exchange) andalso (self() ! {Owner, submit}),
-            run(Commands, [], #stream{exchange = Exchange, owner = Owner});
-        {refuse, Reason, Head} ->
-            run(hornbeam_exchange:refuse(Reason, Head, Context), [], #stream{exchange = hornbeam_exchange:over(), owner = Owner})
+            run(Commands, [], #stream{exchange = Exchange, owner = Owner, read = Length =:= 0});
+        {refuse, Reason, #head{length = Length} = Head} ->
+            run(hornbeam_exchange:refuse(Reason, Head, Context), [],
+                #stream{exchange = hornbeam_exchange:over(), owner = Owner, read = Length =:= 0})
     end.
 
 -spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) -> {cowboy_stream:commands(), state()}.
+data(_StreamId, nofin, <<>>, State) ->
+    ok = hornbeam_http2_socket:empty(),
+    {[], State};
 data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
     Pid ! {websocket_data, IsFin, Data},
     {[], State};
 data(_StreamId, IsFin, Data, State) ->
-    event({body, IsFin, Data}, State).
+    event({body, IsFin, Data}, State#stream{read = IsFin =:= fin}).
 
 -spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
-info(_StreamId, Event, {websocket, _} = State) ->
-    websocket_info(Event, State);
-info(_StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
-    event({alarm, OnOff}, State);
+info(StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
+    ok = hornbeam_http2_output:alarm(StreamId, OnOff),
+    alarm(OnOff, State);
+info(StreamId, overdue, State) ->
+    {[{internal_error, overdue, 'The client takes nothing.'} || hornbeam_http2_output:is_overdue(StreamId)], State};
+info(StreamId, ending, State) ->
+    {[{internal_error, ended, 'The response is complete.'} || hornbeam_http2_socket:finish(StreamId, is_read(State))], State};
+info(StreamId, Event, {websocket, _} = State) ->
+    websocket_info(Event, StreamId, State);
 %% Cowboy completes by itself what an ended stream left open.
 info(_StreamId, {response, _, _, _} = Command, State) ->
     {[Command], State};
@@ -55,19 +70,35 @@ info(_StreamId, Event, State) ->
     event(Event, State).
 
 -spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), state()) -> ok.
-terminate(_StreamId, _Reason, {websocket, Pid}) ->
+terminate(StreamId, _Reason, State) ->
+    ok = ended(State),
+    ok = hornbeam_clients:leave(StreamId),
+    ok = hornbeam_http2_output:ended(StreamId),
+    ok = hornbeam_http2_socket:ended(StreamId),
+    _ = hornbeam_http2_idle:closed() andalso hornbeam_http2_socket:over(),
+    ok.
+
+ended({websocket, Pid}) ->
     Pid ! websocket_gone,
-    hornbeam_http2_idle:closed();
-terminate(_StreamId, _Reason, #stream{exchange = Exchange} = Stream) ->
+    ok;
+ended(#stream{exchange = Exchange} = Stream) ->
     _ = cancel_timer(Stream),
-    ok = hornbeam_exchange:gone(Exchange),
-    hornbeam_http2_idle:closed().
+    hornbeam_exchange:gone(Exchange).
 
 %% Cowboy's answer to a head that it refuses.
 -spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(), Response, cowboy:opts()) -> Response
     when Response :: cowboy_stream:resp_command().
 early_error(_StreamId, _Reason, _PartialReq, {response, Status, Headers, Body}, _Options) ->
     {response, Status, maps:merge(hornbeam_http2_reply:head([], none), Headers), Body}.
+
+alarm(OnOff, {websocket, Pid} = State) ->
+    Pid ! {websocket_alarm, OnOff},
+    {[], State};
+alarm(OnOff, State) ->
+    event({alarm, OnOff}, State).
+
+is_read({websocket, _}) -> false;
+is_read(#stream{read = Read}) -> Read.
 
 event(Event, #stream{exchange = Exchange0} = Stream) ->
     {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),
@@ -88,6 +119,11 @@ run([{upgrade, Accepted} | _], Given, #stream{owner = {Connection, StreamId}} = 
     {lists:reverse(Given, [{headers, 200, hornbeam_http2_reply:head(Headers, none)}, {spawn, Pid, 5000}]), {websocket, Pid}};
 run([close | Rest], Given, Stream) ->
     run(Rest, Given, Stream);
+%% When Cowboy ends the stream now, as it does but for what hornbeam_http2_socket says, the message finds none.
+run([done | Rest], [End | _] = Given, #stream{owner = Owner} = Stream)
+        when End =:= {data, fin, <<>>}; element(1, End) =:= trailers ->
+    self() ! {Owner, ending},
+    run(Rest, [stop | Given], Stream);
 run([Command | Rest], Given, Stream) ->
     run(Rest, [command(Command) | Given], Stream).
 
@@ -118,18 +154,16 @@ cancel_timer(#stream{timer = Timer} = Stream) ->
     Stream#stream{timer = undefined}.
 
 %% A WebSocket over HTTP/2: its process's commands to Cowboy, and Cowboy's news for it.
-websocket_info({data, _, Data} = Command, {websocket, Pid} = State) ->
+websocket_info({data, _, Data} = Command, _StreamId, {websocket, Pid} = State) ->
     Pid ! {websocket_taken, iolist_size(Data)},
     {[Command], State};
-websocket_info({websocket_flow, Size}, State) ->
+websocket_info({websocket_flow, Size}, _StreamId, State) ->
     {[{flow, Size}], State};
-websocket_info({alarm, _Name, OnOff}, {websocket, Pid} = State) ->
-    Pid ! {websocket_alarm, OnOff},
-    {[], State};
-websocket_info({'EXIT', Pid, normal}, {websocket, Pid} = State) ->
+websocket_info({'EXIT', Pid, normal}, StreamId, {websocket, Pid} = State) ->
+    self() ! {{self(), StreamId}, ending},
     {[stop], State};
-websocket_info(Event, {websocket, Pid} = State) when Event =:= websocket_abort;
+websocket_info(Event, _StreamId, {websocket, Pid} = State) when Event =:= websocket_abort;
                                                      element(1, Event) =:= 'EXIT', element(2, Event) =:= Pid ->
     {[{internal_error, Event, 'The WebSocket ended without a close.'}], State};
-websocket_info(_Late, State) ->
+websocket_info(_Late, _StreamId, State) ->
     {[], State}.

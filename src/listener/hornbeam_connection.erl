@@ -1,7 +1,7 @@
 %%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
 %%%
-%%% Called by: Ranch (one process each). Calls: hornbeam_connections, hornbeam_accept, hornbeam_tls, hornbeam_http1,
-%%% Cowboy's HTTP/2.
+%%% Called by: Ranch (one process each), hornbeam_listener (close/1). Calls: hornbeam_connections, hornbeam_accept, hornbeam_tls,
+%%% hornbeam_http1, Cowboy's HTTP/2 and what stands around it.
 %%%
 %%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
 %%% octets that it has read go back to the process's mailbox as the socket's message, so that Cowboy reads them first.
@@ -10,7 +10,7 @@
 -module(hornbeam_connection).
 -behaviour(ranch_protocol).
 
--export([configure/2, forget/1, start_link/3, init/4]).
+-export([configure/2, forget/1, close/1, start_link/3, init/4]).
 -export_type([options/0]).
 
 %% How long a PROXY header may take.
@@ -27,6 +27,15 @@ configure(Server, Options) ->
 -spec forget(Server :: atom()) -> ok.
 forget(Server) ->
     _ = persistent_term:erase({?MODULE, Server}),
+    ok.
+
+%% @doc The server stops: a connection ends at once, or when what is in progress is done. Asynchronous, for one that is blocked by a slow
+%% client must not keep the others waiting: the message of sys:terminate/2, and a signal for one that is still in its handshake,
+%% which all others trap.
+-spec close(pid()) -> ok.
+close(Connection) ->
+    Connection ! {system, {self(), make_ref()}, {terminate, shutdown}},
+    true = exit(Connection, {shutdown, stop}),
     ok.
 
 -spec start_link(ranch:ref(), module(), Server :: atom()) -> {ok, pid()}.
@@ -107,8 +116,16 @@ http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
                            settings => Settings#{http2 => Http2}, context => Context}).
 
 -spec http2(pid(), ranch:ref(), module(), term(), map(), binary(), options()) -> no_return().
-http2(Parent, Ref, Transport, Socket, Context, Buffered, #{http2 := #{idle := Idle, listener := Listener} = Settings, secure := Secure}) ->
+http2(Parent, Ref, Transport, Socket, Context, Buffered,
+      #{http2 := #{idle := Idle, listener := Listener, send_timeout := SendTimeout, max_empty_frame_rate := MaxEmpty} = Settings,
+        secure := Secure}) ->
     Scheme = case Secure of true -> <<"https">>; false -> <<"http">> end,
     _ = Buffered =:= <<>> orelse (self() ! {element(1, Transport:messages()), Socket, Buffered}),
     ok = hornbeam_http2_idle:start(Idle, Listener),
-    cowboy_http2:init(Parent, Ref, Socket, Transport, undefined, Settings#{context => Context, scheme => Scheme}).
+    ok = hornbeam_http2_output:start(SendTimeout),
+    ok = hornbeam_http2_socket:start(Transport, Socket, MaxEmpty),
+    try
+        cowboy_http2:init(Parent, Ref, Socket, hornbeam_http2_socket, undefined, Settings#{context => Context, scheme => Scheme})
+    after
+        hornbeam_clients:leave_all()
+    end.

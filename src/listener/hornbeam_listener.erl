@@ -1,14 +1,14 @@
 %%% The sockets of a server: opens them when the workers are ready, closes them gracefully.
 %%%
-%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, and Ranch, with one listener
-%%% per bind, whose connections run hornbeam_connection and then Cowboy.
+%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, hornbeam_clients, and Ranch, with one
+%%% listener per bind, whose connections run hornbeam_connection.
 %%%
 %%% Start: open every bind; the first failure is the reason why hornbeam:start/2 fails. Ranch's listeners are not this process's
 %%% children: when it was killed they go on, and its successor takes them over, with all their connections. When one of them ends
 %%% it is opened again (unless Ranch has done that). When that fails, or Ranch or ssl has ended as a whole, so does this process.
 %%%
-%%% Stop (terminate/2): stop accepting; ask every connection to close after the request that it is answering
-%%% (HTTP/1.1 says "connection: close", HTTP/2 GOAWAY); wait until none is left or graceful_timeout has passed; end the rest.
+%%% Stop (terminate/2): stop accepting; ask every connection to close: at once if it is idle, else after the request that it is
+%%% answering (HTTP/1.1 says "connection: close", HTTP/2 GOAWAY); wait until none is left or graceful_timeout has passed; end the rest.
 %%% Only then, as the supervisor goes on in reverse order, do the workers run their lifespan's shutdown.
 -module(hornbeam_listener).
 -behaviour(gen_server).
@@ -18,6 +18,9 @@
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
+%% How many reads (of up to 64 KiB) may wait in the mailbox of an HTTP/2 connection: what a client can make it hold.
+-define(READS, 10).
+-define(MAX_WINDOW, 16#7fffffff).
 
 %% How long after its end a listener is opened again: Ranch has then done so itself, if it can.
 -define(REOPEN_MS, 200).
@@ -59,6 +62,7 @@ init({Name, #{bind := Binds} = Config}) ->
     process_flag(trap_exit, true),
     case hornbeam_tls:load(Name, Config) of
         ok ->
+            ok = hornbeam_clients:new(Name),
             ok = hornbeam_connection:configure(Name, protocol_options(Name, Config)),
             _ = [monitor(process, Needed) || Needed <- [ranch_sup | [ssl_sup || maps:get(ssl, Config)]]],
             open_all(lists:enumerate(Binds), #state{name = Name, config = Config});
@@ -123,9 +127,10 @@ transport_options(Bind, Name, #{acceptors := Acceptors, ssl := Tls} = Config) ->
 
 %% What hornbeam_connection gets: what it needs itself, what is the same for all connections and requests, and what each protocol is told.
 protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Versions, compress := Compress,
-                         compress_min_size := MinSize, max_connections := Max} = Config) ->
+                         compress_min_size := MinSize, max_connections := Max, max_client_requests := MaxRequests} = Config) ->
     #{secure => Tls, max_connections => Max, proxy_protocol => Proxy, http_version => lists:usort(Versions),
-      context => #{server => Name, gate => hornbeam_gate:settings(Config), observer => hornbeam_observe:observer(Name, Config),
+      context => #{server => Name, gate => hornbeam_gate:settings(Config), max_client_requests => MaxRequests,
+                   observer => hornbeam_observe:observer(Name, Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
 
@@ -134,12 +139,19 @@ http1(#{max_keepalive := MaxKeepalive} = Config) ->
     Times#{max_requests => MaxKeepalive, parser => hornbeam_http1_head:new(Config)}.
 
 %% Cowboy's own times are off: they would end a connection in which a response takes its time (hornbeam_http2_idle is what ends an idle
-%% one). A stream whose buffer in Cowboy holds a window gets no more credit. The alarm for the buffers of a whole connection is off: when
-%% it and a stream's end at once Cowboy tells only of the first, and the stream would wait for ever. What a connection can
-%% hold is bounded by max_streams.
-http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets, window := Window,
+%% one; goaway_complete_timeout: graceful_timeout holds).
+%%
+%% To the client. Cowboy sends what fits into a window however small that is (stream_window_data_threshold). When a stream's output has
+%% to wait for the client it gets no more credit until all of it is gone (max_stream_buffer_size), and hornbeam_http2_output looks whether
+%% the client takes any of it. The alarm for the buffers of a whole connection is off: when it and a stream's end at once Cowboy
+%% tells only of the first, and the stream would wait for ever. What a connection can hold is bounded by max_streams.
+%%
+%% From the client. What it may send is bounded by the windows of the streams. That of the connection is as large as can be: bodies that
+%% nobody reads would use it up, to the cost of the other streams. (nginx does the same.)
+http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets,
         max_head_size := HeadSize, body_prefetch := Prefetch} = Config) ->
-    #{limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target], Config),
+    (maps:with([send_timeout, max_empty_frame_rate], Config))#{
+      limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target], Config),
       idle => maps:with([keepalive_timeout, max_keepalive], Config),
       listener => self(),
       stream_handlers => [hornbeam_http2_stream],
@@ -147,6 +159,8 @@ http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Rese
       logger => hornbeam_http2_log,
       idle_timeout => infinity,
       inactivity_timeout => infinity,
+      goaway_complete_timeout => infinity,
+      active_n => ?READS,
       %% hornbeam_request goes on from this number.
       initial_stream_flow_size => max(1, Prefetch),
       max_concurrent_streams => Streams,
@@ -154,8 +168,11 @@ http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Rese
       max_cancel_stream_rate => {Resets, 10000},
       max_reset_stream_rate => {Resets, 10000},
       max_fragmented_header_block_size => max(16384, HeadSize),
-      max_stream_buffer_size => Window,
+      max_stream_buffer_size => 1,
       max_connection_buffer_size => infinity,
+      stream_window_data_threshold => 0,
+      initial_connection_window_size => ?MAX_WINDOW,
+      connection_window_margin_size => ?MAX_WINDOW,
       enable_connect_protocol => true}.
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
@@ -209,16 +226,15 @@ terminate(_Reason, #state{name = Name, bound = Opened, config = #{graceful_timeo
     end_rest(Name, await_closed(Asked, Deadline)),
     lists:foreach(fun close/1, Bound),
     ok = hornbeam_connection:forget(Name),
+    ok = hornbeam_clients:forget(Name),
     hornbeam_tls:forget(Name).
 
 deadline(infinity) -> infinity;
 deadline(Time) -> erlang:monotonic_time(millisecond) + Time.
 
-%% The asynchronous form of sys:terminate/2: a connection that is blocked by a slow client must not
-%% keep the others waiting.
 ask_to_close(Pid) ->
     Monitor = monitor(process, Pid),
-    Pid ! {system, {self(), make_ref()}, {terminate, shutdown}},
+    ok = hornbeam_connection:close(Pid),
     {Pid, Monitor}.
 
 %% What is still being answered when the time is over is cut, all at the same time. Ranch would wait for each of its supervisors

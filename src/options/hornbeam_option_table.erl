@@ -236,7 +236,8 @@ timeouts() ->
        doc => "How long a connection may stay idle between requests. Longer than the 60 s after which common load "
               "balancers give up, so that they close first and never send a request into a closing connection."},
      #{group => timeouts, key => send_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
-       scope => server, doc => "How long one write to a client may block; then the connection is closed."},
+       scope => server,
+       doc => "How long a client may take nothing of what is sent to it; then the connection (HTTP/2: the stream) is closed."},
      #{group => timeouts, key => header_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
        scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."},
      #{group => timeouts, key => body_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
@@ -255,13 +256,23 @@ limits() ->
      #{group => limits, key => max_keepalive, type => {limit, 1, 1000000000}, default => infinity, scope => server,
        doc => "Requests on one connection; then it closes."},
      #{group => limits, key => max_streams, type => {integer, 1, 100000}, default => 100, scope => server,
-       doc => "Requests in progress at once on one HTTP/2 connection."},
-     #{group => limits, key => max_frame_rate, type => {integer, 100, 100000000}, default => 200000, scope => server,
-       doc => "HTTP/2 frames from one client in ten seconds; beyond it the connection closes."},
+       doc => "Requests in progress at once on one HTTP/2 connection. An HTTP/1 connection has one."},
+     #{group => limits, key => max_client_requests, type => {limit, 1, 100000000}, default => 5000, scope => server,
+       doc => "Requests in progress at once from one client address (IPv6: one /64); beyond it 429. By default half the places "
+              "of one worker, and more than a proxy or a load generator has in progress. A client is whom a trusted "
+              "proxy names; Unix sockets and trusted proxies themselves are not counted."},
+     #{group => limits, key => max_frame_rate, type => {integer, 100, 100000000}, default => 1000000, scope => server,
+       doc => "HTTP/2 frames of all kinds from one client in ten seconds; beyond it the connection closes. An upload of "
+              "160 MB/s in frames of 16 KiB takes 100000, and one here may be four times as fast."},
+     #{group => limits, key => max_empty_frame_rate, type => {integer, 10, 100000000}, default => 5000, scope => server,
+       doc => "HTTP/2 frames that carry nothing (PING, SETTINGS, empty DATA) from one client in ten seconds; beyond it the "
+              "connection closes. Clients that watch over their connections send a few."},
      #{group => limits, key => max_reset_rate, type => {integer, 1, 1000000}, default => 500, scope => server,
        doc => "HTTP/2 streams of one connection that are reset in ten seconds; beyond it the connection closes."},
      #{group => limits, key => max_body_size, type => {limit, 0, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
-       default => infinity, scope => server, doc => "Length of a request's body; beyond it 413."},
+       default => 1024 * ?MIB, scope => server,
+       doc => "Length of a request's body; beyond it 413. Little of a body is held here, but an application that reads all of "
+              "it holds all of it, and one that saves it fills a disk. 1 GiB is Apache's default, too."},
      #{group => limits, key => max_memory_percent, type => {integer, 1, 100}, default => 60, scope => server,
        doc => "How much of the memory that the cgroup (else the machine) allows the Erlang VM may take, in percent: beyond it, "
               "requests are answered with 503 until it takes less. 100 for no limit. One limit for the node."}].

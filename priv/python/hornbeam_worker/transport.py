@@ -7,6 +7,9 @@ Writing. In the loop's thread frames are collected and written once per iteratio
 flush is scheduled by the first frame and runs behind everything that was ready then. Other threads
 write at once, under the lock that keeps frames whole. The BEAM always reads, so a full pipe is
 short-lived; what it does not take is kept and written when the loop says that the pipe has room.
+Each byte is moved once, however much waits. While more than `MUCH` does, the transport is `full`:
+those who send bodies wait in `room`, so that ten thousand responses that begin at once (each with a
+window of its own) are neither all held here nor all in front of the next pong.
 
 Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
@@ -26,6 +29,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -39,6 +43,10 @@ READ_SIZE: Final = 262_144
 SMALL_READ: Final = 16_384
 # Bytes that wait for the pipe, from which on it is full: what a pipe holds.
 MUCH: Final = 1_048_576
+# Parts of frames that are collected before they are written within an iteration of the loop.
+MANY: Final = 128
+# How many of those in `room` go on at once: each sends a window at most.
+TURNS: Final = 16
 URGENT: Final = frozenset([frames.EVENT, frames.INVOKE])
 _F_SETPIPE_SZ: Final = 1031
 _PIPE_SIZE: Final = 1_048_576
@@ -60,7 +68,10 @@ class Transport:
         self._lock = threading.Lock()
         self._pending: list[bytes | memoryview] = []  # of the loop's thread, not yet handed over
         self._scheduled = False
-        self._unwritten = b""  # what the full pipe did not take; guarded by _lock
+        # What the full pipe did not take, and how many bytes it is; guarded by _lock
+        self._unwritten: deque[memoryview] = deque()
+        self._waiting = 0
+        self._turns: deque[asyncio.Future[None]] = deque()  # who is in `room`
         self._eof = False
 
     def read_fd(self) -> int:
@@ -105,6 +116,15 @@ class Transport:
             self._scheduled = True
             if self._loop is not None:
                 self._loop.call_soon(self.flush)
+        elif len(self._pending) > MANY and self._loop is not None:
+            self._hand_over()
+
+    async def room(self) -> None:
+        """Returns when more may be sent: at once unless the transport is `full`."""
+        if self.full and self._loop is not None:
+            turn: asyncio.Future[None] = self._loop.create_future()
+            self._turns.append(turn)
+            await turn
 
     def send_threadsafe(self, data: bytes) -> None:
         """Writes an encoded frame at once, from any thread."""
@@ -120,6 +140,9 @@ class Transport:
     def flush(self) -> None:
         """Writes what was queued. Loop's thread only."""
         self._scheduled = False
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         pending, self._pending = self._pending, []
         if pending:
             with self._lock:
@@ -130,28 +153,28 @@ class Transport:
         self.flush()
         with self._lock, contextlib.suppress(BrokenPipeError):
             os.set_blocking(self._write_fd, True)
-            while self._unwritten:
-                self._unwritten = self._unwritten[os.write(self._write_fd, self._unwritten) :]
+            self._write_waiting()
 
     @property
     def full(self) -> bool:
         """Whether so much waits for the pipe that more should not come."""
-        return len(self._unwritten) > MUCH
+        return self._waiting > MUCH
 
     def _write(self, data: bytes) -> None:
-        if self._unwritten:
-            self._unwritten += data
-            return
-        try:
-            written = os.write(self._write_fd, data)
-        except BlockingIOError:
-            written = 0
-        except BrokenPipeError:
-            return  # the BEAM is gone; end-of-file follows
-        if written < len(data):
-            self._unwritten = data[written:]
+        if not self._unwritten:
+            try:
+                written = os.write(self._write_fd, data)
+            except BlockingIOError:
+                written = 0
+            except BrokenPipeError:
+                return  # the BEAM is gone; end-of-file follows
+            if written == len(data):
+                return
+            data = data[written:]
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._await_room)
+        self._unwritten.append(memoryview(data))
+        self._waiting += len(data)
 
     def _await_room(self) -> None:
         if self._loop is not None:
@@ -159,11 +182,39 @@ class Transport:
 
     def _writable(self) -> None:
         with self._lock:
-            data, self._unwritten = self._unwritten, b""
-            if data:
-                self._write(data)
+            try:
+                self._write_waiting()
+            except BrokenPipeError:
+                self._unwritten.clear()
+                self._waiting = 0
             if not self._unwritten and self._loop is not None:
                 self._loop.remove_writer(self._write_fd)
+        self._take_turns()
+
+    def _write_waiting(self) -> None:
+        """Writes what waits, until the pipe takes no more of it."""
+        while self._unwritten:
+            data = self._unwritten[0]
+            try:
+                written = os.write(self._write_fd, data)
+            except BlockingIOError:
+                return
+            self._waiting -= written
+            if written < len(data):
+                self._unwritten[0] = data[written:]
+            else:
+                self._unwritten.popleft()
+
+    def _take_turns(self) -> None:
+        """Lets some of those who wait go on, and others after them."""
+        if self.full:
+            return
+        for _ in range(min(TURNS, len(self._turns))):
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+        if self._turns and self._loop is not None:
+            self._loop.call_soon(self._take_turns)
 
     # Reading
 

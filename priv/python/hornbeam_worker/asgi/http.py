@@ -144,6 +144,8 @@ class HTTPCycle:
         TypeError and ValueError for wrong values.
         """
         kind = message["type"]
+        if self._server.transport.full:
+            await self._server.transport.room()
         if self._gone:
             raise ClientDisconnected("the client has disconnected")
         if kind == "http.response.body" and self._phase in (HELD, STREAMING):

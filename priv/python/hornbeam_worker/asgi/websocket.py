@@ -159,6 +159,8 @@ class WebSocketCycle:
         TypeError and ValueError for wrong values.
         """
         kind = message["type"]
+        if self._server.transport.full:
+            await self._server.transport.room()
         if self._close is not None or self._state == CLOSED:
             raise ClientDisconnected("the WebSocket is closed")
         if self._state == OPEN:

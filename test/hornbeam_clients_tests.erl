@@ -1,0 +1,43 @@
+%%% hornbeam_clients: a count for each client address, given back whatever ends a request.
+-module(hornbeam_clients_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+-define(ME, {127, 0, 0, 1}).
+
+clients_test_() ->
+    {foreach, fun() -> ok = hornbeam_clients:new(?MODULE) end,
+     fun(_) -> ok = hornbeam_clients:leave_all(), ok = hornbeam_clients:forget(?MODULE) end,
+     [fun(_) -> [{Name, Test}] end || {Name, Test} <- [
+         {"as many as allowed and no more", fun as_many_as_allowed/0},
+         {"one that leaves makes room", fun room/0},
+         {"networks of IPv6", fun networks/0},
+         {"a connection that ends gives all back", fun ends/0}]]}.
+
+enter(Number, Ip, Max) -> hornbeam_clients:enter(?MODULE, Number, Ip, Max).
+
+as_many_as_allowed() ->
+    ?assertEqual([ok, ok, ok, full, full], [enter(Number, ?ME, 3) || Number <- lists:seq(1, 5)]),
+    ?assertEqual(ok, enter(6, {127, 0, 0, 2}, 3)).
+
+room() ->
+    [ok, ok] = [enter(Number, ?ME, 2) || Number <- [1, 2]],
+    full = enter(3, ?ME, 2),
+    %% What was refused has nothing to give back, nor has one that was never there, nor twice.
+    [ok = hornbeam_clients:leave(Number) || Number <- [3, 4, 1, 1]],
+    ?assertEqual([ok, full], [enter(Number, ?ME, 2) || Number <- [5, 6]]).
+
+networks() ->
+    ok = enter(1, {16#2001, 16#db8, 0, 0, 0, 0, 0, 1}, 1),
+    ?assertEqual(full, enter(2, {16#2001, 16#db8, 0, 0, 16#ffff, 2, 3, 4}, 1)),
+    ?assertEqual(ok, enter(2, {16#2001, 16#db8, 0, 1, 0, 0, 0, 1}, 1)),
+    %% IPv4 behind an IPv6 socket is the same client, and no network.
+    ok = enter(3, {192, 0, 2, 1}, 1),
+    ?assertEqual(full, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0201}, 1)),
+    ?assertEqual(ok, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0202}, 1)).
+
+ends() ->
+    [ok, ok] = [enter(Number, ?ME, 2) || Number <- [1, 2]],
+    ok = hornbeam_clients:leave_all(),
+    ok = hornbeam_clients:leave_all(),
+    ?assertEqual([ok, ok, full], [enter(Number, ?ME, 2) || Number <- [1, 2, 3]]).
