@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import time
 
@@ -115,6 +116,12 @@ def start(mode: str) -> None:
         send(FAILED, 0, b"\x63why")
         time.sleep(60)
     if mode == "hello_only":
+        time.sleep(60)
+    if mode == "zero":
+        # Its stacks are in a file without an end, and it never answers.
+        signal.signal(35, signal.SIG_IGN)
+        zero = os.open("/dev/zero", os.O_RDONLY)
+        send(READY, 0, b"\x81\xa4dump\x92" + bytes([zero, 35]))
         time.sleep(60)
     send(READY, 0, b"\x80")
 

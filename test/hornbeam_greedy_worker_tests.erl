@@ -19,6 +19,7 @@ greedy_worker_test_() ->
                           {"messages that are taken but not read", fun messages/0},
                           {"demand without reading", fun demand/0},
                           {"more than is dealt with", fun flood/0},
+                          {"stacks in a file without an end", fun endless_stacks/0},
                           {"what streams are sent kills nobody", fun slow/0}]]}.
 
 setup() ->
@@ -28,11 +29,13 @@ setup() ->
     ok = signal(19),
     Started.
 
-start(Mode, Flood) ->
+start(Mode, Flood) -> start(Mode, Flood, #{}).
+
+start(Mode, Flood, Options) ->
     Source = proplists:get_value(source, ?MODULE:module_info(compile)),
     Fake = filename:join(filename:dirname(Source), "fake_worker.py"),
-    hornbeam:start("fake:app", #{python => Fake, env => #{"FAKE" => Mode, "FLOOD" => Flood}, bind => "127.0.0.1:0",
-                                 max_worker_backlog => ?MAX}).
+    hornbeam:start("fake:app", Options#{python => Fake, env => #{"FAKE" => Mode, "FLOOD" => Flood}, bind => "127.0.0.1:0",
+                                        max_worker_backlog => ?MAX}).
 
 cleanup(Started) ->
     _ = signal(18),
@@ -121,6 +124,13 @@ flood() ->
             {worker, data, _} when not Killed -> ok
         end
      end || {Size, Killed} <- [{60000000, false}, {200000000, true}]].
+
+%% It says that its stacks are to be read from /dev/zero, and is blocked.
+endless_stacks() ->
+    hornbeam:stop(),
+    {ok, _} = start("zero", "0", #{worker_heartbeat => 200}),
+    #{os_pid := OsPid} = worker(),
+    await(fun() -> case worker() of #{os_pid := New} -> New =/= OsPid; _ -> false end end).
 
 %% 200 MB of bodies for a worker that stands still, with calls in progress: far more than the limit, and its clients' matter.
 slow() ->

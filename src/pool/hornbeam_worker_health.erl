@@ -36,6 +36,7 @@
 -export_type([health/0, stage/0]).
 
 -include("hornbeam.hrl").
+-include_lib("kernel/include/file.hrl").
 
 -define(INTERVAL, 2000).
 -define(LATE_AFTER, 1000).
@@ -72,7 +73,9 @@
     {timer(), health()}.
 start(Number, OsPid, Counters, Limit, About) ->
     Dump = case About of
-        #{<<"dump">> := [Descriptor, Signal]} when is_integer(Descriptor), is_integer(Signal) -> {Descriptor, Signal};
+        #{<<"dump">> := [Descriptor, Signal]}
+                when is_integer(Descriptor), Descriptor >= 0, is_integer(Signal), Signal > 0, Signal =< 64 ->
+            {Descriptor, Signal};
         #{} -> none
     end,
     {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump}}.
@@ -154,11 +157,31 @@ now_ms() ->
 dump(#health{dump = none}) ->
     none;
 dump(#health{dump = {Descriptor, _}, os_pid = OsPid}) ->
-    file:read_file(path(OsPid, Descriptor)).
+    Path = path(OsPid, Descriptor),
+    case file:read_file_info(Path, [raw]) of
+        {ok, #file_info{type = regular, size = Size}} -> read_end(file:open(Path, [raw, read, binary]), Size);
+        {ok, _} -> {error, einval};
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% The worker says which descriptor it is: what is behind it may have no end, or never a beginning.
+read_end({ok, File}, Size) ->
+    Read = file:pread(File, max(0, Size - ?MAX_DUMP), ?MAX_DUMP),
+    ok = file:close(File),
+    case Read of
+        eof -> {ok, <<>>};
+        _ -> Read
+    end;
+read_end({error, Reason}, _Size) ->
+    {error, Reason}.
 
 empty(OsPid, Descriptor) ->
     %% What cannot be emptied cannot be read either, which dump/1 then says.
-    _ = file:write_file(path(OsPid, Descriptor), <<>>),
+    Path = path(OsPid, Descriptor),
+    _ = case file:read_file_info(Path, [raw]) of
+        {ok, #file_info{type = regular}} -> file:write_file(Path, <<>>, [raw]);
+        _ -> ok
+    end,
     ok.
 
 path(OsPid, Descriptor) ->
