@@ -20,7 +20,7 @@
 %%%            the connection can go on
 %%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped, for
 %%%            ?LINGER_MS in all, ?QUIET_MS after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
-%%%            from it. Not after a request that said "close": nothing may follow that
+%%%            from it. Not after a request that said "close", which nothing may follow
 %%%
 %%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
 %%% {timeout, _, deadline}; {system, _, {terminate, _}} from hornbeam_listener: end after the response in progress.
@@ -74,7 +74,7 @@
 
 -define(MAX_DRAIN, 1000000).
 -define(LINGER_MS, 10000).
--define(QUIET_MS, 2000).
+-define(QUIET_MS, 1000).
 -define(MAX_LINGER, 64000000).
 -define(AWAKE, 250).
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
@@ -323,9 +323,11 @@ next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = S
             end
     end.
 
-%% What the client still sends would make the kernel reset the connection, and the response be lost.
-linger(#conn{socket = Socket} = Conn) ->
-    case hornbeam_http1_socket:is_half_closed(Socket) of
+%% What the client still sends would make the kernel reset the connection, and the response be lost. With TLS only close/1 tells the
+%% client of the end: where that is the end of the body, it comes at once.
+linger(#conn{socket = Socket, response = Response, scheme = Scheme} = Conn) ->
+    Waits = Scheme =:= <<"https">> andalso hornbeam_http1_response:is_close_delimited(Response),
+    case Waits orelse hornbeam_http1_socket:is_half_closed(Socket) of
         true ->
             close(Conn);
         false ->

@@ -116,10 +116,11 @@ sendfile(#socket{transport = Transport, socket = Raw}, Path, Size) ->
         error:Reason -> {error, Reason}
     end.
 
-%% @doc Nothing more will be written; what was written arrives.
+%% @doc Nothing more will be written; what was written arrives. With TLS the client is told when the connection is closed: OTP's ssl
+%% shuts the sending side down without the alert that has to come first (RFC 8446, 6.1).
 -spec shutdown(socket()) -> ok.
 shutdown(#socket{transport = Transport, socket = Raw}) ->
-    _ = Transport:shutdown(Raw, write),
+    _ = Transport:secure() orelse Transport:shutdown(Raw, write),
     ok.
 
 -spec close(socket()) -> ok.

@@ -1,0 +1,146 @@
+"""HTTP/1 connections under pressure: one request at a time, bounded memory, times, refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from harness import memory, wait_until
+from http1_requests import Sender, get, post
+from http1_server import KINDS, Http1, read_all
+from http_client import status_of
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Http1]:
+    folder = tmp_path_factory.mktemp("http1")
+    with Http1(request.param, folder, max_body_size=20 * MIB) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(server: Http1) -> Iterator[None]:
+    """After each test the VM has what it had before."""
+    before = server.usage()
+    yield
+    server.settles(before)
+
+
+# One at a time
+
+
+def test_the_second_response_waits_for_the_first_in_the_application(server: Http1) -> None:
+    """It would be buffered in the VM: 43 MiB became 2.8 GiB in ten seconds."""
+    before = memory(server.beam())
+    begun = server.facts()["begun"].get("big", 0)
+    with server.raw() as connection:
+        connection.send(get("sleep?1500") + get("big?128"))
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            assert memory(server.beam()) - before < 64 * MIB
+            assert server.facts()["begun"].get("big", 0) == begun
+        assert connection.answer().body == b"slept"
+        # Now it runs, as fast as it is read.
+        for number in range(128 * 16):
+            connection.sock.recv(65_536, socket.MSG_WAITALL if server.kind == "clear" else 0)
+            assert number % 64 or memory(server.beam()) - before < 64 * MIB
+
+
+def test_pipelined_requests_take_one_place(server: Http1) -> None:
+    """25,000 of them took the places of all workers: everybody else got 503."""
+    with server.raw() as connection:
+        request = get("sleep?400")
+        sender = Sender(connection.sock, lambda: iter([request * 500] * 50))
+        wait_until(lambda: server.facts()["running"] >= 1, 10, "the first runs")
+        before = memory(server.beam())
+        for _ in range(50):
+            facts = server.facts()
+            assert (facts["running"], facts["most"]) == (1, 1)
+            assert server.ask("hello").status_code == 200
+        assert memory(server.beam()) - before < 64 * MIB
+        # Shut down rather than closed: the sender is still in it.
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+def test_what_is_sent_behind_a_request_is_not_read(server: Http1) -> None:
+    """The client's own kernel holds it, not the server."""
+    with server.raw() as connection:
+        connection.send(get("sleep?2500"))
+        before = memory(server.beam())
+        sender = Sender(connection.sock, lambda: (bytes(MIB) for _ in range(500)))
+        wait_until(lambda: sender.sent > 0 or server.facts()["running"] == 1, 10, "it runs")
+        for _ in range(50):
+            server.ask("hello")
+            assert memory(server.beam()) - before < 64 * MIB
+        assert sender.sent < 64 * MIB
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+def test_thousands_in_a_pipeline_are_answered_in_order(server: Http1) -> None:
+    count = 3000
+    with server.raw() as connection:
+        numbers = range(count)
+        sender = Sender(connection.sock, lambda: (get(f"hello?{number}") for number in numbers))
+        answers = [connection.answer().body for _ in numbers]
+        sender.join()
+    assert answers == [b"%d" % number for number in numbers]
+    assert server.facts()["most"] == 1
+
+
+# Refusals
+
+
+LARGE = 10_000_000
+REFUSALS = {
+    "413 by its length": (413, post("read", 30_000_000), b"x"),
+    "413 by what comes": (413, post("read", None) + b"%x\r\n" % 30_000_000, b"x"),
+    "414": (414, b"GET /", b"x"),
+    "431": (431, b"GET / HTTP/1.1\r\nX: ", b"x"),
+    "431 by number": (431, b"GET / HTTP/1.1\r\n", b"X: a\r\n"),
+    "400": (400, b"GET / HTTP/1.1\r\nX\x01: ", b"x"),
+    "400 in a chunk": (400, post("read", None) + b"g", b"x"),
+    "417": (417, b"POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n", b"X: a\r\n"),
+    "501": (501, b"TRACE / HTTP/1.1\r\n", b"x"),
+    "505": (505, b"GET / HTTP/3.0\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_who_is_refused_while_sending_reads_why(
+    server: Http1, refusal: tuple[int, bytes, bytes]
+) -> None:
+    """A reset would take the response from it (RFC 9112, 9.6)."""
+    status, begin, unit = refusal
+    rest = (unit * (24_000_000 // len(unit)))[
+        : 24_000_000 if b"30000000" in begin or status == 413 else LARGE
+    ]
+    with contextlib.closing(server.connect()) as sock:
+        sock.sendall(begin)
+        sock.sendall(rest)
+        response = read_all(sock)
+    assert status_of(response) == status
+    assert response.count(b"HTTP/1.1 ") == 1
+    length = re.search(rb"content-length: (\d+)", response)
+    assert length is not None and b"connection: close" in response
+    assert len(response.partition(b"\r\n\r\n")[2]) == int(length[1])
+
+
+def test_an_early_answer_to_a_large_body_is_read(server: Http1) -> None:
+    """Of a body that is too large to be drained the client is told, and gets to read it."""
+    with contextlib.closing(server.connect()) as sock:
+        sock.sendall(post("unread", LARGE))
+        sock.sendall(bytes(LARGE))
+        response = read_all(sock)
+    assert status_of(response) == 200
+    assert response.endswith(b"unread")
+    assert b"connection: close" in response
