@@ -17,7 +17,7 @@ defaults_are_filled_in_and_normalised_test() ->
     {ok, Here} = file:get_cwd(),
     ?assertMatch(#{bind := [{tcp, {127, 0, 0, 1}, 8000, <<"127.0.0.1">>}], workers := 1, timeout := 60000,
                    root_path := <<>>, python := <<"python3">>, venv := <<>>, chdir := <<>>, env := #{},
-                   mounts := [], name := default, max_body_size := infinity}, Options),
+                   mounts := [], name := default, max_body_size := 1073741824}, Options),
     ?assertEqual([list_to_binary(Here)], maps:get(pythonpath, Options)).
 
 a_validated_map_validates_to_itself_test() ->

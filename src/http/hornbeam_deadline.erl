@@ -31,4 +31,6 @@ fired(_Ref, _Deadline) -> stale.
 
 -spec cancel(deadline()) -> ok.
 cancel(none) -> ok;
-cancel({Ref, _}) -> erlang:cancel_timer(Ref, [{async, true}, {info, false}]), ok.
+cancel({Ref, _}) ->
+    _ = erlang:cancel_timer(Ref, [{async, true}, {info, false}]),
+    ok.

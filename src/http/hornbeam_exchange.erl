@@ -92,23 +92,24 @@ observe(Head0, {Module, Settings}) ->
     {Head, {Module, Observed}}.
 
 admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, #{place := Place, compress := Compress} = Context) ->
-    Exchange = #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = undefined, observed = Observed,
-                         leaves = Head#head.version =/= 'HTTP/2'},
+    Leaves = Head#head.version =/= 'HTTP/2',
     case hornbeam_websocket_handshake:is_upgrade(Head) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
-            run(Effects, [], Exchange#exchange{request = Request, compress = hornbeam_compress:new(Head, Compress)});
+            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
+                                       leaves = Leaves, compress = hornbeam_compress:new(Head, Compress)});
         true ->
-            websocket(Head, Mount, Exchange, Context)
+            websocket(Head, Mount, Owner, Observed, Leaves, Context)
     end.
 
-websocket(Head, #mount{settings = Settings} = Mount, #exchange{observed = Observed} = Exchange, #{server := Server, place := Place}) ->
+websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, Leaves, #{server := Server, place := Place}) ->
     case hornbeam_websocket_handshake:check(Head, Server, Settings) of
         {ok, Handshake} ->
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
-            run(Effects, [], Exchange#exchange{request = Request, handshake = Handshake});
+            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
+                                       leaves = Leaves, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
-            ok = leave(Exchange),
+            ok = leave(Leaves, Owner),
             {observed([{reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text}, done], Observed), over}
     end.
 
@@ -154,14 +155,14 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{handshake = Handshake, observed = Observed, compress = Compress} = Exchange) ->
-    ok = leave(Exchange),
+ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, compress = Compress}) ->
+    ok = leave(Leaves, Owner),
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
     ok = hornbeam_compress:stop(Compress),
     observed_end(Observed).
 
-leave(#exchange{leaves = true, owner = {_, Number}}) -> hornbeam_clients:leave(Number);
-leave(_Exchange) -> ok.
+leave(true, {_, Number}) -> hornbeam_clients:leave(Number);
+leave(false, _Owner) -> ok.
 
 observed_end(none) -> ok;
 observed_end({Module, Observed}) -> Module:over(Observed).

@@ -115,6 +115,8 @@ http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
     hornbeam_http1:start(#{parent => Parent, transport => Transport, socket => Socket,
                            settings => Settings#{http2 => Http2}, context => Context}).
 
+%% Cowboy hands its options on to Cowlib, whose type of them does not know Cowboy's.
+-dialyzer({nowarn_function, [http2/7, serve/5]}).
 -spec http2(pid(), ranch:ref(), module(), term(), map(), binary(), options()) -> no_return().
 http2(Parent, Ref, Transport, Socket, Context, Buffered,
       #{http2 := #{idle := Idle, listener := Listener, send_timeout := SendTimeout, max_empty_frame_rate := MaxEmpty} = Settings,
