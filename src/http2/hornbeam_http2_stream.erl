@@ -1,11 +1,11 @@
 %%% HTTP/2: Cowboy's stream handler, which brings events to hornbeam_exchange and turns its commands into Cowboy's.
 %%%
 %%% Called by: Cowboy's HTTP/2 (documented callbacks and commands of cowboy_stream alone), in the connection's process, which must never wait
-%%% here. Calls: hornbeam_http2_head, hornbeam_exchange, hornbeam_http2_reply, hornbeam_http2_idle, hornbeam_http2_output, hornbeam_http2_socket,
+%%% here. Calls: hornbeam_http2_head, hornbeam_exchange, hornbeam_http2_body, _reply, _idle, hornbeam_http2_output, hornbeam_http2_socket,
 %%% hornbeam_clients, hornbeam_websocket. No process is made per request.
 %%%
 %%% Messages, all of the form {{ConnectionPid, StreamId}, Event} (Cowboy passes Event to info/3): those of hornbeam_exchange; from itself
-%%% submit, {timeout, Name}, ending (hornbeam_http2_socket:finish/2); overdue (hornbeam_http2_output); for a WebSocket its process's commands.
+%%% submit, {timeout, Name}, body_pause, ending (hornbeam_http2_socket:finish/2); overdue (hornbeam_http2_output); for a WebSocket its process's commands.
 -module(hornbeam_http2_stream).
 -behaviour(cowboy_stream).
 
@@ -16,7 +16,7 @@
 -record(stream, {
     exchange :: hornbeam_exchange:exchange(),
     owner :: hornbeam_pool:owner(),
-    read :: boolean(),                      % all of the request's body is here
+    body :: hornbeam_http2_body:body(),
     timer :: reference() | undefined
 }).
 %% A body from which on it is read in larger pieces.
@@ -25,7 +25,7 @@
 -type state() :: #stream{} | {websocket, pid()}.
 
 -spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) -> {cowboy_stream:commands(), state()}.
-init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, limits := Limits}) ->
+init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, limits := #{body_timeout := BodyTimeout} = Limits}) ->
     Owner = {self(), StreamId},
     ok = hornbeam_http2_idle:opened(StreamId),
     case hornbeam_http2_head:read(Req, Limits, Place) of
@@ -35,10 +35,10 @@ init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, 
             _ = Length > ?LARGE andalso hornbeam_http2_socket:upload(true),
             {Commands, Exchange} = hornbeam_exchange:open(Head, Owner, Context),
             _ = hornbeam_exchange:is_gathering(Exchange) andalso (self() ! {Owner, submit}),
-            run(Commands, [], #stream{exchange = Exchange, owner = Owner, read = Length =:= 0});
+            run(Commands, [], #stream{exchange = Exchange, owner = Owner, body = hornbeam_http2_body:new(Length, BodyTimeout, Owner)});
         {refuse, Reason, #head{length = Length} = Head} ->
             run(hornbeam_exchange:refuse(Reason, Head, Context), [],
-                #stream{exchange = hornbeam_exchange:over(), owner = Owner, read = Length =:= 0})
+                #stream{exchange = hornbeam_exchange:over(), owner = Owner, body = hornbeam_http2_body:new(Length, infinity, Owner)})
     end.
 
 -spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) -> {cowboy_stream:commands(), state()}.
@@ -48,8 +48,11 @@ data(_StreamId, nofin, <<>>, State) ->
 data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
     Pid ! {websocket_data, IsFin, Data},
     {[], State};
-data(_StreamId, IsFin, Data, State) ->
-    event({body, IsFin, Data}, State#stream{read = IsFin =:= fin}).
+data(_StreamId, IsFin, Data, #stream{body = Body0} = State) ->
+    case hornbeam_http2_body:data(IsFin, byte_size(Data), Body0) of
+        {ignore, _} -> {[], State};
+        {Last, Body} -> event({body, Last, Data}, State#stream{body = Body})
+    end.
 
 -spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
 info(StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
@@ -61,6 +64,11 @@ info(StreamId, ending, State) ->
     {[{internal_error, ended, 'The response is complete.'} || hornbeam_http2_socket:finish(StreamId, is_read(State))], State};
 info(StreamId, Event, {websocket, _} = State) ->
     websocket_info(Event, StreamId, State);
+info(_StreamId, body_pause, #stream{body = Body0} = State) ->
+    case hornbeam_http2_body:paused(Body0) of
+        {true, Body} -> event({body_failed, body_timeout}, State#stream{body = Body});
+        {false, Body} -> {[], State#stream{body = Body}}
+    end;
 %% Cowboy completes by itself what an ended stream left open.
 info(_StreamId, {response, _, _, _} = Command, State) ->
     {[Command], State};
@@ -81,8 +89,9 @@ terminate(StreamId, _Reason, State) ->
 ended({websocket, Pid}) ->
     Pid ! websocket_gone,
     ok;
-ended(#stream{exchange = Exchange} = Stream) ->
+ended(#stream{exchange = Exchange, body = Body} = Stream) ->
     _ = cancel_timer(Stream),
+    ok = hornbeam_http2_body:stop(Body),
     hornbeam_exchange:gone(Exchange).
 
 %% Cowboy's answer to a head that it refuses.
@@ -98,7 +107,7 @@ alarm(OnOff, State) ->
     event({alarm, OnOff}, State).
 
 is_read({websocket, _}) -> false;
-is_read(#stream{read = Read}) -> Read.
+is_read(#stream{body = Body}) -> hornbeam_http2_body:is_read(Body).
 
 event(Event, #stream{exchange = Exchange0} = Stream) ->
     {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),
@@ -119,6 +128,8 @@ run([{upgrade, Accepted} | _], Given, #stream{owner = {Connection, StreamId}} = 
     {lists:reverse(Given, [{headers, 200, hornbeam_http2_reply:head(Headers, none)}, {spawn, Pid, 5000}]), {websocket, Pid}};
 run([close | Rest], Given, Stream) ->
     run(Rest, Given, Stream);
+run([{read, Octets} | Rest], Given, #stream{body = Body} = Stream) ->
+    run(Rest, [{flow, Octets} | Given], Stream#stream{body = hornbeam_http2_body:more(Octets, Body)});
 %% When Cowboy ends the stream now, as it does but for what hornbeam_http2_socket says, the message finds none.
 run([done | Rest], [End | _] = Given, #stream{owner = Owner} = Stream)
         when End =:= {data, fin, <<>>}; element(1, End) =:= trailers ->
@@ -134,7 +145,6 @@ command({reply, Status, Headers, Length, Body}) -> {response, status(Status), ho
 command({start, Status, Headers, Length}) -> {headers, status(Status), hornbeam_http2_reply:head(Headers, Length)};
 command({data, IsFin, Data}) -> {data, IsFin, Data};
 command({trailers, Headers}) -> {trailers, hornbeam_http2_reply:fields(Headers)};
-command({read, Octets}) -> {flow, Octets};
 %% The client must see that the response is not complete: the stream is reset.
 command(cut) -> {internal_error, cut, 'The response could not be completed.'};
 command(done) -> stop.

@@ -18,6 +18,8 @@
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
+%% The largest HTTP/2 frame that every peer takes (RFC 9113, 4.2).
+-define(FRAME, 16384).
 %% How many reads (of up to 64 KiB) may wait in the mailbox of an HTTP/2 connection: what a client can make it hold.
 -define(READS, 10).
 -define(MAX_WINDOW, 16#7fffffff).
@@ -151,7 +153,7 @@ http1(#{max_keepalive := MaxKeepalive} = Config) ->
 http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets,
         max_head_size := HeadSize, body_prefetch := Prefetch} = Config) ->
     (maps:with([send_timeout, max_empty_frame_rate], Config))#{
-      limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target], Config),
+      limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target, body_timeout], Config),
       idle => maps:with([keepalive_timeout, max_keepalive], Config),
       listener => self(),
       stream_handlers => [hornbeam_http2_stream],
@@ -167,13 +169,23 @@ http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Rese
       max_received_frame_rate => {Frames, 10000},
       max_cancel_stream_rate => {Resets, 10000},
       max_reset_stream_rate => {Resets, 10000},
-      max_fragmented_header_block_size => max(16384, HeadSize),
+      max_fragmented_header_block_size => head_block(HeadSize),
       max_stream_buffer_size => 1,
       max_connection_buffer_size => infinity,
       stream_window_data_threshold => 0,
       initial_connection_window_size => ?MAX_WINDOW,
       connection_window_margin_size => ?MAX_WINDOW,
       enable_connect_protocol => true}.
+
+%% An older Cowlib makes of each octet of a compressed head a copy of a field, of up to 4 KB (docs/security.md, "What remains"): the block is
+%% then no larger than one frame. 2.21 does not.
+head_block(HeadSize) ->
+    _ = application:load(cowlib),
+    {ok, Version} = application:get_key(cowlib, vsn),
+    case [list_to_integer(Part) || Part <- string:lexemes(Version, "."), hornbeam_headers:is_digits(list_to_binary(Part))] >= [2, 21] of
+        true -> max(?FRAME, HeadSize);
+        false -> ?FRAME
+    end.
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.
