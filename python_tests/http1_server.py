@@ -103,7 +103,7 @@ class Http1:
 
 def read_all(sock: socket.socket) -> bytes:
     """Everything until the other side ends it; a reset raises."""
-    data = b""
+    chunks = []
     while chunk := sock.recv(65_536):
-        data += chunk
-    return data
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -19,7 +19,7 @@
 %%%   drain    the response is complete; what is left of the request's body is read and dropped, up to ?MAX_DRAIN octets, so that
 %%%            the connection can go on
 %%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped, for
-%%%            ?LINGER_MS in all, ?QUIET_MS after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
+%%%            ?LINGER_MS in all, for a moment after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
 %%%            from it. Not after a request that said "close", which nothing may follow
 %%%
 %%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
@@ -74,7 +74,9 @@
 
 -define(MAX_DRAIN, 1000000).
 -define(LINGER_MS, 10000).
--define(QUIET_MS, 1000).
+-define(QUIET_MS, 2000).
+%% With TLS the client is not told before of the end.
+-define(QUIET_TLS_MS, 500).
 -define(MAX_LINGER, 64000000).
 -define(AWAKE, 250).
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
@@ -335,9 +337,10 @@ linger(#conn{socket = Socket, response = Response, scheme = Scheme} = Conn) ->
             quiet(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0}))
     end.
 
-quiet(Conn) ->
+quiet(#conn{scheme = Scheme} = Conn) ->
     Now = now_ms(),
-    await(by(Now + ?QUIET_MS, Now, Conn#conn{body_until = Now + ?QUIET_MS})).
+    At = Now + case Scheme of <<"https">> -> ?QUIET_TLS_MS; _ -> ?QUIET_MS end,
+    await(by(At, Now, Conn#conn{body_until = At})).
 
 -spec close(#conn{}) -> no_return().
 close(#conn{socket = Socket}) ->

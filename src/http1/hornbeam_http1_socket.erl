@@ -128,9 +128,13 @@ close(#socket{transport = Transport, socket = Raw}) ->
     _ = Transport:close(Raw),
     ok.
 
-%% @doc Resets the connection.
+%% @doc Ends the connection so that the client sees that there should be more: a reset; with TLS an end without the alert that says that it
+%% is meant (RFC 8446, 6.1), which is what a half-close by OTP's ssl is.
 -spec abort(socket()) -> ok.
 abort(#socket{transport = Transport, socket = Raw}) ->
-    _ = Transport:setopts(Raw, [{linger, {true, 0}}]),
+    _ = case Transport:secure() of
+        true -> Transport:shutdown(Raw, write);
+        false -> Transport:setopts(Raw, [{linger, {true, 0}}])
+    end,
     _ = Transport:close(Raw),
     ok.
