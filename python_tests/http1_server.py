@@ -44,6 +44,7 @@ class Http1:
         )
         wait_until(lambda: self.ask("hello").status_code == 200, 10, "the first answer")
         wait_until(lambda: self.ask("vm").status_code == 200, 10, "the function is registered")
+        self.server.wait_for_output("looked at")
         return self
 
     def __exit__(self, *about: Any) -> None:

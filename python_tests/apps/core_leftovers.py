@@ -9,10 +9,12 @@ import asyncio
 import ctypes
 import hashlib
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+GENERATOR_ENDED = threading.Event()
 kept: list[Any] = []
 
 
@@ -82,14 +84,18 @@ async def generator() -> None:
         finally:
             await asyncio.sleep(0)
             print("the generator ends")
+            GENERATOR_ENDED.set()
 
     kept.append(numbers())
     await anext(kept[-1])
 
 
-def thread_for(seconds: float) -> Callable[[], Awaitable[None]]:
+def thread_after(seconds: float) -> Callable[[], Awaitable[None]]:
+    """A thread that goes on for so long behind the generator's end, or an hour."""
+
     async def thread() -> None:
         def sleeps() -> None:
+            GENERATOR_ENDED.wait(3600)
             time.sleep(seconds)
             print("the thread ends")
 
@@ -112,7 +118,7 @@ LEFT = {
     "stubborn": stubborn,
     "failing": failing,
     "generator": generator,
-    "thread": thread_for(0.7),
-    "hanging_thread": thread_for(3600),
+    "thread": thread_after(0.3),
+    "hanging_thread": thread_after(3600),
 }
 BLOCKS = {"/c": in_c, "/c_with_the_lock": in_c_with_the_lock}
