@@ -21,7 +21,7 @@
 %%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
 %%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
-%%%   from the socket      tcp, ssl, inet_reply; on HTTP/2 from hornbeam_http2_stream {websocket_data, IsFin, Data},
+%%%   from the socket      tcp, ssl; on HTTP/2 from hornbeam_http2_stream {websocket_data, IsFin, Data},
 %%%                        {websocket_taken, Size}, {websocket_alarm, on | off}, websocket_gone
 %%%   from itself          tick (idle time, pings), retry (a busy socket), close_timeout (closing, ended or lingering for too long)
 %%%
@@ -143,7 +143,6 @@ loop(#ws{} = State) ->
     end.
 
 handle({tcp, _, Data}, State) -> received(Data, State);
-handle({inet_reply, _, ok}, State) -> flush(State);
 handle({websocket_frame, Frame}, State) -> published(Frame, State);
 handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
 handle({{_, websocket}, {worker_lost, drained}}, #ws{phase = open} = State) ->
@@ -167,7 +166,6 @@ handle(close_timeout, State) -> waited(State);
 handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> gone(State);
 handle(websocket_gone, State) -> gone(State);
 handle({Error, _, _}, State) when Error =:= tcp_error; Error =:= ssl_error -> gone(State);
-handle({inet_reply, _, {error, _}}, State) -> gone(State);
 handle({'EXIT', Parent, _}, #ws{parent = Parent} = State) -> gone(State);
 handle({'DOWN', Ref, process, _, _}, State) -> relay_lost(Ref, State);
 handle({system, _From, {terminate, _}}, State) -> drain_now(State);
@@ -334,9 +332,6 @@ write(Data, #ws{output = Output} = State) ->
     State#ws{output = hornbeam_websocket_output:write(Data, Output)}.
 
 %% After whatever may have made room.
-flush(#ws{output = Output} = State) ->
-    flushed(State#ws{output = hornbeam_websocket_output:flush(Output)}).
-
 flushed(#ws{phase = ended} = State) -> finish_when_written(State);
 flushed(State) -> give_credit(State).
 

@@ -8,7 +8,7 @@
 %%% A stream of HTTP/2 is busy, too, when its connection's process has not come to ?AHEAD bytes of it.
 -module(hornbeam_websocket_output).
 
--export([new/1, write/2, pong/2, count/2, credit/2, alarm/2, taken/2, flush/1, retry/2, is_busy/1]).
+-export([new/1, write/2, pong/2, count/2, credit/2, alarm/2, taken/2, retry/2, is_busy/1]).
 -export_type([output/0]).
 
 %% How often a busy socket is tried again, ms: at first and after some progress, and at last.
@@ -93,8 +93,7 @@ stall(#output{retry = none, stalled = Stalled} = Output) ->
 stall(Output) ->
     Output#output{busy = true}.
 
-%% @doc The socket may have room again.
--spec flush(output()) -> output().
+%% The socket may have room again.
 flush(#output{busy = false} = Output) ->
     Output;
 flush(#output{alarm = Alarm, ahead = Ahead} = Output) when Alarm =:= on; Ahead >= ?AHEAD ->

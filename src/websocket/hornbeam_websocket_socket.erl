@@ -3,10 +3,9 @@
 %%% Called by: hornbeam_websocket, which never waits in a write, so that a slow client does not keep it from anything
 %%% else. Calls: nothing of Hornbeam's.
 %%%
-%%% write/2 answers {busy, Rest} when the socket cannot take more. A TCP socket says by {inet_reply, Socket, Status} that it
-%%% goes on (and at other times: each write is answered so); for TLS the sender asks again after a while. The stream of
-%%% an HTTP/2 connection always takes the bytes: its connection process says with {websocket_taken, Size} what it has
-%%% come to, and by an alarm that its buffer is full; hornbeam_websocket_output keeps both.
+%%% write/2 answers {busy, Rest} when the socket cannot take more; the sender asks again after a while. The stream of an
+%%% HTTP/2 connection always takes the bytes: its connection process says with {websocket_taken, Size} what it has come to,
+%%% and by an alarm that its buffer is full; hornbeam_websocket_output keeps both.
 -module(hornbeam_websocket_socket).
 
 -export([new/2, stream/2, write/2, read/2, finish/2, abort/1]).
@@ -15,10 +14,14 @@
 -type socket() :: {tcp, port()} | {tls, ssl:sslsocket()}
                 | {stream, pid(), cowboy_stream:streamid()}.
 
-%% Bytes in the driver's queue from which on a socket counts as busy; it is free again below half of it. At that
-%% mark the process in ssl that writes waits for the client, and whoever calls it. So over TLS it is higher than what is ever
-%% given: half of ?HIGH_WATERMARK in the queue, and a part with the heads of its records.
--define(HIGH_WATERMARK, 65536).
+%% Bytes in the driver's queue from which on a socket counts as busy. A write that brings the queue to the high watermark
+%% waits until the client has taken it; so that mark is more than what is ever given: over TCP, ?TCP_BUSY and one write,
+%% which the application's credit bounds; over TLS, ?TLS_BUSY and a part with the heads of its records.
+%% (To write by port_command/3 with `nosuspend' costs less, by 0.5 us, but what gen_tcp and its driver say to each other
+%% is theirs: OTP 29 closes a socket that is written to so.)
+-define(TCP_BUSY, 65536).
+-define(TCP_HIGH_WATERMARK, 1 bsl 30).
+-define(TLS_BUSY, 32768).
 -define(TLS_HIGH_WATERMARK, 131072).
 -define(TLS_PART, 81920).
 %% How many reads a socket makes before it is asked for again; as many may be on their way when reading is turned off.
@@ -29,15 +32,15 @@
 new(Transport, Socket) ->
     case Transport:name() of
         tcp ->
-            _ = inet:setopts(Socket, tuned(?HIGH_WATERMARK)),
+            _ = inet:setopts(Socket, tuned(?TCP_HIGH_WATERMARK, ?TCP_BUSY)),
             {tcp, Socket};
         ssl ->
-            _ = ssl:setopts(Socket, tuned(?TLS_HIGH_WATERMARK)),
+            _ = ssl:setopts(Socket, tuned(?TLS_HIGH_WATERMARK, ?TLS_BUSY)),
             {tls, Socket}
     end.
 
-tuned(HighWatermark) ->
-    [{high_watermark, HighWatermark}, {low_watermark, ?HIGH_WATERMARK div 2}, {send_timeout, infinity}, {nodelay, true}].
+tuned(High, Low) ->
+    [{high_watermark, High}, {low_watermark, Low}, {send_timeout, infinity}, {nodelay, true}].
 
 -spec stream(pid(), cowboy_stream:streamid()) -> socket().
 stream(Connection, StreamId) ->
@@ -45,15 +48,14 @@ stream(Connection, StreamId) ->
 
 -spec write(socket(), iodata()) -> ok | {busy, Rest :: iodata()} | {error, term()}.
 write({tcp, Port}, Data) ->
-    try erlang:port_command(Port, Data, [nosuspend]) of
-        true -> ok;
-        false -> {busy, Data}
-    catch
-        error:badarg -> {error, closed}
+    case inet:getstat(Port, [send_pend]) of
+        {ok, [{send_pend, Pending}]} when Pending >= ?TCP_BUSY -> {busy, Data};
+        {ok, _} -> gen_tcp:send(Port, Data);
+        {error, _} = Error -> Error
     end;
 write({tls, Socket}, Data) ->
     case ssl:getstat(Socket, [send_pend]) of
-        {ok, [{send_pend, Pending}]} when Pending >= ?HIGH_WATERMARK div 2 -> {busy, Data};
+        {ok, [{send_pend, Pending}]} when Pending >= ?TLS_BUSY -> {busy, Data};
         {ok, _} -> write_tls(Socket, Data, iolist_size(Data));
         {error, _} = Error -> Error
     end;
