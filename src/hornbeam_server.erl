@@ -152,6 +152,7 @@ stop(Name) ->
 forget(Name) ->
     ok = close_left(Name),
     ok = hornbeam_connection:forget(Name),
+    ok = hornbeam_clients:forget(Name),
     _ = hornbeam_tls:forget(Name),
     _ = persistent_term:erase({?MODULE, Name}),
     hornbeam_metrics:forget(Name),
