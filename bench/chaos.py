@@ -1,12 +1,15 @@
-"""`make chaos`: full load of GETs on three workers that are killed, stopped, grow, are reloaded.
+"""`make chaos`: load whose every byte is looked at, with faults of all kinds in between.
 
-Four scenes share the time. In each, every GET must be answered with 200, and afterwards no stream,
-process, port or descriptor may be left over, nor memory:
+Clients (chaos_load) ask all the time. Meanwhile faults are drawn from two decks (chaos_faults), one
+of clients and one of workers and the machine, each for some seconds, so that two meet at any time;
+no kind comes again before all have come. What must hold:
 
-kill     a random worker gets SIGKILL each second; a POST in flight on it gets 502, all others 200
-stop     a random worker gets SIGSTOP, is found by its heartbeat and replaced, then the next
-memory   workers reach max_worker_memory all the time: every GET and POST gets 200
-reload   ten reloads in a row: every GET and POST gets 200
+- an exchange is answered right, or ends as a fault that is there explains (chaos_record)
+- two seconds after the end of a fault a new connection gets 200
+- the VM lives, and no answered increment of a counter is lost
+- in the end every gauge is back (chaos_gauges), and the log tells of no crash
+
+The choices come from a seed, which is printed; --seed repeats them (not the machine's timing).
 """
 
 from __future__ import annotations
@@ -17,130 +20,177 @@ import contextlib
 import os
 import random
 import re
-import signal
+import resource
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from pathlib import Path
 
-from harness import Hornbeam, wait_until
-from traffic import Gauges, Tally, ask_again_and_again, gauges, metrics, settled
+import httpx
+import pytest
+from chaos_faults import CLIENTS, MACHINE, WORKERS, Deck, Pausing, Stage
+from chaos_gauges import gauges, settled
+from chaos_load import Load, counter
+from chaos_record import RIGHT, Fault, Record
+from harness import ROOT, wait_until
+from ops.faults import Faults, compile_faults
+from ops.machine import Group, group, small_disk
 
-GETS, POSTS = 12, 4
-GET = b"GET / HTTP/1.1\r\nhost: chaos\r\n\r\n"
-GROW = b"GET /grow?kib=400 HTTP/1.1\r\nhost: chaos\r\n\r\n"
-POST = b"POST /sleep?s=0.05 HTTP/1.1\r\nhost: chaos\r\ncontent-length: 2\r\n\r\nhi"
-
-
-@contextlib.asynccontextmanager
-async def load(server: Hornbeam, tally: Tally, get: bytes = GET) -> AsyncIterator[None]:
-    """Clients that ask until the block ends."""
-    stop = asyncio.Event()
-    clients = [
-        *(ask_again_and_again(server, "GET", get, tally, stop) for _ in range(GETS)),
-        *(ask_again_and_again(server, "POST", POST, tally, stop) for _ in range(POSTS)),
-    ]
-    tasks = [asyncio.create_task(client) for client in clients]
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.gather(*tasks)
-
-
-async def until_true(condition: Callable[..., bool]) -> None:
-    """Looks often, for a minute at most."""
-    await asyncio.to_thread(wait_until, condition, 60, "the next event of the scene")
-
-
-def reloads(server: Hornbeam) -> int:
-    """How many have ended."""
-    return server.output.count("server default reloaded")
-
-
-async def warmed(server: Hornbeam) -> Gauges:
-    """The gauges once every part of the server has worked."""
-    async with load(server, Tally()):
-        await asyncio.sleep(0.5)
-    await asyncio.sleep(0.5)
-    return gauges(server)
-
-
-async def signalled(server: Hornbeam, seconds: float, number: signal.Signals) -> Tally:
-    """kill and stop: a random worker at a time, the next when there are three again."""
-    tally, until = Tally(), time.monotonic() + seconds
-    async with load(server, tally):
-        while time.monotonic() < until:
-            await asyncio.sleep(1 if number == signal.SIGKILL else 0.2)
-            victim = random.choice(server.workers())
-            os.kill(victim, number)
-            tally.add("victims", number.name)
-            if number == signal.SIGSTOP:
-                await until_true(lambda victim=victim: victim not in server.workers())
-    return tally
-
-
-async def grown(server: Hornbeam, seconds: float, _number: object) -> Tally:
-    """memory: each GET keeps 400 KiB."""
-    tally = Tally()
-    async with load(server, tally, GROW):
-        await asyncio.sleep(seconds)
-    retired = metrics(server)['hornbeam_worker_retirements_total{mount="/"}']
-    tally.add("retired", "at least one" if retired >= 1 else "none")
-    return tally
-
-
-async def reloaded(server: Hornbeam, _seconds: float, _number: object) -> Tally:
-    """reload: ten times."""
-    tally = Tally()
-    async with load(server, tally):
-        before = reloads(server)
-        for done in range(10):
-            os.kill(server.beam(), signal.SIGHUP)
-            goal = before + done + 1
-            await until_true(lambda goal=goal: reloads(server) == goal)
-    return tally
-
-
-Scene = Callable[[Hornbeam, float, signal.Signals], Awaitable[Tally]]
-SCENES: dict[str, tuple[Scene, signal.Signals, tuple[str, ...], dict[str, Any]]] = {
-    "kill": (signalled, signal.SIGKILL, ("200", "502"), {}),
-    "stop": (signalled, signal.SIGSTOP, ("200", "502"), {"worker_heartbeat": 1500}),
-    "memory": (grown, signal.SIGCONT, ("200",), {"max_worker_memory": 80_000_000}),
-    "reload": (reloaded, signal.SIGHUP, ("200",), {}),
+SOON = 2.0
+# What the OTP logger says of a process that crashed, however it was started.
+CRASH = re.compile(
+    r"CRASH REPORT|SUPERVISOR REPORT|ERROR REPORT|Error in process|terminat(ing|ed abnormally)"
+    r"|FORMAT ERROR|crasher|Supervisor|ended unexpectedly"
+)
+FAKE = f"/fake=fake:app;python={ROOT}/test/fake_worker.py;env=FAKE=script;workers=1"
+OPTIONS = {
+    "workers": WORKERS,
+    "mount": FAKE,
+    "metrics_bind": "127.0.0.1:0",
+    "files": (400, 400),
+    "max_worker_memory": 250_000_000,
+    "worker_heartbeat": 3000,
+    "graceful_timeout": 2000,
+    "shutdown_timeout": 2000,
+    "header_timeout": 3000,
+    "body_timeout": 5000,
+    "send_timeout": 5000,
+    "queue_timeout": 30_000,
 }
 
 
-async def play(name: str, seconds: float) -> list[str]:
-    """One scene on a server of its own; what went wrong."""
-    scene, number, posts, options = SCENES[name]
-    with Hornbeam("ops_app:app", workers=3, metrics_bind="127.0.0.1:0", **options) as server:
-        before = await warmed(server)
-        tally = await scene(server, seconds, number)
-        wrong = [f"GET: {end} x {n}" for end, n in tally.other_than("GET", "200").items()]
-        wrong += [f"POST: {end} x {n}" for end, n in tally.other_than("POST", *posts).items()]
-        wrong += [end for end in tally.ends.get("retired", ()) if end == "none"]
-        wrong += await settled(server, before)
-        if re.search(r"crash|CRASH|unexpectedly", server.output):
-            wrong.append("a crash in the log:\n" + server.output[-4000:])
-    print(f"{name:7} {tally}")
-    return [f"{name}: {problem}" for problem in wrong]
+class Run:
+    """One server, one seed."""
+
+    def __init__(self, seconds: float, seed: str, folder: Path) -> None:
+        self.seconds, self.seed = seconds, seed
+        self.record = Record()
+        self.disk: Path | None = None
+        self.processes: Group | None = None
+        self.folder = folder
+
+    def play(self) -> list[str]:
+        """The whole run; what went wrong."""
+        with contextlib.ExitStack() as machine:
+            self._take_of_the_machine(machine)
+            env = compile_faults(self.folder)
+            log = (self.disk or self.folder) / "access.log"
+            server = machine.enter_context(
+                Pausing("chaos_app:app", env=env, access_log="json", access_log_file=log, **OPTIONS)
+            )
+            agent = machine.enter_context(Faults(server))
+            if self.processes is not None:
+                self.processes.take(server)
+            # Every part has worked once before anything is measured.
+            asyncio.run(Load(server, Record(), "warm").run(asyncio.sleep(3)))
+            wait_until(lambda: gauges(server, agent).leaks(quiet(server, agent)) == [], 60, "quiet")
+            before, first = gauges(server, agent), counter(server)
+            asyncio.run(Load(server, self.record, self.seed).run(self._faults(server)))
+            problems = self._counted(counter(server) - first - 1)
+            problems += settled(server, agent, before)
+            if crash := CRASH.search(server.output):
+                at = crash.start()
+                problems.append(
+                    f"a crash in the log: {server.output[max(0, at - 300) : at + 3000]}"
+                )
+        return [*self.record.problems(), *problems]
+
+    def _take_of_the_machine(self, machine: contextlib.ExitStack) -> None:
+        """A small disk and a control group, where there is the right to."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        try:
+            machine.enter_context(small_disk(disk))
+            self.disk = disk
+        except pytest.skip.Exception as why:
+            self.record.skipped["full_disk"] = str(why)
+        try:
+            self.processes = machine.enter_context(group("pids", pids_max=1 << 20))
+        except pytest.skip.Exception as why:
+            self.record.skipped["no_process"] = str(why)
+
+    async def _faults(self, server: Pausing) -> None:
+        """Both decks until the time is over, and each through once."""
+        decks = (self._deck(server, name, deck) for name, deck in
+                 (("clients", CLIENTS), ("machine", MACHINE)))  # fmt: skip
+        await asyncio.gather(*decks)
+
+    async def _deck(self, server: Pausing, name: str, deck: Deck) -> None:
+        rng = random.Random(f"{self.seed} {name}")
+        until = time.monotonic() + self.seconds
+        cards = [card for card in deck if card[0].name not in self.record.skipped]
+        # The first round takes most of a short run; later ones mix shorter and longer faults.
+        longest = min(20.0, self.seconds / len(deck) * 0.8)
+        first = True
+        while first or time.monotonic() < until:
+            rng.shuffle(cards)
+            for fault, run in cards:
+                if not first and time.monotonic() >= until:
+                    break
+                stage = Stage(
+                    server, self.record, rng, rng.uniform(longest / 3, longest),
+                    self.disk, self.processes,
+                )  # fmt: skip
+                await asyncio.to_thread(self._one, fault, run, stage)
+            first = False
+
+    def _one(self, fault: Fault, run: object, stage: Stage) -> None:
+        assert callable(run)
+        print(f"{fault.name} for {stage.seconds:.1f} s", flush=True)
+        try:
+            with self.record.during(fault):
+                run(stage)
+            self._serves(fault, stage)
+        except Exception as error:  # a fault that fails is a finding, and the others go on
+            self.record.problem(f"{fault.name}: {error!r}")
+
+    def _serves(self, fault: Fault, stage: Stage) -> None:
+        """200 to a new connection within two seconds, when no other fault refuses it."""
+        deadline, said = time.monotonic() + SOON, ""
+        while time.monotonic() < deadline:
+            try:
+                status = httpx.get(f"{stage.server.url}/?probe", timeout=SOON).status_code
+                if status == 200:
+                    return
+                said = str(status)
+            except httpx.TransportError as error:
+                said = repr(error)
+            if self.record.refusing():
+                deadline = time.monotonic() + SOON
+            time.sleep(0.05)
+        self.record.problem(f"no 200 within two seconds of the end of {fault.name}: {said}")
+
+    def _counted(self, counted: int) -> list[str]:
+        ends = self.record.ends["count"]
+        if ends[RIGHT] <= counted <= ends.total():
+            return []
+        return [f"counted {counted} of {ends[RIGHT]} answered and {ends.total()} sent"]
+
+
+def quiet(server: Pausing, agent: Faults) -> object:
+    """The gauges a moment ago."""
+    before = gauges(server, agent)
+    time.sleep(0.5)
+    return before
 
 
 def main() -> None:
-    """Plays the scenes; exit status 1 when anything was wrong."""
+    """Plays; exit status 1 when anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="for all scenes together")
-    parser.add_argument("--scene", choices=SCENES, action="append")
+    parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     options = parser.parse_args()
-    names = options.scene or list(SCENES)
-    wrong = [
-        problem
-        for name in names
-        for problem in asyncio.run(play(name, options.seconds / len(names)))
-    ]
-    print("\n".join(wrong) or "nothing was lost and nothing is left over")
-    sys.exit(bool(wrong))
+    print(f"seed {options.seed}", flush=True)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        run = Run(options.seconds, options.seed, Path(folder))
+        problems = run.play()
+    print(run.record.report())
+    print("\n".join(problems) or "no end that nothing explains, and nothing is left over")
+    print(f"seed {options.seed}: {'FAILED' if problems else 'passed'}")
+    sys.exit(bool(problems))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ import httpx
 import pytest
 from harness import Hornbeam, memory, wait_until
 
+from ops.machine import Group, fill, group, small_disk
 from ops.support import load, pids
 
 SOON = 2.0
@@ -63,25 +63,8 @@ def ask_many(client: socket.socket, agent: str, count: int = 100) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB and few inodes."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=64", "tmpfs", str(tmp_path)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    try:
+    with small_disk(tmp_path):
         yield tmp_path
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Writes until the last byte is taken; the file."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (4096, 512, 1):
-            with suppress(OSError):
-                while file.write(bytes(size)):
-                    pass
-    return ballast
 
 
 def test_an_access_log_on_a_full_disk_keeps_whole_lines(disk: Path) -> None:
@@ -222,54 +205,6 @@ def test_an_access_log_on_standard_output_that_nobody_reads(fifo: Path, blocked:
 
 
 # --- memory --------------------------------------------------------------------------------------
-
-
-class Group:
-    """A control group of one kind (memory, pids), of version 1 or 2; processes are put into it."""
-
-    def __init__(self, kind: str) -> None:
-        name = f"hornbeam-test-{os.getpid()}-{time.monotonic_ns()}"
-        root = Path("/sys/fs/cgroup")
-        self.is_v1 = (root / kind).is_dir()
-        self.folder = (root / kind if self.is_v1 else root) / name
-
-    def open(self, limits: dict[str, int]) -> Group:
-        """Makes it. `limits`: by the names of version 2, such as memory.max."""
-        try:
-            self.folder.mkdir()
-        except OSError as error:
-            pytest.skip(f"no control group can be made here: {error}")
-        try:
-            for name, value in limits.items():
-                self.limit(name, value)
-        except OSError as error:
-            self.folder.rmdir()
-            pytest.skip(f"no control group can be limited here: {error}")
-        return self
-
-    def limit(self, name: str, value: int | str) -> None:
-        v1 = {
-            "memory.max": "memory.limit_in_bytes",
-            "memory.swap.max": "memory.memsw.limit_in_bytes",
-        }
-        (self.folder / (v1.get(name, name) if self.is_v1 else name)).write_text(str(value))
-
-    def take(self, server: Hornbeam) -> None:
-        for pid in (server.pid, *server.descendants()):
-            (self.folder / "cgroup.procs").write_text(str(pid))
-
-    def close(self) -> None:
-        wait_until(lambda: not (self.folder / "cgroup.procs").read_text(), 10, "it is empty")
-        self.folder.rmdir()
-
-
-@contextmanager
-def group(kind: str, **limits: int) -> Iterator[Group]:
-    made = Group(kind).open({name.replace("_", "."): value for name, value in limits.items()})
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Grouped(Redirected):
