@@ -88,12 +88,14 @@ bench-state: compile ## Measure the shared state against redis-py and Redis, int
 	@$(SETUP) bench
 	@$(PYTHON) bench/state.py
 
-# How long, in seconds; `make test` runs two minutes of it.
+# How long, in seconds, in all.
 CHAOS_SECONDS ?= 1800
+# What is drawn: the seed that a run has printed; empty for another one.
+CHAOS_SEED    ?=
 
-chaos: compile ## Load whose every byte is looked at, with faults of clients, workers and the machine (CHAOS_SECONDS=1800)
+chaos: compile ## Faults of clients, workers and the machine under load (CHAOS_SECONDS=1800 CHAOS_SEED=)
 	@$(SETUP) test
-	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS)
+	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
 
 # How many sessions; `make test` plays 300 of them.
 FUZZ_SESSIONS ?= 100000

@@ -29,7 +29,7 @@ from pathlib import Path
 import httpx
 import pytest
 from chaos_faults import CLIENTS, MACHINE, WORKERS, Deck, Pausing, Stage
-from chaos_gauges import gauges, settled
+from chaos_gauges import Gauges, gauges, settled
 from chaos_load import Load, counter
 from chaos_record import RIGHT, Fault, Record
 from harness import ROOT, wait_until
@@ -167,7 +167,7 @@ class Run:
         return [f"counted {counted} of {ends[RIGHT]} answered and {ends.total()} sent"]
 
 
-def quiet(server: Pausing, agent: Faults) -> object:
+def quiet(server: Pausing, agent: Faults) -> Gauges:
     """The gauges a moment ago."""
     before = gauges(server, agent)
     time.sleep(0.5)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from chaos_gauges import metrics, ready, workers
@@ -38,10 +39,14 @@ NO_PLACE, CUT = 503, frozenset({"closed", "502"})
 class Pausing(Hornbeam):
     """A server whose output is read only while `reading` is set."""
 
-    def __init__(self, app: str, **options: object) -> None:
+    def __init__(self, app: str, **options: Any) -> None:
         super().__init__(app, **options)
         self.reading = threading.Event()
         self.reading.set()
+
+    def __enter__(self) -> Pausing:
+        super().__enter__()
+        return self
 
     def _collect(self) -> None:
         stdout = self._running().stdout
@@ -245,9 +250,9 @@ def grown(stage: Stage) -> None:
     """Workers reach max_worker_memory; in the end all are replaced, full or not."""
     name = 'hornbeam_worker_retirements_total{mount="/"}'
     before = metrics(stage.server)[name]
-    deadline = time.monotonic() + 60
+    deadline = stage.until + 120
     while stage.lasts() or metrics(stage.server)[name] == before:
-        stage.ask("GET", "/grow?kib=8000")
+        stage.ask("GET", "/grow?kib=30000")
         time.sleep(0.05)
         if time.monotonic() > deadline:
             stage.record.problem("no worker was retired for its memory")

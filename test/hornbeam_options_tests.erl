@@ -53,7 +53,7 @@ bad_values() ->
      {send_timeout, 0, <<"must be an integer from 1 to 4294967295, or infinity, got 0">>},
      {max_worker_memory, 1048575, <<"must be an integer from 1048576 to 281474976710655, or infinity, or auto, got 1048575">>},
      {max_headers, infinity, <<"must be an integer from 1 to 10000, got infinity">>},
-     {lifespan, 'maybe', <<"must be auto, on or off, got maybe">>},
+     {lifespan, perhaps, <<"must be auto, on or off, got perhaps">>},
      {loop, "trio\n", <<"must be auto, uvloop or asyncio, got \"trio?\"">>},
      {root_path, 7, <<"must be text, got 7">>},
      {root_path, "api", <<"must begin with \"/\" and not end with it, got \"api\"">>},

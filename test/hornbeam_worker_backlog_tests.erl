@@ -104,4 +104,5 @@ a_small_part_of_a_read_is_copied_test() ->
     {later, Waiting} = hornbeam_worker_backlog:admit({call, 1, Part}, Full),
     put(queue_size, 0),
     {{call, 1, Kept}, _} = hornbeam_worker_backlog:next(Waiting),
-    ?assertEqual(10, binary:referenced_byte_size(Kept)).
+    %% Not the read. (From OTP 27 on a small binary counts some octets more.)
+    ?assert(binary:referenced_byte_size(Kept) < 256).

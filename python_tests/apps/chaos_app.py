@@ -20,9 +20,9 @@ import random
 import zlib
 from typing import Any
 
-import many_app
-import ops_app
-from worker_hostile import pipe
+import many_app  # type: ignore[import-not-found]
+import ops_app  # type: ignore[import-not-found]
+from worker_hostile import pipe  # type: ignore[import-not-found]
 
 logger = logging.getLogger("chaos_app")
 PIECE = 50_000

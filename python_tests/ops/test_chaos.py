@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: two minutes, in which every kind of fault comes."""
+"""The short form of `make chaos`: two minutes, in which every kind of fault comes at least once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import sys
 import pytest
 from harness import ROOT
 
-SECONDS = 120
 
-
+# Alone: it takes descriptors, processors and processes from whatever runs beside it.
 @pytest.mark.alone
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_chaos() -> None:
-    """Prints its seed, which repeats the choices."""
-    command = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", str(SECONDS)]
+    command = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", "120"]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "python_tests")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=580, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
