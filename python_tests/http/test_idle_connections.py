@@ -15,6 +15,8 @@ from certificates import Authority
 from harness import Hornbeam
 from http_client import H2, Raw, frame, tls_context
 
+pytestmark = pytest.mark.alone
+
 APP = "http_messages:app"
 GET = b"GET /facts HTTP/1.1\r\nHost: a\r\n\r\n"
 # What each kind of idle connection used to cost is a second at least.
