@@ -68,6 +68,7 @@ class Run:
         self.disk: Path | None = None
         self.processes: Group | None = None
         self.folder = folder
+        self.output = ""
 
     def play(self) -> list[str]:
         """The whole run; what went wrong."""
@@ -93,6 +94,7 @@ class Run:
                 problems.append(
                     f"a crash in the log: {server.output[max(0, at - 300) : at + 3000]}"
                 )
+            self.output = server.output
         return [*self.record.problems(), *problems]
 
     def _take_of_the_machine(self, machine: contextlib.ExitStack) -> None:
@@ -188,6 +190,10 @@ def main() -> None:
         run = Run(options.seconds, options.seed, Path(folder))
         problems = run.play()
     print(run.record.report())
+    if problems:
+        log = Path(tempfile.gettempdir()) / f"chaos-{options.seed}-server.log"
+        log.write_text(run.output)
+        problems.append(f"the server's log is in {log}")
     print("\n".join(problems) or "no end that nothing explains, and nothing is left over")
     print(f"seed {options.seed}: {'FAILED' if problems else 'passed'}")
     sys.exit(bool(problems))

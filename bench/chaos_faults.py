@@ -133,7 +133,7 @@ def windows(stage: Stage) -> None:
             client.connection.update_settings({4: 0})  # SETTINGS_INITIAL_WINDOW_SIZE
             client.flush()
             for _ in range(50):
-                client.request("/download?1000000")
+                client.request("/download?300000")
         stage.hold()
 
 

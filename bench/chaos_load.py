@@ -328,12 +328,14 @@ async def websocket(kept: Kept, rng: random.Random) -> str:
             # As text or as bytes
             sent = [b"%d" % rng.randrange(10) * size for size in sizes]
             messages = [data.decode() if rng.random() < 0.5 else data for data in sent]
-            sending = asyncio.gather(*(ws.send(message) for message in messages))
-            for message in messages:
-                received = await ws.recv()
-                if received != message:
-                    return f"wrong: {len(received)} for {len(message)}, {received[:20]!r}"
-            await sending
+            sending = [asyncio.create_task(ws.send(message)) for message in messages]
+            try:
+                for message in messages:
+                    received = await ws.recv()
+                    if received != message:
+                        return f"wrong: {len(received)} for {len(message)}, {received[:20]!r}"
+            finally:
+                await asyncio.gather(*sending, return_exceptions=True)
     return RIGHT
 
 

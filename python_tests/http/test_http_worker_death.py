@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -210,3 +211,25 @@ def running(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_a_get_that_waited_for_its_place_goes_to_another_worker_too() -> None:
+    """Having waited in the queue is not having been sent to a worker."""
+    options = {"workers": 1, "max_concurrency": 1, "metrics_bind": "127.0.0.1:0"}
+    with Hornbeam("ops_app:app", **options) as server, ThreadPoolExecutor(2) as pool:
+        metrics = server.wait_for_output(r"metrics on (http://\S+)").group(1) + "/metrics"
+
+        def gauges() -> list[str]:
+            pattern = r"^hornbeam_requests_(?:in_flight|waiting)\{.*\} (\d+)$"
+            return re.findall(pattern, httpx.get(metrics).text, re.M)
+
+        (worker,) = server.workers()
+        first = pool.submit(httpx.get, f"{server.url}/sleep?s=2", timeout=20)
+        wait_until(lambda: gauges() == ["1", "0"], 10, "the first has the only place")
+        second = pool.submit(httpx.get, f"{server.url}/sleep?s=2", timeout=20)
+        wait_until(lambda: gauges() == ["1", "1"], 10, "the second waits")
+        assert first.result().text == str(worker)
+        wait_until(lambda: gauges() == ["1", "0"], 10, "the second has the place")
+        kill(worker)
+        answer = second.result()
+        assert answer.status_code == 200 and answer.text != str(worker)

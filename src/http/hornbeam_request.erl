@@ -73,6 +73,7 @@
     id :: hornbeam_frame:stream_id() | undefined,
     whole = true :: boolean(),              % scope and body are all that the worker was sent
     again = false :: boolean(),             % it was sent to a second worker
+    waited = false :: boolean(),            % it has had its turn among those who wait
     %% The response:
     te = undefined :: undefined | binary(), % the client's TE field
     sink = false :: boolean(),              % no body may be sent; what comes is dropped
@@ -143,12 +144,12 @@ event({placed, Slot, Id}, #request{phase = placing} = Request) ->
     Sent = Request#request{phase = sent, slot = Slot, id = Id},
     {[{timer, response, maps:get(timeout, Request#request.settings)},
       {open, Slot, Id, open_frame(Sent)}], Sent};
-event(no_place, #request{phase = placing, again = Again, settings = Settings} = Request) ->
-    Where = case Again of true -> front; false -> back end,
+event(no_place, #request{phase = placing, again = Again, waited = Waited, settings = Settings} = Request) ->
+    Where = case Again orelse Waited of true -> front; false -> back end,
     {[{timer, queue, maps:get(queue_timeout, Settings)}, {wait, Where}],
      Request#request{phase = waiting}};
 event(try_again, #request{phase = waiting} = Request) ->
-    {[cancel_timer, checkout], Request#request{phase = placing, again = true}};
+    {[cancel_timer, checkout], Request#request{phase = placing, waited = true}};
 event({worker_lost, refused}, #request{phase = sent, whole = true} = Request) ->
     place(Request);
 event({worker_lost, _}, #request{phase = sent, whole = true, again = false, method = Method,
