@@ -215,8 +215,10 @@ def running(pid: int) -> bool:
 
 def test_a_get_that_waited_for_its_place_goes_to_another_worker_too() -> None:
     """Having waited in the queue is not having been sent to a worker."""
-    options = {"workers": 1, "max_concurrency": 1, "metrics_bind": "127.0.0.1:0"}
-    with Hornbeam("ops_app:app", **options) as server, ThreadPoolExecutor(2) as pool:
+    with (
+        Hornbeam("ops_app:app", workers=1, max_concurrency=1, metrics_bind="127.0.0.1:0") as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
         metrics = server.wait_for_output(r"metrics on (http://\S+)").group(1) + "/metrics"
 
         def gauges() -> list[str]:

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: two minutes, in which every kind of fault comes at least once."""
+"""Short forms of bench/scenes.py and `make soak`; `make chaos` wants a machine of its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import pytest
 from harness import ROOT
 
 
-# Alone: it takes descriptors, processors and processes from whatever runs beside it.
-@pytest.mark.alone
-@pytest.mark.timeout(600)
-def test_chaos() -> None:
-    command = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", "120"]
+def run(program: str, *arguments: str) -> None:
+    command = [sys.executable, str(ROOT / "bench" / program), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "python_tests")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=580, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("scene", ["kill", "stop", "memory", "reload"])
+def test_chaos(scene: str) -> None:
+    run("scenes.py", "--scene", scene, "--seconds", "3")
+
+
+def test_soak() -> None:
+    run("soak.py", "--seconds", "13")
