@@ -234,7 +234,7 @@ def test_a_flood_of_empty_data_frames_ends_early_by_default(impatient: Hornbeam)
     before = gone(impatient)
     with H2(impatient) as client:
         stream = client.request("/never", method="POST", end=False)
-        assert flooded(client, frame(0, 0, stream) * 10_000, 20) == ErrorCodes.ENHANCE_YOUR_CALM
+        assert flooded(client, frame(0, 0, stream) * 10_000, 2) == ErrorCodes.ENHANCE_YOUR_CALM
         wait_until(lambda: gone(impatient) == before + 1, 5, "its request has ended too")
 
 
