@@ -9,6 +9,10 @@ mount() ->
     [Mount] = hornbeam_mounts:build(default, Config),
     Mount.
 
+pool_id() ->
+    #mount{pool = Id} = mount(),
+    Id.
+
 text(Term) ->
     unicode:characters_to_list(io_lib:format("~tp", [Term])).
 
@@ -19,10 +23,15 @@ mounts_are_masked_test() ->
 %% The state as the process itself makes it.
 states_are_masked_test_() ->
     {setup,
-     fun() -> {ok, Tables} = hornbeam_tables:start_link(), unlink(Tables), Tables end,
-     fun(Tables) -> exit(Tables, kill) end,
+     fun() ->
+         {ok, Tables} = hornbeam_tables:start_link(),
+         unlink(Tables),
+         ok = hornbeam_mounts:publish(default, [mount()]),
+         Tables
+     end,
+     fun(Tables) -> hornbeam_mounts:forget(default), exit(Tables, kill) end,
      [fun() ->
-          {ok, Pool, _} = hornbeam_pool:init({self(), mount()}),
+          {ok, Pool, _} = hornbeam_pool:init({self(), pool_id()}),
           ?assertNotEqual(nomatch, string:find(text(Pool), "hush")),
           ?assertEqual(nomatch, string:find(text(hornbeam_pool:format_status(#{state => Pool})), "hush"))
       end,
@@ -31,4 +40,8 @@ states_are_masked_test_() ->
                                                       waiting => {atomics:new(1, []), 1}}),
           ?assertNotEqual(nomatch, string:find(text(Worker), "hush")),
           ?assertEqual(nomatch, string:find(text(hornbeam_worker:format_status(#{data => Worker})), "hush"))
+      end,
+      fun() ->
+          {ok, {_, Children}} = hornbeam_pool_sup:init(pool_id()),
+          ?assertEqual(nomatch, string:find(text(Children), "hush"))
       end]}.

@@ -84,9 +84,9 @@
     watch = hornbeam_pool_watch:new() :: hornbeam_pool_watch:watch()
 }).
 
--spec start_link(PoolSup :: pid(), hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
-start_link(Sup, Mount) ->
-    gen_server:start_link(?MODULE, {Sup, Mount}, []).
+-spec start_link(PoolSup :: pid(), id()) -> {ok, pid()} | {error, term()}.
+start_link(Sup, Id) ->
+    gen_server:start_link(?MODULE, {Sup, Id}, []).
 
 %% @doc Returns when every worker has been ready, or with the first failure. Timeout in ms.
 -spec await_ready(id(), timeout()) -> ok | {error, term()}.
@@ -268,9 +268,10 @@ stats(Id) ->
             #{in_flight => 0, waiting => 0, ready => 0, refused => 0, restarts => 0, retired => 0}
     end.
 
--spec init({pid(), hornbeam_mounts:mount()}) -> {ok, #state{}, {continue, start_workers}}.
-init({Sup, #mount{pool = Id} = Mount}) ->
+-spec init({pid(), id()}) -> {ok, #state{}, {continue, start_workers}}.
+init({Sup, Id}) ->
     process_flag(trap_exit, true),
+    Mount = hornbeam_mounts:of_pool(Id),
     State = #state{id = Id, sup = Sup, mount = Mount, shared = atomics:new(?SHARED_SIZE, []),
                    preparing = #preparing{from = first_start, mount = Mount}},
     look_later(),

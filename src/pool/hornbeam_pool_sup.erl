@@ -9,19 +9,17 @@
 
 -export([start_link/1, init/1, worker_sup/1]).
 
--include("hornbeam.hrl").
-
-%% The mount is looked up: a reload may have changed it since the child was declared.
+%% The mount is not among the arguments: a reload may change it, and supervisors put them into their reports, secret options too.
 -spec start_link(hornbeam_pool:id()) -> {ok, pid()} | {error, term()}.
 start_link(Id) ->
-    supervisor:start_link(?MODULE, hornbeam_mounts:of_pool(Id)).
+    supervisor:start_link(?MODULE, Id).
 
--spec init(hornbeam_mounts:mount()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
-init(Mount) ->
+-spec init(hornbeam_pool:id()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Id) ->
     {ok, {#{strategy => one_for_all, intensity => 5, period => 30}, [
         #{id => workers, start => {hornbeam_worker_sup, start_link, []},
           type => supervisor, shutdown => infinity},
-        #{id => pool, start => {hornbeam_pool, start_link, [self(), Mount]}}
+        #{id => pool, start => {hornbeam_pool, start_link, [self(), Id]}}
     ]}}.
 
 %% @doc The supervisor of the workers, for the pool. Called after the pool's own start.
