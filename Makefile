@@ -25,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check bench-smoke chaos soak fuzz clean distclean bench-state bench-websocket
+.PHONY: help setup compile docs run shell quick test platforms check bench-smoke chaos fuzz clean distclean bench-state bench-websocket
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,12 +96,6 @@ CHAOS_SEED    ?=
 chaos: compile ## Faults of clients, workers and the machine under load (CHAOS_SECONDS=1800 CHAOS_SEED=)
 	@$(SETUP) test
 	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
-
-SOAK_SECONDS  ?= 600
-
-soak: compile ## Load with kills and reloads (SOAK_SECONDS=600)
-	@$(SETUP) test
-	@PYTHONPATH=python_tests $(PYTHON) bench/soak.py --seconds $(SOAK_SECONDS)
 
 # How many sessions; `make test` plays 300 of them.
 FUZZ_SESSIONS ?= 100000

@@ -50,7 +50,7 @@ OPTIONS = {
     "files": (400, 400),
     "max_worker_memory": 250_000_000,
     "worker_heartbeat": 3000,
-    "graceful_timeout": 2000,
+    "graceful_timeout": 4000,
     "shutdown_timeout": 2000,
     "header_timeout": 3000,
     "body_timeout": 5000,

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 from chaos_gauges import metrics, ready, workers
+from chaos_load import PATIENCE
 from chaos_record import Fault, Record
 from harness import Hornbeam, wait_until
 from http_client import H2
@@ -81,8 +82,12 @@ class Stage:
         time.sleep(max(0.0, self.until - time.monotonic()))
 
     def whole(self) -> None:
-        """Waits until all workers take requests."""
+        """Waits until all workers take requests, and every GET that one of them may have cost has
+        its answer: it is sent to a second worker, not to a third.
+        """
         wait_until(lambda: ready(self.server) == WORKERS, LIMIT, "all workers are ready")
+        now = time.monotonic()
+        wait_until(lambda: not self.record.underway("get", now), PATIENCE, "GETs have answers")
 
     def ask(self, method: str, path: str) -> str:
         """The status of a request that hits a worker; what becomes of it is not the fault's."""
@@ -335,6 +340,10 @@ A_WORKER_ENDS = {
     "post": CUT, "download": CUT, "events": CUT, "http2": CUT, "publish": CUT, "count": CUT,
     "websocket": CUT | {"1011", "1012"}, "subscriber": CUT | {"1011", "1012"},
 }  # fmt: skip
+# One that is replaced ends what it has first; what has no end is cut at graceful_timeout.
+A_WORKER_LEAVES = {
+    kind: A_WORKER_ENDS[kind] for kind in ("download", "events", "websocket", "subscriber")
+}
 NO_CONNECTION = {
     kind: frozenset({"503", "closed"})
     for kind in ("get", "post", "download", "events", "http2", "websocket", "subscriber",
@@ -356,8 +365,8 @@ MACHINE: Deck = [
     (Fault("killed", A_WORKER_ENDS), killed),
     (Fault("stopped", A_WORKER_ENDS), stopped),
     (Fault("blocked", A_WORKER_ENDS), blocked),
-    (Fault("grown", A_WORKER_ENDS), grown),
-    (Fault("reloaded", A_WORKER_ENDS), reloaded),
+    (Fault("grown", A_WORKER_LEAVES), grown),
+    (Fault("reloaded", A_WORKER_LEAVES), reloaded),
     (Fault("hostile", A_WORKER_ENDS), hostile),
     (Fault("unread"), unread),
     (Fault("full_disk"), full_disk),

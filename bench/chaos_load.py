@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import random
 import re
-import time
 import zlib
 from collections.abc import Awaitable, Callable
 
@@ -77,13 +76,13 @@ class Load:
         rng = random.Random(f"{self.seed} {kind.__name__} {number}")
         kept = Kept(self.server)
         while not self.stop.is_set():
-            began = time.monotonic()
+            exchange = self.record.begin(kind.__name__)
             try:
                 end = await asyncio.wait_for(kind(kept, rng), PATIENCE)
             except Exception as error:
                 end = ended(error)
                 kept.close()
-            self.record.exchange(kind.__name__, end, began)
+            self.record.end(exchange, end)
             # A client that is refused comes again a little later.
             await asyncio.sleep(0.002 if end == RIGHT else 0.1)
         kept.close()

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["GRACE", "RIGHT", "Fault", "Record"]
 
-# What a fault has begun may go on: a reload gives streams graceful_timeout (2 s) to end, and
+# What a fault has begun may go on: a reload gives streams graceful_timeout (4 s) to end, and
 # shutdown_timeout (2 s) to their worker.
-GRACE = 5.0
+GRACE = 7.0
 RIGHT = "right"
 
 
@@ -50,12 +50,27 @@ class Record:
         self._unexplained: Counter[str] = Counter()
         self._problems: list[str] = []
         self._intervals: list[_Interval] = []
+        self._underway: dict[int, tuple[str, float]] = {}
         self._lock = threading.Lock()
+        self._begun = 0
         self._zero = time.monotonic()
 
-    def exchange(self, kind: str, end: str, began: float) -> None:
-        """One exchange that has ended now."""
+    def begin(self, kind: str) -> int:
+        """An exchange begins; what `end` is told."""
         with self._lock:
+            self._begun += 1
+            self._underway[self._begun] = kind, time.monotonic()
+            return self._begun
+
+    def underway(self, kind: str, since: float) -> bool:
+        """Whether an exchange of that kind that had begun by then has not ended."""
+        with self._lock:
+            return any(of == kind and at <= since for of, at in self._underway.values())
+
+    def end(self, number: int, end: str) -> None:
+        """An exchange has ended now, and how."""
+        with self._lock:
+            kind, began = self._underway.pop(number)
             self.ends[kind][end] += 1
             if end == RIGHT or self._explained(kind, end, began):
                 return

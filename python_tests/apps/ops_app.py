@@ -54,17 +54,17 @@ async def subscriber(receive: Any, send: Any) -> None:
     """Erlang writes what is published to the client; nothing of it passes here."""
     await receive()
     await send({"type": "websocket.accept"})
-    await send({"type": "hornbeam.websocket.subscribe", "topic": "soak"})
+    await send({"type": "hornbeam.websocket.subscribe", "topic": "news"})
     while (await receive())["type"] != "websocket.disconnect":
         pass
 
 
 async def count(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
-    await respond(send, str(hornbeam_erlang.state_incr("soak")))
+    await respond(send, str(hornbeam_erlang.state_incr("count")))
 
 
 async def publish(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
-    reached = hornbeam_erlang.publish("soak", "news")
+    reached = hornbeam_erlang.publish("news", "news")
     await asyncio.sleep(0.01)
     await respond(send, str(reached))
 

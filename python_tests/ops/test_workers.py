@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
 
+from ops.faults import Faults, with_faults
 from ops.support import load, pids
 
 
@@ -22,6 +24,19 @@ def test_max_requests_replaces_workers_and_no_request_notices() -> None:
         assert wrong == []
         wait_until(lambda: len(server.workers()) <= 3, 10, "the old ones have ended")
         assert "has reached max_requests and is replaced" in server.output
+
+
+def test_a_worker_is_replaced_before_its_streams_have_no_number_left(tmp_path: Path) -> None:
+    with with_faults("ops_app:app", tmp_path, workers=1) as server, Faults(server) as faults:
+        (old,) = pids(server)
+        faults.run(
+            "[atomics:put(element(3, Slot), 2, 16#7fffffff - 20)"
+            " || Row <- ets:tab2list(hornbeam_pools), Slot <- tuple_to_list(element(7, Row))]"
+        )
+        with load(server, 2) as wrong:
+            wait_until(lambda: old not in pids(server), 20, "the worker has been replaced")
+        assert wrong == []
+        assert "has reached last_stream_id and is replaced" in server.output
 
 
 def test_max_worker_memory_and_lifetime() -> None:

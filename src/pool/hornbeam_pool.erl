@@ -30,13 +30,15 @@
 -export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1]).
 -export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
--export_type([id/0, owner/0]).
+-export_type([id/0, owner/0, retirement/0]).
 
 -include("hornbeam.hrl").
 
 -type id() :: {Server :: atom(), Prefix :: binary()}.
 %% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. For a Cowboy stream the tag is its id.
 -type owner() :: {pid(), Tag :: term()}.
+%% Why a worker is to be replaced.
+-type retirement() :: max_requests | last_stream_id | max_worker_lifetime | max_worker_memory.
 
 %% A row of the table hornbeam_pools.
 -record(row, {
@@ -52,7 +54,7 @@
 -define(ROTATION, 2).
 -define(REFUSED, 3).        % requests for which the queue had no place
 -define(RESTARTS, 4).       % Python processes that ended although nobody wanted it
--define(RETIRED, 5).        % workers replaced because of max_requests, max_worker_lifetime, max_worker_memory
+-define(RETIRED, 5).        % workers replaced at a limit (retirement())
 -define(SHARED_SIZE, 5).
 
 -record(member, {
@@ -137,7 +139,7 @@ take(#slot{counters = Counters} = Slot, MaxLoad) ->
     Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
     case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
         true ->
-            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1) band 16#ffffffff};
+            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1)};
         false ->
             atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
@@ -188,7 +190,7 @@ capacity(Pool) ->
     gen_server:cast(Pool, capacity).
 
 %% @doc A worker has reached one of its limits and is to be replaced.
--spec retire(Pool :: pid(), Worker :: pid(), Reason :: max_requests | max_worker_lifetime | max_worker_memory) -> ok.
+-spec retire(Pool :: pid(), Worker :: pid(), retirement()) -> ok.
 retire(Pool, Worker, Reason) ->
     gen_server:cast(Pool, {retire, Worker, Reason}).
 

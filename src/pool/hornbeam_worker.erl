@@ -65,6 +65,8 @@
 -define(LEAST_PATIENCE, 300).
 %% How many messages of connection processes are put into one write to the port.
 -define(BATCH, 64).
+%% Long before the numbers of streams, of 32 bits, are used up.
+-define(LAST_ID, 16#7fffffff).
 
 -type config() :: #{number := pos_integer(), pool := pid(),
                     waiting := {atomics:atomics_ref(), pos_integer()},
@@ -94,7 +96,7 @@
     ready_at :: integer() | undefined,  % monotonic ms
     health :: hornbeam_worker_health:health() | undefined,
     pinged = false :: boolean(),        % and has not answered
-    retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which max_requests is reached
+    retire_at = infinity :: non_neg_integer() | infinity,   % the stream id with which it is time for a successor
     memory :: hornbeam_worker_memory:watch() | undefined,
     heavy = false :: boolean(),         % max_worker_memory was reached
     drained = false :: boolean(),       % it has said so
@@ -211,6 +213,7 @@ handle_event(info, {open, Id, Owner, Frame}, State, #data{retire_at = RetireAt} 
     write(Data, [Frame | more_to_send(Data, ?BATCH)]),
     case Id >= RetireAt of
         false -> keep_state_and_data;
+        true when Id >= ?LAST_ID -> retire(last_stream_id, Data);
         true -> retire(max_requests, Data)
     end;
 handle_event(info, {Port, {data, Bytes}}, State, #data{port = Port} = Data) ->
@@ -579,8 +582,8 @@ became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool,
               retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
               todo = [{{timeout, lifetime}, jittered(Lifetime), retire} | Beat]}.
 
-retire_at(_Now, #{max_requests := infinity}) -> infinity;
-retire_at(Now, #{max_requests := Max, max_requests_jitter := Jitter}) -> Now + Max + rand:uniform(Jitter + 1) - 1.
+retire_at(_Now, #{max_requests := infinity}) -> ?LAST_ID;
+retire_at(Now, #{max_requests := Max, max_requests_jitter := Jitter}) -> min(?LAST_ID, Now + Max + rand:uniform(Jitter + 1) - 1).
 
 %% Workers that started together must not all come of age together: a tenth of the lifetime lies between.
 jittered(infinity) -> infinity;
