@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
+from ops.faults import Faults, with_faults
 from websocket_client import CLOSE, PING, PONG, TEXT, frame
 from websocket_http2 import Http2
 
@@ -48,6 +50,23 @@ def test_the_scope_and_the_answer(server: Hornbeam) -> None:
         negotiated = client.open("/negotiate", sec_websocket_protocol="chat.v2")
         assert client.status[negotiated]["sec-websocket-protocol"] == "chat.v2"
         assert client.status[negotiated]["x-one"] == "1"
+
+
+def test_it_keeps_the_small_reads_of_its_connection(tmp_path: Path) -> None:
+    buffers = (
+        "[Size || Port <- erlang:ports(), {{ok, {{_, {}}}}} <- [inet:sockname(Port)],"
+        " {{ok, _}} <- [inet:peername(Port)],"
+        " {{ok, [{{_, Size}}]}} <- [inet:getopts(Port, [buffer])]]"
+    )
+    with (
+        with_faults("websocket_app:app", tmp_path) as server,
+        Faults(server) as faults,
+        Http2(server) as client,
+    ):
+        stream = client.open("/echo")
+        client.send(stream, frame(TEXT, b"hello"))
+        assert client.read(stream) == (TEXT, b"hello")
+        assert faults.run(buffers.format(server.address[1])) == "[1460]"
 
 
 def test_refusals(server: Hornbeam) -> None:

@@ -31,8 +31,8 @@ init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, 
     case hornbeam_http2_head:read(Req, Limits, Place) of
         {ok, #head{length = Length} = Head0} ->
             Head = Head0#head{scheme = Scheme},
-            %% `unknown' is more than any number.
-            _ = Length > ?LARGE andalso hornbeam_http2_socket:upload(true),
+            %% `unknown' is more than any number; for a WebSocket it is no body.
+            _ = Length > ?LARGE andalso Head#head.protocol =:= undefined andalso hornbeam_http2_socket:upload(true),
             {Commands, Exchange} = hornbeam_exchange:open(Head, Owner, Context),
             _ = hornbeam_exchange:is_gathering(Exchange) andalso (self() ! {Owner, submit}),
             run(Commands, [], #stream{exchange = Exchange, owner = Owner, body = hornbeam_http2_body:new(Length, BodyTimeout, Owner)});
