@@ -15,10 +15,22 @@ limits_test_() ->
 
 by_default() ->
     {ok, Settings} = hornbeam_options:resolve(#{}),
-    ?assertMatch(#{state_max_bytes := 536870912}, Settings),
+    ?assertMatch(#{state_max_bytes := auto}, Settings),
     ok = hornbeam_state_limits:configure(Settings),
     ok = hornbeam_state:set(k, 1),
     ?assertEqual(#{entries => 1}, hornbeam_state:info()).
+
+auto_fits_the_machine_test() ->
+    MiB = 1048576,
+    Half = 512 * MiB,
+    ?assertEqual(Half, hornbeam_state_limits:bytes(unknown)),
+    ?assertEqual(Half, hornbeam_state_limits:bytes(10 * Half + 10)),
+    ?assertEqual(Half, hornbeam_state_limits:bytes(10 * Half)),
+    ?assertEqual(Half - 1, hornbeam_state_limits:bytes(10 * Half - 1)),
+    ?assertEqual(25 * MiB, hornbeam_state_limits:bytes(250 * MiB)),
+    %% Below the default of max_memory_percent, with the tables, however small the machine.
+    {ok, #{max_memory_percent := Percent}} = hornbeam_options:resolve(#{}),
+    [?assert(3 * hornbeam_state_limits:bytes(Memory * MiB) < Memory * MiB * Percent div 100) || Memory <- [64, 256, 512, 1024, 4096, 65536]].
 
 watch(Bytes) ->
     ok = hornbeam_state_limits:configure(#{state_max_entries => infinity, state_max_bytes => Bytes}).

@@ -281,10 +281,11 @@ services() ->
     [#{group => services, key => state_max_entries, type => {limit, 1, 16#7FFFFFFFFFFFFFFF}, default => infinity,
        scope => server,
        doc => "Entries of the shared state; beyond it those written longest ago are evicted. One limit for the node."},
-     #{group => services, key => state_max_bytes, type => {limit, 1024, 16#7FFFFFFFFFFFFFFF}, unit => bytes,
-       default => 512 * ?MIB, scope => server,
+     #{group => services, key => state_max_bytes, type => {auto, {limit, 1024, 16#7FFFFFFFFFFFFFFF}}, unit => bytes,
+       default => auto, scope => server,
        doc => "Keys and values of the shared state together, in the external term format; evicted likewise. With what "
-              "the tables take besides, the state has three times this at most; infinity for no limit."},
+              "the tables take besides, the state has three times this at most. auto: 512 MiB, but no more than a tenth of the "
+              "machine's or the control group's memory; infinity for no limit."},
      #{group => services, key => rpc_allow, metavar => "MODULE:FUNCTION", type => {list, {custom, hornbeam_option_rpc}},
        default => [], scope => server,
        doc => "Functions that rpc_call and rpc_cast may run on any node: {Module, Function}, or all; nothing by "

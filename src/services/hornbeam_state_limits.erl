@@ -8,7 +8,7 @@
 %%% three times state_max_bytes at most: that, and the long binaries, which are not in a table.
 %%%
 %%% Owns the table hornbeam_state_order, {Seq, Key}: the entries by the number of their last write. Called
-%%% by: hornbeam_state_store, in the process that writes; hornbeam_state_sweeper; hornbeam (configure/1). One node has one
+%%% by: hornbeam_state_store, in the process that writes; hornbeam_state_sweeper; hornbeam (configure/1). Calls: hornbeam_cgroup. One node has one
 %%% shared state: with several servers the limits hold that the one started last has set.
 %%%
 %%%     watched ──half of state_max_bytes may be in use──▶ (count) ──a quarter is──▶ exact
@@ -28,12 +28,14 @@
 %%% replaces an entry while the state becomes exact.
 -module(hornbeam_state_limits).
 
--export([configure/1, entry/2, added/3, removed/2, keep/0, look/0, tighten/0, info/0]).
+-export([configure/1, bytes/1, entry/2, added/3, removed/2, keep/0, look/0, tighten/0, info/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
 -define(ORDER, hornbeam_state_order).
 -define(EMPTY, 1048576).
+-define(MOST_BYTES, 536870912).
+-define(LEAST_BYTES, 1024).
 -define(TABLES, [hornbeam_state, hornbeam_state_expiry, hornbeam_state_order]).
 %% The counters: the last number given out, bytes in the table as counted exactly, entries evicted; while it is watched, no
 %% less than the bytes in the table, and whether a count is asked for.
@@ -57,6 +59,8 @@
 -spec configure(Options :: map()) -> ok.
 configure(#{state_max_entries := infinity, state_max_bytes := infinity}) ->
     ok;
+configure(#{state_max_bytes := auto} = Options) ->
+    configure(Options#{state_max_bytes := bytes(hornbeam_cgroup:memory_limit())});
 configure(#{state_max_entries := Entries, state_max_bytes := Bytes}) ->
     case limits() of
         #limits{exact = true} = Before ->
@@ -74,6 +78,12 @@ configure(#{state_max_entries := Entries, state_max_bytes := Bytes}) ->
                 _ -> make_exact(Limits)
             end
     end.
+
+%% @doc What `auto' is with so much memory: three times that must leave enough below max_memory_percent, since what is refused above
+%% it does not make the state smaller.
+-spec bytes(Memory :: pos_integer() | unknown) -> pos_integer().
+bytes(unknown) -> ?MOST_BYTES;
+bytes(Memory) -> min(?MOST_BYTES, max(?LEAST_BYTES, Memory div 10)).
 
 limits() ->
     persistent_term:get(?MODULE, none).
