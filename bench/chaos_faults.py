@@ -89,6 +89,20 @@ class Stage:
         now = time.monotonic()
         wait_until(lambda: not self.record.underway("get", now), PATIENCE, "GETs have answers")
 
+    def settled(self) -> None:
+        """Waits until those that were replaced have gone, too."""
+        self.whole()
+        wait_until(lambda: len(workers(self.server)) == WORKERS, LIMIT, "the old workers have gone")
+
+    def strike(self, number: signal.Signals) -> int:
+        """Sends a signal to one of the workers; its process id."""
+        while True:
+            victim = self.rng.choice(workers(self.server))
+            # It may just have ended by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, number)
+                return victim
+
     def ask(self, method: str, path: str) -> str:
         """The status of a request that hits a worker; what becomes of it is not the fault's."""
         try:
@@ -223,7 +237,7 @@ def topics(stage: Stage) -> None:
 def killed(stage: Stage) -> None:
     """SIGKILL to one after the other."""
     while stage.lasts():
-        os.kill(stage.rng.choice(workers(stage.server)), signal.SIGKILL)
+        stage.strike(signal.SIGKILL)
         time.sleep(0.3)
         stage.whole()
         stage.record.note("workers killed")
@@ -232,8 +246,7 @@ def killed(stage: Stage) -> None:
 def stopped(stage: Stage) -> None:
     """SIGSTOP to one, until its heartbeat ends it; then the next."""
     while stage.lasts():
-        victim = stage.rng.choice(workers(stage.server))
-        os.kill(victim, signal.SIGSTOP)
+        victim = stage.strike(signal.SIGSTOP)
         wait_until(partial(ended, stage.server, victim), LIMIT, "its heartbeat ends it")
         stage.whole()
         stage.record.note("workers stopped")
@@ -264,6 +277,7 @@ def grown(stage: Stage) -> None:
             break
     stage.record.note("rounds of workers retired for memory")
     reload_once(stage)
+    stage.settled()
 
 
 def reload_once(stage: Stage) -> None:
@@ -280,6 +294,7 @@ def reloaded(stage: Stage) -> None:
     while stage.lasts():
         reload_once(stage)
         stage.record.note("reloads")
+    stage.settled()
 
 
 def hostile(stage: Stage) -> None:
@@ -318,7 +333,7 @@ def no_process(stage: Stage) -> None:
     stage.processes.take(stage.server)
     stage.processes.limit("pids.max", 1)
     try:
-        os.kill(stage.rng.choice(workers(stage.server)), signal.SIGKILL)
+        stage.strike(signal.SIGKILL)
         stage.hold()
     finally:
         stage.processes.limit("pids.max", "max")
