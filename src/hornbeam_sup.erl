@@ -45,7 +45,7 @@ init([]) ->
           type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),
         #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
-        #{id => hornbeam_connections, start => {hornbeam_connections, start_link, []}},
+        #{id => hornbeam_connections, start => {hornbeam_connections, start_link, [fun hornbeam_listener:connections/0]}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity},
         %% The last, so that a stop of the application ends it before the servers.

@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
 %%% Calls: hornbeam_frame, hornbeam_worker_streams (the streams that it is answering), hornbeam_worker_calls (what Python asks
-%%% Erlang for), hornbeam_pool (ready, lost, retire, capacity),
+%%% Erlang for), hornbeam_worker_report (what it tells its pool),
 %%% hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
@@ -370,7 +370,7 @@ stop_python(#data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = D
 
 %% Asks once: the pool starts a successor and then says drain/2.
 retire(Reason, #data{pool = Pool} = Data) ->
-    hornbeam_pool:retire(Pool, self(), Reason),
+    hornbeam_worker_report:retire(Pool, self(), Reason),
     {keep_state, Data#data{retire_at = infinity}}.
 
 %%% The life of the Python process
@@ -384,10 +384,10 @@ start_python(#data{mount = #mount{settings = Settings}, failure = Before} = Data
 
 %% The pool and the log hear of it once, however often it is tried.
 not_started(Reason, #data{pool = Pool, number = Number, started = Started, answered = Answered} = Data) ->
-    hornbeam_pool:lost(Pool, self(), Reason),
+    hornbeam_worker_report:lost(Pool, self(), Reason),
     _ = Started =:= 0 andalso Answered orelse
         logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms",
-                     [Number, hornbeam_error:format(Reason), ?NOT_STARTED], #{hornbeam_worker => Number}),
+                     [Number, hornbeam_reason:format(Reason), ?NOT_STARTED], #{hornbeam_worker => Number}),
     {keep_state, Data#data{failure = Reason, started = max(1, Started)}, [{state_timeout, ?NOT_STARTED, start}]}.
 
 python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
@@ -423,7 +423,7 @@ python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
         undefined -> exited(Status);
         Failure -> Failure
     end,
-    hornbeam_pool:lost(Data0#data.pool, self(), Reason),
+    hornbeam_worker_report:lost(Data0#data.pool, self(), Reason),
     atomics:sub(Counters, ?SLOT_LOAD, hornbeam_worker_streams:clear(Data0#data.streams, died)),
     ok = hornbeam_worker_calls:stop(Data0#data.calls),
     {Wait, Failures} = backoff(State, Data0#data.failures),
@@ -447,7 +447,7 @@ log_end(starting, _Reason, _Wait, #data{started = 1, answered = true}) ->
     ok;
 log_end(_State, Reason, Wait, #data{number = Number, os_pid = OsPid}) ->
     logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
-                 [Number, OsPid, hornbeam_error:format(Reason), Wait],
+                 [Number, OsPid, hornbeam_reason:format(Reason), Wait],
                  #{hornbeam_worker => Number}).
 
 %% The only answer to a worker that breaks the protocol: nothing that it says can be believed any more.
@@ -576,7 +576,7 @@ became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool,
         hornbeam_worker_health:start(Data#data.number, Data#data.os_pid, Counters, Limit, About),
     Beat = [{{timeout, beat}, Time, Stage} || Limit =/= infinity],
     atomics:put(Counters, ?SLOT_OPEN, ?OPEN),
-    hornbeam_pool:ready(Pool, self(), Slot),
+    hornbeam_worker_report:ready(Pool, self(), Slot),
     Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond), health = Health,
               memory = hornbeam_worker_memory:new(Settings),
               retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
@@ -606,7 +606,7 @@ weighed(#data{memory = Memory0, pool = Pool, os_pid = OsPid} = Data) ->
         {ok, Memory} ->
             Data#data{memory = Memory};
         {too_large, Memory} ->
-            hornbeam_pool:retire(Pool, self(), max_worker_memory),
+            hornbeam_worker_report:retire(Pool, self(), max_worker_memory),
             Data#data{memory = Memory, heavy = true}
     end.
 
@@ -654,7 +654,7 @@ release(Id, #data{streams = Streams} = Data) ->
 give_back(#data{slot = #slot{counters = Counters}, waiting = {Waiting, Index}, pool = Pool}) ->
     atomics:sub(Counters, ?SLOT_LOAD, 1),
     case atomics:get(Waiting, Index) > 0 of
-        true -> hornbeam_pool:capacity(Pool);
+        true -> hornbeam_worker_report:capacity(Pool);
         false -> ok
     end.
 

@@ -224,9 +224,8 @@ make_exact(Limits) ->
 %% What was stored before: exactly this row gets its size, or has been replaced meanwhile. One of the time without any
 %% limit is written again, and gets its number and its size.
 settle(Key, 0, _) ->
-    Original = hornbeam_state_store:original(Key),
-    case hornbeam_state:get(Original) of
-        {ok, Value} -> _ = hornbeam_state:cas(Original, Value, Value), ok;
+    case hornbeam_state_store:read(Key) of
+        {ok, Value} -> _ = hornbeam_state_store:replace(Key, Value, Value), ok;
         error -> ok
     end;
 settle(Key, Seq, Size) ->
