@@ -1,6 +1,6 @@
 %%% What a proxy says of the client: Forwarded (RFC 7239) and the X-Forwarded-* fields, believed from chosen peers only.
 %%%
-%%% Called by: hornbeam_gate. Calls: hornbeam_hygiene, hornbeam_option_proxy (who is trusted). Pure.
+%%% Called by: hornbeam_gate. Calls: hornbeam_headers, hornbeam_hygiene, hornbeam_option_proxy (who is trusted). Pure.
 %%%
 %%% Each proxy adds at the end of a list whom it saw. Read from the end, the first address that is not that of a trusted proxy is
 %%% the client; what stands before it anybody may have written. Protocol, host and port are taken from the same place of their lists,
@@ -58,7 +58,7 @@ said_by_x(Fields, Trusted) ->
 
 %% All elements of all fields of that name (RFC 9110, 5.3).
 list(Name, Fields) ->
-    [trim(Item) || {N, Value} <- Fields, N =:= Name, Item <- split(Value, $,)].
+    [Item || {N, Value} <- Fields, N =:= Name, Item <- hornbeam_headers:split(Value, $,)].
 
 from_end(At, List) ->
     lists:nth(max(1, length(List) - At + 1), List).
@@ -89,31 +89,9 @@ names_proxy(For, Trusted) ->
 
 %% RFC 7239, 4: name=value pairs, separated by ";"; a value is a token or quoted.
 pairs(Element) ->
-    maps:from_list([{string:lowercase(trim(Name)), unquote(trim(Value))}
-                    || Pair <- split(Element, $;),
+    maps:from_list([{string:lowercase(hornbeam_headers:trim(Name)), hornbeam_headers:unquote(hornbeam_headers:trim(Value))}
+                    || Pair <- hornbeam_headers:split(Element, $;),
                        [Name, Value] <- [binary:split(Pair, <<"=">>)]]).
-
-%% Splits where the separator is not inside quotes.
-split(Value, Separator) -> split(Value, Separator, false, <<>>, []).
-
-split(<<$\\, C, Rest/binary>>, Separator, true, Part, Parts) ->
-    split(Rest, Separator, true, <<Part/binary, $\\, C>>, Parts);
-split(<<$", Rest/binary>>, Separator, Quoted, Part, Parts) ->
-    split(Rest, Separator, not Quoted, <<Part/binary, $">>, Parts);
-split(<<Separator, Rest/binary>>, Separator, false, Part, Parts) ->
-    split(Rest, Separator, false, <<>>, [Part | Parts]);
-split(<<C, Rest/binary>>, Separator, Quoted, Part, Parts) ->
-    split(Rest, Separator, Quoted, <<Part/binary, C>>, Parts);
-split(<<>>, _Separator, _Quoted, Part, Parts) ->
-    lists:reverse(Parts, [Part]).
-
-unquote(<<$", Rest/binary>>) ->
-    binary:replace(binary:replace(Rest, <<"\\">>, <<>>, [global]), <<"\"">>, <<>>, [global]);
-unquote(Value) ->
-    Value.
-
-trim(Text) ->
-    string:trim(Text, both, " \t").
 
 client(Req0, Said) ->
     host(scheme(address(Req0, Said), Said), Said).
