@@ -48,7 +48,7 @@ serve(#{app := <<>>, mounts := []}, _Bond) ->
 serve(#{name := Name} = Config, Bond) ->
     case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
         ok ->
-            ok = hornbeam_state_limits:configure(Config),
+            ok = hornbeam_state:configure(Config),
             ok = hornbeam_memory:configure(Config),
             hornbeam_server:start(Name, Config, Bond, [hornbeam_watch, hornbeam_control]);
         {error, Reason} -> {error, Reason}

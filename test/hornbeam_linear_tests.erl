@@ -326,7 +326,7 @@ state_expiry(Count) ->
     end).
 
 state_eviction(Count) ->
-    ok = hornbeam_state_limits:configure(#{state_max_entries => Count, state_max_bytes => infinity}),
+    ok = hornbeam_state:configure(#{state_max_entries => Count, state_max_bytes => infinity}),
     lists:foreach(fun(Key) -> ok = hornbeam_state:set(Key, 1) end, keys(Count)),
     Cost = cost(Count, [], fun() ->
         lists:foreach(fun(Key) -> ok = hornbeam_state:set({new, Key}, 1) end, keys(Count))
