@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker by
 %%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_reload (prepare/2,
-%%% commit/1, abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
+%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
 %%% hornbeam_pool_watch, hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
@@ -98,48 +98,12 @@ await_ready(Id, Timeout) ->
 
 %% @doc Takes a place on the least loaded ready worker and the id of a new stream on it. The place is
 %% given back by the worker, when the stream ends or when it refuses it.
-%%
-%% Why no request is lost on a worker that leaves: this side counts itself in and then looks whether the worker is open;
-%% the worker closes and then looks whether anybody is counted. Atomics are sequentially consistent, so at
-%% least one sees the other.
 -spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id()} | none.
 checkout(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
-            Size = tuple_size(Slots),
-            First = atomics:add_get(Shared, ?ROTATION, 1) rem Size,
-            case least_loaded(Slots, Size, First, Size, none, MaxLoad, open) of
-                none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, late), MaxLoad);
-                Slot -> take(Slot, MaxLoad)
-            end;
+            hornbeam_pool_choice:take(Slots, atomics:add_get(Shared, ?ROTATION, 1), MaxLoad);
         _ ->
-            none
-    end.
-
-%% The rotation makes equals take turns.
-least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Which) ->
-    Best;
-least_loaded(Slots, Size, At, Left, Best, BestLoad, Which) ->
-    #slot{counters = Counters} = Slot = element(At + 1, Slots),
-    Load = atomics:get(Counters, ?SLOT_LOAD),
-    Next = (At + 1) rem Size,
-    case Load < BestLoad andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
-        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Which);
-        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Which)
-    end.
-
-is(open, State) -> State =:= ?OPEN;
-is(late, State) -> State =/= ?CLOSED.
-
-take(none, _MaxLoad) ->
-    none;
-take(#slot{counters = Counters} = Slot, MaxLoad) ->
-    Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
-    case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
-        true ->
-            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1)};
-        false ->
-            atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
     end.
 
@@ -228,7 +192,7 @@ workers_of(Id) ->
 -spec info(id()) -> [map()].
 info(Id) ->
     Workers = workers_of(Id),
-    Infos = hornbeam_worker:info([{Worker, Slot} || {Worker, _, _, Slot} <- Workers]),
+    Infos = hornbeam_worker_info:ask([{Worker, Slot} || {Worker, _, _, Slot} <- Workers]),
     [Info#{number => Number, role => Role} || {{_, {Number, _}, Role, _}, Info} <- lists:zip(Workers, Infos)].
 
 %% @doc Requests in progress and waiting, workers that take requests, and what was counted since the start of the
@@ -237,10 +201,10 @@ info(Id) ->
 stats(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, shared = Shared}] ->
-            Counters = [C || #slot{counters = C} <- tuple_to_list(Slots)],
-            #{in_flight => lists:sum([atomics:get(C, ?SLOT_LOAD) || C <- Counters]),
+            {Ready, InFlight} = hornbeam_pool_choice:load(Slots),
+            #{in_flight => InFlight,
               waiting => max(0, atomics:get(Shared, ?WAITING)),
-              ready => length([C || C <- Counters, atomics:get(C, ?SLOT_OPEN) =:= ?OPEN]),
+              ready => Ready,
               refused => atomics:get(Shared, ?REFUSED),
               restarts => atomics:get(Shared, ?RESTARTS),
               retired => atomics:get(Shared, ?RETIRED)};
