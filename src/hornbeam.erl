@@ -48,9 +48,9 @@ serve(#{app := <<>>, mounts := []}, _Bond) ->
 serve(#{name := Name} = Config, Bond) ->
     case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
         ok ->
-            ok = hornbeam_state_limits:configure(Config),
+            ok = hornbeam_state:configure(Config),
             ok = hornbeam_memory:configure(Config),
-            hornbeam_server:start(Name, Config, Bond);
+            hornbeam_server:start(Name, Config, Bond, [hornbeam_watch, hornbeam_control]);
         {error, Reason} -> {error, Reason}
     end.
 
@@ -114,23 +114,12 @@ info() ->
 %% its workers: number, state, os_pid, in_flight, requests, memory (bytes), lag and age (ms), restarts.
 -spec info(Name :: atom()) -> map() | {error, not_found}.
 info(Name) ->
-    case hornbeam_server_sup:find(Name) of
-        {ok, Server} ->
-            #{name => Name,
-              binds => binds(hornbeam_server:listener(Server)),
-              metrics => hornbeam_metrics_listener:urls(Name),
-              applications => [hornbeam_mounts:info(Mount) || Mount <- hornbeam_mounts:all(Name)]};
-        error ->
-            {error, not_found}
-    end.
-
-binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
-binds(error) -> [].
+    hornbeam_server:info(Name).
 
 %% @doc The reason of an error as text for a person, with Python's traceback where there is one.
 -spec format_error(term()) -> iodata().
-format_error({error, Reason}) -> hornbeam_error:format(Reason);
-format_error(Reason) -> hornbeam_error:format(Reason).
+format_error({error, Reason}) -> hornbeam_reason:format(Reason);
+format_error(Reason) -> hornbeam_reason:format(Reason).
 
 %% @doc As call/4, with 5 seconds and the default server.
 -spec call(Target :: string() | binary(), Arguments :: [term()]) ->

@@ -14,7 +14,7 @@ start(_Type, _Args) ->
         ok ->
             {ok, Sup};
         {error, Reason} ->
-            logger:error("hornbeam cannot serve: ~ts", [hornbeam_error:format(Reason)]),
+            logger:error("hornbeam cannot serve: ~ts", [hornbeam_reason:format(Reason)]),
             {error, Reason}
     end.
 
@@ -30,5 +30,5 @@ serve(_) ->
 %% Everything of Hornbeam's has ended by now, but for sockets of Ranch's whose owner was killed.
 -spec stop(term()) -> ok.
 stop(_State) ->
-    ok = hornbeam_server:close_left(),
-    hornbeam_cli:stopped().
+    ok = hornbeam_server_remains:close_sockets(),
+    hornbeam_vm:stopped().

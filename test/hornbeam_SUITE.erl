@@ -85,7 +85,7 @@ a_server_that_ends_by_itself(_Config) ->
         Own = processes() -- Others,
         exit(Server, kill),
         receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(killed, Reason) end,
-        await(fun() -> not hornbeam_server_monitor:is_open(default) andalso not lists:any(fun is_process_alive/1, Own) end,
+        await(fun() -> not hornbeam_servers:is_open(default) andalso not lists:any(fun is_process_alive/1, Own) end,
               100, fun() -> still_there end)
     end,
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => critical}),
@@ -107,7 +107,7 @@ a_server_that_ended_is_started_again(_Config) ->
         receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(shutdown, Reason) end,
         {ok, _} = start("core_http:app", #{}),
         ?assertEqual(<<"hello">>, get(url(default), "/hello")),
-        ?assertMatch({ok, #{}}, hornbeam_server:config(default)),
+        ?assertMatch({ok, #{}}, hornbeam_servers:config(default)),
         ok = hornbeam:stop()
      end || _ <- lists:seq(1, 3)].
 

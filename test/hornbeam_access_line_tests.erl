@@ -22,7 +22,7 @@ json_test() ->
                  line(json, hornbeam_access_line:fields(json, [<<"path">>, <<"header:User-Agent">>, <<"header:X">>]))).
 
 secrets_are_no_fields_test_() ->
-    [?_assertMatch({error, _, Name}, hornbeam_access_line:check([Name]))
+    [?_assertMatch({error, _, Name}, hornbeam_option_fields:check([Name]))
      || Name <- [<<"header:Cookie">>, <<"header:authorization">>, <<"header:set-cookie">>,
                  <<"header:proxy-authorization">>, <<"header:">>, <<"nothing">>]].
 

@@ -8,14 +8,10 @@
 with_counter_test_() ->
     {foreach,
      fun() ->
-         hornbeam_servers = ets:new(hornbeam_servers, [named_table, public]),
-         {ok, Counter} = hornbeam_connections:start_link(),
+         {ok, Counter} = hornbeam_connections:start_link(fun() -> [] end),
          Counter
      end,
-     fun(Counter) ->
-         ok = gen_server:stop(Counter),
-         true = ets:delete(hornbeam_servers)
-     end,
+     fun(Counter) -> ok = gen_server:stop(Counter) end,
      [fun limit/0, fun addresses_count_alone/0, fun every_end_gives_the_place_back/0]}.
 
 %% A connection that stays until it is told to end.

@@ -21,7 +21,7 @@ each_worker_has_its_share_test() ->
 
 metrics_and_addresses_have_their_share_test() ->
     One = kept(#{app => "a:b"}),
-    ?assertEqual(1 + hornbeam_metrics_listener:max_connections(), kept(#{app => "a:b", metrics_bind => "127.0.0.1:0"}) - One),
+    ?assertEqual(1 + hornbeam_descriptors:for_metrics(), kept(#{app => "a:b", metrics_bind => "127.0.0.1:0"}) - One),
     ?assertEqual(11, kept(#{app => "a:b", bind => ["127.0.0.1:0", "127.0.0.1:1"]}) - One).
 
 %% In VMs with limits of their own: how much room there is, or how many descriptors are needed.

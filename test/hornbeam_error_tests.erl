@@ -1,9 +1,9 @@
-%%% hornbeam_error: statuses, bodies, and a text for every reason that a person can meet.
+%%% hornbeam_error: statuses and bodies. hornbeam_reason: a text for every reason that a person can meet.
 -module(hornbeam_error_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 
-text(Reason) -> unicode:characters_to_list(hornbeam_error:format(Reason)).
+text(Reason) -> unicode:characters_to_list(hornbeam_reason:format(Reason)).
 
 statuses_test_() ->
     [?_assertMatch({Status, Body, _} when is_binary(Body), hornbeam_error:answer(Reason))

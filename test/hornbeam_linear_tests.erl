@@ -326,7 +326,7 @@ state_expiry(Count) ->
     end).
 
 state_eviction(Count) ->
-    ok = hornbeam_state_limits:configure(#{state_max_entries => Count, state_max_bytes => infinity}),
+    ok = hornbeam_state:configure(#{state_max_entries => Count, state_max_bytes => infinity}),
     lists:foreach(fun(Key) -> ok = hornbeam_state:set(Key, 1) end, keys(Count)),
     Cost = cost(Count, [], fun() ->
         lists:foreach(fun(Key) -> ok = hornbeam_state:set({new, Key}, 1) end, keys(Count))
@@ -360,7 +360,7 @@ fields(Name, Count) ->
 forwarded(Count) ->
     Peer = {127, 0, 0, 1},
     For = iolist_to_binary(lists:join(", ", lists:duplicate(Count, <<"10.0.0.1">>))),
-    {ok, Trusted} = hornbeam_forwarded:parse(<<"*">>),
+    {ok, Trusted} = hornbeam_option_proxy:check(<<"*">>),
     Head = #head{method = <<"GET">>, path = <<"/">>, version = 'HTTP/1.1', peer = {Peer, 1}, sock = undefined,
                  fields = [{<<"x-forwarded-for">>, For}]},
     cost(Count, [], fun() -> {#head{peer = {{10, 0, 0, 1}, _}}, _} = hornbeam_forwarded:apply(Head, [Trusted]) end).

@@ -212,7 +212,7 @@ errors_are_short() ->
      end || {Operation, Arguments} <- [{2, [k, v, -Number]}, {4, [k, {Number}, none]}, {30, [Number, <<"f">>, []]},
                                        {21, [Number]}, {44, [Number]}, {40, [Number, Number, Number, Number, Number]}]],
     {error, erlang_error, [error, _, Text, Stack]} =
-        hornbeam_services:raised(error, {badmatch, Number}, [{m, f, [Number], []}]),
+        hornbeam_answer:raised(error, {badmatch, Number}, [{m, f, [Number], []}]),
     ?assert(byte_size(Text) < 100),
     ?assertNotEqual(nomatch, binary:match(Stack, <<"m:f/1">>)).
 

@@ -16,7 +16,7 @@ limits_test_() ->
 by_default() ->
     {ok, Settings} = hornbeam_options:resolve(#{}),
     ?assertMatch(#{state_max_bytes := auto}, Settings),
-    ok = hornbeam_state_limits:configure(Settings),
+    ok = hornbeam_state:configure(Settings),
     ok = hornbeam_state:set(k, 1),
     ?assertEqual(#{entries => 1}, hornbeam_state:info()).
 
@@ -33,7 +33,7 @@ auto_fits_the_machine_test() ->
     [?assert(3 * hornbeam_state_limits:bytes(Memory * MiB) < Memory * MiB * Percent div 100) || Memory <- [64, 256, 512, 1024, 4096, 65536]].
 
 watch(Bytes) ->
-    ok = hornbeam_state_limits:configure(#{state_max_entries => infinity, state_max_bytes => Bytes}).
+    ok = hornbeam_state:configure(#{state_max_entries => infinity, state_max_bytes => Bytes}).
 
 %% Entries of 1000 bytes in the external term format.
 put_entries(Numbers) ->
@@ -104,7 +104,7 @@ many_entries() ->
 
 entries_are_exact_at_once() ->
     [ok = hornbeam_state:set({before, N}, N) || N <- [1, 2]],
-    ok = hornbeam_state_limits:configure(#{state_max_entries => 3, state_max_bytes => 1000000}),
+    ok = hornbeam_state:configure(#{state_max_entries => 3, state_max_bytes => 1000000}),
     [ok = hornbeam_state:set({later, N}, N) || N <- [1]],
     ?assertMatch(#{entries := 3, evicted := 0}, hornbeam_state:info()),
     ok = hornbeam_state:set({later, 2}, 2),

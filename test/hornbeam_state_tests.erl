@@ -95,7 +95,7 @@ exactness() ->
 %% The books are right after many processes have done everything at once. Last: limits stay set.
 limits_under_load() ->
     ok = hornbeam_state:set(before, 1),
-    ok = hornbeam_state_limits:configure(#{state_max_entries => 50, state_max_bytes => 100000}),
+    ok = hornbeam_state:configure(#{state_max_entries => 50, state_max_bytes => 100000}),
     ?assertMatch(#{entries := 1, bytes := Bytes} when Bytes > 0, hornbeam_state:info()),
     _ = parallel(20, fun(N) -> [operation(rand:uniform(7), {k, rand:uniform(100)}, N)
                                 || _ <- lists:seq(1, 500)] end),

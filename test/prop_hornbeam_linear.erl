@@ -20,7 +20,7 @@ prop_subscriptions_are_a_list() ->
                 Final = lists:foldl(fun subscription/2, [], Operations),
                 Count = hornbeam_pubsub:subscriptions(),
                 ok = hornbeam_pubsub:unsubscribe_all(),
-                Left = [ets:tab2list(T) || T <- [hornbeam_subscribers, hornbeam_subscriptions]] ++ [hornbeam_subscriptions:counts()],
+                Left = [ets:tab2list(T) || T <- [hornbeam_subscribers, hornbeam_subscriptions]] ++ [hornbeam_subscribers:counts()],
                 Count =:= length(Final) andalso Left =:= [[], [], []]
             end)).
 

@@ -69,7 +69,7 @@ effect({close, _, Id, _}, #run{open = Open} = Run) ->
     Run#run{open = lists:delete(Id, Open)};
 effect({wait, Where}, Run) when Where =:= front; Where =:= back -> Run;
 effect({log, _Level, Reason}, Run) ->
-    true = is_list(unicode:characters_to_list(hornbeam_error:format(Reason))),
+    true = is_list(unicode:characters_to_list(hornbeam_reason:format(Reason))),
     Run;
 effect(cancel_wait, Run) -> Run;
 %% The end of a time limit may come with what is left to be done on the worker.

@@ -35,7 +35,7 @@ serve(Socket) ->
 %% Kills the server `default' as soon as it is open.
 end_server() ->
     spawn(fun End() ->
-        case hornbeam_server_monitor:is_open(default) of
+        case hornbeam_servers:is_open(default) of
             true -> {ok, Server} = hornbeam_server_sup:find(default), exit(Server, kill);
             false -> timer:sleep(20), End()
         end

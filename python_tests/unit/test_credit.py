@@ -19,7 +19,7 @@ from hornbeam_worker import credit, frames
 from hornbeam_worker.asgi.http import HTTPCycle
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.credit import Piece, Sender
-from hornbeam_worker.server import Server
+from hornbeam_worker.host import Host
 
 VECTORS = json.loads((Path(__file__).parents[2] / "test" / "wire_vectors.json").read_text())
 STREAM = 7
@@ -154,7 +154,7 @@ def test_senders_take_turns(
 
     async def main() -> None:
         erlang = Line(window)
-        sender = Sender(cast(Server, erlang))
+        sender = Sender(cast(Host, erlang))
         erlang.on_credit = sender.credit
         asked: list[bytes] = []  # the first piece of each message, in the order of the sends
 
@@ -220,7 +220,7 @@ def test_a_websocket_sends_everything(
             await asyncio.gather(*(one(messages) for messages in tasks))
 
         erlang.app = app  # type: ignore[attr-defined]
-        cycle = WebSocketCycle(cast(Server, erlang), STREAM, {"type": "websocket"})
+        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"})
         erlang.on_credit = cycle.on_credit
         cycle.task = erlang.loop.create_task(cycle.run())
         await asyncio.sleep(0)
@@ -255,7 +255,7 @@ def test_a_websocket_receives_everything(
                 got.append(len((await receive())["bytes"]))
 
         erlang.app = app  # type: ignore[attr-defined]
-        cycle = WebSocketCycle(cast(Server, erlang), STREAM, {"type": "websocket"})
+        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"})
         cycle.task = erlang.loop.create_task(cycle.run())
         await asyncio.sleep(0)
         cycle.on_credit(0)
@@ -300,7 +300,7 @@ def test_a_response_is_complete(
                 await send({"type": "http.response.body"})
 
         erlang.app = app  # type: ignore[attr-defined]
-        cycle = HTTPCycle(cast(Server, erlang), STREAM, {"type": "http"}, 1, b"")
+        cycle = HTTPCycle(cast(Host, erlang), STREAM, {"type": "http"}, 1, b"")
         erlang.on_credit = cycle.on_credit
         cycle.task = erlang.loop.create_task(cycle.run())
         await erlang.run(order, [cycle.task])
@@ -343,7 +343,7 @@ def test_a_body_is_read_to_its_end(prefetch: int, reads: list[int], order: list[
             await send({"type": "http.response.body"})
 
         erlang.app = app  # type: ignore[attr-defined]
-        cycle = HTTPCycle(cast(Server, erlang), STREAM, {"type": "http"}, 0, b"")
+        cycle = HTTPCycle(cast(Host, erlang), STREAM, {"type": "http"}, 0, b"")
         cycle.task = erlang.loop.create_task(cycle.run())
         left = deque([*reads, 0])
         for wants in [*order, *[True] * (2 * len(reads) + 4)]:
@@ -364,7 +364,7 @@ def test_one_that_waits_is_told_of_the_end() -> None:
     async def main() -> None:
         erlang = Line(100)
         erlang.counts = dict.fromkeys((mark.to_bytes(4, "big") for mark in range(3)), 100)
-        sender = Sender(cast(Server, erlang))
+        sender = Sender(cast(Host, erlang))
         assert await sender.send([sized(100, 0)])
         waiting = [erlang.loop.create_task(sender.send([sized(100, mark)])) for mark in (1, 2)]
         await asyncio.sleep(0)

@@ -10,8 +10,8 @@ import pytest
 
 from hornbeam_worker import frames
 from hornbeam_worker.asgi.http import HTTPCycle
+from hornbeam_worker.host import Host
 from hornbeam_worker.loader import load
-from hornbeam_worker.server import Server
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 STREAM, WINDOW, PIECE = 7, 1000, 250
@@ -47,7 +47,7 @@ class FakeServer:
 
 def started(app: Application, flags: int = 1, body: bytes = b"") -> tuple[FakeServer, HTTPCycle]:
     server = FakeServer(app)
-    cycle = HTTPCycle(cast(Server, server), STREAM, {"type": "http"}, flags, body)
+    cycle = HTTPCycle(cast(Host, server), STREAM, {"type": "http"}, flags, body)
     cycle.task = server.loop.create_task(cycle.run())
     return server, cycle
 

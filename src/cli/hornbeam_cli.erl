@@ -5,16 +5,13 @@
 %%% has ended by itself. Called by bin/hornbeam and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
 %%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
 -module(hornbeam_cli).
 
--export([main/0, stop/1, stopped/0]).
-
-%% EX_SOFTWARE.
--define(ENDED, 70).
+-export([main/0]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -122,7 +119,7 @@ dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
 start(Options) ->
     ok = application:unset_env(hornbeam, app),
     true = os:unsetenv("HORNBEAM_APP"),
-    persistent_term:put(?MODULE, owns_vm),
+    ok = hornbeam_vm:own(),
     ok = hornbeam_signals:install(),
     ok = set_ranch(),
     case application:ensure_all_started(hornbeam) of
@@ -149,32 +146,6 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
                   " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
     hornbeam_systemd:ready(),
     stay.
-
-%% @doc Stops a server, and the VM if it is here for that server only (`hornbeam run', a release).
--spec stop(Name :: atom()) -> ok | {error, not_found}.
-stop(Name) ->
-    case owns_vm() of
-        true -> hornbeam_systemd:stopping(), init:stop();
-        false -> hornbeam:stop(Name)
-    end.
-
-owns_vm() ->
-    persistent_term:get(?MODULE, undefined) =:= owns_vm.
-
-%% @doc The application has ended (hornbeam_app). Where the VM is here for it alone, it ends here. When init:stop/0 is under way: the
-%% rest of that takes a second, for nothing, and would wait without end for a descriptor that nobody reads. When not, the
-%% application has ended by itself, and whoever supervises the VM can tell by the status.
--spec stopped() -> ok.
-stopped() ->
-    case owns_vm() andalso init:get_status() of
-        false ->
-            ok;
-        {stopping, _} ->
-            hornbeam_log:halt(0);
-        _ ->
-            logger:critical("Hornbeam has ended by itself: exit status ~b", [?ENDED]),
-            hornbeam_log:halt(?ENDED)
-    end.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
 remote({error, Text}) -> complain(Text), {exit, 1};

@@ -200,7 +200,7 @@ run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #exchange{han
     end;
 run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Request} = Exchange) ->
     #{method := Method} = hornbeam_request:summary(Request),
-    logger:log(Level, "~ts ~ts: ~ts", [Method, Path, hornbeam_error:format(Reason)]),
+    logger:log(Level, "~ts ~ts: ~ts", [Method, Path, hornbeam_reason:format(Reason)]),
     run(Rest, Commands, Exchange);
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).

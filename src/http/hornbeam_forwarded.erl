@@ -1,45 +1,15 @@
 %%% What a proxy says of the client: Forwarded (RFC 7239) and the X-Forwarded-* fields, believed from chosen peers only.
 %%%
-%%% Called by: hornbeam_gate (apply/2, is_proxy/2), hornbeam_option_proxy (parse/1). Calls: hornbeam_hygiene. Pure.
+%%% Called by: hornbeam_gate. Calls: hornbeam_headers, hornbeam_hygiene, hornbeam_option_proxy (who is trusted). Pure.
 %%%
 %%% Each proxy adds at the end of a list whom it saw. Read from the end, the first address that is not that of a trusted proxy is
 %%% the client; what stands before it anybody may have written. Protocol, host and port are taken from the same place of their lists,
 %%% or from the first element of a shorter one. Forwarded wins over X-Forwarded-*; a value that makes no sense changes nothing.
 -module(hornbeam_forwarded).
 
--export([parse/1, apply/2, is_proxy/2]).
--export_type([trusted/0]).
+-export([apply/2, is_proxy/2]).
 
 -include("hornbeam_head.hrl").
-
--type trusted() :: all | unix | {Network :: binary(), Bits :: 0..128}.
-
-%% @doc "*", "unix", an address or a network in CIDR notation.
--spec parse(binary()) -> {ok, trusted()} | error.
-parse(<<"*">>) -> {ok, all};
-parse(<<"unix">>) -> {ok, unix};
-parse(Text) ->
-    {Address, Mask} = case binary:split(Text, <<"/">>) of
-        [A, M] -> {A, M};
-        [A] -> {A, none}
-    end,
-    case inet:parse_strict_address(binary_to_list(Address)) of
-        {ok, Ip} -> network(bytes(Ip), Mask);
-        {error, einval} -> error
-    end.
-
-network(Bytes, none) ->
-    {ok, {Bytes, bit_size(Bytes)}};
-network(Bytes, Mask) ->
-    case byte_size(Mask) =< 3 andalso hornbeam_headers:is_digits(Mask) andalso binary_to_integer(Mask) of
-        Bits when is_integer(Bits), Bits =< bit_size(Bytes) -> {ok, {Bytes, Bits}};
-        _ -> error
-    end.
-
-%% IPv4 behind an IPv6 socket is IPv4.
-bytes({A, B, C, D}) -> <<A, B, C, D>>;
-bytes({0, 0, 0, 0, 0, 16#ffff, AB, CD}) -> <<AB:16, CD:16>>;
-bytes({A, B, C, D, E, F, G, H}) -> <<A:16, B:16, C:16, D:16, E:16, F:16, G:16, H:16>>.
 
 is_trusted(_Peer, [all | _]) -> true;
 is_trusted(local, [unix | _]) -> true;
@@ -54,7 +24,7 @@ is_trusted(Peer, [_ | Rest]) -> is_trusted(Peer, Rest);
 is_trusted(_Peer, []) -> false.
 
 %% @doc The request with the client, scheme and host that a trusted peer speaks of, and the prefix that it has taken off the path.
--spec apply(#head{}, [trusted()]) -> {#head{}, Prefix :: binary()}.
+-spec apply(#head{}, [hornbeam_option_proxy:trusted()]) -> {#head{}, Prefix :: binary()}.
 apply(Head, []) ->
     {Head, <<>>};
 apply(#head{peer = Peer, fields = Fields} = Head, Trusted) ->
@@ -64,8 +34,8 @@ apply(#head{peer = Peer, fields = Fields} = Head, Trusted) ->
     end.
 
 %% @doc Whether the peer of a connection is a proxy that is believed.
--spec is_proxy(hornbeam_scope:address(), [trusted()]) -> boolean().
-is_proxy({Ip, _Port}, Trusted) when is_tuple(Ip) -> is_trusted(bytes(Ip), Trusted);
+-spec is_proxy(hornbeam_scope:address(), [hornbeam_option_proxy:trusted()]) -> boolean().
+is_proxy({Ip, _Port}, Trusted) when is_tuple(Ip) -> is_trusted(hornbeam_option_proxy:bytes(Ip), Trusted);
 is_proxy(_Local, Trusted) -> is_trusted(local, Trusted).
 
 %% What is said, by name: for, proto, host, port.
@@ -88,7 +58,7 @@ said_by_x(Fields, Trusted) ->
 
 %% All elements of all fields of that name (RFC 9110, 5.3).
 list(Name, Fields) ->
-    [trim(Item) || {N, Value} <- Fields, N =:= Name, Item <- split(Value, $,)].
+    [Item || {N, Value} <- Fields, N =:= Name, Item <- hornbeam_headers:split(Value, $,)].
 
 from_end(At, List) ->
     lists:nth(max(1, length(List) - At + 1), List).
@@ -113,37 +83,15 @@ chosen([Element | _], _Trusted) ->
 
 names_proxy(For, Trusted) ->
     case identifier(For) of
-        {ok, {Ip, _}} -> is_trusted(bytes(Ip), Trusted);
+        {ok, {Ip, _}} -> is_trusted(hornbeam_option_proxy:bytes(Ip), Trusted);
         error -> false
     end.
 
 %% RFC 7239, 4: name=value pairs, separated by ";"; a value is a token or quoted.
 pairs(Element) ->
-    maps:from_list([{string:lowercase(trim(Name)), unquote(trim(Value))}
-                    || Pair <- split(Element, $;),
+    maps:from_list([{string:lowercase(hornbeam_headers:trim(Name)), hornbeam_headers:unquote(hornbeam_headers:trim(Value))}
+                    || Pair <- hornbeam_headers:split(Element, $;),
                        [Name, Value] <- [binary:split(Pair, <<"=">>)]]).
-
-%% Splits where the separator is not inside quotes.
-split(Value, Separator) -> split(Value, Separator, false, <<>>, []).
-
-split(<<$\\, C, Rest/binary>>, Separator, true, Part, Parts) ->
-    split(Rest, Separator, true, <<Part/binary, $\\, C>>, Parts);
-split(<<$", Rest/binary>>, Separator, Quoted, Part, Parts) ->
-    split(Rest, Separator, not Quoted, <<Part/binary, $">>, Parts);
-split(<<Separator, Rest/binary>>, Separator, false, Part, Parts) ->
-    split(Rest, Separator, false, <<>>, [Part | Parts]);
-split(<<C, Rest/binary>>, Separator, Quoted, Part, Parts) ->
-    split(Rest, Separator, Quoted, <<Part/binary, C>>, Parts);
-split(<<>>, _Separator, _Quoted, Part, Parts) ->
-    lists:reverse(Parts, [Part]).
-
-unquote(<<$", Rest/binary>>) ->
-    binary:replace(binary:replace(Rest, <<"\\">>, <<>>, [global]), <<"\"">>, <<>>, [global]);
-unquote(Value) ->
-    Value.
-
-trim(Text) ->
-    string:trim(Text, both, " \t").
 
 client(Req0, Said) ->
     host(scheme(address(Req0, Said), Said), Said).

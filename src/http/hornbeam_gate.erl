@@ -12,7 +12,7 @@
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
 
--type settings() :: #{memory := hornbeam_memory:flag(), plain := boolean(), trusted := [hornbeam_forwarded:trusted()],
+-type settings() :: #{memory := hornbeam_memory:flag(), plain := boolean(), trusted := [hornbeam_option_proxy:trusted()],
                       drop := boolean(), versions := [atom()]}.
 
 %% @doc What admit/3 needs of a server's options; they do not change while it runs.

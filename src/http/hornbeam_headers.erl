@@ -1,6 +1,6 @@
 %%% The only code that handles header fields, whatever the protocol.
 %%%
-%%% Called by: hornbeam_scope (request fields to msgpack), hornbeam_request (an application's fields are checked), hornbeam_http1_reply and
+%%% Called by: hornbeam_scope (request fields to msgpack), hornbeam_forwarded and hornbeam_websocket_extensions (lists), hornbeam_request (an application's fields are checked), hornbeam_http1_reply and
 %%% hornbeam_http2_reply (which of them travel). Calls: hornbeam_date.
 %%%
 %%% A list of pairs in the order of the client or the application, names in lower case, repeated as often as they were given.
@@ -10,7 +10,7 @@
 -module(hornbeam_headers).
 
 -export([encode_request/1, decode/1, content_length/1, end_to_end/1, with_defaults/1]).
--export([find/2, tokens/1, trim/1, trim_end/2, lower/1, is_token/1, is_name/1, is_digits/1]).
+-export([find/2, tokens/1, split/2, unquote/1, trim/1, trim_end/2, lower/1, is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
 %% Names are lower-case.
@@ -129,6 +129,28 @@ tokens(Value) ->
         false -> {ok, Tokens};
         true -> error
     end.
+
+%% @doc The parts between separators that do not stand inside quotes (RFC 9110, 5.6.4), without the space around them.
+-spec split(binary(), Separator :: char()) -> [binary()].
+split(Value, Separator) -> split(Value, Separator, false, <<>>, []).
+
+split(<<$\\, C, Rest/binary>>, Separator, true, Part, Parts) ->
+    split(Rest, Separator, true, <<Part/binary, $\\, C>>, Parts);
+split(<<$", Rest/binary>>, Separator, Quoted, Part, Parts) ->
+    split(Rest, Separator, not Quoted, <<Part/binary, $">>, Parts);
+split(<<Separator, Rest/binary>>, Separator, false, Part, Parts) ->
+    split(Rest, Separator, false, <<>>, [trim(Part) | Parts]);
+split(<<C, Rest/binary>>, Separator, Quoted, Part, Parts) ->
+    split(Rest, Separator, Quoted, <<Part/binary, C>>, Parts);
+split(<<>>, _Separator, _Quoted, Part, Parts) ->
+    lists:reverse(Parts, [trim(Part)]).
+
+%% @doc What a quoted string stands for; what is not quoted stands for itself.
+-spec unquote(binary()) -> binary().
+unquote(<<$", Rest/binary>>) ->
+    binary:replace(binary:replace(Rest, <<"\\">>, <<>>, [global]), <<"\"">>, <<>>, [global]);
+unquote(Value) ->
+    Value.
 
 %% @doc Without spaces and tabs around it (RFC 9110, 5.6.3).
 -spec trim(binary()) -> binary().

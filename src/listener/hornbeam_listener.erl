@@ -13,7 +13,7 @@
 -module(hornbeam_listener).
 -behaviour(gen_server).
 
--export([start_link/2, binds/1, refs/2, reload_certs/1]).
+-export([start_link/2, binds/1, refs/2, is_open/1, connections/0, reload_certs/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 %% How long a connection has to end when the graceful time is over.
@@ -53,6 +53,20 @@ binds(Listener) ->
 -spec refs(Name :: atom(), Config :: map()) -> [ranch:ref()].
 refs(Name, #{bind := Binds}) ->
     [{hornbeam, Name, Number} || Number <- lists:seq(1, length(Binds))].
+
+%% @doc Whether a server's socket is open and no stop has begun.
+-spec is_open(Name :: atom()) -> boolean().
+is_open(Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, Config} -> lists:any(fun(Ref) -> hornbeam_socket:status(Ref) =:= running end, refs(Name, Config));
+        error -> false
+    end.
+
+%% @doc The connections that Ranch has, of all servers (for hornbeam_connections, after a crash).
+-spec connections() -> [{ranch:ref(), pid()}].
+connections() ->
+    [{Ref, Pid} || Name <- hornbeam_servers:open(), {ok, Config} <- [hornbeam_servers:config(Name)],
+                   Ref <- refs(Name, Config), Pid <- hornbeam_socket:connections(Ref), not hornbeam_websockets:is_open(Pid)].
 
 %% @doc Reads the files of certificates again.
 -spec reload_certs(Listener :: pid()) -> ok | {error, term()}.
@@ -232,7 +246,7 @@ terminate(_Reason, #state{name = Name, bound = Opened, config = #{graceful_timeo
     %% A WebSocket would last for ever: its end is not waited for but asked for.
     ok = hornbeam_websockets:drain(Name),
     Deadline = deadline(Graceful),
-    ok = hornbeam_server:stop_by(Name, Deadline),
+    _ = [ok = hornbeam_pool:stop_by(Pool, Deadline) || Deadline =/= infinity, Pool <- hornbeam_mounts:pools(Name)],
     Asked = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
                                   Pid <- ranch:procs(Ref, connections)],
     end_rest(Name, await_closed(Asked, Deadline)),
@@ -254,7 +268,7 @@ ask_to_close(Pid) ->
 end_rest(_Name, []) ->
     ok;
 end_rest(Name, Open) ->
-    ok = hornbeam_server:farewell(Name),
+    ok = lists:foreach(fun hornbeam_pool:farewell/1, hornbeam_mounts:pools(Name)),
     Deaf = await_closed(Open, deadline(?LAST_MS)),
     lists:foreach(fun({Pid, _}) -> exit(Pid, kill) end, Deaf).
 

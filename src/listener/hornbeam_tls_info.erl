@@ -1,6 +1,6 @@
 %%% Certificates and TLS sessions as the ASGI extension `tls` describes them.
 %%%
-%%% Called by: hornbeam_tls. Calls: public_key. Pure. Source: ASGI TLS Extension 0.2.
+%%% Called by: hornbeam_tls. Calls: public_key, hornbeam_tls_suite. Pure. Source: ASGI TLS Extension 0.2.
 %%%
 %%% The records of public_key.hrl are matched as tuples: their fields have no types, which this project's flags refuse.
 -module(hornbeam_tls_info).
@@ -25,12 +25,8 @@ version('tlsv1.3') -> 16#0304;
 version('tlsv1.2') -> 16#0303;
 version(_) -> none.
 
-%% The number in IANA's registry. ssl has no public function for it.
-suite(#{} = Suite) ->
-    <<Number:16>> = ssl_cipher_format:suite_map_to_bin(Suite),
-    Number;
-suite(_) ->
-    none.
+suite(#{} = Suite) -> hornbeam_tls_suite:number(Suite);
+suite(_) -> none.
 
 %% @doc The key of a certificate as public_key:verify/4 takes it.
 -spec public_key(public_key:der_encoded()) -> public_key:public_key().

@@ -1,7 +1,7 @@
 %%% The control socket of a server: `bin/hornbeam reload', `status' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam, hornbeam_options, hornbeam_status, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
@@ -163,25 +163,25 @@ request(_, _Name) ->
     answer(false, "not a request").
 
 command(<<"status">>, _Arguments, Name) ->
-    case hornbeam:info(Name) of
+    case hornbeam_server:info(Name) of
         {error, not_found} -> answer(false, "the server is starting or stopping");
         Info -> answer(true, hornbeam_status:text(Info))
     end;
 command(<<"reload">>, Arguments, Name) ->
     case hornbeam_options:from_args(Arguments) of
-        {ok, [], Given} -> reloaded(hornbeam:reload(Name, maps:remove(control, Given)));
+        {ok, [], Given} -> reloaded(hornbeam_reload:reload(Name, maps:remove(control, Given)));
         {ok, [Extra | _], _} -> answer(false, ["reload takes flags; what is ", hornbeam_option_text:show(Extra), "?"]);
         {error, {usage, Text}} -> answer(false, Text);
-        {error, Reason} -> answer(false, hornbeam:format_error(Reason))
+        {error, Reason} -> answer(false, hornbeam_reason:format(Reason))
     end;
 command(<<"stop">>, _Arguments, Name) ->
-    _ = spawn(fun() -> hornbeam_cli:stop(Name) end),
+    _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
     answer(true, "stopping");
 command(_Unknown, _Arguments, _Name) ->
     answer(false, "no such command").
 
 reloaded(ok) -> answer(true, "reloaded");
-reloaded({error, Reason}) -> answer(false, hornbeam:format_error(Reason)).
+reloaded({error, Reason}) -> answer(false, hornbeam_reason:format(Reason)).
 
 answer(Ok, Text) ->
     #{ok => Ok, text => unicode:characters_to_binary(Text), pid => list_to_integer(os:getpid())}.

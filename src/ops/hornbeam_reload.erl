@@ -1,7 +1,7 @@
 %%% New code, new options, another number of workers under live sockets.
 %%%
-%%% Called by: hornbeam (reload/0,1,2). Calls: hornbeam_options, hornbeam_mounts, hornbeam_pool (prepare, commit, abort),
-%%% hornbeam_server (what it runs with). Runs in the caller's process; the pools notice when that dies and abort.
+%%% Called by: hornbeam (reload/0,1,2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options, hornbeam_mounts, hornbeam_pool (prepare, commit, abort),
+%%% hornbeam_servers (what it runs with), hornbeam_server (check_interpreters/1). Runs in the caller's process; the pools notice when that dies and abort.
 %%%
 %%% Two phases. Every pool starts a generation with the new settings beside the old one; when all of them are ready each
 %%% pool hands over, and the old workers drain. When one fails to start nothing has changed, and the reason
@@ -22,7 +22,7 @@
 %% @doc Returns when the new workers serve. Given: options that replace those of the running server, `app' included.
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.
 reload(Name, Given) ->
-    case hornbeam_server:config(Name) of
+    case hornbeam_servers:config(Name) of
         {ok, Old} -> with_systemd(fun() -> report(Name, check(Name, Old, Given)) end);
         error -> {error, not_found}
     end.
@@ -36,7 +36,7 @@ with_systemd(Reload) ->
 report(Name, ok) ->
     logger:notice("server ~ts reloaded", [Name]);
 report(Name, {error, Reason}) ->
-    logger:error("server ~ts was not reloaded and goes on as before: ~ts", [Name, hornbeam_error:format(Reason)]),
+    logger:error("server ~ts was not reloaded and goes on as before: ~ts", [Name, hornbeam_reason:format(Reason)]),
     {error, Reason}.
 
 check(Name, Old, Given) ->
@@ -81,7 +81,7 @@ prepare(Name, New, Mounts) ->
         [] ->
             lists:foreach(fun({Id, ok}) -> ok = hornbeam_pool:commit(Id) end, Answers),
             hornbeam_mounts:publish(Name, Mounts),
-            hornbeam_server:set_config(Name, New);
+            hornbeam_servers:set_config(Name, New);
         [Error | _] ->
             lists:foreach(fun({Id, _}) -> ok = hornbeam_pool:abort(Id) end,
                           [Answer || {_, ok} = Answer <- Answers]),

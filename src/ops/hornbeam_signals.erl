@@ -58,7 +58,7 @@ stop(Signal) ->
 
 %% hornbeam_reload logs how it went.
 reload(Name) ->
-    case hornbeam:reload(Name) of
+    case hornbeam_reload:reload(Name, #{}) of
         ok -> ok;
         {error, _} -> ok
     end.

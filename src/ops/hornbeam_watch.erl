@@ -1,6 +1,6 @@
 %%% The option `reload': reloads a server when the Python files of its applications change. For development.
 %%%
-%%% Called by: hornbeam_server (a child). Calls: hornbeam_python (the interpreter), hornbeam.
+%%% Called by: hornbeam_server (a child). Calls: hornbeam_python (the interpreter), hornbeam_reload.
 %%%
 %%% The watching is done by hornbeam_worker/watch.py in a process of its own, which says what has changed, line by line. What
 %%% changes while a reload runs is in the mailbox and makes one more. Without an interpreter that can watch there is a
@@ -68,7 +68,7 @@ handle_info(_Message, State) ->
 
 %% How it went is in the log.
 reload(Name) ->
-    case hornbeam:reload(Name) of
+    case hornbeam_reload:reload(Name, #{}) of
         ok -> ok;
         {error, _} -> ok
     end.

@@ -1,13 +1,16 @@
 %%% Peers whose word is taken: the type of the option `forwarded_allow_ips`.
 %%%
-%%% Called through hornbeam_option_types. Calls hornbeam_forwarded, which knows the notation.
+%%% Called through hornbeam_option_types. Read by hornbeam_forwarded.
 -module(hornbeam_option_proxy).
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, describe/0, bytes/1]).
+-export_type([trusted/0]).
 
--spec check(term()) -> {ok, hornbeam_forwarded:trusted()} | hornbeam_option_types:problem().
+-type trusted() :: all | unix | {Network :: binary(), Bits :: 0..128}.
+
+-spec check(term()) -> {ok, trusted()} | hornbeam_option_types:problem().
 check(Trusted) when Trusted =:= all; Trusted =:= unix ->
     {ok, Trusted};
 check({Network, Bits} = Trusted) when is_binary(Network), is_integer(Bits), Bits >= 0, Bits =< bit_size(Network) ->
@@ -15,7 +18,7 @@ check({Network, Bits} = Trusted) when is_binary(Network), is_integer(Bits), Bits
 check(Given) ->
     case hornbeam_option_text:to_text(Given) of
         {ok, Text} ->
-            case hornbeam_forwarded:parse(Text) of
+            case parse(Text) of
                 {ok, Trusted} -> {ok, Trusted};
                 error -> wrong(Given)
             end;
@@ -23,9 +26,39 @@ check(Given) ->
             wrong(Given)
     end.
 
+%% "*", "unix", an address or a network in CIDR notation.
+parse(<<"*">>) -> {ok, all};
+parse(<<"unix">>) -> {ok, unix};
+parse(Text) ->
+    {Address, Mask} = case binary:split(Text, <<"/">>) of
+        [A, M] -> {A, M};
+        [A] -> {A, none}
+    end,
+    case inet:parse_strict_address(binary_to_list(Address)) of
+        {ok, Ip} -> network(bytes(Ip), Mask);
+        {error, einval} -> error
+    end.
+
+network(Bytes, none) ->
+    {ok, {Bytes, bit_size(Bytes)}};
+network(Bytes, Mask) ->
+    case byte_size(Mask) =< 3 andalso is_digits(Mask) andalso binary_to_integer(Mask) of
+        Bits when is_integer(Bits), Bits =< bit_size(Bytes) -> {ok, {Bytes, Bits}};
+        _ -> error
+    end.
+
+%% @doc An address as networks are compared with it. IPv4 behind an IPv6 socket is IPv4.
+-spec bytes(inet:ip_address()) -> binary().
+bytes({A, B, C, D}) -> <<A, B, C, D>>;
+bytes({0, 0, 0, 0, 0, 16#ffff, AB, CD}) -> <<AB:16, CD:16>>;
+bytes({A, B, C, D, E, F, G, H}) -> <<A:16, B:16, C:16, D:16, E:16, F:16, G:16, H:16>>.
+
+is_digits(Text) ->
+    Text =/= <<>> andalso lists:all(fun(C) -> C >= $0 andalso C =< $9 end, binary_to_list(Text)).
+
 wrong(Given) -> {error, ["must be ", describe()], Given}.
 
--spec anchor(hornbeam_forwarded:trusted(), binary()) -> {ok, hornbeam_forwarded:trusted()}.
+-spec anchor(trusted(), binary()) -> {ok, trusted()}.
 anchor(Trusted, _) -> {ok, Trusted}.
 
 -spec describe() -> iodata().

@@ -207,7 +207,7 @@ observability() ->
      #{group => observability, key => access_log_file, type => text, default => "", scope => server,
        doc => "File of the access log; it is made again when it was moved away. \"\" for standard output."},
      #{group => observability, key => access_log_fields, type => {list, text}, default => [], scope => server,
-       check => fun hornbeam_access_line:check/1,
+       check => fun hornbeam_option_fields:check/1,
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "

@@ -1,8 +1,8 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker (ready/3,
-%%% lost/3, retire/3, capacity/1), hornbeam_server (await_ready/2), hornbeam_reload (prepare/2, commit/1,
-%%% abort/1). Calls: hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
+%%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker by
+%%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_reload (prepare/2,
+%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
 %%% hornbeam_pool_watch, hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
@@ -27,18 +27,16 @@
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
--export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1]).
--export([ready/3, lost/3, retire/3, capacity/1, prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
+-export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1, describe/1]).
+-export([prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
--export_type([id/0, owner/0, retirement/0]).
+-export_type([id/0, owner/0]).
 
 -include("hornbeam.hrl").
 
 -type id() :: {Server :: atom(), Prefix :: binary()}.
 %% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. For a Cowboy stream the tag is its id.
 -type owner() :: {pid(), Tag :: term()}.
-%% Why a worker is to be replaced.
--type retirement() :: max_requests | last_stream_id | max_worker_lifetime | max_worker_memory.
 
 %% A row of the table hornbeam_pools.
 -record(row, {
@@ -54,7 +52,7 @@
 -define(ROTATION, 2).
 -define(REFUSED, 3).        % requests for which the queue had no place
 -define(RESTARTS, 4).       % Python processes that ended although nobody wanted it
--define(RETIRED, 5).        % workers replaced at a limit (retirement())
+-define(RETIRED, 5).        % workers replaced at a limit (hornbeam_worker_report:retirement())
 -define(SHARED_SIZE, 5).
 
 -record(member, {
@@ -100,48 +98,12 @@ await_ready(Id, Timeout) ->
 
 %% @doc Takes a place on the least loaded ready worker and the id of a new stream on it. The place is
 %% given back by the worker, when the stream ends or when it refuses it.
-%%
-%% Why no request is lost on a worker that leaves: this side counts itself in and then looks whether the worker is open;
-%% the worker closes and then looks whether anybody is counted. Atomics are sequentially consistent, so at
-%% least one sees the other.
 -spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id()} | none.
 checkout(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
-            Size = tuple_size(Slots),
-            First = atomics:add_get(Shared, ?ROTATION, 1) rem Size,
-            case least_loaded(Slots, Size, First, Size, none, MaxLoad, open) of
-                none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, late), MaxLoad);
-                Slot -> take(Slot, MaxLoad)
-            end;
+            hornbeam_pool_choice:take(Slots, atomics:add_get(Shared, ?ROTATION, 1), MaxLoad);
         _ ->
-            none
-    end.
-
-%% The rotation makes equals take turns.
-least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Which) ->
-    Best;
-least_loaded(Slots, Size, At, Left, Best, BestLoad, Which) ->
-    #slot{counters = Counters} = Slot = element(At + 1, Slots),
-    Load = atomics:get(Counters, ?SLOT_LOAD),
-    Next = (At + 1) rem Size,
-    case Load < BestLoad andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
-        true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Which);
-        false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Which)
-    end.
-
-is(open, State) -> State =:= ?OPEN;
-is(late, State) -> State =/= ?CLOSED.
-
-take(none, _MaxLoad) ->
-    none;
-take(#slot{counters = Counters} = Slot, MaxLoad) ->
-    Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
-    case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
-        true ->
-            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1)};
-        false ->
-            atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
     end.
 
@@ -173,26 +135,6 @@ cancel(Id, Owner) ->
         [#row{pool = Pool}] -> gen_server:cast(Pool, {cancel, Owner});
         [] -> ok
     end.
-
-%% @doc A worker takes requests from now on.
--spec ready(Pool :: pid(), Worker :: pid(), #slot{}) -> ok.
-ready(Pool, Worker, Slot) ->
-    gen_server:cast(Pool, {ready, Worker, Slot}).
-
-%% @doc A worker's Python process has ended; the worker itself goes on and starts another.
--spec lost(Pool :: pid(), Worker :: pid(), Reason :: term()) -> ok.
-lost(Pool, Worker, Reason) ->
-    gen_server:cast(Pool, {lost, Worker, Reason}).
-
-%% @doc A worker with waiters in the pool has become less loaded.
--spec capacity(Pool :: pid()) -> ok.
-capacity(Pool) ->
-    gen_server:cast(Pool, capacity).
-
-%% @doc A worker has reached one of its limits and is to be replaced.
--spec retire(Pool :: pid(), Worker :: pid(), retirement()) -> ok.
-retire(Pool, Worker, Reason) ->
-    gen_server:cast(Pool, {retire, Worker, Reason}).
 
 %% @doc Starts a generation of workers for a mount's new settings. prepared/1 returns when all are ready. Nothing is
 %% sent to them before commit/1. After an error nothing of them is left.
@@ -250,7 +192,7 @@ workers_of(Id) ->
 -spec info(id()) -> [map()].
 info(Id) ->
     Workers = workers_of(Id),
-    Infos = hornbeam_worker:info([{Worker, Slot} || {Worker, _, _, Slot} <- Workers]),
+    Infos = hornbeam_worker_info:ask([{Worker, Slot} || {Worker, _, _, Slot} <- Workers]),
     [Info#{number => Number, role => Role} || {{_, {Number, _}, Role, _}, Info} <- lists:zip(Workers, Infos)].
 
 %% @doc Requests in progress and waiting, workers that take requests, and what was counted since the start of the
@@ -259,16 +201,21 @@ info(Id) ->
 stats(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, shared = Shared}] ->
-            Counters = [C || #slot{counters = C} <- tuple_to_list(Slots)],
-            #{in_flight => lists:sum([atomics:get(C, ?SLOT_LOAD) || C <- Counters]),
+            {Ready, InFlight} = hornbeam_pool_choice:load(Slots),
+            #{in_flight => InFlight,
               waiting => max(0, atomics:get(Shared, ?WAITING)),
-              ready => length([C || C <- Counters, atomics:get(C, ?SLOT_OPEN) =:= ?OPEN]),
+              ready => Ready,
               refused => atomics:get(Shared, ?REFUSED),
               restarts => atomics:get(Shared, ?RESTARTS),
               retired => atomics:get(Shared, ?RETIRED)};
         [] ->
             #{in_flight => 0, waiting => 0, ready => 0, refused => 0, restarts => 0, retired => 0}
     end.
+
+%% @doc The application of a mount and its workers, for hornbeam:info/1.
+-spec describe(hornbeam_mounts:mount()) -> map().
+describe(#mount{prefix = Prefix, app = App, pool = Id}) ->
+    (stats(Id))#{prefix => Prefix, app => App, workers => info(Id)}.
 
 -spec init({pid(), id()}) -> {ok, #state{}, {continue, start_workers}}.
 init({Sup, Id}) ->
@@ -281,8 +228,8 @@ init({Sup, Id}) ->
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
 handle_continue(start_workers, #state{id = {Server, _}, sup = Sup, mount = Mount} = State) ->
-    Ready = State#state{worker_sup = hornbeam_pool_sup:worker_sup(Sup)},
-    case hornbeam_server_monitor:is_open(Server) of
+    Ready = State#state{worker_sup = worker_sup(Sup)},
+    case hornbeam_servers:is_open(Server) of
         false -> {noreply, plan({prepare, workers(Mount)}, Ready)};
         true -> {noreply, plan({restart, workers(Mount)}, Ready#state{preparing = undefined, phase = running})}
     end.
@@ -310,6 +257,11 @@ handle_call(abort, _From, #state{preparing = #preparing{}} = State) ->
     {reply, ok, plan(abort, decided(State))};
 handle_call(_CommitOrAbort, _From, State) ->
     {reply, {error, not_prepared}, State}.
+
+%% The supervisor of the workers: a child of the pool's own (hornbeam_pool_sup), started before this process.
+worker_sup(Sup) ->
+    {workers, Pid, _, _} = lists:keyfind(workers, 1, supervisor:which_children(Sup)),
+    Pid.
 
 workers(#mount{settings = #{workers := Workers}}) ->
     Workers.

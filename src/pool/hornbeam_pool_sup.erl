@@ -7,7 +7,7 @@
 -module(hornbeam_pool_sup).
 -behaviour(supervisor).
 
--export([start_link/1, init/1, worker_sup/1]).
+-export([start_link/1, init/1]).
 
 %% The mount is not among the arguments: a reload may change it, and supervisors put them into their reports, secret options too.
 -spec start_link(hornbeam_pool:id()) -> {ok, pid()} | {error, term()}.
@@ -21,9 +21,3 @@ init(Id) ->
           type => supervisor, shutdown => infinity},
         #{id => pool, start => {hornbeam_pool, start_link, [self(), Id]}}
     ]}}.
-
-%% @doc The supervisor of the workers, for the pool. Called after the pool's own start.
--spec worker_sup(PoolSup :: pid()) -> pid().
-worker_sup(PoolSup) ->
-    {workers, Pid, _, _} = lists:keyfind(workers, 1, supervisor:which_children(PoolSup)),
-    Pid.

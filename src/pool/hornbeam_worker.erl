@@ -1,9 +1,9 @@
 %%% One Python worker: owns its port, and brings frames from it to whom they are for and back.
 %%%
-%%% Called by: hornbeam_pool (start, info), connection processes (open/4, send/2, close/3).
+%%% Called by: hornbeam_pool (start), hornbeam_worker_info, connection processes (open/4, send/2, close/3).
 %%% Calls: hornbeam_frame, hornbeam_worker_streams (the streams that it is answering), hornbeam_worker_calls (what Python asks
-%%% Erlang for), hornbeam_pool (ready, lost, retire, capacity),
-%%% hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
+%%% Erlang for), hornbeam_worker_report (what it tells its pool),
+%%% hornbeam_worker_life (its Python process: what starts, what has ended), hornbeam_worker_health (heartbeat), hornbeam_worker_memory, hornbeam_worker_exit (the last wait of a stop).
 %%%
 %%% States
 %%%
@@ -18,7 +18,7 @@
 %%%             of what is left get {Owner, drain} and ?LAST_MS to say farewell
 %%%   stopping  tasks in progress are cancelled, the lifespan's shutdown runs; killed after shutdown_timeout
 %%%   backoff   no process. The first restart after a worker was ready is immediate; each start that
-%%%             fails doubles the wait, up to ?MAX_BACKOFF. So a broken import never exhausts
+%%%             fails doubles the wait, up to hornbeam_worker_life's ?MAX_BACKOFF. So a broken import never exhausts
 %%%             a supervisor and never spins. A process that cannot even be made is tried for every ?NOT_STARTED ms.
 %%%
 %%% Messages from a connection process (none is answered at once, none blocks):
@@ -43,20 +43,15 @@
 -module(hornbeam_worker).
 -behaviour(gen_statem).
 
--export([start_link/1, info/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1]).
+-export([start_link/1, echo/1, open/4, send/2, adopt/4, close/3, drain/2, stop_by/2, farewell/1]).
 -export([callback_mode/0, init/1, handle_event/4, terminate/3, format_status/1]).
 -export_type([config/0]).
 
 -include("hornbeam.hrl").
 
--define(MAX_BACKOFF, 30000).
 %% How long after a start that was not even possible (no process is left, say) the next is tried: it costs nothing.
 -define(NOT_STARTED, 500).
 -define(SWEEP, 10000).
-%% The exit status of a process that SIGKILL has ended.
--define(KILLED, 137).
-%% How long info/1 waits.
--define(ANSWER, 1000).
 %% What owners of streams have for a farewell when the drain's deadline has passed.
 -define(LAST_MS, 500).
 %% A place may be taken for a moment by a request that then sees that the worker is closed.
@@ -111,37 +106,6 @@
 start_link(Config) ->
     gen_statem:start_link(?MODULE, Config,
                           [{spawn_opt, [{message_queue_data, off_heap}, {fullsweep_after, 20}]}]).
-
-%% @doc For a person: of each worker the state, the process id, requests in progress, resident memory in bytes, the
-%% age of the Python process in ms, how often it was started again, hornbeam_worker_health:describe/1, and for how long (ms)
-%% and with how many messages this process is behind. One that does not answer in ?ANSWER ms is `busy'.
--spec info([{pid(), #slot{} | undefined}]) -> [map()].
-info(Workers) ->
-    Until = erlang:monotonic_time(millisecond) + ?ANSWER,
-    Asked = [{gen_statem:send_request(Worker, info), Worker, Slot} || {Worker, Slot} <- Workers],
-    [case gen_statem:receive_response(Request, {abs, Until}) of
-         {reply, Info} -> Info;
-         timeout -> busy(Worker, Slot);
-         {error, _} -> #{state => ended}
-     end || {Request, Worker, Slot} <- Asked].
-
-%% What can be seen from outside.
-busy(Worker, Slot) ->
-    case process_info(Worker, message_queue_len) of
-        {message_queue_len, Length} -> (from_slot(Slot))#{state => busy, queue => Length};
-        undefined -> #{state => ended}
-    end.
-
-from_slot(undefined) ->
-    #{};
-from_slot(#slot{counters = Counters}) ->
-    OsPid = case atomics:get(Counters, ?SLOT_OS_PID) of
-        0 -> undefined;
-        Number -> Number
-    end,
-    #{os_pid => OsPid, memory => hornbeam_worker_memory:resident(OsPid),
-      in_flight => atomics:get(Counters, ?SLOT_LOAD), requests => atomics:get(Counters, ?SLOT_NEXT_ID),
-      behind => atomics:get(Counters, ?SLOT_BEHIND)}.
 
 %% @doc Has the worker send {echo, Worker, Now} to the calling process, when it gets to it (monotonic ms).
 -spec echo(pid()) -> ok.
@@ -247,7 +211,8 @@ handle_event(info, {echo, From}, _State, _Data) ->
     From ! {echo, self(), erlang:monotonic_time(millisecond)},
     keep_state_and_data;
 handle_event({call, From}, info, State, Data) ->
-    {keep_state_and_data, [{reply, From, describe(State, Data)}]};
+    Told = hornbeam_worker_info:told(State, Data#data.slot, Data#data.health),
+    {keep_state_and_data, [{reply, From, Told#{age => age(Data), restarts => max(0, Data#data.started - 1)}}]};
 handle_event({timeout, beat}, Stage, State, Data) when ?TAKES(State) ->
     beat(hornbeam_worker_health:beat(Stage, Data#data.health), Data);
 handle_event({timeout, beat}, _Stage, _State, _Data) ->
@@ -370,7 +335,7 @@ stop_python(#data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = D
 
 %% Asks once: the pool starts a successor and then says drain/2.
 retire(Reason, #data{pool = Pool} = Data) ->
-    hornbeam_pool:retire(Pool, self(), Reason),
+    hornbeam_worker_report:retire(Pool, self(), Reason),
     {keep_state, Data#data{retire_at = infinity}}.
 
 %%% The life of the Python process
@@ -384,10 +349,8 @@ start_python(#data{mount = #mount{settings = Settings}, failure = Before} = Data
 
 %% The pool and the log hear of it once, however often it is tried.
 not_started(Reason, #data{pool = Pool, number = Number, started = Started, answered = Answered} = Data) ->
-    hornbeam_pool:lost(Pool, self(), Reason),
-    _ = Started =:= 0 andalso Answered orelse
-        logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms",
-                     [Number, hornbeam_error:format(Reason), ?NOT_STARTED], #{hornbeam_worker => Number}),
+    hornbeam_worker_report:lost(Pool, self(), Reason),
+    _ = Started =:= 0 andalso Answered orelse hornbeam_worker_life:log_not_started(Number, Reason, ?NOT_STARTED),
     {keep_state, Data#data{failure = Reason, started = max(1, Started)}, [{state_timeout, ?NOT_STARTED, start}]}.
 
 python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
@@ -404,13 +367,6 @@ python_started(Port, #data{mount = #mount{settings = Settings}} = Data) ->
                started = Data#data.started + 1},
      [{state_timeout, Timeout, not_ready}]}.
 
-%% The map of the `boot' frame.
-boot(#data{number = Number, mount = #mount{app = App, settings = Settings}}) ->
-    Keys = [worker_class, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, loop,
-            call_poll_time, shutdown_timeout, request_id],
-    Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
-    hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
-
 python_ended(_Status, State, #data{streams = Streams} = Data) when State =:= draining; State =:= stopping ->
     Why = case State of draining -> died; stopping -> drained end,
     _ = hornbeam_worker_streams:clear(Streams, Why),
@@ -420,48 +376,27 @@ python_ended(Status, State, #data{slot = #slot{counters = Counters}} = Data0) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
     says_os_pid(undefined, Data0),
     Reason = case Data0#data.failure of
-        undefined -> exited(Status);
+        undefined -> hornbeam_worker_life:exited(Status);
         Failure -> Failure
     end,
-    hornbeam_pool:lost(Data0#data.pool, self(), Reason),
+    hornbeam_worker_report:lost(Data0#data.pool, self(), Reason),
     atomics:sub(Counters, ?SLOT_LOAD, hornbeam_worker_streams:clear(Data0#data.streams, died)),
     ok = hornbeam_worker_calls:stop(Data0#data.calls),
-    {Wait, Failures} = backoff(State, Data0#data.failures),
-    log_end(State, Reason, Wait, Data0),
+    {Wait, Failures} = hornbeam_worker_life:backoff(State, Data0#data.failures),
+    %% The first start's failure is the answer of hornbeam:start/2 or reload/1 and needs no line in the log as well.
+    _ = State =:= starting andalso Data0#data.started =:= 1 andalso Data0#data.answered
+        orelse hornbeam_worker_life:log_end(Data0#data.number, Data0#data.os_pid, Reason, Wait),
     {next_state, backoff,
      Data0#data{port = undefined, os_pid = undefined, calls = undefined, ready_at = undefined, health = undefined,
                 failures = Failures},
      [{state_timeout, Wait, start}]}.
 
-%% By somebody else than this server.
-exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
-exited(Status) -> {python_exited, Status}.
-
-backoff(ready, _Failures) ->
-    {0, 0};
-backoff(_, Failures) ->
-    {min(?MAX_BACKOFF, 500 bsl min(Failures, 10)), Failures + 1}.
-
-%% The first start's failure is the answer of hornbeam:start/2 or reload/1 and needs no line in the log as well.
-log_end(starting, _Reason, _Wait, #data{started = 1, answered = true}) ->
-    ok;
-log_end(_State, Reason, Wait, #data{number = Number, os_pid = OsPid}) ->
-    logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
-                 [Number, OsPid, hornbeam_error:format(Reason), Wait],
-                 #{hornbeam_worker => Number}).
-
 %% The only answer to a worker that breaks the protocol: nothing that it says can be believed any more.
 kill(Failure, #data{number = Number, os_pid = OsPid, slot = #slot{counters = Counters}} = Data) ->
     atomics:put(Counters, ?SLOT_OPEN, ?CLOSED),
-    logger:error("worker ~b (pid ~p) ~ts and is killed", [Number, OsPid, deed(Failure)], #{hornbeam_worker => Number}),
+    hornbeam_worker_life:log_kill(Number, OsPid, Failure),
     hornbeam_python:kill(OsPid),
     Data#data{failure = Failure, buffer = broken}.
-
-deed({bad_frame, Reason}) ->
-    io_lib:format("sent what is no frame (~0tp)", [Reason]);
-deed({backlog, Bytes, Max}) ->
-    io_lib:format("has sent ~b bytes that wait, without reading what it is answered or without an end "
-                  "(max_worker_backlog: ~b)", [Bytes, Max]).
 
 %%% Frames from Python
 
@@ -539,7 +474,7 @@ late(Type, Id, #data{slot = #slot{counters = Counters}} = Data) ->
 control(hello, {ok, {Version, _About}}, starting, #data{booted = false} = Data) ->
     case hornbeam_frame:protocol_version() of
         Version ->
-            write(Data, boot(Data)),
+            write(Data, hornbeam_worker_life:boot(Data#data.number, Data#data.mount)),
             {starting, Data#data{booted = true}};
         Ours ->
             {starting, kill({bad_frame, {protocol_version, Version, Ours}}, Data)}
@@ -576,7 +511,7 @@ became_ready(About, #data{slot = #slot{counters = Counters} = Slot, pool = Pool,
         hornbeam_worker_health:start(Data#data.number, Data#data.os_pid, Counters, Limit, About),
     Beat = [{{timeout, beat}, Time, Stage} || Limit =/= infinity],
     atomics:put(Counters, ?SLOT_OPEN, ?OPEN),
-    hornbeam_pool:ready(Pool, self(), Slot),
+    hornbeam_worker_report:ready(Pool, self(), Slot),
     Data#data{failures = 0, ready_at = erlang:monotonic_time(millisecond), health = Health,
               memory = hornbeam_worker_memory:new(Settings),
               retire_at = retire_at(atomics:get(Counters, ?SLOT_NEXT_ID), Settings),
@@ -606,7 +541,7 @@ weighed(#data{memory = Memory0, pool = Pool, os_pid = OsPid} = Data) ->
         {ok, Memory} ->
             Data#data{memory = Memory};
         {too_large, Memory} ->
-            hornbeam_pool:retire(Pool, self(), max_worker_memory),
+            hornbeam_worker_report:retire(Pool, self(), max_worker_memory),
             Data#data{memory = Memory, heavy = true}
     end.
 
@@ -654,7 +589,7 @@ release(Id, #data{streams = Streams} = Data) ->
 give_back(#data{slot = #slot{counters = Counters}, waiting = {Waiting, Index}, pool = Pool}) ->
     atomics:sub(Counters, ?SLOT_LOAD, 1),
     case atomics:get(Waiting, Index) > 0 of
-        true -> hornbeam_pool:capacity(Pool);
+        true -> hornbeam_worker_report:capacity(Pool);
         false -> ok
     end.
 
@@ -678,23 +613,5 @@ sweep(#data{streams = Streams} = Data) ->
 says_os_pid(undefined, Data) -> says_os_pid(0, Data);
 says_os_pid(OsPid, #data{slot = #slot{counters = Counters}}) -> atomics:put(Counters, ?SLOT_OS_PID, OsPid).
 
-describe(State, #data{slot = #slot{counters = Counters} = Slot} = Data) ->
-    Own = case Data#data.health of
-        undefined -> #{lag => 0};
-        Health -> hornbeam_worker_health:describe(Health)
-    end,
-    {message_queue_len, Length} = process_info(self(), message_queue_len),
-    maps:merge(Own, (from_slot(Slot))#{state => shown(State, Counters), age => age(Data), queue => Length,
-                                       restarts => max(0, Data#data.started - 1)}).
-
 age(#data{ready_at = undefined}) -> 0;
 age(#data{ready_at = ReadyAt}) -> erlang:monotonic_time(millisecond) - ReadyAt.
-
-shown(ready, Counters) ->
-    case atomics:get(Counters, ?SLOT_OPEN) of
-        ?LATE -> late;
-        ?BEHIND -> busy;
-        _ -> ready
-    end;
-shown(State, _Counters) ->
-    State.

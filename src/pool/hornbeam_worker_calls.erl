@@ -94,7 +94,7 @@ told(Message, Add, #calls{services = Services0} = Calls) ->
 fitting(Frame, #calls{backlog = Backlog0} = Calls) ->
     case hornbeam_worker_backlog:room({answer, hornbeam_frame:size(Frame)}, Backlog0) of
         {true, Backlog} -> answer(Frame, Calls#calls{backlog = Backlog});
-        {false, Backlog} -> answer(hornbeam_services:refusal(Frame), Calls#calls{backlog = Backlog})
+        {false, Backlog} -> answer(hornbeam_answer:refusal(Frame), Calls#calls{backlog = Backlog})
     end.
 
 answer(Frame, #calls{out = {Size0, Frames}, backlog = Backlog} = Calls) ->

@@ -4,8 +4,8 @@
 %%%     1 = hornbeam_pubsub:publish(<<"chat:1">>, <<"hello">>),
 %%%     receive {hornbeam_pubsub, <<"chat:1">>, <<"hello">>} -> ok end.
 %%%
-%%% Called by: hornbeam_service_pubsub (Python), hornbeam_websocket_fanout, and any OTP application. Calls: hornbeam_subscriptions
-%%% (who subscribes on this node), hornbeam_pubsub_peers (which nodes do), hornbeam_topic.
+%%% Called by: hornbeam_service_pubsub (Python), hornbeam_websocket_fanout, and any OTP application. Calls: hornbeam_subscriptions and
+%%% hornbeam_subscribers (who subscribes on this node), hornbeam_pubsub_peers (which nodes do), hornbeam_topic.
 %%%
 %%% A topic is a binary. One that ends with "*" is a pattern: "user:*" gets what is published to every topic
 %%% that begins with "user:". A subscriber gets `{hornbeam_pubsub, Topic, Message}' with the topic that was
@@ -26,7 +26,7 @@
 -module(hornbeam_pubsub).
 -behaviour(supervisor).
 
--export([start_link/0, init/1, subscribe/1, unsubscribe/1, unsubscribe_all/0, publish/2, deliver/2]).
+-export([start_link/0, init/1, subscribe/1, unsubscribe/1, unsubscribe_all/0, publish/2]).
 -export([subscriptions/0]).
 -export_type([topic/0]).
 
@@ -69,20 +69,9 @@ unsubscribe_all() ->
 -spec publish(topic(), term()) -> non_neg_integer().
 publish(Topic, Message) when is_binary(Topic) ->
     _ = hornbeam_topic:is_pattern(Topic) andalso error(badarg),
-    deliver(Topic, Message) + hornbeam_pubsub_peers:publish(Topic, Message).
-
-%% @doc The same for this node alone.
--spec deliver(topic(), term()) -> non_neg_integer().
-deliver(Topic, Message) ->
-    deliver(hornbeam_subscriptions:subscribers(Topic), {hornbeam_pubsub, Topic, Message}, 0).
-
-deliver([{Pid, Subscriptions} | Rest], Message, Reached) ->
-    Pid ! Message,
-    deliver(Rest, Message, Reached + Subscriptions);
-deliver([], _Message, Reached) ->
-    Reached.
+    hornbeam_subscribers:deliver(Topic, Message) + hornbeam_pubsub_peers:publish(Topic, Message).
 
 %% @doc The subscriptions of this node's processes, topics and patterns alike, for a person and for tests.
 -spec subscriptions() -> non_neg_integer().
 subscriptions() ->
-    lists:sum([Count || {_, Count} <- hornbeam_subscriptions:counts()]).
+    lists:sum([Count || {_, Count} <- hornbeam_subscribers:counts()]).

@@ -1,7 +1,7 @@
 %%% How many subscriptions other nodes have to what, so that a message goes to the nodes that want it, once to each.
 %%%
 %%% Called by: hornbeam_pubsub (publish/2), hornbeam_subscriptions (changed/1), each in its own process. Calls:
-%%% hornbeam_subscriptions (what this node tells), hornbeam_pubsub_relay (how a message gets there).
+%%% hornbeam_subscribers (what this node tells), hornbeam_pubsub_relay (how a message gets there).
 %%%
 %%% Writes the table hornbeam_peer_topics (hornbeam_tables owns it): {Topic, #{Node => Subscriptions}}, and
 %%% {lengths, hornbeam_topic:lengths()}.
@@ -82,7 +82,7 @@ handle_cast(_Request, Peers) ->
 -spec handle_info(term(), peers()) -> {noreply, peers()}.
 handle_info({changed, Topic}, Peers) ->
     Topics = lists:usort([Topic | more_changed(?BATCH - 1)]),
-    Counts = [{Of, hornbeam_subscriptions:count(Of)} || Of <- Topics, map_size(Peers) > 0],
+    Counts = [{Of, hornbeam_subscribers:count(Of)} || Of <- Topics, map_size(Peers) > 0],
     lists:foreach(fun({Peer, _}) -> tell(Peer, {counts, self(), Counts}) end, maps:values(Peers)),
     {noreply, Peers};
 handle_info({counts, Peer, Counts}, Peers) ->
@@ -120,7 +120,7 @@ is_known(Peer, Peers) ->
 meet(Peer, Peers) ->
     Monitor = monitor(process, Peer),
     tell(Peer, {hello, self()}),
-    tell(Peer, {all, self(), hornbeam_subscriptions:counts()}),
+    tell(Peer, {all, self(), hornbeam_subscribers:counts()}),
     Peers#{node(Peer) => {Peer, Monitor}}.
 
 %% A node has gone, or its process has: what it wanted is forgotten.

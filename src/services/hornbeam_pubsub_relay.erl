@@ -1,6 +1,6 @@
 %%% Brings what other nodes publish to the subscribers of this one.
 %%%
-%%% Called by: hornbeam_pubsub_peers, in the process that publishes on another node (send/3). Calls: hornbeam_pubsub (deliver/2).
+%%% Called by: hornbeam_pubsub_peers, in the process that publishes on another node (send/3). Calls: hornbeam_subscribers (deliver/2).
 %%%
 %%% ?RELAYS processes on each node; all messages of one publisher go through the same one, which keeps their order.
 -module(hornbeam_pubsub_relay).
@@ -50,7 +50,7 @@ handle_cast(_Request, State) ->
 
 -spec handle_info(term(), []) -> {noreply, []}.
 handle_info({publish, Topic, Message}, State) when is_binary(Topic) ->
-    _ = hornbeam_pubsub:deliver(Topic, Message),
+    _ = hornbeam_subscribers:deliver(Topic, Message),
     {noreply, State};
 handle_info(_Message, State) ->
     {noreply, State}.

@@ -1,7 +1,7 @@
 %%% Python's calls that take longer than a look at a table: each in a process of its own, with a deadline.
 %%%
 %%% Owns the calls of one Python process that are running. Called by: hornbeam_services, in the worker's
-%%% process, which gets the messages below. Calls: hornbeam_call_sup, hornbeam_services (the frame of an answer).
+%%% process, which gets the messages below. Calls: hornbeam_call_sup, hornbeam_answer (the frame of an answer).
 %%%
 %%%     worker's process                     process of the call (hornbeam_call_sup)
 %%%       start/4  ────────────────────────▶ links itself to the worker, runs the fun
@@ -25,7 +25,7 @@
 -define(MAX_BYTES, 268435456).
 -define(MAX_WALKS, 2).
 
--type run() :: {run | walk, timeout(), fun(() -> hornbeam_services:answer())}.
+-type run() :: {run | walk, timeout(), fun(() -> hornbeam_answer:answer())}.
 
 -record(call, {
     id :: non_neg_integer(),            % of the call frame; 0: nobody waits for the answer
@@ -75,7 +75,7 @@ named(Id, PidOrPlace, #calls{named = Named} = Calls) -> Calls#calls{named = Name
 run(Worker, Number, Id, Fun) ->
     link(Worker),
     Answer = try Fun()
-    catch Class:Reason:Stack -> hornbeam_services:raised(Class, Reason, Stack)
+    catch Class:Reason:Stack -> hornbeam_answer:raised(Class, Reason, Stack)
     end,
     Worker ! {hornbeam_answer, self(), reply(Number, Id, Answer)},
     %% The worker traps exits; without the link it need not hear of a normal end.
@@ -88,7 +88,7 @@ reply(Number, 0, {error, Kind, What}) ->
 reply(_Number, 0, _Answer) ->
     none;
 reply(_Number, Id, Answer) ->
-    iolist_to_binary(hornbeam_services:reply(Id, Answer)).
+    iolist_to_binary(hornbeam_answer:reply(Id, Answer)).
 
 %% @doc Python waits for the answer of this call no longer.
 -spec cancel(non_neg_integer(), calls()) -> calls().
@@ -118,7 +118,7 @@ handle_info({timeout, _, {hornbeam_deadline, Pid}}, #calls{running = Running} = 
     replied(reply(Rest#calls.worker, Id, Late), Rest);
 handle_info({'EXIT', Pid, Reason}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {Id, Rest} = finish(Pid, Calls),
-    replied(reply(Rest#calls.worker, Id, hornbeam_services:raised(exit, Reason, [])), Rest);
+    replied(reply(Rest#calls.worker, Id, hornbeam_answer:raised(exit, Reason, [])), Rest);
 handle_info(_Message, _Calls) ->
     ignore.
 

@@ -31,5 +31,5 @@ with_function(Name, Continue) ->
     end.
 
 answer({ok, Value}) -> {ok, Value};
-answer({error, Reason}) -> hornbeam_services:raised(error, Reason, []);
+answer({error, Reason}) -> hornbeam_answer:raised(error, Reason, []);
 answer(Value) -> {ok, Value}.

@@ -67,7 +67,7 @@ allowed(Node, Module, Function, #{rpc_allow := Allow}, Continue) ->
             end;
         _ ->
             case lists:member(all, Allow) of
-                true -> hornbeam_services:raised(error, {undef, Module, Function}, []);
+                true -> hornbeam_answer:raised(error, {undef, Module, Function}, []);
                 false -> refused(Module, Function)
             end
     end.
@@ -100,4 +100,4 @@ existing(Name) ->
 answer(_Node, {ok, Value}) -> {ok, Value};
 answer(_Node, {error, timeout}) -> {error, timeout, <<"the call has not been answered in time">>};
 answer(Node, {error, noconnection}) -> unreachable(atom_to_binary(Node));
-answer(_Node, {error, {Class, Reason, Stack}}) -> hornbeam_services:raised(Class, Reason, Stack).
+answer(_Node, {error, {Class, Reason, Stack}}) -> hornbeam_answer:raised(Class, Reason, Stack).

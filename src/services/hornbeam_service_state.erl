@@ -22,7 +22,7 @@ handle(state_set, [Key, Value, Ttl], _) when ?IS_TTL(Ttl) ->
 handle(state_delete, [Key], _) ->
     {ok, hornbeam_state:delete(Key)};
 handle(state_get_multi, [Keys], _) when is_list(Keys) ->
-    hornbeam_services:list(fun value_or_none/1, Keys);
+    hornbeam_answer:list(fun value_or_none/1, Keys);
 handle(state_add, [Key, Value, Ttl], _) when ?IS_TTL(Ttl) ->
     stored(hornbeam_state:add(Key, Value, ttl(Ttl)));
 handle(state_cas, [Key, Old, New], _) ->
@@ -32,7 +32,7 @@ handle(state_pop, [Key], _) ->
 handle(state_keys, [Prefix], _) when ?IS_PREFIX(Prefix) ->
     {walk, ?WALK, fun() -> {ok, hornbeam_state:keys(Prefix)} end};
 handle(state_items, [Prefix], _) when ?IS_PREFIX(Prefix) ->
-    {walk, ?WALK, fun() -> hornbeam_services:list(fun item/1, hornbeam_state:keys(Prefix)) end};
+    {walk, ?WALK, fun() -> hornbeam_answer:list(fun item/1, hornbeam_state:keys(Prefix)) end};
 handle(Operation, _Arguments, _) ->
     {error, type_error, <<"wrong arguments for ", (atom_to_binary(Operation))/binary>>}.
 

@@ -1,7 +1,7 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
 %%% Called by: hornbeam_worker, in its process, for each `call' frame and for every message that the worker does
-%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_events. The table's
+%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_events, hornbeam_answer. The table's
 %%% mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
@@ -11,14 +11,13 @@
 %%% The id of a call is Python's; 0 says that no reply is wanted.
 %%%
 %%% A call that makes no sense (an operation that is not there, arguments of other types than _requests.py sends) is answered
-%%% with an error; where there is nobody to answer (the `flow' operations) the worker is broken. What an error says is
-%%% bounded, and no argument is printed: a number of 64 KiB takes a second to write down, and one may have 64 MiB.
+%%% with an error; where there is nobody to answer (the `flow' operations) the worker is broken.
 %%%
 %%% Limits, for one Python process: ?MAX_SUBSCRIBED bytes of topics that it subscribes to; hornbeam_running; hornbeam_events.
 -module(hornbeam_services).
 
--export([new/2, call/3, handle_info/2, lost/1, refusal/1, stop/1, operations/0, raised/3, reply/2, list/2]).
--export_type([state/0, answer/0, outcome/0]).
+-export([new/2, call/3, handle_info/2, lost/1, stop/1, operations/0]).
+-export_type([state/0, outcome/0]).
 
 -record(services, {
     worker :: pos_integer(),
@@ -29,25 +28,15 @@
 }).
 -opaque state() :: #services{}.
 
-%% What Python gets: a value, encoded already or not; that there is none (Python then takes the caller's default); an error, by
-%% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack].
--type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
--type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
-                    | not_registered | erlang_error.
 %% walk: as run, but few at once.
--type outcome() :: answer() | {run | start | walk, timeout(), fun(() -> answer())}
+-type outcome() :: hornbeam_answer:answer() | {run | start | walk, timeout(), fun(() -> hornbeam_answer:answer())}
                  | {subscribe | unsubscribe, hornbeam_pubsub:topic()}.
 
 -callback handle(Operation :: atom(), Arguments :: [term()], Settings :: map()) -> outcome().
 
--define(OK, 0).
--define(ERROR, 1).
--define(ABSENT, 2).
 %% Topics that one Python process subscribes to, in bytes; ?SUBSCRIPTION is added for each: 100,000 short ones.
 -define(MAX_SUBSCRIBED, 33554432).
 -define(SUBSCRIPTION, 256).
-%% A reason of Erlang's whose external form is longer is not shown.
--define(MAX_SHOWN, 16384).
 
 -spec new(Worker :: pos_integer(), Settings :: map()) -> state().
 new(Worker, Settings) ->
@@ -112,7 +101,7 @@ handle({Name, flow}, _Arguments, _Call, _Services) ->
     {broken, {bad_call, Name}};
 handle({Name, Module}, Arguments, Call, #services{settings = Settings} = Services) ->
     Outcome = try Module:handle(Name, Arguments, Settings)
-    catch Class:Reason:Stack -> raised(Class, Reason, Stack)
+    catch Class:Reason:Stack -> hornbeam_answer:raised(Class, Reason, Stack)
     end,
     outcome(Call, Outcome, Services);
 handle(unknown, _Arguments, {Id, _Size}, Services) ->
@@ -122,13 +111,13 @@ handle(unknown, _Arguments, {Id, _Size}, Services) ->
 outcome({Id, Size}, {start, Timeout, Fun}, #services{running = Running} = Services) ->
     case hornbeam_running:start(0, Size, {run, Timeout, Fun}, Running) of
         {ok, Started} -> answer(Id, {ok, none}, Services#services{running = Started});
-        {error, Reason} -> answer(Id, raised(error, Reason, []), Services)
+        {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
     end;
 outcome({Id, Size}, {Kind, _Timeout, _Fun} = Run, #services{running = Running} = Services)
         when Kind =:= run; Kind =:= walk ->
     case hornbeam_running:start(Id, Size, Run, Running) of
         {ok, Started} -> {noreply, Services#services{running = Started}};
-        {error, Reason} -> answer(Id, raised(error, Reason, []), Services)
+        {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
     end;
 outcome({Id, _}, {subscribe, Topic}, #services{subscribed = Before} = Services) ->
     case Before + byte_size(Topic) + ?SUBSCRIPTION of
@@ -165,12 +154,6 @@ handle_info(Message, #services{running = Running} = Services) ->
 lost(#services{events = Events} = Services) ->
     Services#services{events = hornbeam_events:lost(Events)}.
 
-%% @doc What is sent instead of an answer for which there is no room.
--spec refusal(Reply :: binary()) -> iodata().
-refusal(<<_:32, _, Id:32, _/binary>>) ->
-    reply(Id, {error, connection_error, <<"the answer was dropped: too much of earlier ones has not been read "
-                                          "(option max_worker_backlog)">>}).
-
 %% @doc The Python process has ended: its calls and its subscriptions end too.
 -spec stop(state()) -> ok.
 stop(#services{running = Running}) ->
@@ -182,97 +165,4 @@ stop(#services{running = Running}) ->
 answer(0, _Answer, Services) ->
     {noreply, Services};
 answer(Id, Answer, Services) ->
-    {reply, reply(Id, Answer), Services}.
-
-%% @doc The frame that answers a call.
--spec reply(non_neg_integer(), answer()) -> iodata().
-reply(Id, absent) ->
-    hornbeam_frame:encode(reply, Id, [?ABSENT]);
-reply(Id, {ok, Value}) ->
-    case encode(Value) of
-        {ok, Packed} -> hornbeam_frame:encode(reply, Id, [?OK | Packed]);
-        Error -> reply(Id, Error)
-    end;
-reply(Id, {packed, Packed}) ->
-    hornbeam_frame:encode(reply, Id, [?OK | Packed]);
-reply(Id, {error, Kind, What}) ->
-    hornbeam_frame:encode(reply, Id, [?ERROR | hornbeam_msgpack:encode([Kind, What])]).
-
-encode(Value) ->
-    case hornbeam_msgpack:try_encode(Value) of
-        {ok, Packed} ->
-            case iolist_size(Packed) > max_value() of
-                false -> {ok, Packed};
-                true -> too_long()
-            end;
-        {error, {not_encodable, Part}} ->
-            {error, type_error, <<"the answer has a part that cannot travel to Python: ", (shown(Part, 20))/binary>>}
-    end.
-
-too_long() ->
-    {error, value_error, <<"the answer is longer than a frame may be (64 MiB)">>}.
-
-max_value() ->
-    hornbeam_frame:max_size() - 64.
-
-%% @doc An answer that is a list of what Find finds for each key (`none': nothing). It is encoded element by element, and
-%% given up when it is too long: a value of a few bytes here can be asked for a million times, and have megabytes.
--spec list(fun((Key) -> {ok, term()} | none), [Key]) -> answer().
-list(Find, Keys) ->
-    list(Find, Keys, max_value(), []).
-
-list(_Find, _Keys, Left, _Elements) when Left < 0 ->
-    too_long();
-list(_Find, [], _Left, Elements) ->
-    {packed, hornbeam_msgpack:array(lists:reverse(Elements))};
-list(Find, [Key | Keys], Left, Elements) ->
-    case Find(Key) of
-        {ok, Value} ->
-            case encode(Value) of
-                {ok, Packed} ->
-                    Element = iolist_to_binary(Packed),
-                    list(Find, Keys, Left - byte_size(Element), [Element | Elements]);
-                Error ->
-                    Error
-            end;
-        none ->
-            list(Find, Keys, Left, Elements)
-    end.
-
-%% @doc An exception of Erlang's as an answer: the reason as a value where it can travel, and as text.
--spec raised(error | exit | throw, term(), list()) -> {error, erlang_error, [term()]}.
-raised(Class, Reason, Stack) ->
-    Text = shown(Reason, 60),
-    Value = case hornbeam_msgpack:try_encode(Reason) of
-        {ok, Packed} ->
-            case iolist_size(Packed) < 65536 of
-                true -> Reason;
-                false -> Text
-            end;
-        {error, _} ->
-            Text
-    end,
-    {error, erlang_error, [Class, Value, Text, stack_text(Class, Reason, Stack)]}.
-
-stack_text(_Class, _Reason, []) ->
-    <<>>;
-stack_text(Class, Reason, Stack) ->
-    Told = case is_short(Reason) of true -> Reason; false -> too_long end,
-    Text = erl_error:format_exception(Class, Told, [arity(Call) || Call <- lists:sublist(Stack, 20)]),
-    Shown = unicode:characters_to_binary(Text),
-    binary:part(Shown, 0, min(byte_size(Shown), 65536)).
-
-%% The arguments of a call may be anything that Python has sent.
-arity({Module, Function, Arguments, Location}) when is_list(Arguments) ->
-    {Module, Function, length(Arguments), Location};
-arity(Call) ->
-    Call.
-
-shown(Reason, Depth) ->
-    case is_short(Reason) of
-        true -> unicode:characters_to_binary(io_lib:format("~0tP", [Reason, Depth]));
-        false -> <<"(a term too long to be shown)">>
-    end.
-
-is_short(Reason) ->
-    erlang:external_size(Reason) =< ?MAX_SHOWN.
+    {reply, hornbeam_answer:reply(Id, Answer), Services}.

@@ -14,7 +14,7 @@
 -module(hornbeam_state).
 
 -export([get/1, get_multi/1, set/2, set/3, add/2, add/3, cas/3, pop/1, delete/1]).
--export([incr/2, incr/3, keys/1, items/1, info/0]).
+-export([incr/2, incr/3, keys/1, items/1, info/0, configure/1]).
 -export_type([key/0, ttl/0, full/0, not_counted/0]).
 
 -compile({no_auto_import, [get/1]}).
@@ -25,6 +25,11 @@
 %% The value alone is larger than the option state_max_bytes allows for all.
 -type full() :: {error, too_large}.
 -type not_counted() :: {error, not_a_number | out_of_range}.
+
+%% @doc Sets the limits from a server's options (hornbeam_state_limits).
+-spec configure(Options :: map()) -> ok.
+configure(Options) ->
+    hornbeam_state_limits:configure(Options, hornbeam_state_store).
 
 %% @doc The value of a key.
 -spec get(key()) -> {ok, term()} | error.

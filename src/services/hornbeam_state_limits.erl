@@ -8,8 +8,9 @@
 %%% three times state_max_bytes at most: that, and the long binaries, which are not in a table.
 %%%
 %%% Owns the table hornbeam_state_order, {Seq, Key}: the entries by the number of their last write. Called
-%%% by: hornbeam_state_store, in the process that writes; hornbeam_state_sweeper; hornbeam (configure/1). Calls: hornbeam_cgroup. One node has one
-%%% shared state: with several servers the limits hold that the one started last has set.
+%%% by: hornbeam_state_store, in the process that writes; hornbeam_state_sweeper, as hornbeam_sup tells it; hornbeam_state (configure/2).
+%%% Calls: hornbeam_cgroup, hornbeam_state_sweeper, and the rows by the callbacks below: the store accounts for each change here, and from here
+%%% it is told what has to go. One node has one shared state: with several servers the limits hold that the one started last has set.
 %%%
 %%%     watched ──half of state_max_bytes may be in use──▶ (count) ──a quarter is──▶ exact
 %%%        ▲                                                  │
@@ -28,7 +29,8 @@
 %%% replaces an entry while the state becomes exact.
 -module(hornbeam_state_limits).
 
--export([configure/1, bytes/1, entry/2, added/3, removed/2, keep/0, look/0, tighten/0, info/0]).
+-export([configure/2, bytes/1, entry/2, added/3, removed/2, keep/0, look/0, tighten/0, info/0]).
+-export_type([key/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -48,20 +50,33 @@
 %% Entries that are counted in a few milliseconds.
 -define(FEW, 10000).
 
+%% As it stands in the table.
+-type key() :: term().
+
+-callback size() -> non_neg_integer().
+%% Removes the row that was written with this number; how many that were (0 or 1).
+-callback remove(key(), Seq :: pos_integer()) -> 0 | 1.
+%% What the rows take whose size is not counted exactly, as far as it is known.
+-callback uncounted_bytes() -> non_neg_integer().
+%% The row that was written with this number has its size counted from now on, if it is still there; each of them that has not.
+-callback settle(key(), Seq :: non_neg_integer(), Size :: integer()) -> ok.
+-callback settle_all() -> ok.
+
 -record(limits, {
+    rows :: module(),
     entries :: pos_integer() | infinity,
     bytes :: pos_integer() | infinity,
     exact :: boolean(),
     counters :: atomics:atomics_ref()
 }).
 
-%% @doc Sets the limits from a server's options. A server without any leaves those of others alone.
--spec configure(Options :: map()) -> ok.
-configure(#{state_max_entries := infinity, state_max_bytes := infinity}) ->
+%% @doc Sets the limits of these rows from a server's options. A server without any leaves those of others alone.
+-spec configure(Options :: map(), Rows :: module()) -> ok.
+configure(#{state_max_entries := infinity, state_max_bytes := infinity}, _Rows) ->
     ok;
-configure(#{state_max_bytes := auto} = Options) ->
-    configure(Options#{state_max_bytes := bytes(hornbeam_cgroup:memory_limit())});
-configure(#{state_max_entries := Entries, state_max_bytes := Bytes}) ->
+configure(#{state_max_bytes := auto} = Options, Rows) ->
+    configure(Options#{state_max_bytes := bytes(hornbeam_cgroup:memory_limit())}, Rows);
+configure(#{state_max_entries := Entries, state_max_bytes := Bytes}, Rows) ->
     case limits() of
         #limits{exact = true} = Before ->
             put_limits(Before#limits{entries = Entries, bytes = Bytes}),
@@ -71,7 +86,7 @@ configure(#{state_max_entries := Entries, state_max_bytes := Bytes}) ->
                 none -> atomics:new(?COUNTERS, []);
                 #limits{counters = Old} -> Old
             end,
-            Limits = #limits{entries = Entries, bytes = Bytes, exact = false, counters = Counters},
+            Limits = #limits{rows = Rows, entries = Entries, bytes = Bytes, exact = false, counters = Counters},
             put_limits(Limits),
             case Entries of
                 infinity -> tighten();
@@ -92,7 +107,7 @@ put_limits(#limits{} = Limits) ->
     persistent_term:put(?MODULE, Limits).
 
 %% @doc The number and the size of an entry that is about to be written; zeros without limits.
--spec entry(hornbeam_state_store:stored(), term()) ->
+-spec entry(key(), term()) ->
     {ok, Seq :: non_neg_integer(), Size :: integer()} | hornbeam_state:full().
 entry(Key, Value) ->
     case limits() of
@@ -108,7 +123,7 @@ entry(Key, Value) ->
     end.
 
 %% @doc An entry has been written.
--spec added(hornbeam_state_store:stored(), non_neg_integer(), integer()) -> ok.
+-spec added(key(), non_neg_integer(), integer()) -> ok.
 added(_Key, 0, _Size) ->
     ok;
 added(Key, Seq, Size) when Size > 0 ->
@@ -119,7 +134,7 @@ added(Key, Seq, Size) when Size > 0 ->
 added(Key, Seq, Size) ->
     case limits() of
         #limits{exact = false, counters = Counters} -> atomics:add(Counters, ?MOST, -Size);
-        #limits{exact = true} -> settle(Key, Seq, Size)
+        #limits{exact = true, rows = Rows} -> Rows:settle(Key, Seq, Size)
     end.
 
 %% @doc An entry has been removed or replaced.
@@ -140,18 +155,18 @@ keep() ->
             ok;
         #limits{exact = true} = Limits ->
             keep(Limits);
-        #limits{bytes = Max, counters = Counters} ->
+        #limits{bytes = Max, counters = Counters} = Limits ->
             case atomics:get(Counters, ?MOST) * 2 > Max of
-                true -> ask(Counters);
+                true -> ask(Limits);
                 false -> ok
             end
     end.
 
-keep(#limits{counters = Counters} = Limits) ->
+keep(#limits{rows = Rows, counters = Counters} = Limits) ->
     case is_over(Limits) andalso ets:first(?ORDER) of
         Seq when is_integer(Seq) ->
             Evicted = case ets:take(?ORDER, Seq) of
-                [{_, Key}] -> hornbeam_state_store:remove(Key, Seq);
+                [{_, Key}] -> Rows:remove(Key, Seq);
                 [] -> 0
             end,
             atomics:add(Counters, ?EVICTED, Evicted),
@@ -160,8 +175,8 @@ keep(#limits{counters = Counters} = Limits) ->
             ok
     end.
 
-is_over(#limits{entries = Entries, bytes = Bytes, counters = Counters}) ->
-    hornbeam_state_store:size() > Entries orelse atomics:get(Counters, ?BYTES) > Bytes
+is_over(#limits{rows = Rows, entries = Entries, bytes = Bytes, counters = Counters}) ->
+    Rows:size() > Entries orelse atomics:get(Counters, ?BYTES) > Bytes
         orelse is_heavy(Bytes, 2).
 
 is_heavy(infinity, _Times) ->
@@ -171,12 +186,12 @@ is_heavy(Bytes, Times) ->
         > Times * Bytes + ?EMPTY.
 
 %% Once: whoever comes first.
-ask(Counters) ->
+ask(#limits{rows = Rows, counters = Counters}) ->
     case atomics:compare_exchange(Counters, ?ASKED, 0, 1) of
         ok ->
-            case hornbeam_state_store:size() < ?FEW of
+            case Rows:size() < ?FEW of
                 true -> tighten();
-                false -> hornbeam_state_sweeper:tighten()
+                false -> hornbeam_state_sweeper:run(fun ?MODULE:tighten/0)
             end;
         _ ->
             ok
@@ -186,9 +201,9 @@ ask(Counters) ->
 -spec look() -> ok.
 look() ->
     case limits() of
-        #limits{exact = false, bytes = Max, counters = Counters} ->
+        #limits{exact = false, bytes = Max} = Limits ->
             case is_heavy(Max, 1) of
-                true -> ask(Counters);
+                true -> ask(Limits);
                 false -> ok
             end;
         _ ->
@@ -199,9 +214,9 @@ look() ->
 -spec tighten() -> ok.
 tighten() ->
     case limits() of
-        #limits{exact = false, bytes = Max, counters = Counters} = Limits ->
+        #limits{exact = false, rows = Rows, bytes = Max, counters = Counters} = Limits ->
             Most = atomics:get(Counters, ?MOST),
-            Counted = hornbeam_state_store:uncounted_bytes(),
+            Counted = Rows:uncounted_bytes(),
             case Counted * 4 > Max orelse is_heavy(Max, 1) of
                 true ->
                     ?LOG_NOTICE("the shared state nears state_max_bytes (~b): beyond it, what was written longest ago is "
@@ -216,24 +231,10 @@ tighten() ->
             ok
     end.
 
-make_exact(Limits) ->
+make_exact(#limits{rows = Rows} = Limits) ->
     put_limits(Limits#limits{exact = true}),
-    hornbeam_state_store:each_uncounted(fun settle/3),
+    Rows:settle_all(),
     keep().
-
-%% What was stored before: exactly this row gets its size, or has been replaced meanwhile. One of the time without any
-%% limit is written again, and gets its number and its size.
-settle(Key, 0, _) ->
-    Original = hornbeam_state_store:original(Key),
-    case hornbeam_state:get(Original) of
-        {ok, Value} -> _ = hornbeam_state:cas(Original, Value, Value), ok;
-        error -> ok
-    end;
-settle(Key, Seq, Size) ->
-    case hornbeam_state_store:settle(Key, Seq, Size) of
-        true -> added(Key, Seq, -Size);
-        false -> ok
-    end.
 
 %% @doc For hornbeam_state:info/0: nothing while it is not known.
 -spec info() -> #{bytes => integer(), evicted => non_neg_integer()}.

@@ -1,8 +1,8 @@
 %%% The rows of the shared state and every change of them.
 %%%
 %%% Owns the form of the tables hornbeam_state and hornbeam_state_expiry (hornbeam_tables owns the tables
-%%% themselves). Called by: hornbeam_state, hornbeam_state_sweeper, hornbeam_state_limits. Calls:
-%%% hornbeam_state_limits, for what a limit has to know.
+%%% themselves). Called by: hornbeam_state; hornbeam_state_sweeper, as hornbeam_sup tells it; hornbeam_state_limits by its callbacks.
+%%% Calls: hornbeam_state_limits, for what a limit has to know.
 %%%
 %%%   hornbeam_state          {Key, Value, Expires, Seq, Size}     set
 %%%   hornbeam_state_expiry   {{Expires, Hash, Key}}               ordered_set: what to remove when
@@ -18,9 +18,11 @@
 %%% Keys stand in match patterns, where a map matches larger maps and '_' and '$1' match anything. key/1
 %%% packs those that could be taken for a pattern, so that a stored key matches itself alone.
 -module(hornbeam_state_store).
+-behaviour(hornbeam_state_limits).
 
 -export([key/1, original/1, read/1, write/3, write_new/3, replace/3, take/1, count/3, sum/3]).
--export([all_keys/0, size/0, uncounted_bytes/0, each_uncounted/1, settle/3, remove_expired/0, remove/2]).
+-export([all_keys/0, remove_expired/0]).
+-export([size/0, uncounted_bytes/0, settle/3, settle_all/0, remove/2]).     % hornbeam_state_limits
 -export_type([stored/0]).
 
 -define(TABLE, hornbeam_state).
@@ -29,7 +31,7 @@
 -define(PACKED, '$hornbeam_packed').
 -define(CHUNK, 1000).
 
--type stored() :: term().
+-type stored() :: hornbeam_state_limits:key().
 
 -spec key(hornbeam_state:key()) -> stored().
 key(Key) when is_binary(Key); is_number(Key) ->
@@ -260,7 +262,8 @@ all_keys() ->
     Current = {'orelse', {'=:=', '$2', ?NEVER}, {'>', '$2', now_ms()}},
     ets:select(?TABLE, [{{'$1', '_', '$2', '_', '_'}, [Current], ['$1']}]).
 
-%% @doc What the rows take whose size is not counted exactly, as far as it is known.
+%%% What the limits ask for
+
 -spec uncounted_bytes() -> non_neg_integer().
 uncounted_bytes() ->
     sum_sizes(ets:select(?TABLE, [{{'_', '_', '_', '_', '$1'}, [{'<', '$1', 0}], ['$1']}], ?CHUNK), 0).
@@ -268,26 +271,34 @@ uncounted_bytes() ->
 sum_sizes('$end_of_table', Sum) -> Sum;
 sum_sizes({Sizes, More}, Sum) -> sum_sizes(ets:select(More), Sum - lists:sum(Sizes)).
 
-%% @doc Key, Seq and Size of each of them. Rows that are written meanwhile may be left out.
--spec each_uncounted(fun((stored(), non_neg_integer(), integer()) -> ok)) -> ok.
-each_uncounted(Fun) ->
+%% Rows that are written meanwhile may be left out.
+-spec settle_all() -> ok.
+settle_all() ->
     true = ets:safe_fixtable(?TABLE, true),
-    Rows = ets:select(?TABLE, [{{'$1', '_', '_', '$2', '$3'}, [{'=<', '$3', 0}], [{{'$1', '$2', '$3'}}]}], ?CHUNK),
-    each(Rows, Fun),
+    settle_rows(ets:select(?TABLE, [{{'$1', '_', '_', '$2', '$3'}, [{'=<', '$3', 0}], [{{'$1', '$2', '$3'}}]}], ?CHUNK)),
     true = ets:safe_fixtable(?TABLE, false),
     ok.
 
-each('$end_of_table', _Fun) ->
+settle_rows('$end_of_table') ->
     ok;
-each({Rows, More}, Fun) ->
-    lists:foreach(fun({Key, Seq, Size}) -> ok = Fun(Key, Seq, Size) end, Rows),
-    each(ets:select(More), Fun).
+settle_rows({Rows, More}) ->
+    lists:foreach(fun({Key, Seq, Size}) -> settle(Key, Seq, Size) end, Rows),
+    settle_rows(ets:select(More)).
 
-%% @doc The row that was written with this number has its size counted from now on; false when it has gone.
--spec settle(stored(), Seq :: pos_integer(), Size :: neg_integer()) -> boolean().
+%% Exactly this row gets its size, or has been replaced meanwhile. One of the time without any limit is written again, and gets
+%% its number and its size.
+-spec settle(stored(), Seq :: non_neg_integer(), Size :: integer()) -> ok.
+settle(Key, 0, _Size) ->
+    case read(Key) of
+        {ok, Value} -> _ = replace(Key, Value, Value), ok;
+        error -> ok
+    end;
 settle(Key, Seq, Size) ->
     Row = {{{const, Key}, '$1', '$2', Seq, -Size}},
-    ets:select_replace(?TABLE, [{{Key, '$1', '$2', Seq, Size}, [], [Row]}]) =:= 1.
+    case ets:select_replace(?TABLE, [{{Key, '$1', '$2', Seq, Size}, [], [Row]}]) of
+        1 -> hornbeam_state_limits:added(Key, Seq, -Size);
+        0 -> ok
+    end.
 
 -spec size() -> non_neg_integer().
 size() ->
@@ -315,7 +326,6 @@ remove_at(Key, Expires) ->
         _ -> 0
     end.
 
-%% @doc Removes the row that was written with this number; how many that were (0 or 1).
 -spec remove(stored(), Seq :: pos_integer()) -> 0 | 1.
 remove(Key, Seq) ->
     case ets:lookup(?TABLE, Key) of

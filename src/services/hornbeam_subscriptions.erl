@@ -1,9 +1,9 @@
 %%% The subscriptions of this node's processes.
 %%%
-%%% Called by: hornbeam_pubsub, in the process that subscribes or publishes; hornbeam_pubsub_peers (counts). Calls:
+%%% Called by: hornbeam_pubsub, in the process that subscribes. Read by hornbeam_subscribers. Calls:
 %%% hornbeam_topic, hornbeam_pubsub_peers (told of each topic whose number of subscriptions has changed).
 %%%
-%%% The only writer of three tables (hornbeam_tables owns them), which everybody reads:
+%%% The only writer of three tables (hornbeam_tables owns them), which hornbeam_subscribers reads:
 %%%
 %%%   hornbeam_topics          {Topic, Subscriptions}          set; and {lengths, hornbeam_topic:lengths()}
 %%%   hornbeam_subscribers     {{Topic, Pid}, Subscriptions}   ordered_set: the subscribers of a topic stand together
@@ -17,7 +17,7 @@
 -module(hornbeam_subscriptions).
 -behaviour(gen_server).
 
--export([add/1, remove/1, remove_all/0, subscribers/1, count/1, counts/0]).
+-export([add/1, remove/1, remove_all/0]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(TOPICS, hornbeam_topics).
@@ -47,36 +47,6 @@ remove_all() ->
         more -> remove_all();
         done -> ok
     end.
-
-%% @doc Who gets what is published to a topic, each process once, with how many subscriptions it has for it.
--spec subscribers(hornbeam_topic:topic()) -> [{pid(), pos_integer()}].
-subscribers(Topic) ->
-    case [Of || Of <- hornbeam_topic:candidates_in(?TOPICS, Topic), ets:member(?TOPICS, Of)] of
-        [] -> [];
-        [Of] -> of_topic(Of);
-        %% Equal processes are neighbours once sorted.
-        Several -> summed(lists:sort(lists:flatmap(fun of_topic/1, Several)))
-    end.
-
-of_topic(Topic) ->
-    ets:select(?SUBSCRIBERS, [{{{Topic, '$1'}, '$2'}, [], [{{'$1', '$2'}}]}]).
-
-summed([{Pid, One}, {Pid, More} | Rest]) -> summed([{Pid, One + More} | Rest]);
-summed([Subscriber | Rest]) -> [Subscriber | summed(Rest)];
-summed([]) -> [].
-
-%% @doc The subscriptions to exactly this topic or pattern.
--spec count(hornbeam_topic:topic()) -> non_neg_integer().
-count(Topic) ->
-    case ets:lookup(?TOPICS, Topic) of
-        [{_, Count}] -> Count;
-        [] -> 0
-    end.
-
-%% @doc All topics and patterns.
--spec counts() -> [{hornbeam_topic:topic(), pos_integer()}].
-counts() ->
-    ets:select(?TOPICS, [{{'$1', '$2'}, [{is_integer, '$2'}], ['$_']}]).
 
 %%% The process
 

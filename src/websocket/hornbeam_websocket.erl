@@ -19,7 +19,7 @@
 %%% Messages
 %%%   from the worker      {{self(), websocket}, {worker, Type, Payload}}   frames of the stream
 %%%                        {{self(), websocket}, {worker_lost, Why}}        Python died: close 1011 (drained: 1012)
-%%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (drain/1)
+%%%   from whoever drains  {{self(), websocket}, drain}                     close 1012 (hornbeam_websockets, hornbeam_worker)
 %%%   from a relay         {websocket_frame, Bytes}                         a published message, ready to be written
 %%%   from the socket      tcp, ssl; on HTTP/2 from hornbeam_http2_stream {websocket_data, IsFin, Data},
 %%%                        {websocket_taken, Size}, {websocket_alarm, on | off}, websocket_gone
@@ -37,7 +37,7 @@
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_websocket).
 
--export([takeover/5, start_stream/2, drain/1]).
+-export([takeover/5, start_stream/2]).
 -export([loop/1, await_start/2, system_continue/3, system_terminate/4, system_code_change/4]).
 -export_type([handover/0]).
 
@@ -75,12 +75,6 @@
 -define(BATCH, 32).
 %% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
 -define(PUBLISHED, 16384).
-
-%% @doc Asks the connection to close with 1012, since its worker or server goes.
--spec drain(pid()) -> ok.
-drain(Pid) ->
-    Pid ! {{Pid, websocket}, drain},
-    ok.
 
 %%% Start
 

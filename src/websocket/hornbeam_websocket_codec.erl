@@ -1,7 +1,7 @@
 %%% WebSocket frames (RFC 6455, and permessage-deflate of RFC 7692) as a codec without I/O.
 %%%
 %%% Called by: hornbeam_websocket (bytes of its client, frames to it), hornbeam_websocket_fanout (one frame for all
-%%% subscribers). Calls: cow_ws for the negotiation of permessage-deflate, zlib.
+%%% subscribers). Calls: zlib, crypto.
 %%%
 %%% What arrives is cut into whole messages: feed/2 adds bytes, next/2 takes what they complete, one item at a time, so that a
 %%% connection can stop in the middle of a read. A frame's length is checked against the limit as soon as its header is
@@ -17,7 +17,7 @@
 %%% crypto:exor/2 does it in C.
 -module(hornbeam_websocket_codec).
 
--export([new/1, feed/2, next/2, frame/3, close/2, ping/0, pong/1, negotiate/3]).
+-export([new/1, feed/2, next/2, frame/3, close/2, ping/0, pong/1]).
 -export_type([codec/0, deflate/0, item/0]).
 
 -type flags() :: {Fin :: 0..1, Rsv :: 0..7, Opcode :: 0..15}.
@@ -37,8 +37,10 @@
     message = none :: none | #message{}
 }).
 -opaque codec() :: #codec{}.
-%% The two zlib contexts of a connection (cow_ws:extensions()), or none.
--type deflate() :: none | map().
+%% The two zlib contexts of a connection (hornbeam_websocket_extensions makes them), and whether they go on from message to message.
+-type takeover() :: takeover | no_takeover.
+-type deflate() :: none | #{inflate := zlib:zstream(), inflate_takeover := takeover(),
+                            deflate := zlib:zstream(), deflate_takeover := takeover()}.
 -type item() :: {text | binary | ping, binary()} | pong
               | {close, Code :: 1000..4999, Reason :: binary()}
               | {fail, Code :: 1000..4999, Reason :: binary()}.
@@ -242,50 +244,6 @@ unpack({State, Output}, Inflate, Bytes0, Max) ->
         State =:= finished -> {ok, Bytes};
         true -> unpack(zlib:safeInflate(Inflate, []), Inflate, Bytes, Max)
     end.
-
-%% @doc Answers the client's offer of extensions. Owner: the process that will use the contexts. Settings: the
-%% websocket_compress options. A client that does not offer client_max_window_bits may use the largest window,
-%% whatever the server would like (RFC 7692, 7.1.2.2).
--spec negotiate(Offer :: binary() | undefined, Owner :: pid(), Settings :: map()) ->
-    none | {iodata(), map()}.
-negotiate(Offer, Owner, #{websocket_compress := true} = Settings) when is_binary(Offer) ->
-    #{websocket_compress_window_bits := Bits, websocket_compress_mem_level := Level,
-      websocket_compress_context := Context} = Settings,
-    Takeover = case Context of true -> takeover; false -> no_takeover end,
-    Options = #{level => 6, mem_level => Level, server_max_window_bits => Bits,
-                client_max_window_bits => Bits, server_context_takeover => Takeover,
-                client_context_takeover => Takeover},
-    try cow_http_hd:parse_sec_websocket_extensions(Offer) of
-        Extensions ->
-            owned(Owner, first([Params || {<<"permessage-deflate">>, Params} <- Extensions], Options))
-    catch
-        %% An offer that cannot be read is declined, like any other extension.
-        error:_ -> none
-    end;
-negotiate(_, _, _) ->
-    none.
-
-owned(Owner, {_, #{inflate := Inflate, deflate := Deflate}} = Negotiated) when Owner =/= self() ->
-    ok = zlib:set_controlling_process(Inflate, Owner),
-    ok = zlib:set_controlling_process(Deflate, Owner),
-    Negotiated;
-owned(_Owner, Negotiated) ->
-    Negotiated.
-
-first([Params | Rest], Options0) ->
-    Offered = lists:any(fun(P) -> P =:= <<"client_max_window_bits">> orelse
-                                  (is_tuple(P) andalso element(1, P) =:= <<"client_max_window_bits">>)
-                        end, Params),
-    Options = case Offered of
-        true -> Options0;
-        false -> Options0#{client_max_window_bits => 15}
-    end,
-    case cow_ws:negotiate_permessage_deflate(Params, #{}, Options) of
-        {ok, Answer, Deflate} -> {Answer, Deflate};
-        ignore -> first(Rest, Options0)
-    end;
-first([], _Options) ->
-    none.
 
 %%% Frames to the client: never masked
 

@@ -63,11 +63,11 @@ stats(Server) ->
 value([{_, Number}]) -> Number;
 value([]) -> 0.
 
-%% @doc Asks every connection of a server to close with 1012.
+%% @doc Asks every connection of a server (hornbeam_websocket) to close with 1012.
 -spec drain(Server :: atom()) -> ok.
 drain(Server) ->
     Pids = ets:select(?TABLE, [{{'$1', Server}, [{is_pid, '$1'}], ['$1']}]),
-    lists:foreach(fun hornbeam_websocket:drain/1, Pids).
+    lists:foreach(fun(Pid) -> Pid ! {{Pid, websocket}, drain} end, Pids).
 
 count(Server, Counter, Number) ->
     Key = {Server, Counter},

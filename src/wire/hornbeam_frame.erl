@@ -31,7 +31,7 @@
 %%%
 %%%   type            code  payload
 %%%   to the worker
-%%%     boot          01    msgpack map: what to run and how (hornbeam_worker:boot/1)
+%%%     boot          01    msgpack map: what to run and how (hornbeam_worker_life:boot/1)
 %%%     drain         02    -      answer `drained' when nothing is running any more
 %%%     stop          03    patience:u32 (ms that tasks in progress may go on): then run the lifespan's shutdown, exit
 %%%     ping          04    any bytes, sent back in `pong'

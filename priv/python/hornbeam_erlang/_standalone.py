@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from hornbeam_erlang._client import ABSENT
+from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._errors import ErlangError, NotRegisteredError
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
@@ -41,7 +41,7 @@ class _Entry:
 
 
 class Standalone:
-    """A backend (`_client.Backend`) with what Erlang would hold.
+    """A backend (`_backend.Backend`) with what Erlang would hold.
 
     functions  the registered functions by their names: what `call` and `cast` reach
     remote     what `rpc_call` and `rpc_cast` reach on this node: (module, function) -> function

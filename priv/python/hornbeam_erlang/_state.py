@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from hornbeam_erlang import _requests as requests
-from hornbeam_erlang._client import ABSENT, call
+from hornbeam_erlang._backend import ABSENT
+from hornbeam_erlang._client import call
 
 __all__ = [
     "state_add", "state_cas", "state_decr", "state_delete", "state_get", "state_get_multi",

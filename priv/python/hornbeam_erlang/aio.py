@@ -14,7 +14,8 @@ from typing import Any
 
 from hornbeam_erlang import _pubsub
 from hornbeam_erlang import _requests as requests
-from hornbeam_erlang._client import ABSENT, acall, backend
+from hornbeam_erlang._backend import ABSENT
+from hornbeam_erlang._client import acall, backend
 
 __all__ = [
     "call", "cast", "connect", "node", "nodes", "ping", "publish", "receive_pubsub", "rpc_call",

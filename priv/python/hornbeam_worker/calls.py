@@ -24,7 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from hornbeam_erlang._client import ABSENT
+from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._errors import raise_error
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS

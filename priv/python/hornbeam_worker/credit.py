@@ -7,13 +7,11 @@ large the next piece is; a receiver credits what it has taken when that is a qua
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from hornbeam_worker.server import Server
+from hornbeam_worker.host import Host
 
 __all__ = ["OVERHEAD", "Piece", "Sender", "is_due", "may_send", "message"]
 
@@ -48,7 +46,7 @@ class Sender:
 
     __slots__ = ("_queue", "_server", "_uncredited")
 
-    def __init__(self, server: Server, uncredited: int = 0) -> None:
+    def __init__(self, server: Host, uncredited: int = 0) -> None:
         self._server = server
         self._uncredited = uncredited
         self._queue: deque[tuple[list[Piece], asyncio.Future[bool]]] | None = None

@@ -14,13 +14,11 @@ import contextlib
 import importlib
 import inspect
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hornbeam_worker import frames, values
+from hornbeam_worker.host import Host
 from hornbeam_worker.loader import application_traceback
-
-if TYPE_CHECKING:
-    from hornbeam_worker.server import Server
 
 __all__ = ["Invocation"]
 
@@ -34,7 +32,7 @@ _LONGEST: Final = 65_536
 class Invocation:
     """Runs one function and sends what it returns or raises."""
 
-    def __init__(self, server: Server, stream: int, payload: bytes) -> None:
+    def __init__(self, server: Host, stream: int, payload: bytes) -> None:
         self.task: asyncio.Task[None] | None = None
         self._server = server
         self._stream = stream

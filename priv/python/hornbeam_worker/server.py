@@ -37,10 +37,7 @@ _PATIENCE: Final = 1.0
 
 
 class Server:
-    """What one worker process serves.
-
-    `app`, `loop`, `transport`, `window`, `piece` and `prefetch` are for cycles.
-    """
+    """What one worker process serves; the `Host` of its streams."""
 
     def __init__(
         self,

@@ -17,20 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgpack
 
 from hornbeam_worker import frames
 from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
+from hornbeam_worker.asgi.scope import Scope
 from hornbeam_worker.credit import Piece, Sender, is_due, message
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from hornbeam_worker.asgi.scope import Scope
-    from hornbeam_worker.server import Server
+from hornbeam_worker.host import Host
 
 __all__ = ["MAX_HEAD", "HTTPCycle"]
 
@@ -68,7 +65,7 @@ class HTTPCycle:
         "_waiters", "task",
     )  # fmt: skip
 
-    def __init__(self, server: Server, stream: int, scope: Scope, flags: int, body: bytes) -> None:
+    def __init__(self, server: Host, stream: int, scope: Scope, flags: int, body: bytes) -> None:
         self.task: asyncio.Task[None] | None = None
         self._server = server
         self._stream = stream

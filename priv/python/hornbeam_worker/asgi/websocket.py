@@ -20,17 +20,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgpack
 
 from hornbeam_worker import credit, frames
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.http import MAX_HEAD, HTTPCycle
-
-if TYPE_CHECKING:
-    from hornbeam_worker.asgi.scope import Scope
-    from hornbeam_worker.server import Server
+from hornbeam_worker.asgi.scope import Scope
+from hornbeam_worker.host import Host
 
 __all__ = ["WebSocketCycle"]
 
@@ -68,7 +66,7 @@ class WebSocketCycle:
         "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
     )  # fmt: skip
 
-    def __init__(self, server: Server, stream: int, scope: Scope) -> None:
+    def __init__(self, server: Host, stream: int, scope: Scope) -> None:
         self.task: asyncio.Task[None] | None = None
         self._server = server
         self._stream = stream

@@ -21,7 +21,7 @@ render(Name) ->
 -spec samples(atom()) -> #{binary() => [sample()]}.
 samples(Name) ->
     Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
-    Apps = [{label(Mount), hornbeam_mounts:info(Mount)} || Mount <- hornbeam_mounts:all(Name)],
+    Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name)],
     maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), rest(Name)))).
 
 label(#mount{prefix = Prefix}) ->

@@ -32,7 +32,7 @@
 
 -record(ref, {
     writer :: atom(),
-    fields :: [hornbeam_access_line:field()],
+    fields :: [hornbeam_option_fields:field()],
     counters :: atomics:atomics_ref()
 }).
 -opaque ref() :: #ref{}.

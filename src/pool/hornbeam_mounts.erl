@@ -1,6 +1,6 @@
 %%% Which application answers a path: the mounts of a server, an immutable snapshot.
 %%%
-%%% Written by hornbeam_server when a server starts; read by hornbeam_exchange for each request, without
+%%% Written by hornbeam_server when a server starts, by hornbeam_reload; read by hornbeam_gate for each request, without
 %%% a copy (persistent_term). A snapshot changes only when a server is started, reloaded or stopped,
 %%% which is rare enough for the global collection that a persistent_term's end costs.
 %%%
@@ -8,7 +8,7 @@
 %%% options, not by the path, and hardly by how many mounts there are.
 -module(hornbeam_mounts).
 
--export([build/2, publish/2, forget/1, all/1, of_pool/1, find/2, settings/1, masked/1, info/1]).
+-export([build/2, publish/2, forget/1, all/1, pools/1, of_pool/1, find/2, settings/1, masked/1]).
 
 -include("hornbeam.hrl").
 
@@ -62,6 +62,10 @@ all(Name) ->
         #snapshot{all = Mounts} -> Mounts
     end.
 
+-spec pools(Name :: atom()) -> [hornbeam_pool:id()].
+pools(Name) ->
+    [Pool || #mount{pool = Pool} <- all(Name)].
+
 %% @doc The mount whose workers a pool keeps.
 -spec of_pool(hornbeam_pool:id()) -> mount().
 of_pool({Name, Prefix}) ->
@@ -106,8 +110,3 @@ settings(#mount{settings = Settings}) ->
 -spec masked(mount()) -> mount().
 masked(#mount{settings = Settings} = Mount) ->
     Mount#mount{settings = hornbeam_options:mask(Settings)}.
-
-%% @doc The application of a mount and its workers, for hornbeam:info/1.
--spec info(mount()) -> map().
-info(#mount{prefix = Prefix, app = App, pool = Pool}) ->
-    (hornbeam_pool:stats(Pool))#{prefix => Prefix, app => App, workers => hornbeam_pool:info(Pool)}.

@@ -1,6 +1,6 @@
 %%% Answers on metrics_bind: /metrics, /healthz (the VM runs), /readyz (requests are being answered).
 %%%
-%%% Called by: Cowboy, for hornbeam_metrics_listener. Calls: hornbeam_metrics_text, hornbeam_pool, hornbeam_server.
+%%% Called by: Cowboy, for hornbeam_metrics_listener. Calls: hornbeam_metrics_text, hornbeam_pool, hornbeam_listener.
 -module(hornbeam_metrics_handler).
 -behaviour(cowboy_handler).
 
@@ -27,6 +27,6 @@ answer(readyz, Name) ->
 
 %% Every application has a worker that answers, and the server is neither starting nor stopping.
 is_ready(Name) ->
-    hornbeam_server:is_open(Name)
+    hornbeam_listener:is_open(Name)
         andalso lists:all(fun(Pool) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
-                          hornbeam_server:pool_ids(Name)).
+                          hornbeam_mounts:pools(Name)).

@@ -1,56 +1,24 @@
 %%% A line of the access log: which fields it has, what they are for a request, and its text.
 %%%
-%%% Called by: hornbeam_access_log, hornbeam_option_table (check/1). Calls: hornbeam_json. Pure.
+%%% Called by: hornbeam_access_log. Calls: hornbeam_option_fields (which fields there are), hornbeam_json. Pure.
 %%%
-%%% authorization, proxy-authorization, cookie and set-cookie cannot be fields: what a log holds spreads. Bytes that a client chose are
-%%% escaped, so that a line is always one line.
+%%% Bytes that a client chose are escaped, so that a line is always one line.
 -module(hornbeam_access_line).
 
--export([fields/2, check/1, names/0, values/6, format/4]).
--export_type([field/0]).
+-export([fields/2, values/6, format/4]).
 
 -include("hornbeam_head.hrl").
 
--type field() :: client | method | path | query | version | status | bytes | duration_ms | request_id | host | scheme
-               | user_agent | referer | {header, binary()}.
--define(FIELDS, [client, method, scheme, host, path, query, version, status, bytes, duration_ms, request_id, user_agent,
-                 referer]).
 -define(COMBINED, [client, method, path, query, version, status, bytes, referer, user_agent]).
--define(SECRET, [<<"authorization">>, <<"proxy-authorization">>, <<"cookie">>, <<"set-cookie">>]).
 %% More of a field is cut.
 -define(MAX_VALUE, 2048).
 
--spec names() -> [binary()].
-names() ->
-    [atom_to_binary(Field) || Field <- ?FIELDS].
-
-%% @doc The option access_log_fields: names of fields, or header:NAME.
--spec check([binary()]) -> ok | {error, iodata(), term()}.
-check(Names) ->
-    case [Name || Name <- Names, field(Name) =:= error] of
-        [] -> ok;
-        [Wrong | _] -> {error, ["must be of ", lists:join(", ", names()), ", or header:NAME (not of a header that "
-                                "holds a secret)"], Wrong}
-    end.
-
-field(<<"header:", Name0/binary>>) ->
-    Name = string:lowercase(Name0),
-    case Name =:= <<>> orelse lists:member(Name, ?SECRET) of
-        true -> error;
-        false -> {header, Name}
-    end;
-field(Name) ->
-    case [Field || Field <- ?FIELDS, atom_to_binary(Field) =:= Name] of
-        [Field] -> Field;
-        [] -> error
-    end.
-
--spec fields(combined | json, [binary()]) -> [field()].
+-spec fields(combined | json, [binary()]) -> [hornbeam_option_fields:field()].
 fields(combined, _) -> ?COMBINED;
-fields(json, []) -> ?FIELDS;
-fields(json, Names) -> [field(Name) || Name <- Names].
+fields(json, []) -> hornbeam_option_fields:all();
+fields(json, Names) -> [hornbeam_option_fields:field(Name) || Name <- Names].
 
--spec values([field()], #head{}, pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
+-spec values([hornbeam_option_fields:field()], #head{}, pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
 values(Fields, Head, Status, Sent, Duration, Id) ->
     [value(Field, Head, Status, Sent, Duration, Id) || Field <- Fields].
 
@@ -82,7 +50,7 @@ header(Name, #head{fields = Fields}) ->
     end.
 
 %% @doc The text, with its line break. Time: system time in ms.
--spec format(combined | json, integer(), [field()], [term()]) -> iodata().
+-spec format(combined | json, integer(), [hornbeam_option_fields:field()], [term()]) -> iodata().
 format(combined, Time, _Fields, [Client, Method, Path, Query, Version, Status, Bytes, Referer, Agent]) ->
     Question = case Query of undefined -> ""; <<>> -> ""; _ -> [$?, escape(Query)] end,
     [client(Client), " - - [", clock(Time), "] \"", escape(Method), $\s, escape(Path), Question, $\s,

@@ -4,10 +4,10 @@
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
 %%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
-%%%     └─ hornbeam_watch, hornbeam_control     who may reload the server; kept
+%%%     └─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
 %%%
-%%% Called by: hornbeam. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_code,
-%%% hornbeam_descriptors.
+%%% Called by: hornbeam, hornbeam_reload, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
+%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
 %%% requests wait for the pool's new workers, and Ranch's sockets for their new owner), and more than five restarts in 30 s end the
@@ -20,25 +20,26 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/3, stop/1, forget/1, close_left/0, listener/1, pool_ids/1, is_open/1, stop_by/2, farewell/1, config/1, set_config/2, check_interpreters/1]).
+-export([start/4, stop/1, info/1, listener/1, check_interpreters/1]).
 -export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
 
 %% @doc Starts a server; returns when its socket is open. After an error nothing is left running. Bond: what follows when it
-%% ends by itself.
--spec start(Name :: atom(), Config :: map(), hornbeam_server_monitor:bond()) -> {ok, pid()} | {error, term()}.
-start(Name, Config, Bond) ->
+%% ends by itself. Reloaders: modules with a start_link(Name, Config), for what runs beside the server and may reload it.
+-spec start(Name :: atom(), Config :: map(), hornbeam_server_monitor:bond(), Reloaders :: [module()]) ->
+    {ok, pid()} | {error, term()}.
+start(Name, Config, Bond, Reloaders) ->
     ok = hornbeam_server_monitor:settle(Name),
     case hornbeam_server_sup:find(Name) of
         {ok, _} -> {error, {already_started, Name}};
-        error -> set_config(Name, Config), start(Name, Bond)
+        error -> ok = hornbeam_servers:set_config(Name, Config), start(Name, Bond, Reloaders)
     end.
 
-start(Name, Bond) ->
+start(Name, Bond, Reloaders) ->
     case hornbeam_server_sup:start_server(Name) of
         {ok, Server} ->
-            case open(Name, Server) of
+            case open(Name, Server, Reloaders) of
                 ok ->
                     ok = hornbeam_server_monitor:watch(Name, Server, Bond),
                     {ok, Server};
@@ -52,17 +53,16 @@ start(Name, Bond) ->
             {error, Reason}
     end.
 
-%% The control socket is the last to start and the first to stop: nobody reloads a server that is being stopped. The code is loaded
+%% The reloaders are the last to start and the first to stop: nobody reloads a server that is being stopped. The code is loaded
 %% while the workers import theirs.
-open(Name, Server) ->
+open(Name, Server, Reloaders) ->
     run([fun() -> keep_for(Name) end,
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
          fun hornbeam_code:load/0,
-         fun() -> await_ready(pool_ids(Name)) end,
-         fun() -> start_listener(Name, Server) end,
-         fun() -> start_kept(hornbeam_watch, Name, Server) end,
-         fun() -> start_kept(hornbeam_control, Name, Server) end]).
+         fun() -> await_ready(hornbeam_mounts:pools(Name)) end,
+         fun() -> start_listener(Name, Server) end
+         | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
 run([]) ->
     ok;
@@ -74,8 +74,8 @@ run([Step | Rest]) ->
 
 %% Keeps descriptors back for this server, too, and says what is left for its connections.
 keep_for(Name) ->
-    {ok, #{max_connections := Max} = Config} = config(Name),
-    case keep([Name | hornbeam_server_monitor:servers()]) of
+    {ok, #{max_connections := Max} = Config} = hornbeam_servers:config(Name),
+    case hornbeam_servers:keep_descriptors([Name]) of
         {ok, Room} when is_integer(Max), Max > Room ->
             logger:warning("max_connections (~b) is lowered to ~b, for all addresses together: the limit of open files (ulimit -n) is "
                            "~b, of which ~b are kept back for workers, control and metrics",
@@ -83,9 +83,6 @@ keep_for(Name) ->
         {ok, _} -> ok;
         {error, Reason} -> {error, Reason}
     end.
-
-keep(Names) ->
-    hornbeam_descriptors:keep([Config || Name <- lists:usort(Names), {ok, Config} <- [config(Name)]]).
 
 start_listener(Name, Server) ->
     start_child(#{id => hornbeam_listener, start => {?MODULE, start_module, [hornbeam_listener, Name]}, shutdown => infinity},
@@ -104,22 +101,8 @@ start_child(Spec, Server) ->
 
 -spec start_module(Module :: module(), Name :: atom()) -> {ok, pid()} | ignore | {error, term()}.
 start_module(Module, Name) ->
-    {ok, Config} = config(Name),
+    {ok, Config} = hornbeam_servers:config(Name),
     Module:start_link(Name, Config).
-
-%% @doc What a server runs with now, as hornbeam_options validated it, and its `app'.
--spec config(Name :: atom()) -> {ok, map()} | error.
-config(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none -> error;
-        Config -> {ok, Config}
-    end.
-
--spec set_config(Name :: atom(), Config :: map()) -> ok.
-set_config(Name, Config) ->
-    persistent_term:put({?MODULE, Name}, Config),
-    _ = keep([Name | hornbeam_server_monitor:servers()]),
-    ok.
 
 %% @doc Whether the interpreter of every mount is there: a mistake that is better found before a worker is started.
 -spec check_interpreters([hornbeam_mounts:mount()]) -> ok | {error, term()}.
@@ -143,36 +126,25 @@ await_ready([Pool | Rest]) ->
 stop(Name) ->
     ok = hornbeam_server_monitor:release(Name),
     case hornbeam_server_sup:stop_server(Name) of
-        ok -> forget(Name);
+        ok -> hornbeam_server_remains:remove(Name);
         {error, not_found} -> {error, not_found}
     end.
 
-%% @doc Removes what a server that has ended leaves: its options and counters, and Ranch's sockets if their owner was killed.
--spec forget(Name :: atom()) -> ok.
-forget(Name) ->
-    ok = close_left(Name),
-    ok = hornbeam_connection:forget(Name),
-    ok = hornbeam_clients:forget(Name),
-    _ = hornbeam_tls:forget(Name),
-    _ = persistent_term:erase({?MODULE, Name}),
-    hornbeam_metrics:forget(Name),
-    hornbeam_access_log:forget(Name),
-    hornbeam_mounts:forget(Name),
-    _ = keep(hornbeam_server_monitor:servers()),
-    ok.
-
-close_left(Name) ->
-    case config(Name) of
-        {ok, Config} ->
-            hornbeam_socket:close_left(hornbeam_listener:refs(Name, Config) ++ hornbeam_metrics_listener:refs(Name, Config));
+%% @doc A server's name, addresses (`binds', as URLs with the ports in use) and applications, each with its workers.
+-spec info(Name :: atom()) -> map() | {error, not_found}.
+info(Name) ->
+    case hornbeam_server_sup:find(Name) of
+        {ok, Server} ->
+            #{name => Name,
+              binds => binds(listener(Server)),
+              metrics => hornbeam_metrics_listener:urls(Name),
+              applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)]};
         error ->
-            ok
+            {error, not_found}
     end.
 
-%% @doc The application has ended: no socket is left of any server.
--spec close_left() -> ok.
-close_left() ->
-    lists:foreach(fun close_left/1, [Name || {{?MODULE, Name}, _} <- persistent_term:get()]).
+binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
+binds(error) -> [].
 
 -spec listener(Server :: pid()) -> {ok, pid()} | error.
 listener(Server) ->
@@ -180,27 +152,6 @@ listener(Server) ->
         {_, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
         _ -> error
     end.
-
-%% @doc Whether the socket is open and no stop has begun.
--spec is_open(Name :: atom()) -> boolean().
-is_open(Name) ->
-    case config(Name) of
-        {ok, Config} -> lists:any(fun(Ref) -> hornbeam_socket:status(Ref) =:= running end, hornbeam_listener:refs(Name, Config));
-        error -> false
-    end.
-
-%% @doc The server is stopping: tasks of the applications may go on until then (monotonic ms).
--spec stop_by(Name :: atom(), Deadline :: integer() | infinity) -> ok.
-stop_by(_Name, infinity) -> ok;
-stop_by(Name, Deadline) -> lists:foreach(fun(Id) -> hornbeam_pool:stop_by(Id, Deadline) end, pool_ids(Name)).
-
-%% @doc Tells whoever waits for an answer of a worker that it must end now.
--spec farewell(Name :: atom()) -> ok.
-farewell(Name) -> lists:foreach(fun hornbeam_pool:farewell/1, pool_ids(Name)).
-
--spec pool_ids(Name :: atom()) -> [hornbeam_pool:id()].
-pool_ids(Name) ->
-    [Pool || #mount{pool = Pool} <- hornbeam_mounts:all(Name)].
 
 -spec start_link(Name :: atom()) -> {ok, pid()} | {error, term()}.
 start_link(Name) ->
@@ -211,7 +162,7 @@ start_link(Name) ->
 
 -spec init(atom()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Name) ->
-    {ok, Config} = config(Name),
+    {ok, Config} = hornbeam_servers:config(Name),
     Mounts = hornbeam_mounts:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30},

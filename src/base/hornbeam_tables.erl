@@ -13,7 +13,7 @@
 %%%                          hornbeam_subscriptions who subscribes to what on this node
 %%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
-%%%   hornbeam_servers     hornbeam_server_monitor  the servers whose sockets are open
+%%%   hornbeam_servers     hornbeam_servers  the servers whose sockets are open
 -module(hornbeam_tables).
 -behaviour(gen_server).
 

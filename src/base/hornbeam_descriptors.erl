@@ -1,7 +1,8 @@
 %%% File descriptors: how many this process may have, how many are kept back, and whether one more connection may have one.
 %%%
-%%% Called by: hornbeam_tables (new/0), hornbeam_server (keep/1), hornbeam_accept and hornbeam_connection (is there room; what is said of it),
-%%% hornbeam_control (is_shortage/1, wait/1), hornbeam_request (has_room/0), hornbeam_metrics_text (stats/0). Calls: the logger.
+%%% Called by: hornbeam_tables (new/0), hornbeam_servers (keep/1), hornbeam_accept and hornbeam_connection (is there room; what is said of it),
+%%% hornbeam_control (is_shortage/1, wait/1), hornbeam_request (has_room/0), hornbeam_metrics_text (stats/0),
+%%% hornbeam_metrics_listener (for_metrics/0). Calls: hornbeam_options, the logger.
 %%%
 %%% Nobody counts. A new descriptor has the lowest number that is free (POSIX, open(2)), so an accepted socket with the number
 %%% N says that N others are open, whatever holds them: connections of every listener, HTTP or WebSocket, files that are being
@@ -20,7 +21,7 @@
 %%% flood of refused connections: one line a second in the log, for all listeners together.
 -module(hornbeam_descriptors).
 
--export([new/0, keep/1, kept/1, limit/0, kept_back/0, has_room/0, has_room/1, are_ports_free/0]).
+-export([new/0, keep/1, kept/1, for_metrics/0, limit/0, kept_back/0, has_room/0, has_room/1, are_ports_free/0]).
 -export([refused/0, is_shortage/1, wait/1, complain/2, stats/0]).
 
 %% Sockets of acceptors, lookups of names, the code server, what other applications do.
@@ -30,6 +31,8 @@
 -define(WORKER, 8).
 %% hornbeam_control: its socket and ?MAX_CLIENTS.
 -define(CONTROL, 10).
+%% Connections of each address of metrics_bind: a few who look, and their health checks.
+-define(METRICS, 32).
 %% A server that has no room for so many connections is better not started.
 -define(LEAST_ROOM, 16).
 %% How long an acceptor waits for a descriptor: what is free again is used soon, and waiting costs nothing.
@@ -77,7 +80,12 @@ kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, work
                         ++ [maps:get(workers, hornbeam_options:for_mount(Config, Overrides)) || {_, _, Overrides} <- Mounts]),
     %% An acceptor holds what it is about to refuse. (The sockets themselves are open already.)
     length(Binds) * (Acceptors + 1) + Workers * ?WORKER + ?CONTROL
-        + length(Metrics) * (1 + hornbeam_metrics_listener:max_connections()).
+        + length(Metrics) * (1 + ?METRICS).
+
+%% @doc How many connections of each address of metrics_bind a descriptor is kept back for.
+-spec for_metrics() -> pos_integer().
+for_metrics() ->
+    ?METRICS.
 
 %% @doc The soft limit of descriptors that the VM was started with (sysconf(3), _SC_OPEN_MAX).
 -spec limit() -> pos_integer().

@@ -1,7 +1,7 @@
 %%% The open connections of each address, and their limit, max_connections.
 %%%
 %%% Called by: hornbeam_connection (enter/2, by each new connection's process), hornbeam_websocket (leave/0), hornbeam_metrics_text (count/1).
-%%% Calls: after a crash hornbeam_socket (what Ranch has), hornbeam_websockets (is_open/1).
+%%% Calls: the fun that it is started with (hornbeam_listener:connections/0: what Ranch has, less the WebSockets).
 %%%
 %%% One process counts, and watches what it has counted: a place is given back when a connection's process ends, however it ends. So
 %%% a connection is counted from its first moment, before a PROXY header or a TLS handshake, until it is gone or has become a
@@ -11,12 +11,12 @@
 %%%
 %%% Cost: one call for each connection, 3 us; none for a request.
 %%%
-%%% Failure: after a crash the connections are those that Ranch has, less the WebSockets.
+%%% Failure: after a crash the connections are those that the fun tells.
 -module(hornbeam_connections).
 -behaviour(gen_server).
 
 -export([enter/2, leave/0, count/1]).
--export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -record(state, {
     open = #{} :: #{ranch:ref() => pos_integer()},
@@ -38,16 +38,14 @@ leave() ->
 count(Server) ->
     gen_server:call(?MODULE, {count, Server}, infinity).
 
--spec start_link() -> {ok, pid()} | {error, term()}.
-start_link() ->
-    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+%% @doc Left: tells which connections there are already.
+-spec start_link(Left :: fun(() -> [{ranch:ref(), pid()}])) -> {ok, pid()} | {error, term()}.
+start_link(Left) ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, Left, []).
 
--spec init([]) -> {ok, #state{}}.
-init([]) ->
-    Left = [{Ref, Pid} || Server <- hornbeam_server_monitor:servers(), {ok, Config} <- [hornbeam_server:config(Server)],
-                          Ref <- hornbeam_listener:refs(Server, Config), Pid <- hornbeam_socket:connections(Ref),
-                          not hornbeam_websockets:is_open(Pid)],
-    {ok, lists:foldl(fun({Ref, Pid}, State) -> add(Ref, Pid, State) end, #state{}, Left)}.
+-spec init(fun(() -> [{ranch:ref(), pid()}])) -> {ok, #state{}}.
+init(Left) ->
+    {ok, lists:foldl(fun({Ref, Pid}, State) -> add(Ref, Pid, State) end, #state{}, Left())}.
 
 -spec handle_call({enter, ranch:ref(), pos_integer() | infinity} | {count, atom()}, gen_server:from(), #state{}) ->
     {reply, ok | full | non_neg_integer(), #state{}}.

@@ -1,7 +1,7 @@
 %%% The WebSocket handshake: what the server itself refuses, and what is answered when the application has accepted.
 %%%
 %%% Called by: hornbeam_exchange (check, accept, failed), the protocols (handover/2, when they answer), in the connection's process. Calls:
-%%% hornbeam_headers, hornbeam_websocket_codec (permessage-deflate), hornbeam_websockets (the limit).
+%%% hornbeam_headers, hornbeam_websocket_extensions, hornbeam_websockets (the limit).
 %%%
 %%% Between check/3 and accept/5 the request goes the way of every request (hornbeam_request, as a kind of its own): a
 %%% place on a worker, the deadline `timeout', a second worker if the first dies, a denial response. So a connection that
@@ -131,9 +131,9 @@ headers(Subprotocol, Packed) ->
 handover(#accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers}, Pid) ->
     #handshake{server = Server, settings = Settings, extensions = Offer} = Handshake,
     ok = hornbeam_websockets:register(Server, Pid),
-    {Extra, Deflate} = case hornbeam_websocket_codec:negotiate(Offer, Pid, Settings) of
+    {Extra, Deflate} = case hornbeam_websocket_extensions:negotiate(Offer, Pid, Settings) of
         none -> {[], none};
-        {Answer, Contexts} -> {[{<<"sec-websocket-extensions">>, iolist_to_binary(Answer)}], Contexts}
+        {Answer, Contexts} -> {[{<<"sec-websocket-extensions">>, Answer}], Contexts}
     end,
     {Headers ++ Extra, #{server => Server, slot => Slot, id => Id, settings => Settings, deflate => Deflate}}.
 

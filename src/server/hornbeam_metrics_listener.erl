@@ -8,11 +8,8 @@
 -module(hornbeam_metrics_listener).
 -behaviour(gen_server).
 
--export([start_link/2, urls/1, refs/2, max_connections/0]).
+-export([start_link/2, urls/1, refs/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
-
-%% A few who look, and their health checks: each costs all other connections a descriptor.
--define(MAX_CONNECTIONS, 32).
 
 -spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Name, Config) ->
@@ -21,7 +18,7 @@ start_link(Name, Config) ->
 %% @doc Where /metrics, /healthz and /readyz are.
 -spec urls(Name :: atom()) -> [binary()].
 urls(Name) ->
-    {ok, Config} = hornbeam_server:config(Name),
+    {ok, Config} = hornbeam_servers:config(Name),
     [url(ranch:get_addr(Ref)) || Ref <- refs(Name, Config), hornbeam_socket:status(Ref) =:= running].
 
 %% @doc Ranch's names of its listeners.
@@ -33,11 +30,6 @@ url({local, Path}) -> <<"unix:", Path/binary>>;
 url({Ip, Port}) ->
     Host = case tuple_size(Ip) of 4 -> inet:ntoa(Ip); 8 -> ["[", inet:ntoa(Ip), "]"] end,
     iolist_to_binary(["http://", Host, $:, integer_to_list(Port)]).
-
-%% @doc Of each address.
--spec max_connections() -> pos_integer().
-max_connections() ->
-    ?MAX_CONNECTIONS.
 
 -spec init({atom(), map()}) -> {ok, [ranch:ref()]} | ignore | {stop, term()}.
 init({_Name, #{metrics_bind := []}}) ->
@@ -70,7 +62,7 @@ start(Ref, Bind, Name, Config) ->
             %% Ranch's limit holds for each of its supervisors of connections, so there is one.
             ranch:start_listener(Ref, hornbeam_metrics_tcp,
                                  #{socket_opts => hornbeam_socket:options(Bind, Config), num_acceptors => 2,
-                                   num_conns_sups => 1, max_connections => ?MAX_CONNECTIONS, connection_type => supervisor},
+                                   num_conns_sups => 1, max_connections => hornbeam_descriptors:for_metrics(), connection_type => supervisor},
                                  cowboy_clear, #{connection_type => supervisor, env => #{dispatch => Dispatch}});
         {error, Reason} ->
             {error, Reason}

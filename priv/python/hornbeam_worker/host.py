@@ -1,0 +1,30 @@
+"""The server as its streams see it: what a cycle, an invocation or a sender may use of it.
+
+`server.Server` is one; unit tests have their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from hornbeam_worker.threads import Threads
+from hornbeam_worker.transport import Transport
+
+__all__ = ["Host"]
+
+
+class Host(Protocol):
+    """`window`, `piece` and `prefetch` are in bytes: see `credit` and asgi/http.py."""
+
+    app: Callable[..., Any]
+    loop: asyncio.AbstractEventLoop
+    transport: Transport
+    threads: Threads
+    window: int
+    piece: int
+    prefetch: int
+
+    def finished(self, stream: int) -> None:
+        """The application has returned: nothing more comes of this stream."""

@@ -1,0 +1,95 @@
+%%% The text of every reason that a person reads: why a start failed, why a worker ended, why a request was answered by the server.
+%%%
+%%% Called by: whoever logs or returns a reason. Calls: hornbeam_options (the text of a bad option). Pure.
+-module(hornbeam_reason).
+
+-export([format/1]).
+
+%% @doc A reason as text for a person, without a line break at the end.
+-spec format(term()) -> iolist().
+format({bad_option, _Key, _Reason} = Error) ->
+    hornbeam_options:format_error(Error);
+format({python_not_found, Name}) ->
+    io_lib:format("there is no Python interpreter ~ts", [Name]);
+format({msgpack_missing, Interpreter}) ->
+    io_lib:format("the Python package msgpack is missing in ~ts; install it with: "
+                  "~ts -m pip install msgpack", [Interpreter, Interpreter]);
+format({python_unsupported, Text}) ->
+    io_lib:format("~ts", [Text]);
+format({module_not_found, Text}) ->
+    io_lib:format("the application's module was not found: ~ts", [Text]);
+format({attribute_missing, Text}) ->
+    io_lib:format("the application was not found in its module: ~ts", [Text]);
+format({not_callable, Text}) ->
+    io_lib:format("the application cannot be called: ~ts", [Text]);
+format({not_asgi, Text}) ->
+    io_lib:format("the application cannot be served: ~ts", [Text]);
+format({factory_failed, Traceback}) ->
+    ["the application's factory failed:\n", text(Traceback)];
+format({import_failed, Traceback}) ->
+    ["the application could not be imported:\n", text(Traceback)];
+format({lifespan_failed, Text}) ->
+    ["the application's lifespan failed: ", text(Text)];
+format({worker_failed, Text}) ->
+    ["the worker failed:\n", text(Text)];
+format({python_killed, 0}) ->
+    "Python was ended by signal 9 (SIGKILL)";
+format({python_killed, OomKills}) ->
+    io_lib:format("Python was ended by signal 9 (SIGKILL), perhaps by the kernel because memory was used up, as it has ended ~b "
+                  "of this control group's processes so far", [OomKills]);
+format({python_exited, {exit_status, Status}}) when Status > 128 ->
+    io_lib:format("Python was ended by signal ~b", [Status - 128]);
+format({python_exited, {exit_status, Status}}) ->
+    io_lib:format("Python exited with status ~b", [Status]);
+format({python_exited, {pipe_closed, _Reason}}) ->
+    "Python closed its end of the pipe";
+format({startup_timeout, Timeout}) when is_integer(Timeout) ->
+    io_lib:format("the application was not ready after ~b ms (startup_timeout)", [Timeout]);
+format(worker_died) ->
+    "its worker died";
+format(worker_drained) ->
+    "its worker had to leave (graceful_timeout)";
+format({blocked, Limit}) ->
+    io_lib:format("its loop was blocked for ~b ms (worker_heartbeat)", [Limit]);
+format(reload_in_progress) ->
+    "another reload is in progress";
+format({bad_frame, Reason}) ->
+    io_lib:format("it sent what is no frame (~tp)", [Reason]);
+format({backlog, Bytes, Max}) ->
+    io_lib:format("~b bytes of it waited (max_worker_backlog: ~b)", [Bytes, Max]);
+format({listen_failed, Bind, Reason}) ->
+    io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
+format({few_descriptors, Limit, Needed}) ->
+    io_lib:format("the limit of open files (ulimit -n) is ~b, and at least ~b are needed", [Limit, Needed]);
+format({cannot_start, Reason}) ->
+    io_lib:format("its process cannot be started: ~ts", [posix(Reason)]);
+format({access_log_failed, Path, Reason}) ->
+    io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
+format({bad_certificate, File, Reason}) ->
+    io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
+format({already_started, Name}) ->
+    io_lib:format("a server named ~p runs already", [Name]);
+format(no_application) ->
+    "neither an application nor a mount is given";
+format(Other) ->
+    io_lib:format("~tp", [Other]).
+
+certificate_reason(no_certificate) -> "there is no certificate in it";
+certificate_reason(no_private_key) -> "there is no private key in it that is not encrypted";
+certificate_reason(key_of_another_certificate) -> "the key does not belong to the certificate";
+certificate_reason(not_pem) -> "it is not in PEM format";
+certificate_reason(Posix) -> file:format_error(Posix).
+
+posix(eagain) -> "the limit of processes (ulimit -u, the cgroup's pids.max) is reached";
+posix(system_limit) -> "the VM's table of ports is full (+Q)";
+posix(Posix) when is_atom(Posix) -> file:format_error(Posix);
+posix(Other) -> io_lib:format("~tp", [Other]).
+
+listen_reason(eaddrinuse) -> "the address is in use";
+listen_reason(eacces) -> "permission denied";
+listen_reason(eaddrnotavail) -> "this machine has no such address";
+listen_reason(Posix) when is_atom(Posix) -> inet:format_error(Posix);
+listen_reason(Other) -> io_lib:format("~tp", [Other]).
+
+text(Bytes) ->
+    string:trim(Bytes, trailing, "\n").

@@ -1,0 +1,33 @@
+%%% What a server that has ended leaves: its options and counters, and Ranch's sockets if their owner was killed.
+%%%
+%%% Called by: hornbeam_server (a stop), hornbeam_server_monitor (an end that nobody wanted), hornbeam_app (the end of all).
+%%% Calls: each module that keeps something by a server's name.
+-module(hornbeam_server_remains).
+
+-export([remove/1, close_sockets/0]).
+
+-spec remove(Name :: atom()) -> ok.
+remove(Name) ->
+    ok = close_sockets(Name),
+    ok = hornbeam_connection:forget(Name),
+    ok = hornbeam_clients:forget(Name),
+    _ = hornbeam_tls:forget(Name),
+    ok = hornbeam_servers:forget(Name),
+    hornbeam_metrics:forget(Name),
+    hornbeam_access_log:forget(Name),
+    hornbeam_mounts:forget(Name),
+    _ = hornbeam_servers:keep_descriptors([]),
+    ok.
+
+close_sockets(Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, Config} ->
+            hornbeam_socket:close_left(hornbeam_listener:refs(Name, Config) ++ hornbeam_metrics_listener:refs(Name, Config));
+        error ->
+            ok
+    end.
+
+%% @doc The application has ended: no socket is left of any server.
+-spec close_sockets() -> ok.
+close_sockets() ->
+    lists:foreach(fun close_sockets/1, hornbeam_servers:configured()).

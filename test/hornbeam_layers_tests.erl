@@ -1,0 +1,109 @@
+%%% The house: no folder of src/ calls one above it, no modules call each other in a circle, and nothing of a dependency is called
+%%% that docs/architecture.md does not list. OTP's xref looks at the compiled application; what the order is, and what is listed,
+%%% stands in docs/architecture.md alone.
+-module(hornbeam_layers_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+layers_test_() ->
+    {setup, fun start/0, fun(Xref) -> xref:stop(Xref) end,
+     fun(Xref) ->
+         [{Text, {timeout, 120, fun() -> Test(Xref) end}}
+          || {Text, Test} <- [{"folders", fun folders/1}, {"circles", fun circles/1}, {"dependencies", fun dependencies/1}]]
+     end}.
+
+start() ->
+    {ok, Xref} = xref:start([{xref_mode, functions}]),
+    ok = xref:set_default(Xref, [{warnings, false}, {verbose, false}]),
+    %% OTP's own modules are not looked at, which would take a minute.
+    ok = xref:set_library_path(Xref, []),
+    {ok, _} = xref:add_directory(Xref, filename:dirname(code:which(hornbeam))),
+    Xref.
+
+folders(Xref) ->
+    Order = order(),
+    Folders = folders(),
+    ?assertEqual(lists:sort(Order), lists:usort(maps:values(Folders))),
+    Height = maps:from_list(lists:zip(Order, lists:seq(1, length(Order)))),
+    Of = fun(Module) -> maps:get(maps:get(Module, Folders), Height) end,
+    ?assertEqual([], [{maps:get(A, Folders), A, calls, maps:get(B, Folders), B} || {A, B} <- calls(Xref), Of(A) < Of(B)]).
+
+circles(Xref) ->
+    Graph = digraph:new(),
+    _ = [digraph:add_vertex(Graph, Module) || Module <- maps:keys(folders())],
+    _ = [digraph:add_edge(Graph, A, B) || {A, B} <- calls(Xref), A =/= B],
+    Circles = digraph_utils:cyclic_strong_components(Graph),
+    true = digraph:delete(Graph),
+    ?assertEqual([], Circles).
+
+%% Function by function, both ways: nothing is called that is not listed, nothing listed that is not called.
+dependencies(Xref) ->
+    {ok, Calls} = xref:q(Xref, "E"),
+    Folders = folders(),
+    Callees = lists:usort([Callee || {{Caller, _, _}, Callee} <- Calls, is_map_key(Caller, Folders)]),
+    Called = [Callee || {Module, _, _} = Callee <- Callees, is_dependency(Module)],
+    Listed = listed(),
+    ?assertEqual([], Called -- Listed),
+    ?assertEqual([], Listed -- Called).
+
+includes_of_dependencies_test() ->
+    ?assertEqual([], [{File, Line} || File <- sources("{erl,hrl}"), Line <- lines(File),
+                                      match =:= re:run(Line, "^-include(_lib)?\\(\"(ranch|cowboy|cowlib|cow_)", [{capture, none}])]).
+
+%% A module of OTP's that is not documented is no better than a dependency's.
+undocumented_of_otp_test() ->
+    ?assertEqual([], [{File, Line} || File <- sources("erl"), Line <- lines(File),
+                                      match =:= re:run(Line, "\\b(ssl_cipher|ssl_cipher_format|tls_[a-z_]+|prim_[a-z]+):[a-z]", [{capture, none}])]).
+
+is_dependency(Module) ->
+    lists:member(hd(string:split(atom_to_list(Module), "_")), ["ranch", "cowboy", "cow"]).
+
+%% The calls between our own modules. A call from a fun to a function that is named at run time is none.
+calls(Xref) ->
+    {ok, Edges} = xref:q(Xref, "ME"),
+    Folders = folders(),
+    [Edge || {A, B} = Edge <- Edges, is_map_key(A, Folders), is_map_key(B, Folders)].
+
+%% Module -> folder; "" is src/ itself.
+folders() ->
+    maps:from_list([{list_to_atom(filename:basename(File, ".erl")), folder(File)} || File <- sources("erl")]).
+
+folder(File) ->
+    case filename:basename(filename:dirname(File)) of
+        "src" -> "";
+        Folder -> Folder
+    end.
+
+%% The headings of the tree, from the ground up.
+order() ->
+    {match, Found} = re:run(architecture(), "^src/(?:([a-z0-9]+)/)? +[^ ]", [global, multiline, {capture, [1], list}]),
+    lists:append(Found).
+
+%% The functions in the table "What is called of dependencies".
+listed() ->
+    [_, Section0] = string:split(architecture(), "## What is called of dependencies"),
+    [Section | _] = string:split(Section0, "\n## "),
+    {match, Found} = re:run(Section, "`([a-z0-9_]+):([a-z0-9_]+)/([0-9]+)`", [global, {capture, all_but_first, list}]),
+    lists:sort([{list_to_atom(M), list_to_atom(F), list_to_integer(A)} || [M, F, A] <- Found]).
+
+architecture() ->
+    {ok, Text} = file:read_file(filename:join(root(), "docs/architecture.md")),
+    Text.
+
+sources(Extension) ->
+    filelib:wildcard(filename:join(root(), "src/**/*." ++ Extension)).
+
+lines(File) ->
+    {ok, Text} = file:read_file(File),
+    binary:split(Text, <<"\n">>, [global]).
+
+%% Where rebar3 has been started.
+root() ->
+    {ok, Folder} = file:get_cwd(),
+    root(Folder).
+
+root(Folder) ->
+    case filelib:is_regular(filename:join(Folder, "docs/architecture.md")) of
+        true -> Folder;
+        false -> root(filename:dirname(Folder))
+    end.
