@@ -189,7 +189,7 @@ DIFFERENCES = [
     ),
     Rule(
         "a higher minor version",
-        "9110, 2.5: it is taken for the highest known; h11 shows it as it came, httptools refuses it",
+        "9110, 2.5: it is taken for the highest known; h11 shows it, httptools refuses it",
         BOTH,
         lambda d: isinstance(d.ours, Head) and d.line(rb"\S+ \S+ HTTP/1\.[2-9]"),
         get(line=b"GET / HTTP/1.2"),

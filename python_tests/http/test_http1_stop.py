@@ -71,16 +71,19 @@ def test_a_stop_does_not_wait_for_clients_that_have_gone(
     kind: str, way: str, tmp_path: Path
 ) -> None:
     """Nor for those that go then; what they have pipelined hides it from nobody."""
-    with Http1(kind, tmp_path, graceful_timeout=600_000) as server:
-        with server.raw() as gone, server.raw() as going:
-            for connection in (gone, going):
-                connection.send(get("wait") + get("hello") * 100)
-            wait_until(lambda: server.facts()["running"] == 2, 10, "both run")
-            leave(gone, way)
-            os.kill(server.server.pid, signal.SIGTERM)
-            server.server.wait_for_output("stopping|drain|SIGTERM")
-            leave(going, way)
-            assert server.server.wait(60) == 0
+    with (
+        Http1(kind, tmp_path, graceful_timeout=600_000) as server,
+        server.raw() as gone,
+        server.raw() as going,
+    ):
+        for connection in (gone, going):
+            connection.send(get("wait") + get("hello") * 100)
+        wait_until(lambda: server.facts()["running"] == 2, 10, "both run")
+        leave(gone, way)
+        os.kill(server.server.pid, signal.SIGTERM)
+        server.server.wait_for_output("stopping|drain|SIGTERM")
+        leave(going, way)
+        assert server.server.wait(60) == 0
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

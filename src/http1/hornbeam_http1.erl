@@ -358,8 +358,12 @@ stop(Conn) ->
 
 %%% Reading, and how long it may take
 
+%% A client that may end its side is not listened to: OTP fails a write that waits when it hears of the end.
 await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn) ->
-    Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+    case may_half_close(Conn) of
+        false -> Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+        true -> Conn#conn{socket = hornbeam_http1_socket:pause(Socket)}
+    end;
 await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) when Body =/= none, Flow > 0 ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
         false -> body_time(Conn#conn{socket = hornbeam_http1_socket:read(Socket)});

@@ -54,7 +54,6 @@ is_passive(Socket) -> Socket.
 %% @doc Heads, and the client's end.
 -spec watch(socket()) -> socket().
 watch(#socket{mode = Mode} = Socket) when Mode =/= off -> Socket;
-watch(#socket{half_closed = true} = Socket) -> Socket;
 watch(#socket{buffer = small} = Socket) -> set([{active, ?READS}], Socket#socket{mode = many});
 watch(#socket{buffer = large} = Socket) -> set([{active, once}], Socket#socket{mode = once});
 watch(Socket) -> set([{active, ?READS}, {buffer, ?SMALL}], Socket#socket{mode = many, buffer = small}).
