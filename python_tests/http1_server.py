@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from harness import ROOT, Hornbeam, open_files, wait_until
 from http_client import Raw, tls_context
 
 KINDS = ("clear", "tls")
+# How a client leaves: it closes, ends its side alone, or resets the connection.
+WAYS = ("close", "half-close", "reset")
 
 
 class Http1:
@@ -100,6 +103,17 @@ class Http1:
             wait_until(is_back, 15, f"processes, ports and files are {before} again")
         except AssertionError as error:
             raise AssertionError(f"{error}; there are {now[0]}") from None
+
+
+def leave(connection: Raw, way: str) -> None:
+    """The client goes, with TLS without a word."""
+    if way == "half-close":
+        connection.sock.shutdown(socket.SHUT_WR)
+        return
+    if way == "reset":
+        linger = struct.pack("ii", 1, 0)
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.sock.close()
 
 
 def read_all(sock: socket.socket) -> bytes:

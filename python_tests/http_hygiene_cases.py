@@ -120,7 +120,9 @@ def request_lines() -> Iterator[Case]:
     }
     for name, line in bad.items():
         yield Case(f"9112-3 {name}", request(line))
-    for version in (b"HTTP/2.0", b"HTTP/1.2", b"HTTP/0.9", b"HTTP/3.0"):
+    for version in (b"HTTP/1.2", b"HTTP/1.9"):
+        yield Case(f"9110-2.5 version {version!r}", request(b"GET / " + version), (200,))
+    for version in (b"HTTP/2.0", b"HTTP/2.1", b"HTTP/0.9", b"HTTP/0.1", b"HTTP/3.0"):
         yield Case(f"9110-15.6.6 version {version!r}", request(b"GET / " + version), (505,))
     for version in (b"HTTP/3", b"http/1.1", b"HTTP/1", b"HTTP/1.10", b"HTTP/11", b"HTTP 1.1", b"X"):
         yield Case(f"9112-2.3 version {version!r}", request(b"GET / " + version))

@@ -23,6 +23,11 @@ class Http2:
         self.wait(lambda: self.h2.remote_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) == 1)
 
     def open(self, path: str, **more: str) -> int:
+        stream = self.begin(path, **more)
+        self.wait(lambda: stream in self.status)
+        return stream
+
+    def begin(self, path: str, **more: str) -> int:
         stream = int(self.h2.get_next_available_stream_id())
         headers = [
             (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
@@ -32,7 +37,6 @@ class Http2:
         self.h2.send_headers(stream, headers)
         self.data[stream] = b""
         self.flush()
-        self.wait(lambda: stream in self.status)
         return stream
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:

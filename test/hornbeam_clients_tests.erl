@@ -6,9 +6,9 @@
 -define(ME, {127, 0, 0, 1}).
 
 clients_test_() ->
-    {foreach, fun() -> ok = hornbeam_clients:new(?MODULE) end,
-     fun(_) -> ok = hornbeam_clients:leave_all(), ok = hornbeam_clients:forget(?MODULE) end,
-     [fun(_) -> [{Name, Test}] end || {Name, Test} <- [
+    {foreach, fun() -> {ok, Tables} = hornbeam_tables:start_link(), ok = hornbeam_clients:new(?MODULE), Tables end,
+     fun(Tables) -> ok = hornbeam_clients:forget(?MODULE), ok = gen_server:stop(Tables) end,
+     [fun(_) -> [{Name, fun() -> in_a_connection(Test) end}] end || {Name, Test} <- [
          {"as many as allowed and no more", fun as_many_as_allowed/0},
          {"one that leaves makes room", fun room/0},
          {"networks of IPv6", fun networks/0},
@@ -36,8 +36,20 @@ networks() ->
     ?assertEqual(full, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0201}, 1)),
     ?assertEqual(ok, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0202}, 1)).
 
+%% Whatever it had in progress at its end, and however many there had been at once.
 ends() ->
-    [ok, ok] = [enter(Number, ?ME, 2) || Number <- [1, 2]],
-    ok = hornbeam_clients:leave_all(),
-    ok = hornbeam_clients:leave_all(),
-    ?assertEqual([ok, ok, full], [enter(Number, ?ME, 2) || Number <- [1, 2, 3]]).
+    Three = fun(Number) -> enter(Number, ?ME, 3) end,
+    in_a_connection(fun() ->
+        [ok, ok] = [Three(Number) || Number <- [1, 2]],
+        ok = hornbeam_clients:leave(1),
+        [ok, ok, full] = [Three(Number) || Number <- [3, 4, 5]]
+    end),
+    ?assertEqual([ok, ok, ok, full], [Three(Number) || Number <- [1, 2, 3, 4]]),
+    ?assertEqual([self()], hornbeam_clients:connections()).
+
+%% Runs it in a process of its own, whose end is noticed.
+in_a_connection(Test) ->
+    {Pid, Monitor} = spawn_monitor(Test),
+    receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end,
+    ok = hornbeam_clients:ended(Pid),
+    ok = hornbeam_clients:ended(Pid).

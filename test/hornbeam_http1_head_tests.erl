@@ -84,9 +84,28 @@ expectations_test_() ->
 refused_test_() ->
     [{binary_to_list(Bytes), ?_assertEqual({refuse, Reason}, feed(Bytes))}
      || {Reason, Line} <- [{not_implemented, "CONNECT a:80 HTTP/1.1"}, {not_implemented, "TRACE / HTTP/1.1"}, {http_version, "GET / HTTP/2.0"},
-                           {http_version, "GET / HTTP/1.2"}, {malformed, "GET / http/1.1"}, {malformed, "GET / HTTP/11"}, {malformed, "GET /a#b HTTP/1.1"},
+                           {http_version, "GET / HTTP/0.9"}, {http_version, "GET / HTTP/2.1"}, {malformed, "GET / http/1.1"}, {malformed, "GET / HTTP/11"}, {malformed, "GET /a#b HTTP/1.1"},
                            {malformed, "GET * HTTP/1.1"}, {malformed, "GET  / HTTP/1.1"}, {malformed, " / HTTP/1.1"}, {malformed, "GET http:///a HTTP/1.1"}],
         Bytes <- [bytes([Line, "\r\nHost: a\r\n\r\n"])]].
+
+%% RFC 9110, 2.5.
+a_higher_minor_version_is_read_as_1_1_test_() ->
+    Text = fun(Minor) -> bytes(["GET /a?b HTTP/1.", Minor, "\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"]) end,
+    [?_assertEqual(head(Text($1)), head(Text(Minor))) || Minor <- lists:seq($2, $9)].
+
+%% Of HTTP/2, whatever the pieces. What begins like it and is none is a request of another version, at its first wrong octet.
+the_preface_test() ->
+    Preface = <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>,
+    ?assertEqual({http2, Preface}, feed(Preface)),
+    ?assertEqual({http2, <<Preface/binary, "abc">>}, feed(<<Preface/binary, "abc">>)),
+    lists:foreach(fun(At) ->
+        <<Before:At/binary, C, After/binary>> = Preface,
+        {more, Parser} = feed(Before),
+        ?assertEqual({http2, Preface}, hornbeam_http1_head:feed(<<C, After/binary>>, Parser)),
+        ?assert(hornbeam_http1_head:is_begun(Parser)),
+        At >= 16 andalso ?assertEqual({refuse, http_version}, hornbeam_http1_head:feed(<<(C bxor 1)>>, Parser))
+    end, lists:seq(1, byte_size(Preface) - 1)),
+    ?assertEqual({refuse, http_version}, feed(<<"\r\n", Preface/binary>>)).
 
 %% As soon as the octet is there, and not when its line is complete.
 wrong_octets_are_refused_at_once_test_() ->

@@ -23,14 +23,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 PIECE = bytes(65_536)
 running: Counter[str] = Counter()
 begun: Counter[str] = Counter()
-facts: dict[str, Any] = {"most": 0, "gone": 0, "body": 0}
+facts: dict[str, Any] = {"most": 0, "gone": 0, "body": 0, "texts": 0}
 released = asyncio.Event()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     name = scope["path"].strip("/")
     if scope["type"] == "websocket":
-        await websocket(receive, send)
+        await websocket(scope["query_string"].decode(), receive, send)
     elif name in ("facts", "release", "vm"):
         await own(name, send)
     else:
@@ -84,6 +84,11 @@ async def hello(query: str, receive: Receive, send: Send) -> None:
 async def hold(query: str, receive: Receive, send: Send) -> None:
     await released.wait()
     await answer(send, b"held")
+
+
+async def turn(query: str, receive: Receive, send: Send) -> None:
+    """How many requests for this there were before."""
+    await answer(send, b"%d" % (begun["turn"] - 1))
 
 
 async def sleep(query: str, receive: Receive, send: Send) -> None:
@@ -159,18 +164,21 @@ async def hints(query: str, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
 
 
-async def websocket(receive: Receive, send: Send) -> None:
-    """Echoes texts; "close" closes."""
+async def websocket(query: str, receive: Receive, send: Send) -> None:
+    """Accepts after so many milliseconds and echoes texts."""
     await receive()
+    await asyncio.sleep(int(query or "0") / 1000)
     await send({"type": "websocket.accept"})
     with contextlib.suppress(OSError):
         while (message := await receive())["type"] == "websocket.receive":
+            facts["texts"] += 1
             await send({"type": "websocket.send", "text": message["text"]})
+    facts["gone"] += 1
 
 
 ROUTES = {
     function.__name__: function
     for function in (
-        hello, hold, sleep, big, read, later, unread, early, fails, leave, wait, file, hints,
+        hello, hold, turn, sleep, big, read, later, unread, early, fails, leave, wait, file, hints,
     )
 }  # fmt: skip

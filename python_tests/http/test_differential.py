@@ -182,11 +182,17 @@ DIFFERENCES = [
     ),
     Rule(
         "another version",
-        "9110, 15.6.6: 505 for a version that is not supported; 2.5 (a minor version that is "
-        "higher should be taken for the highest known) does not ask for it",
+        "9110, 15.6.6: 505 for a version that is not supported",
         BOTH,
-        refused(505, lambda d: d.line(rb"\S+ \S+ HTTP/(?!1\.[01])[0-9]\.[0-9]")),
+        refused(505, lambda d: d.line(rb"\S+ \S+ HTTP/[02-9]\.[0-9]")),
         get(line=b"GET / HTTP/2.0"),
+    ),
+    Rule(
+        "a higher minor version",
+        "9110, 2.5: it is taken for the highest known; h11 shows it, httptools refuses it",
+        BOTH,
+        lambda d: isinstance(d.ours, Head) and d.line(rb"\S+ \S+ HTTP/1\.[2-9]"),
+        get(line=b"GET / HTTP/1.2"),
     ),
     Rule(
         "a length that is a list or is repeated",
@@ -417,7 +423,17 @@ TARGETS = mostly(
 )  # fmt: skip
 VERSIONS = mostly(
     [b"HTTP/1.1"] * 6 + [b"HTTP/1.0"],
-    [b"HTTP/1.2", b"HTTP/2.0", b"HTTP/0.9", b"http/1.1", b"HTTP/1", b"HTTP/11", b"HTTP/1.1 ", b""],
+    [
+        b"HTTP/1.2",
+        b"HTTP/1.9",
+        b"HTTP/2.0",
+        b"HTTP/0.9",
+        b"http/1.1",
+        b"HTTP/1",
+        b"HTTP/11",
+        b"HTTP/1.1 ",
+        b"",
+    ],
 )
 METHOD = mostly(
     [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"],

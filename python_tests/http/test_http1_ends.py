@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from harness import wait_until
 from http1_requests import Sender, get, post
-from http1_server import KINDS, Http1
+from http1_server import KINDS, Http1, leave
 from http_client import Raw
+from websocket_client import TEXT, frame, handshake
 
 MIB = 1024 * 1024
 
@@ -74,6 +75,35 @@ def test_half_closed_clients(limited: Http1) -> None:
             assert connection.rest() == b""
 
 
+def test_all_that_a_half_closed_client_has_asked_for_is_answered(limited: Http1) -> None:
+    """Whenever its end is heard of: with the first of the requests, or behind the last."""
+    if limited.kind == "tls":
+        pytest.skip("Erlang's ssl closes the whole connection")
+    for count, more in ((2, b""), (300, b""), (3, b"GET /hel"), (3, post("read", 5) + b"he")):
+        for first in (b"", get("sleep?100")):
+            with limited.raw() as connection:
+                text = b"".join(get(f"hello?{number}") for number in range(count))
+                connection.send(first + text + more)
+                shut(connection)
+                answers = [connection.answer() for _ in range(count + bool(first))]
+                assert [a.body for a in answers][-count:] == [b"%d" % n for n in range(count)]
+                assert connection.rest() == b""
+
+
+def test_a_half_close_that_is_heard_of_early_costs_no_answer(limited: Http1) -> None:
+    """While the server waits for it to read, its further requests and its end have come."""
+    if limited.kind == "tls":
+        pytest.skip("Erlang's ssl closes the whole connection")
+    with limited.raw(buffer=65_536) as connection:
+        connection.send(get("big?8"))
+        connection.sock.recv(1, socket.MSG_PEEK)
+        connection.send(b"".join(get(f"hello?{number}") for number in range(300)))
+        shut(connection)
+        assert len(connection.answer().body) == 8 * MIB
+        assert [connection.answer().body for _ in range(300)] == [b"%d" % n for n in range(300)]
+        assert connection.rest() == b""
+
+
 def test_a_half_closed_client_whose_body_is_not_complete_is_gone(limited: Http1) -> None:
     if limited.kind == "tls":
         pytest.skip("Erlang's ssl closes the whole connection")
@@ -89,3 +119,34 @@ def test_a_half_closed_client_whose_body_is_not_complete_is_gone(limited: Http1)
             shut(connection)
             assert connection.rest() == b""
         wait_until(lambda n=gone: limited.facts()["gone"] == n + 1, 10, "it is told")  # type: ignore[misc]
+
+
+def test_a_half_closed_client_that_resets_is_noticed(limited: Http1) -> None:
+    """That one waits for no response, whatever it has pipelined."""
+    if limited.kind == "tls":
+        pytest.skip("Erlang's ssl closes the whole connection")
+    for more in (b"", get("hello") * 100):
+        gone = limited.facts()["gone"]
+        with limited.raw() as connection:
+            connection.send(get("wait") + more)
+            wait_until(lambda: limited.facts()["running"] == 1, 10, "it runs")
+            shut(connection)
+            assert limited.facts()["gone"] == gone
+            leave(connection, "reset")
+            wait_until(lambda n=gone: limited.facts()["gone"] == n + 1, 10, "it is told")  # type: ignore[misc]
+
+
+def test_a_websocket_whose_client_half_closes_before_its_answer_ends(limited: Http1) -> None:
+    """Its end came before the WebSocket's process was there to hear of it; its messages, too."""
+    if limited.kind == "tls":
+        pytest.skip("Erlang's ssl closes the whole connection")
+    for before, answers in ((b"", []), (get("sleep?300"), [b"slept"])):
+        for texts in (0, 1):
+            facts = limited.facts()
+            with limited.raw() as connection:
+                connection.send(before + handshake("/socket?300") + frame(TEXT, b"one") * texts)
+                shut(connection)
+                assert [connection.answer().body for _ in answers] == answers
+                assert connection.rest().startswith(b"HTTP/1.1 101 ")
+            wait_until(lambda n=facts["gone"]: limited.facts()["gone"] == n + 1, 10, "it is told")  # type: ignore[misc]
+            assert limited.facts()["texts"] == facts["texts"] + texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import socket
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from harness import memory, wait_until
 from http1_requests import Sender, get, post
-from http1_server import KINDS, Http1, read_all
+from http1_server import KINDS, WAYS, Http1, leave, read_all
 from http_client import status_of
 
 MIB = 1024 * 1024
@@ -95,6 +96,54 @@ def test_thousands_in_a_pipeline_are_answered_in_order(server: Http1) -> None:
         sender.join()
     assert answers == [b"%d" % number for number in numbers]
     assert server.facts()["most"] == 1
+
+
+# Fairness
+
+
+def test_a_pipeline_takes_turns_with_other_connections(server: Http1) -> None:
+    """Both are in the server's hands, so neither the clients nor the machine have a part in it."""
+    with server.raw() as crowd, server.raw() as other:
+        sender = Sender(crowd.sock, lambda: iter([get("turn") * 4000]))
+        assert crowd.answer().status == 200
+        other.send(get("turn") * 20)
+        turns = [int(other.answer().body) for _ in range(20)]
+        assert turns[-1] < 4000 + 20 - 1, "the crowd was through before"
+        between = sorted(later - turn - 1 for turn, later in itertools.pairwise(turns))
+        assert between[len(between) // 2] <= 10
+        crowd.sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+# Clients that leave what they have sent unread
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_client_that_leaves_a_pipeline_behind_is_noticed(
+    server: Http1, way: str, count: int
+) -> None:
+    """Its requests are not read while one runs, and its end lies behind them."""
+    gone = server.facts()["gone"]
+    with server.raw() as connection:
+        connection.send(get("wait") + get("hello") * count)
+        wait_until(lambda: server.facts()["running"] == 1, 10, "it runs")
+        leave(connection, way)
+        wait_until(lambda: server.facts()["gone"] == gone + 1, 10, "the application is told")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_client_that_leaves_a_body_behind_is_noticed(server: Http1, way: str) -> None:
+    """The application does not receive it, so that it is not read."""
+    before = server.usage()
+    with server.raw() as connection:
+        sender = Sender(connection.sock, lambda: iter([post("sleep?5000", MIB), bytes(100_000)]))
+        wait_until(lambda: server.facts()["running"] == 1, 10, "it runs")
+        sender.join()
+        leave(connection, way)
+        server.settles(before)
+        assert server.facts()["running"] == 1, "the application ended by itself"
+    wait_until(lambda: server.facts()["running"] == 0, 10, "it ends")
 
 
 # Refusals

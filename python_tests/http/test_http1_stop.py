@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness import Hornbeam, wait_until
 from http1_requests import get, post
-from http1_server import KINDS, Http1, read_all
+from http1_server import KINDS, WAYS, Http1, leave, read_all
 from http_client import Raw, status_of
 from websocket_client import TEXT, frame, handshake
 
@@ -63,6 +63,27 @@ def test_a_stop(kind: str, tmp_path: Path) -> None:
             assert slow.rest() == b""
             assert read_all(streaming.sock).endswith(b"\r\n0\r\n\r\n")
         assert server.server.wait(20) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stop_does_not_wait_for_clients_that_have_gone(
+    kind: str, way: str, tmp_path: Path
+) -> None:
+    """Nor for those that go then; what they have pipelined hides it from nobody."""
+    with (
+        Http1(kind, tmp_path, graceful_timeout=600_000) as server,
+        server.raw() as gone,
+        server.raw() as going,
+    ):
+        for connection in (gone, going):
+            connection.send(get("wait") + get("hello") * 100)
+        wait_until(lambda: server.facts()["running"] == 2, 10, "both run")
+        leave(gone, way)
+        os.kill(server.server.pid, signal.SIGTERM)
+        server.server.wait_for_output("stopping|drain|SIGTERM")
+        leave(going, way)
+        assert server.server.wait(60) == 0
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

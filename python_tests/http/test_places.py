@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 from harness import Hornbeam, wait_until
 from http_client import H2, Raw
+from ops.faults import Faults, with_faults
+from websocket_client import handshake
+from websocket_http2 import Http2
 
 MOST = 5
 WAIT = b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -158,3 +162,63 @@ def test_a_long_pipeline_waits_in_the_kernel(server: Hornbeam) -> None:
                 data = data[connection.sock.send(data) :]
         for _ in range(MOST + 1):
             assert ask(server) == (200, None)
+
+
+# Whatever ends it
+
+
+def holds(server: Hornbeam, version: str, stack: ExitStack) -> None:
+    """All places of the client, and not one more."""
+    if version == "HTTP/2":
+        client = stack.enter_context(H2(server))
+        streams = [client.request("/wait") for _ in range(MOST + 1)]
+        assert client.answer(streams[MOST]).status == 429
+    else:
+        for _ in range(MOST):
+            stack.enter_context(hold(server))
+        assert ask(server)[0] == 429
+
+
+def test_a_connection_that_crashes_gives_its_places_back(tmp_path: Path) -> None:
+    """Also when the process that watches connections does."""
+    connections = (
+        "[exit(P, kill) || {R, _} <- maps:to_list(ranch:info()), P <- ranch:procs(R, connections)]"
+    )
+    watch = "exit(whereis(hornbeam_connections), kill)"
+    server = with_faults("http_messages:app", tmp_path, max_client_requests=MOST)
+    with server, Faults(server) as faults:
+        for version in ("HTTP/1.1", "HTTP/2"):
+            for what in (connections, f"{watch}, {connections}", f"{connections}, {watch}"):
+                with ExitStack() as stack:
+                    holds(server, version, stack)
+                    faults.run(what)
+                    wait_until(lambda: ask(server)[0] == 200, 10, "there is room")
+        with ExitStack() as stack:
+            holds(server, "HTTP/1.1", stack)
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+def test_a_websocket_takes_a_place_until_its_handshake_is_done(version: str) -> None:
+    """Then it is no request any more: websocket_max_connections counts it."""
+    with (
+        Hornbeam("websocket_app:app", max_client_requests=MOST) as server,
+        ExitStack() as stack,
+    ):
+        if version == "HTTP/2":
+            client = Http2(server)
+            stack.enter_context(client.socket)
+            for _ in range(MOST + 1):
+                assert client.status[client.open("/echo")][":status"] == "200"
+            streams = [client.begin("/hang") for _ in range(MOST)]
+            assert client.status[client.open("/hang")][":status"] == "429"
+            assert not client.status.keys() & set(streams)
+        else:
+            socks = [stack.enter_context(server.connect(20)) for _ in range(2 * (MOST + 1))]
+            for sock in socks[: MOST + 1]:
+                sock.sendall(handshake("/echo"))
+                assert sock.recv(12)[9:] == b"101"
+            for sock in socks[MOST + 1 :]:
+                sock.sendall(handshake("/hang"))
+            refused, _, _ = select.select(socks[MOST + 1 :], [], [], 20)
+            assert [sock.recv(12)[9:] for sock in refused] == [b"429"]
+        assert ask(server)[0] == 429

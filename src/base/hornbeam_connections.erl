@@ -1,9 +1,10 @@
 %%% The open connections of each address, and their limit, max_connections.
 %%%
 %%% Called by: hornbeam_connection (enter/2, by each new connection's process), hornbeam_websocket (leave/0), hornbeam_metrics_text (count/1).
-%%% Calls: the fun that it is started with (hornbeam_listener:connections/0: what Ranch has, less the WebSockets).
+%%% Calls: hornbeam_clients (ended/1); the fun that it is started with (hornbeam_listener:connections/0: what Ranch has, less the WebSockets).
 %%%
-%%% One process counts, and watches what it has counted: a place is given back when a connection's process ends, however it ends. So
+%%% One process counts, and watches what it has counted: a place is given back when a connection's process ends, however it ends, and so are
+%%% the places of its client that its requests had (hornbeam_clients). So
 %%% a connection is counted from its first moment, before a PROXY header or a TLS handshake, until it is gone or has become a
 %%% WebSocket: those are counted by hornbeam_websockets. That both together do not take every descriptor is the matter of
 %%% hornbeam_descriptors. Ranch's own limit is not used: it holds for each of its supervisors alone, and keeps a client waiting
@@ -45,6 +46,8 @@ start_link(Left) ->
 
 -spec init(fun(() -> [{ranch:ref(), pid()}])) -> {ok, #state{}}.
 init(Left) ->
+    %% Also those that have ended meanwhile.
+    lists:foreach(fun(Pid) -> monitor(process, Pid) end, hornbeam_clients:connections()),
     {ok, lists:foldl(fun({Ref, Pid}, State) -> add(Ref, Pid, State) end, #state{}, Left())}.
 
 -spec handle_call({enter, ranch:ref(), pos_integer() | infinity} | {count, atom()}, gen_server:from(), #state{}) ->
@@ -77,6 +80,7 @@ add(Ref, Pid, #state{open = Open, members = Members}) ->
            members = Members#{Pid => {Ref, monitor(process, Pid)}}}.
 
 remove(Pid, #state{open = Open, members = Members} = State) ->
+    ok = hornbeam_clients:ended(Pid),
     case maps:take(Pid, Members) of
         {{Ref, _}, Rest} ->
             Left = case Open of

@@ -48,8 +48,8 @@
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
     compress = off :: off | hornbeam_compress:state(),
     observed = none :: none | {module(), term()},
-    %% Whether its client has one less in progress when this is over. On HTTP/2 the response may still have to wait for the client:
-    %% there it is the end of the stream that counts.
+    %% Whether its client has one less in progress when this is over: a WebSocket is no request any more. On HTTP/2 a response may still
+    %% have to wait for the client: there it is the end of the stream that counts.
     leaves :: boolean()
 }).
 -opaque exchange() :: #exchange{} | over.
@@ -195,7 +195,7 @@ run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exch
     run(Rest, Commands, Exchange);
 run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #exchange{handshake = Handshake} = Exchange) ->
     case hornbeam_websocket_handshake:accept(Handshake, Slot, Id, Subprotocol, Headers) of
-        {ok, Accepted} -> run(Rest, [{upgrade, Accepted} | Commands], Exchange#exchange{handshake = none});
+        {ok, Accepted} -> run(Rest, [{upgrade, Accepted} | Commands], Exchange#exchange{handshake = none, leaves = true});
         {error, Reason} -> again({accept_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Request} = Exchange) ->

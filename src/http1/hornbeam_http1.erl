@@ -2,32 +2,29 @@
 %%%
 %%% Called by: hornbeam_connection (start/1), when the socket is there and HTTP/1 is what it speaks. Calls: hornbeam_http1_head and
 %%% hornbeam_http1_body (bytes to requests), hornbeam_exchange (a request to its response), hornbeam_http1_response (responses to bytes),
-%%% hornbeam_http1_socket, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake, Cowboy's HTTP/2 after its
-%%% preface.
+%%% hornbeam_http1_socket, hornbeam_http1_linger, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake, Cowboy's
+%%% HTTP/2 after its preface.
 %%%
 %%% Phases
 %%%
-%%%     first ──not HTTP/2──▶ idle ──first byte──▶ head ──complete──▶ request ──response complete──▶ idle, the next head,
-%%%       │ the preface                              │                   │    │                        drain or linger
-%%%       ▼                                          │ refused, 408      │    └──WebSocket──▶ hornbeam_websocket
-%%%     HTTP/2                                       ▼                   ▼
-%%%                                               linger               cut: closed in the middle
+%%%     idle ──first byte──▶ head ──complete──▶ request ──response complete──▶ idle, the next head,
+%%%                           │  │                │    │                        drain or linger
+%%%         HTTP/2 ◀──preface─┘  │ refused, 408   │    └──WebSocket──▶ hornbeam_websocket
+%%%                              ▼                ▼
+%%%                            linger            cut: closed in the middle
 %%%
-%%%   first    clear text: up to 24 octets tell HTTP/1 from HTTP/2
 %%%   request  one at a time: what is pipelined behind it waits unread, so that answers come in order, methods that are not safe do not
 %%%            overtake each other, and nothing piles up
 %%%   drain    the response is complete; what is left of the request's body is read and dropped, up to ?MAX_DRAIN octets, so that
 %%%            the connection can go on
-%%%   linger   the last response is written and the sending side shut down; what the client still sends is read and dropped, for
-%%%            ?LINGER_MS in all, for a moment after its last octet, and up to ?MAX_LINGER octets, because a reset would take the response
-%%%            from it. Not after a request that said "close", which nothing may follow
+%%%   linger   the last response is written (hornbeam_http1_linger). Not after a request that said "close", which nothing may follow
 %%%
 %%% Messages: from the socket; {{self(), N}, Event} of the Nth request (hornbeam_exchange; those of earlier ones are late and dropped);
 %%% {timeout, _, deadline}; {system, _, {terminate, _}} from hornbeam_listener: end after the response in progress.
 %%%
 %%% Back-pressure is not reading. While a request is in progress the socket is left to report the client's end; the first octets that come
-%%% make it passive (hornbeam_http1_socket says how much can have come by then). A body is read as the application takes it. Writing waits
-%%% for the client, for send_timeout at most.
+%%% make it passive (hornbeam_http1_socket says how much can have come by then), and from then on the end is asked for, each time that the
+%%% timer fires. A body is read as the application takes it. Writing waits for the client, for send_timeout at most.
 %%%
 %%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
 %%% octet of a body that is being waited for, 408, or cut; not while the client itself waits for 100 (Continue). `timeout', queue_timeout:
@@ -44,7 +41,7 @@
 
 -type settings() :: #{keepalive_timeout := timeout(), header_timeout := timeout(), body_timeout := timeout(),
                       max_requests := pos_integer() | infinity, half_close := boolean(), parser := hornbeam_http1_head:parser(),
-                      http2 := none | fun((Buffered :: binary()) -> no_return())}.
+                      http2 := none | fun(() -> no_return())}.
 
 -record(conn, {
     %% For the life of the connection:
@@ -58,7 +55,7 @@
     buffer = <<>> :: binary(),              % read, and not looked at yet
     served = 0 :: non_neg_integer(),
     stopping = false :: boolean(),          % no further request
-    phase = first :: first | idle | head | request | drain | linger,
+    phase = idle :: idle | head | request | drain,
     until = infinity :: integer() | infinity,   % of the phase; of a request: `timeout' or queue_timeout
     %% The request in progress:
     exchange :: hornbeam_exchange:exchange() | undefined,
@@ -68,27 +65,21 @@
     expects = false :: boolean(),           % the client waits for 100 (Continue)
     last = false :: boolean(),              % the client has said that it is the last one
     flow = 0 :: non_neg_integer(),          % octets of the body that may be read
-    body_until = infinity :: integer() | infinity, % when the next octet must be here; in linger, too
-    dropped = 0 :: non_neg_integer()        % in drain and linger
+    body_until = infinity :: integer() | infinity, % when the next octet must be here
+    dropped = 0 :: non_neg_integer()        % in drain
 }).
 
 -define(MAX_DRAIN, 1000000).
--define(LINGER_MS, 10000).
--define(QUIET_MS, 2000).
-%% With TLS the client is not told before of the end.
--define(QUIET_TLS_MS, 500).
--define(MAX_LINGER, 64000000).
 -define(AWAKE, 250).
--define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
 -spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(),
               context := hornbeam_exchange:context()}) -> no_return().
 start(#{parent := Parent, transport := Transport, socket := Socket,
-        settings := #{parser := Parser, http2 := Http2} = Settings, context := Context}) ->
+        settings := #{parser := Parser} = Settings, context := Context}) ->
     Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
     Conn = #conn{parent = Parent, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
-                 phase = case Http2 of none -> idle; _ -> first end, socket = hornbeam_http1_socket:new(Transport, Socket)},
+                 socket = hornbeam_http1_socket:new(Transport, Socket)},
     loop(await(within(keepalive_timeout, Conn))).
 
 %%% The loop
@@ -129,25 +120,7 @@ took(Data, #conn{phase = idle} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = request, buffer = <<>>} = Conn) -> await(body(Conn#conn{buffer = Data}));
 took(Data, #conn{phase = request, buffer = Buffer} = Conn) -> await(body(Conn#conn{buffer = <<Buffer/binary, Data/binary>>}));
-took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn);
-took(Data, #conn{phase = linger, dropped = Dropped} = Conn) when Dropped + byte_size(Data) =< ?MAX_LINGER ->
-    quiet(Conn#conn{dropped = Dropped + byte_size(Data)});
-took(_Data, #conn{phase = linger} = Conn) ->
-    close(Conn);
-took(Data, #conn{phase = first, buffer = Buffer} = Conn) ->
-    first(<<Buffer/binary, Data/binary>>, Conn).
-
-first(Data, #conn{settings = #{http2 := Http2}, buffer = Buffer} = Conn) ->
-    Size = min(byte_size(Data), byte_size(?PREFACE)),
-    case binary:part(Data, 0, Size) =:= binary:part(?PREFACE, 0, Size) of
-        true when Size =:= byte_size(?PREFACE) ->
-            #conn{socket = Socket, deadline = Deadline} = Conn,
-            ok = hornbeam_deadline:cancel(Deadline),
-            Http2(<<Data/binary, (hornbeam_http1_socket:settle(Socket))/binary>>);
-        true when Buffer =:= <<>> -> await(within(header_timeout, Conn#conn{buffer = Data}));
-        true -> await(Conn#conn{buffer = Data});
-        false -> head(Data, Conn#conn{phase = idle, buffer = <<>>})
-    end.
+took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn).
 
 head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
     case hornbeam_http1_head:feed(Data, Parser0) of
@@ -158,9 +131,18 @@ head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
                 true when Phase =:= idle -> await(within(header_timeout, Conn#conn{parser = Parser, phase = head}));
                 _ -> await(Conn#conn{parser = Parser})
             end;
+        {http2, Bytes} ->
+            http2(Bytes, Conn);
         {refuse, Reason} ->
             refuse(Reason, Conn)
     end.
+
+http2(Bytes, #conn{served = 0, settings = #{http2 := Http2}, socket = Socket, deadline = Deadline}) when Http2 =/= none ->
+    ok = hornbeam_deadline:cancel(Deadline),
+    _ = hornbeam_http1_socket:hand_over(Bytes, Socket),
+    Http2();
+http2(_Bytes, Conn) ->
+    refuse(http_version, Conn).
 
 %% What follows a head that is not understood is nothing but octets without an end.
 refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
@@ -177,7 +159,8 @@ request(Head0, Rest, #conn{settings = #{parser := Parser, max_requests := Max}, 
     Served = Served0 + 1,
     {Peer, Sock} = hornbeam_scope:ends(Place),
     #head{length = Length, persistent = Persistent, expect = Expect} = Head = Head0#head{peer = Peer, sock = Sock, scheme = Scheme},
-    GoesOn = Persistent andalso Served < Max andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket),
+    GoesOn = Persistent andalso Served < Max andalso not Stopping
+             andalso (Rest =/= <<>> orelse not hornbeam_http1_socket:is_half_closed(Socket)),
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
     Conn = Conn0#conn{parser = Parser, served = Served, phase = request, until = infinity, buffer = Rest, exchange = Exchange,
                       last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
@@ -288,9 +271,8 @@ upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, deadl
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
     _ = write(hornbeam_http1_reply:switch(Own, Headers), Conn),
     ok = hornbeam_deadline:cancel(Deadline),
-    More = <<Buffer/binary, (hornbeam_http1_socket:settle(Socket))/binary>>,
-    {Transport, Raw} = hornbeam_http1_socket:raw(Socket),
-    hornbeam_websocket:takeover(Parent, Raw, Transport, More, Handover).
+    {Transport, Raw} = hornbeam_http1_socket:hand_over(Buffer, Socket),
+    hornbeam_websocket:takeover(Parent, Raw, Transport, Handover).
 
 %%% After a response
 
@@ -313,8 +295,8 @@ drain(Data, #conn{body = Body0, dropped = Dropped} = Conn) ->
             linger(Conn)
     end.
 
-next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = Socket, last = Last} = Conn) ->
-    case hornbeam_http1_response:is_persistent(Response) andalso not Stopping andalso not hornbeam_http1_socket:is_half_closed(Socket) of
+next(#conn{response = Response, buffer = Buffer, stopping = Stopping, last = Last} = Conn) ->
+    case hornbeam_http1_response:is_persistent(Response) andalso not Stopping of
         false when Last, Buffer =:= <<>> -> close(Conn);
         false -> linger(Conn);
         true ->
@@ -325,22 +307,14 @@ next(#conn{response = Response, buffer = Buffer, stopping = Stopping, socket = S
             end
     end.
 
-%% What the client still sends would make the kernel reset the connection, and the response be lost. With TLS only close/1 tells the
-%% client of the end: where that is the end of the body, it comes at once.
-linger(#conn{socket = Socket, response = Response, scheme = Scheme} = Conn) ->
+%% With TLS only close/1 tells the client of the end: where that is the end of the body, it comes at once.
+-spec linger(#conn{}) -> no_return().
+linger(#conn{parent = Parent, socket = Socket, response = Response, scheme = Scheme} = Conn) ->
     Waits = Scheme =:= <<"https">> andalso hornbeam_http1_response:is_close_delimited(Response),
     case Waits orelse hornbeam_http1_socket:is_half_closed(Socket) of
-        true ->
-            close(Conn);
-        false ->
-            ok = hornbeam_http1_socket:shutdown(Socket),
-            quiet(until(?LINGER_MS, Conn#conn{phase = linger, exchange = undefined, buffer = <<>>, dropped = 0}))
+        true -> close(Conn);
+        false -> hornbeam_http1_linger:start(Parent, Socket)
     end.
-
-quiet(#conn{scheme = Scheme} = Conn) ->
-    Now = now_ms(),
-    At = Now + case Scheme of <<"https">> -> ?QUIET_TLS_MS; _ -> ?QUIET_MS end,
-    await(by(At, Now, Conn#conn{body_until = At})).
 
 -spec close(#conn{}) -> no_return().
 close(#conn{socket = Socket}) ->
@@ -364,24 +338,32 @@ gone(#conn{exchange = Exchange} = Conn) ->
     _ = Exchange =:= undefined orelse hornbeam_exchange:gone(Exchange),
     close(Conn).
 
-%% The client sends no more. With half_close it may still wait for the response in progress.
-closed(#conn{phase = request, settings = #{half_close := true}, scheme = <<"http">>, socket = Socket} = Conn) ->
-    await(Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)});
+%% The client sends no more.
+closed(#conn{phase = request, socket = Socket} = Conn) ->
+    case may_half_close(Conn) of
+        true -> await(Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)});
+        false -> gone(Conn)
+    end;
 closed(Conn) ->
     gone(Conn).
+
+%% Whether it may still wait for what it has asked for.
+may_half_close(#conn{settings = #{half_close := HalfClose}, scheme = Scheme}) -> HalfClose andalso Scheme =:= <<"http">>.
 
 %% The server stops.
 stop(#conn{phase = request, response = Response} = Conn) ->
     Conn#conn{stopping = true, response = hornbeam_http1_response:close(Response)};
-stop(#conn{phase = linger} = Conn) ->
-    Conn;
 stop(Conn) ->
     close(Conn).
 
 %%% Reading, and how long it may take
 
+%% A client that may end its side is not listened to: OTP fails a write that waits when it hears of the end.
 await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn) ->
-    Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+    case may_half_close(Conn) of
+        false -> Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
+        true -> Conn#conn{socket = hornbeam_http1_socket:pause(Socket)}
+    end;
 await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) when Body =/= none, Flow > 0 ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
         false -> body_time(Conn#conn{socket = hornbeam_http1_socket:read(Socket)});
@@ -389,12 +371,12 @@ await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) 
     end;
 await(#conn{phase = request, socket = Socket} = Conn) ->
     Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
-await(#conn{phase = Phase, socket = Socket} = Conn) when Phase =:= idle; Phase =:= head ->
-    Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
-await(#conn{phase = first, socket = Socket} = Conn) ->
-    Conn#conn{socket = hornbeam_http1_socket:peek(Socket)};
-await(#conn{socket = Socket} = Conn) ->
-    Conn#conn{socket = hornbeam_http1_socket:read(Socket)}.
+await(#conn{phase = Phase, socket = Socket} = Conn) ->
+    case hornbeam_http1_socket:is_half_closed(Socket) of
+        true -> close(Conn);
+        false when Phase =:= drain -> Conn#conn{socket = hornbeam_http1_socket:read(Socket)};
+        false -> Conn#conn{socket = hornbeam_http1_socket:watch(Socket)}
+    end.
 
 body_time(#conn{settings = #{body_timeout := Time}, expects = Expects} = Conn) when Expects; Time =:= infinity ->
     Conn#conn{body_until = infinity};
@@ -416,18 +398,19 @@ until(Time, Conn) ->
 by(At, Now, #conn{deadline = Deadline} = Conn) ->
     Conn#conn{deadline = hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline)}.
 
-look(Now, #conn{phase = Phase, buffer = <<>>, until = Until} = Conn) when Phase =:= idle, Now < Until; Phase =:= first, Now < Until ->
+look(Now, #conn{phase = idle, until = Until} = Conn) when Now < Until ->
     proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Conn#conn.deadline)}]);
-look(Now, #conn{until = Until, body_until = BodyUntil} = Conn) when Now < Until, Now < BodyUntil ->
-    by(min(Until, BodyUntil), Now, Conn);
+look(Now, #conn{until = Until, body_until = BodyUntil, phase = Phase, socket = Socket} = Conn) when Now < Until, Now < BodyUntil ->
+    case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
+        true -> gone(Conn);
+        false -> by(min(Until, BodyUntil), Now, Conn)
+    end;
 look(_Now, #conn{phase = head} = Conn) ->
     refuse(header_timeout, Conn);
 look(Now, #conn{phase = request, until = Until, timer = Name} = Conn) when Now >= Until ->
     progress(event({timeout, Name}, Conn#conn{until = infinity}));
 look(_Now, #conn{phase = request} = Conn) ->
     progress(event({body_failed, body_timeout}, Conn#conn{body_until = infinity}));
-look(_Now, #conn{phase = first, buffer = Buffer} = Conn) when Buffer =/= <<>> ->
-    refuse(header_timeout, Conn);
 look(_Now, Conn) ->
     close(Conn).
 

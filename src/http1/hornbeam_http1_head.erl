@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_http1. Calls: hornbeam_authority, hornbeam_hygiene (strict_target). Pure and incremental: whatever the pieces in
 %%% which the bytes come, the answer is the same.
 %%%
-%%%     feed(Bytes, Parser) -> {ok, #head{}, Rest} | {more, Parser} | {refuse, Reason}
+%%%     feed(Bytes, Parser) -> {ok, #head{}, Rest} | {more, Parser} | {http2, Bytes} | {refuse, Reason}
 %%%
 %%% A head that comes whole is read in one pass over its bytes. Of one that comes in pieces the line that is not complete is kept as text
 %%% and read from its beginning when its LF is here, when it would pass a limit, and each time that it has doubled: a client that sends
@@ -73,8 +73,8 @@ new(#{max_request_line := Line, max_header_size := Value, max_headers := Fields,
 is_begun(#parser{stage = line, partial = <<>>}) -> false;
 is_begun(#parser{}) -> true.
 
-%% @doc Takes further bytes. After `ok' and `refuse' the parser that new/1 made serves the next head.
--spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary()} | {more, parser()} | {refuse, reason()}.
+%% @doc Takes further bytes. After `ok' and `refuse' the parser that new/1 made serves the next head. http2: they begin with the preface of HTTP/2.
+-spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary()} | {more, parser()} | {http2, binary()} | {refuse, reason()}.
 feed(Bytes, #parser{partial = <<>>} = Parser) ->
     read(Bytes, Parser);
 feed(Bytes, #parser{partial = Partial, again = Again} = Parser) ->
@@ -118,8 +118,18 @@ request_line(<<"OPTIONS ", Rest/bits>> = Line, Parser) -> target(Rest, <<"OPTION
 request_line(<<"\r\n", _/bits>>, #parser{empty = ?MAX_EMPTY}) -> {refuse, malformed};
 request_line(<<"\r\n", Rest/bits>>, #parser{empty = Empty} = Parser) -> request_line(Rest, Parser#parser{empty = Empty + 1});
 request_line(<<"\r">> = Line, Parser) -> hold(Line, 1, Parser);
+request_line(<<"PRI * HTTP/2.0\r\n", Rest/bits>> = Line, #parser{empty = 0} = Parser) -> preface(Rest, Line, Parser);
 request_line(<<>>, Parser) -> {more, Parser};
 request_line(Line, Parser) -> method(Line, Line, 0, Parser).
+
+%% RFC 9113, 3.4.
+preface(<<"\r\nSM\r\n\r\n", _/bits>>, Line, _Parser) ->
+    {http2, Line};
+preface(Rest, Line, Parser) ->
+    case binary:longest_common_prefix([Rest, <<"\r\nSM\r\n\r\n">>]) of
+        Size when Size =:= byte_size(Rest) -> {more, Parser#parser{partial = Line, again = 0}};
+        _ -> {refuse, http_version}
+    end.
 
 method(<<C, Rest/bits>>, Line, Size, Parser) when ?IS_NAME(C); ?IS_SIGN(C) -> method(Rest, Line, Size + 1, Parser);
 method(<<$\s, Rest/bits>>, Line, Size, Parser) when Size > 0 -> target(Rest, binary:part(Line, 0, Size), Line, Parser);
@@ -155,6 +165,9 @@ version(<<"HTTP/1.1\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
     start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.1', Parser);
 version(<<"HTTP/1.0\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) ->
     start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.0', Parser);
+%% RFC 9110, 2.5: a minor version that is not known yet is read as the highest that is.
+version(<<"HTTP/1.", Minor, "\r\n", Rest/bits>>, Method, Path, Query, Line, Parser) when Minor >= $2, Minor =< $9 ->
+    start(Rest, byte_size(Line) - byte_size(Rest) - 2, Method, Path, Query, 'HTTP/1.1', Parser);
 version(Rest, _Method, _Path, _Query, Line, #parser{max_line = Max} = Parser) ->
     Before = byte_size(Line) - byte_size(Rest),
     case fitting(Rest, <<"HTTP/0.0\r\n">>, 0) of

@@ -67,9 +67,9 @@ serve(Parent, Ref, Transport, Server, #{secure := Secure, context := Context0, p
     process_flag(trap_exit, true),
     {Peer, Sock} = ends(Proxied, Transport, Socket),
     Context = Context0#{place => hornbeam_scope:place(Peer, Sock, Tls)},
-    Http2 = fun(Buffered) -> http2(Parent, Ref, Transport, Socket, Context, Buffered, Options) end,
+    Http2 = fun() -> http2(Parent, Ref, Transport, Socket, Context, Options) end,
     case protocol(Secure, Socket, Options) of
-        http2 -> Http2(<<>>);
+        http2 -> Http2();
         {http1, Upgrades} -> http1(Parent, Transport, Socket, Context, case Upgrades of true -> Http2; false -> none end, Options)
     end.
 
@@ -116,18 +116,13 @@ http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
                            settings => Settings#{http2 => Http2}, context => Context}).
 
 %% Cowboy hands its options on to Cowlib, whose type of them does not know Cowboy's.
--dialyzer({nowarn_function, [http2/7, serve/5]}).
--spec http2(pid(), ranch:ref(), module(), term(), map(), binary(), options()) -> no_return().
-http2(Parent, Ref, Transport, Socket, Context, Buffered,
+-dialyzer({nowarn_function, [http2/6, serve/5]}).
+-spec http2(pid(), ranch:ref(), module(), term(), map(), options()) -> no_return().
+http2(Parent, Ref, Transport, Socket, Context,
       #{http2 := #{idle := Idle, listener := Listener, send_timeout := SendTimeout, max_empty_frame_rate := MaxEmpty} = Settings,
         secure := Secure}) ->
     Scheme = case Secure of true -> <<"https">>; false -> <<"http">> end,
-    _ = Buffered =:= <<>> orelse (self() ! {element(1, Transport:messages()), Socket, Buffered}),
     ok = hornbeam_http2_idle:start(Idle, Listener),
     ok = hornbeam_http2_output:start(SendTimeout),
     ok = hornbeam_http2_socket:start(Transport, Socket, MaxEmpty),
-    try
-        cowboy_http2:init(Parent, Ref, Socket, hornbeam_http2_socket, undefined, Settings#{context => Context, scheme => Scheme})
-    after
-        hornbeam_clients:leave_all()
-    end.
+    cowboy_http2:init(Parent, Ref, Socket, hornbeam_http2_socket, undefined, Settings#{context => Context, scheme => Scheme}).

@@ -1,6 +1,6 @@
 %%% One WebSocket connection after its handshake: the process that holds the client's socket.
 %%%
-%%% Called by: hornbeam_http1 (takeover/5: on HTTP/1.1 the connection's process becomes this one), hornbeam_http2_stream
+%%% Called by: hornbeam_http1 (takeover/4: on HTTP/1.1 the connection's process becomes this one), hornbeam_http2_stream
 %%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_input (what is read, and when),
 %%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_codec (frames), hornbeam_websocket_idle,
 %%% hornbeam_websocket_socket, hornbeam_websocket_fanout (topics), hornbeam_worker, hornbeam_websockets (counters).
@@ -37,7 +37,7 @@
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_websocket).
 
--export([takeover/5, start_stream/2]).
+-export([takeover/4, start_stream/2]).
 -export([loop/1, await_start/2, system_continue/3, system_terminate/4, system_code_change/4]).
 -export_type([handover/0]).
 
@@ -78,14 +78,13 @@
 
 %%% Start
 
-%% @doc The connection process of HTTP/1.1, when the 101 is written. The socket is passive; Buffer: what has been read from it.
--spec takeover(pid(), inet:socket() | ssl:sslsocket(), module(), binary(), handover()) -> no_return().
-takeover(Parent, Socket, Transport, Buffer, Handover) ->
+%% @doc The connection process of HTTP/1.1, when the 101 is written. The socket is passive; what has been read from it is in the mailbox.
+-spec takeover(pid(), inet:socket() | ssl:sslsocket(), module(), handover()) -> no_return().
+takeover(Parent, Socket, Transport, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ok = hornbeam_connections:leave(),
-    _ = erase(hornbeam_date),
+    lists:foreach(fun erase/1, [hornbeam_date, hornbeam_clients]),
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
-    _ = Buffer =/= <<>> andalso (self() ! {element(1, Transport:messages()), Socket, Buffer}),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),
     %% What the handshake left is given back before the next one comes: without this the memory of many connections
     %% that open at once is a third higher.

@@ -1,21 +1,31 @@
 %%% How many requests each client address has in progress, so that one client does not take every worker's every place.
 %%%
 %%% Called by: hornbeam_listener (new/1, forget/1), hornbeam_exchange (enter/4, leave/1), hornbeam_http2_stream (leave/1),
-%%% hornbeam_connection (leave_all/0). Calls nothing.
+%%% hornbeam_connections (ended/1, connections/0). Calls nothing.
 %%%
 %%% An array of counters for each server, without locks, processes or rows that somebody would have to remove: an address is
 %%% hashed, with a secret, to one of ?SIZE. Two addresses that share a counter share a limit, which is seldom
 %%% (one in ?SIZE for a pair), changes with each start and cannot be brought about. A client with IPv6 has a network of its own:
 %%% the first 64 bits are its address (RFC 6177).
 %%%
-%%% What a connection has taken stands in its process's dictionary, by the number of the request: an HTTP/2 connection gives it back
-%%% whatever ends it. An HTTP/1 connection has one at most, which is lost when its process crashes.
+%%% What a connection has taken is given back whatever ends it. It stands in arrays of its own: a cell for each request in progress, with the
+%%% index of its counter. Table hornbeam_clients: {Pid, Counters, Arrays}, written with the first request of a connection and when it has more
+%%% in progress than ever before (then it gets twice as many cells), taken by ended/1. Which request has which cell stands in the process's dictionary.
 %%%
-%%% Cost: a hash and two atomic operations for each request.
+%%% Cost: a hash and four atomic operations for each request.
 -module(hornbeam_clients).
 
--export([new/1, forget/1, enter/4, leave/1, leave_all/0]).
+-export([new/1, forget/1, enter/4, leave/1, ended/1, connections/0]).
 
+%% Of a connection's process: which request has which cell, and the cells that are free.
+-record(taken, {
+    counters :: atomics:atomics_ref(),
+    cells = #{} :: #{Number :: pos_integer() => cell()},
+    free :: [cell()]
+}).
+-type cell() :: {Array :: atomics:atomics_ref(), At :: pos_integer()}.
+
+-define(TABLE, ?MODULE).
 -define(SIZE, 65536).
 %% The last of the array: when a refusal was logged last (seconds since a minute before the start).
 -define(LOGGED, (?SIZE + 1)).
@@ -44,14 +54,24 @@ enter(Server, Number, Ip, Max) ->
     Index = erlang:phash2({Secret, network(Ip)}, ?SIZE) + 1,
     case atomics:add_get(Counters, Index, 1) of
         Open when Open =< Max ->
-            Mine = case get(?MODULE) of undefined -> #{}; Before -> Before end,
-            _ = put(?MODULE, Mine#{Number => {Counters, Index}}),
+            #taken{cells = Cells, free = [{Array, At} = Cell | Free]} = Taken = with_room(get(?MODULE), Counters),
+            ok = atomics:put(Array, At, Index),
+            _ = put(?MODULE, Taken#taken{cells = Cells#{Number => Cell}, free = Free}),
             ok;
         _ ->
             atomics:sub(Counters, Index, 1),
             log(erlang:monotonic_time(second) - Begun, Counters, Ip, Max),
             full
     end.
+
+with_room(undefined, Counters) -> grow(1, [], #taken{counters = Counters, free = []});
+with_room(#taken{free = [], cells = Cells} = Taken, _Counters) -> grow(map_size(Cells), ets:lookup_element(?TABLE, self(), 3), Taken);
+with_room(Taken, _Counters) -> Taken.
+
+grow(Size, Arrays, #taken{counters = Counters} = Taken) ->
+    Array = atomics:new(Size, []),
+    true = ets:insert(?TABLE, {self(), Counters, [Array | Arrays]}),
+    Taken#taken{free = [{Array, At} || At <- lists:seq(1, Size)]}.
 
 %% As hornbeam_forwarded: IPv4 behind an IPv6 socket is IPv4.
 network({0, 0, 0, 0, 0, 16#ffff, AB, CD}) -> {AB bsr 8, AB band 255, CD bsr 8, CD band 255};
@@ -62,23 +82,30 @@ network(Ip) -> Ip.
 -spec leave(Number :: pos_integer()) -> ok.
 leave(Number) ->
     case get(?MODULE) of
-        #{Number := Place} = Mine ->
-            _ = put(?MODULE, maps:remove(Number, Mine)),
-            give_back(Place);
+        #taken{cells = #{Number := Cell} = Cells, free = Free, counters = Counters} = Taken ->
+            _ = put(?MODULE, Taken#taken{cells = maps:remove(Number, Cells), free = [Cell | Free]}),
+            give_back(Cell, Counters);
         _ ->
             ok
     end.
 
-%% @doc The connection has ended.
--spec leave_all() -> ok.
-leave_all() ->
-    case erase(?MODULE) of
-        undefined -> ok;
-        Mine -> lists:foreach(fun give_back/1, maps:values(Mine))
-    end.
+%% @doc A connection's process has ended, or counts no more requests.
+-spec ended(pid()) -> ok.
+ended(Pid) ->
+    Cells = [{{Array, At}, Counters} || {_, Counters, Arrays} <- ets:take(?TABLE, Pid), Array <- Arrays,
+                                        At <- lists:seq(1, maps:get(size, atomics:info(Array)))],
+    lists:foreach(fun({Cell, Counters}) -> give_back(Cell, Counters) end, Cells).
 
-give_back({Counters, Index}) ->
-    atomics:sub(Counters, Index, 1).
+%% @doc Those for which ended/1 has not been called yet.
+-spec connections() -> [pid()].
+connections() ->
+    ets:select(?TABLE, [{{'$1', '_', '_'}, [], ['$1']}]).
+
+give_back({Array, At}, Counters) ->
+    case atomics:exchange(Array, At, 0) of
+        0 -> ok;
+        Index -> atomics:sub(Counters, Index, 1)
+    end.
 
 %% Once a minute: whoever refuses many must not write as many lines, but the owner of a proxy that nobody declared has to learn of it.
 log(Now, Counters, Ip, Max) ->

@@ -1,0 +1,42 @@
+%%% The last phase of an HTTP/1 connection: the last response is written, and its client may still be sending. What it sends is read and dropped,
+%%% because a reset would take the response from it (RFC 9112, 9.6): for ?LINGER_MS in all, for a moment after its last octet, and up to
+%%% ?MAX_LINGER octets.
+%%%
+%%% Called by: hornbeam_http1, in the connection's process, which ends here. Calls: hornbeam_http1_socket.
+%%%
+%%% Messages: from the socket, and of the parent's end. Others are late, or ask for an end, and are left unread.
+-module(hornbeam_http1_linger).
+
+-export([start/2]).
+
+-define(LINGER_MS, 10000).
+-define(QUIET_MS, 2000).
+%% With TLS the client is not told before of the end.
+-define(QUIET_TLS_MS, 500).
+-define(MAX_LINGER, 64000000).
+
+-spec start(Parent :: pid(), hornbeam_http1_socket:socket()) -> no_return().
+start(Parent, Socket) ->
+    ok = hornbeam_http1_socket:shutdown(Socket),
+    QuietMs = case hornbeam_http1_socket:is_secure(Socket) of true -> ?QUIET_TLS_MS; false -> ?QUIET_MS end,
+    loop(Parent, Socket, erlang:monotonic_time(millisecond) + ?LINGER_MS, QuietMs, ?MAX_LINGER).
+
+loop(Parent, Socket0, Until, QuietMs, Left) ->
+    Socket = hornbeam_http1_socket:read(Socket0),
+    receive
+        {Tag, _, Data} when Tag =:= tcp; Tag =:= ssl ->
+            case Left - byte_size(Data) of
+                Less when Less < 0 -> close(Socket);
+                Less -> loop(Parent, hornbeam_http1_socket:received(Socket), Until, QuietMs, Less)
+            end;
+        {Closed, _} when Closed =:= tcp_closed; Closed =:= ssl_closed -> close(Socket);
+        {Error, _, _} when Error =:= tcp_error; Error =:= ssl_error -> close(Socket);
+        {'EXIT', Parent, Reason} -> exit(Reason)
+    after max(0, min(QuietMs, Until - erlang:monotonic_time(millisecond))) ->
+        close(Socket)
+    end.
+
+-spec close(hornbeam_http1_socket:socket()) -> no_return().
+close(Socket) ->
+    ok = hornbeam_http1_socket:close(Socket),
+    exit(normal).
