@@ -8,10 +8,11 @@
 with_counter_test_() ->
     {foreach,
      fun() ->
+         {ok, Tables} = hornbeam_tables:start_link(),
          {ok, Counter} = hornbeam_connections:start_link(fun() -> [] end),
-         Counter
+         [Counter, Tables]
      end,
-     fun(Counter) -> ok = gen_server:stop(Counter) end,
+     fun(Started) -> [ok = gen_server:stop(Pid) || Pid <- Started] end,
      [fun limit/0, fun addresses_count_alone/0, fun every_end_gives_the_place_back/0]}.
 
 %% A connection that stays until it is told to end.
