@@ -12,16 +12,18 @@
 %%% index of its counter. Table hornbeam_clients: {Pid, Counters, Arrays}, written with the first request of a connection and when it has more
 %%% in progress than ever before (then it gets twice as many cells), taken by ended/1. Which request has which cell stands in the process's dictionary.
 %%%
-%%% Cost: a hash and four atomic operations for each request.
+%%% Cost: four atomic operations for each request, and a hash where the client is not that of the request before.
 -module(hornbeam_clients).
 
 -export([new/1, forget/1, enter/4, leave/1, ended/1, connections/0]).
 
-%% Of a connection's process: which request has which cell, and the cells that are free.
+%% In the dictionary of a connection's process.
 -record(taken, {
-    counters :: atomics:atomics_ref(),
+    counters :: atomics:atomics_ref(),      % the server's
+    ip :: inet:ip_address(),                % the client of the last request,
+    index :: pos_integer(),                 % and its counter
     cells = #{} :: #{Number :: pos_integer() => cell()},
-    free :: [cell()]
+    free = [] :: [cell()]
 }).
 -type cell() :: {Array :: atomics:atomics_ref(), At :: pos_integer()}.
 
@@ -50,25 +52,37 @@ forget(Server) ->
 %% @doc Counts a request of a client, unless that would be more than Max. Number: of the request in its connection.
 -spec enter(Server :: atom(), Number :: pos_integer(), inet:ip_address(), Max :: pos_integer()) -> ok | full.
 enter(Server, Number, Ip, Max) ->
-    {Counters, Secret, Begun} = persistent_term:get({?MODULE, Server}),
-    Index = erlang:phash2({Secret, network(Ip)}, ?SIZE) + 1,
+    #taken{counters = Counters, index = Index} = Taken0 = of_client(Ip, Server, get(?MODULE)),
     case atomics:add_get(Counters, Index, 1) of
         Open when Open =< Max ->
-            #taken{cells = Cells, free = [{Array, At} = Cell | Free]} = Taken = with_room(get(?MODULE), Counters),
+            #taken{cells = Cells, free = [{Array, At} = Cell | Free]} = Taken = with_room(Taken0),
             ok = atomics:put(Array, At, Index),
             _ = put(?MODULE, Taken#taken{cells = Cells#{Number => Cell}, free = Free}),
             ok;
         _ ->
             atomics:sub(Counters, Index, 1),
-            log(erlang:monotonic_time(second) - Begun, Counters, Ip, Max),
+            log(Server, Ip, Max),
             full
     end.
 
-with_room(undefined, Counters) -> grow(1, [], #taken{counters = Counters, free = []});
-with_room(#taken{free = [], cells = Cells} = Taken, _Counters) -> grow(map_size(Cells), ets:lookup_element(?TABLE, self(), 3), Taken);
-with_room(Taken, _Counters) -> Taken.
+%% Mostly the client of the request before.
+of_client(Ip, _Server, #taken{ip = Ip} = Taken) ->
+    Taken;
+of_client(Ip, Server, Before) ->
+    {Counters, Secret, _} = persistent_term:get({?MODULE, Server}),
+    Index = erlang:phash2({Secret, network(Ip)}, ?SIZE) + 1,
+    case Before of
+        undefined -> #taken{counters = Counters, ip = Ip, index = Index};
+        _ -> Before#taken{ip = Ip, index = Index}
+    end.
 
-grow(Size, Arrays, #taken{counters = Counters} = Taken) ->
+with_room(#taken{free = [_ | _]} = Taken) ->
+    Taken;
+with_room(#taken{free = [], cells = Cells, counters = Counters} = Taken) ->
+    {Size, Arrays} = case map_size(Cells) of
+        0 -> {1, []};
+        Open -> {Open, ets:lookup_element(?TABLE, self(), 3)}
+    end,
     Array = atomics:new(Size, []),
     true = ets:insert(?TABLE, {self(), Counters, [Array | Arrays]}),
     Taken#taken{free = [{Array, At} || At <- lists:seq(1, Size)]}.
@@ -108,7 +122,9 @@ give_back({Array, At}, Counters) ->
     end.
 
 %% Once a minute: whoever refuses many must not write as many lines, but the owner of a proxy that nobody declared has to learn of it.
-log(Now, Counters, Ip, Max) ->
+log(Server, Ip, Max) ->
+    {Counters, _, Begun} = persistent_term:get({?MODULE, Server}),
+    Now = erlang:monotonic_time(second) - Begun,
     Before = atomics:get(Counters, ?LOGGED),
     case Now - Before >= ?LOG_EVERY andalso atomics:compare_exchange(Counters, ?LOGGED, Before, Now) of
         ok ->

@@ -137,8 +137,8 @@ listener() ->
        doc => "Accept in a request's target only what RFC 3986 has there. By default it may hold what browsers send: also |, {, }, "
               "\", ^, ` and bytes of UTF-8; control characters, spaces and fragments never."},
      #{group => listener, key => half_close, type => boolean, default => false, scope => server,
-       doc => "A client that has shut down its sending side still gets the response in progress (HTTP/1 in clear text); "
-              "a client that has gone is then noticed only when something is sent to it."},
+       doc => "A client that has shut down its sending side still gets the answers to all that it has asked (HTTP/1 in clear text); "
+              "one that has gone without a reset is then noticed only when something is sent to it."},
      #{group => listener, key => compress, type => boolean, default => false, scope => server,
        doc => "Compress responses with gzip where the client takes it: text, JSON, XML, JavaScript, SVG and the like."},
      #{group => listener, key => compress_min_size, type => {integer, 0, 1024 * ?MIB}, unit => bytes, default => 1024,
