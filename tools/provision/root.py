@@ -12,6 +12,7 @@ A root takes from the machine, each time: name resolution, certificates, what pi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,13 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision import debian_source
-from provision.machine import ROOT, Apt, SetupError, Tool, output, run, say
+from provision.machine import ROOT, Apt, SetupError, Tool, lock, output, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOTS = Path(os.environ.get("HORNBEAM_ROOTS", "/var/cache/hornbeam-platforms"))
 TOOLS = (Tool(("debootstrap",), "debootstrap"), Tool(("unshare",), "util-linux"))
+# What a root takes on the disk once it is set up, and some to spare.
+FREE_BYTES = 3 * 1024**3
+# How long a step of its making may take before the mirror counts as out of reach; quiet: 1 minute.
+STEP_SECONDS = 1200
 # The script for each release since 2003; debootstrap need not have heard of the release's name.
 SCRIPT = "/usr/share/debootstrap/scripts/sid"
 # What `tools/setup.py` needs in order to install the rest, and what tests expect of any machine.
@@ -45,6 +50,9 @@ PIP_SETTINGS = ("/etc/pip.conf", "/etc/xdg/pip", "/root/.pip", "/root/.config/pi
 APT_SETTING = re.compile(r'Acquire::(Check-|Retries|ForceIP|https?::).* "[^"]+";')
 PASSED_ON = re.compile(r"(PIP|SSL|REQUESTS|CURL)_|(https?|no)_proxy$", re.IGNORECASE)
 
+# Whatever ends this process ends all in there, too.
+ENDED_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+NAMESPACES = (*ENDED_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child")
 # "$0" is the root. Not exec: the shell stays as process 1 and reaps what loses its parent.
 ENTER = """
 mount -t proc proc "$0/proc" || exit 125
@@ -66,13 +74,21 @@ class Root:
         """Where it stands."""
         return ROOTS / self.name
 
-    def ensure(self, apt: Apt, *, fresh: bool = False) -> None:
-        """Make sure of it: the caller holds the lock of this root."""
+    @contextlib.contextmanager
+    def made(self, apt: Apt, *, fresh: bool = False) -> Iterator[None]:
+        """It stands and can be entered, by nobody else meanwhile; else SetupError says why not."""
         if os.geteuid() != 0:
             raise SetupError("only root can make and enter the roots of other releases")
-        apt.ensure(TOOLS)
-        if fresh or self._stamp() != self._recipe():
-            self._make()
+        try:
+            ROOTS.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(f"no place for roots: {error}") from error
+        with lock(ROOTS / f"{self.name}.lock"):
+            apt.ensure(TOOLS)
+            if fresh or self._stamp() != self._recipe():
+                self._make()
+            self._run("enter", f"cannot enter {self.path}", "true")
+            yield
 
     def take_tree(self) -> None:
         """Put the files of this checkout, committed or not, where the root has its tree."""
@@ -85,7 +101,7 @@ class Root:
             source, target = ROOT / name, tree / name
             if source.exists():  # git lists also what was removed and not yet committed
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, target)  # with its times: rebar3 compiles what changed
+                shutil.copy(source, target)
 
     def call(self, *argv: str) -> int:
         """Run a command in the root's tree, its output on this terminal; the exit status."""
@@ -97,16 +113,15 @@ class Root:
 
     def _entered(self, argv: tuple[str, ...]) -> list[str]:
         self._take_settings()
-        # Whatever ends this process ends all in there, too.
-        ended_with_us = ["setpriv", "--pdeathsig", "KILL"]
-        namespaces = [*ended_with_us, "unshare", "--mount", "--pid", "--fork", "--kill-child"]
         inside = ["env", "-i", *_environment(), "sh", "-c", 'cd "$0" && exec "$@"', f"/{TREE}"]
-        return [*namespaces, "sh", "-c", ENTER, str(self.path), *inside, *argv]
+        return [*NAMESPACES, "sh", "-c", ENTER, str(self.path), *inside, *argv]
 
     def _make(self) -> None:
         say(f"{self.name}: making a root of Debian {self.suite} in {self.path} (once)")
         if self.path.exists():
             shutil.rmtree(self.path)
+        if (free := shutil.disk_usage(ROOTS).free) < FREE_BYTES:
+            raise SetupError(f"{free >> 20} MiB are free in {ROOTS}, of {FREE_BYTES >> 20} needed")
         self._debootstrap()
         (self.path / TREE).mkdir(parents=True)
         # Daemons that packages bring must not start in there.
@@ -125,13 +140,15 @@ class Root:
         options = ("--variant=minbase", f"--include={','.join(BASE)}", signer)
         mirror = debian_source.mirrors()[0]
         run(
-            ("debootstrap", *options, self.suite, self.path, mirror, SCRIPT),
+            (*NAMESPACES, "debootstrap", *options, self.suite, self.path, mirror, SCRIPT),
             log=f"root-{self.name}",
             failure=f"debootstrap cannot make a root of {self.suite}",
+            timeout=STEP_SECONDS,
         )
 
     def _run(self, step: str, failure: str, *argv: str) -> None:
-        run(self._entered(argv), log=f"root-{self.name}-{step}", failure=failure)
+        log = f"root-{self.name}-{step}"
+        run(self._entered(argv), log=log, failure=failure, timeout=STEP_SECONDS)
 
     def _stamp(self) -> object:
         try:
