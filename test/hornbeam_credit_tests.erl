@@ -10,7 +10,7 @@ vectors_test_() ->
         {Arguments, [Expected]} <- [lists:split(length(Vector) - 1, Vector)]].
 
 apply_rule(Name, Arguments) ->
-    apply(hornbeam_credit, binary_to_existing_atom(Name), Arguments).
+    apply(hornbeam_credit, binary_to_atom(Name), Arguments).
 
 room_test() ->
     ?assertEqual([10, 1, 0, 0], [hornbeam_credit:room(Uncredited, 10) || Uncredited <- [0, 9, 10, 11]]).

@@ -4,7 +4,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 vectors() ->
-    [{binary_to_existing_atom(Type), Stream, wire_vectors:bytes(Payload), wire_vectors:bytes(Hex), Worker}
+    [{binary_to_atom(Type), Stream, wire_vectors:bytes(Payload), wire_vectors:bytes(Hex), Worker}
      || #{<<"type">> := Type, <<"stream">> := Stream, <<"payload">> := Payload, <<"hex">> := Hex,
           <<"worker">> := Worker} <- wire_vectors:read(<<"frames">>)].
 
@@ -39,12 +39,12 @@ operations_test() ->
     ?assertEqual(wire_vectors:read(<<"operations">>), hornbeam_services:operations()).
 
 abort_reasons_test_() ->
-    [?_assertEqual({ok, binary_to_existing_atom(Name)}, hornbeam_frame:parse(abort, <<1, Code>>))
+    [?_assertEqual({ok, binary_to_atom(Name)}, hornbeam_frame:parse(abort, <<1, Code>>))
      || {Name, Code} <- maps:to_list(wire_vectors:read(<<"abort_reasons">>))]
     ++ [?_assertEqual(error, hornbeam_frame:parse(abort, <<1, Code>>)) || Code <- [0, 4, 255]].
 
 start_failures_test_() ->
-    [?_assertEqual({ok, {binary_to_existing_atom(Name), <<"why">>}},
+    [?_assertEqual({ok, {binary_to_atom(Name), <<"why">>}},
                    hornbeam_frame:parse(failed, <<Code, "why">>))
      || {Name, Code} <- maps:to_list(wire_vectors:read(<<"start_failures">>))]
     ++ [?_assertEqual(error, hornbeam_frame:parse(failed, <<0, "why">>))].

@@ -4,22 +4,23 @@
 -include_lib("eunit/include/eunit.hrl").
 
 %% ms; half of it is what a busy machine may be late by.
--define(TIMEOUT, 600).
+-define(TIMEOUT, 2000).
 
 output_test_() ->
-    [{Name, {spawn, fun() -> ok = hornbeam_http2_output:start(?TIMEOUT), Test() end}}
-     || {Name, Test} <- [{"a stream that takes nothing is overdue", fun nothing/0},
-                         {"one that has taken all is not", fun all/0},
-                         {"one that takes a little is not", fun little/0},
-                         {"one that waits again has its time again", fun again/0},
-                         {"frames of others, and empty ones, are no progress", fun others/0},
-                         {"one that has ended is forgotten", fun ended/0}]].
+    {inparallel,
+     [{Name, {spawn, {timeout, 30, fun() -> ok = hornbeam_http2_output:start(?TIMEOUT), Test() end}}}
+      || {Name, Test} <- [{"a stream that takes nothing is overdue", fun nothing/0},
+                          {"one that has taken all is not", fun all/0},
+                          {"one that takes a little is not", fun little/0},
+                          {"one that waits again has its time again", fun again/0},
+                          {"frames of others, and empty ones, are no progress", fun others/0},
+                          {"one that has ended is forgotten", fun ended/0}]]}.
 
 %% Waits for the message of the timer and asks.
 asked(StreamId) ->
     Me = self(),
     receive {{Me, StreamId}, overdue} -> hornbeam_http2_output:is_overdue(StreamId)
-    after 5000 -> no_message
+    after 4 * ?TIMEOUT -> no_message
     end.
 
 data(StreamId, Data) -> cow_http2:data(StreamId, nofin, Data).

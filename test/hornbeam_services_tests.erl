@@ -10,7 +10,7 @@ services_test_() ->
      fun(Started) -> [ok = application:stop(App) || App <- lists:reverse(Started)] end,
      [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
       fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
-      fun garbage/0, fun call_without_server/0, fun taken/0, fun subscriptions_are_bounded/0, fun walks_take_turns/0,
+      fun garbage/0, fun call_without_server/0, fun taken/0, {timeout, 60, fun subscriptions_are_bounded/0}, fun walks_take_turns/0,
       fun arguments_are_bounded/0, {timeout, 60, fun an_answer_is_bounded/0}, {timeout, 60, fun errors_are_short/0}]}.
 
 operations() ->

@@ -58,7 +58,13 @@ def _quick_eunit() -> Step:
     return Step("eunit", ("rebar3", "eunit", f"--module={','.join(chosen)}"))
 
 
-SLOW_EUNIT = {"hornbeam_linear_tests", "hornbeam_pool_watch_tests", "hornbeam_worker_tests"}
+SLOW_EUNIT = {
+    "hornbeam_broken_worker_tests",
+    "hornbeam_greedy_worker_tests",
+    "hornbeam_linear_tests",
+    "hornbeam_pool_watch_tests",
+    "hornbeam_worker_tests",
+}
 
 # One after the other: both compile into _build/test.
 ERLANG = (Step("eunit", ("rebar3", "eunit")), Step("ct", ("rebar3", "ct")))
