@@ -5,7 +5,7 @@
 
 %%% hornbeam_http2_body
 
-body(Length, Window) -> element(2, hornbeam_http2_body:more(Window, hornbeam_http2_body:new(Length, Window))).
+body(Length, Window) -> element(2, hornbeam_http2_body:more(Window, hornbeam_http2_body:new(nofin, Length, Window))).
 
 data(Size, Body) -> data(nofin, Size, Size, 0, Body).
 data(IsFin, Size, Length, Slack, Body) -> hornbeam_http2_body:data(IsFin, Size, Length, Slack, Body).
@@ -23,7 +23,7 @@ padding_counts_and_is_given_back_test() ->
 more_is_what_is_missing_test() ->
     {ok, 0, Body} = data(10, body(unknown, 10)),
     ?assertMatch({3, _}, hornbeam_http2_body:more(3, Body)),
-    ?assertMatch({0, _}, hornbeam_http2_body:more(3, hornbeam_http2_body:new(0, 10))).
+    ?assertMatch({0, _}, hornbeam_http2_body:more(3, hornbeam_http2_body:new(fin, 0, 10))).
 
 %% RFC 9113, 6.5.3: sent before the client knew of the window; it is made up for before it may send more.
 before_the_settings_are_acknowledged_test() ->

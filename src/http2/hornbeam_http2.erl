@@ -397,10 +397,10 @@ late(Id, Code, _Now, #conn{ended = {New, Old}} = Conn) ->
 
 %%% HEADERS
 
-block(Id, IsFin, head_nofin, Block, _Now, #conn{settings = #{max_head_size := Max}} = Conn) when byte_size(Block) =< Max; byte_size(Block) =< ?FRAME ->
-    Conn#conn{block = {Id, IsFin, Block}};
-block(_Id, _IsFin, head_nofin, _Block, _Now, Conn) ->
+block(_Id, _IsFin, _IsLast, Block, _Now, #conn{settings = #{max_head_size := Max}} = Conn) when byte_size(Block) > Max, byte_size(Block) > ?FRAME ->
     fail(enhance_your_calm, Conn);
+block(Id, IsFin, head_nofin, Block, _Now, Conn) ->
+    Conn#conn{block = {Id, IsFin, Block}};
 block(Id, IsFin, head_fin, Block, Now, #conn{codec = Codec0, settings = #{max_head_size := Max, max_request_line := MaxLine}} = Conn) ->
     %% A copy: what of it stays in the table keeps no more alive than it.
     case hornbeam_http2_fields:decode(binary:copy(Block), Max + MaxLine + ?PSEUDO, Codec0) of
@@ -430,14 +430,14 @@ trailers(Id, IsFin, Result, Fields, Stream, Now, Conn) ->
             end
     end.
 
-request(Id, IsFin, Result, Fields, Now, #conn{settings = #{body_timeout := BodyTimeout, body_prefetch := Prefetch} = Settings, scheme = Scheme,
-                                             context = #{place := Place} = Context} = Conn) ->
-    Length = case IsFin of fin -> 0; nofin -> unknown end,
-    case hornbeam_http2_head:read(Fields, Length, Settings, Place) of
+request(Id, IsFin, Result, Fields, Now, #conn{settings = Settings, scheme = Scheme, context = #{place := Place} = Context} = Conn) ->
+    #{body_timeout := BodyTimeout, body_prefetch := Prefetch} = Settings,
+    Window = max(1, Prefetch),
+    case hornbeam_http2_head:read(Fields, case IsFin of fin -> 0; nofin -> unknown end, Settings, Place) of
         {ok, Head} when Result =:= ok ->
-            begin_stream(Id, Head, hornbeam_http2_stream:open(Id, Head#head{scheme = Scheme}, max(1, Prefetch), BodyTimeout, Now, Context), Conn);
-        {ok, Head} -> begin_stream(Id, Head, hornbeam_http2_stream:refuse(Id, header_too_large, Head, Context), Conn);
-        {refuse, Reason, Head} -> begin_stream(Id, Head, hornbeam_http2_stream:refuse(Id, Reason, Head, Context), Conn);
+            begin_stream(Id, Head, hornbeam_http2_stream:open(Id, IsFin, Head#head{scheme = Scheme}, Window, BodyTimeout, Now, Context), Conn);
+        {ok, Head} -> begin_stream(Id, Head, hornbeam_http2_stream:refuse(Id, IsFin, header_too_large, Head, Window, Context), Conn);
+        {refuse, Reason, Head} -> begin_stream(Id, Head, hornbeam_http2_stream:refuse(Id, IsFin, Reason, Head, Window, Context), Conn);
         malformed -> wrong(Id, protocol_error, Now, Conn)
     end.
 
@@ -505,21 +505,23 @@ drop(Id, How, #conn{streams = Streams, output = Output} = Conn0) ->
     ok = hornbeam_clients:leave(Id),
     Conn = remember(Id, How, Conn0#conn{streams = maps:remove(Id, Streams), output = hornbeam_http2_output:close(Id, Output)}),
     case map_size(Conn#conn.streams) of
-        0 -> idle(Conn);
+        0 -> idle(How, Conn);
         _ -> Conn
     end.
 
 remember(Id, How, #conn{ended = {New, _Old}} = Conn) when map_size(New) >= ?REMEMBERED -> Conn#conn{ended = {#{Id => How}, New}};
 remember(Id, How, #conn{ended = {New, Old}} = Conn) -> Conn#conn{ended = {New#{Id => How}, Old}}.
 
-%% Nothing is in progress any more.
-idle(#conn{phase = closing} = Conn) ->
+%% Nothing is in progress any more. How: what was last.
+idle(ended, #conn{phase = closing} = Conn) ->
     close(Conn);
-idle(#conn{phase = open, served = Served, settings = #{max_keepalive := Max}} = Conn) when Served >= Max ->
+idle(reset, #conn{phase = closing} = Conn) ->
+    linger(Conn);
+idle(_How, #conn{phase = open, served = Served, settings = #{max_keepalive := Max}} = Conn) when Served >= Max ->
     leave(large(false, Conn));
-idle(#conn{phase = open, settings = #{keepalive_timeout := Time}} = Conn) ->
+idle(_How, #conn{phase = open, settings = #{keepalive_timeout := Time}} = Conn) ->
     large(false, Conn#conn{until = later(now_ms(), Time)});
-idle(Conn) ->
+idle(_How, Conn) ->
     Conn.
 
 %%% Writing
@@ -593,15 +595,20 @@ closing(#conn{last = Last, streams = Streams} = Conn0) ->
 %% The client's fault, and the end of all its streams.
 fail(_Code, #conn{phase = linger} = Conn) ->
     Conn;
-fail(Code, #conn{last = Last, streams = Streams, transport = Transport, socket = Socket} = Conn0) ->
-    ok = all_gone(Conn0),
-    Output = lists:foldl(fun hornbeam_http2_output:close/2, Conn0#conn.output, maps:keys(Streams)),
-    Conn = write(say(cow_http2:goaway(Last, Code, <<>>), Conn0#conn{streams = #{}, output = Output, block = none, buffer = <<>>})),
+fail(Code, #conn{last = Last, streams = Streams, output = Output} = Conn) ->
+    ok = all_gone(Conn),
     ok = hornbeam_clients:leave_all(),
+    linger(say(cow_http2:goaway(Last, Code, <<>>),
+               Conn#conn{streams = #{}, output = lists:foldl(fun hornbeam_http2_output:close/2, Output, maps:keys(Streams)),
+                         block = none, head_until = infinity})).
+
+%% Says the last, and waits for the client's end.
+linger(Conn0) ->
+    #conn{transport = Transport, socket = Socket} = Conn = write(Conn0),
     %% OTP's ssl shuts the sending side down without the alert that has to come first (RFC 8446, 6.1).
     _ = Transport:secure() orelse Transport:shutdown(Socket, write),
     Until = now_ms() + ?LINGER_MS,
-    by(Until, Conn#conn{phase = linger, until = Until, head_until = infinity}).
+    by(Until, Conn#conn{phase = linger, until = Until, buffer = <<>>}).
 
 -spec close(#conn{}) -> no_return().
 close(#conn{out = Out, transport = Transport, socket = Socket}) ->

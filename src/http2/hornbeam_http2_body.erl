@@ -7,7 +7,7 @@
 %%% window but that of the RFC (6.5.3; Slack). What padding takes of a window is given back at once, for no application will ask for it.
 -module(hornbeam_http2_body).
 
--export([new/2, more/2, unbounded/1, data/5, is_read/1, is_awaited/1]).
+-export([new/3, more/2, unbounded/1, data/5, is_read/1, is_awaited/1]).
 -export_type([body/0]).
 
 -record(body, {
@@ -17,14 +17,15 @@
 }).
 -opaque body() :: #body{} | read.
 
-%% @doc Length: as declared, 0 for no body.
--spec new(non_neg_integer() | unknown, Window :: non_neg_integer()) -> body().
-new(0, _Window) -> read;
-new(Length, Window) -> #body{left = Length, window = Window}.
+%% @doc Whether the head has ended the stream; Length: as declared.
+-spec new(fin | nofin, Length :: non_neg_integer() | unknown, Window :: non_neg_integer()) -> body().
+new(fin, _Length, _Window) -> read;
+new(nofin, Length, Window) -> #body{left = Length, window = Window}.
 
-%% @doc The client may send so much as there is window, and its end is awaited: a stream that is no request any more.
--spec unbounded(Window :: non_neg_integer()) -> body().
-unbounded(Window) -> #body{left = unknown, window = Window, flow = Window}.
+%% @doc What comes has no length any more, and is all read: the stream is a WebSocket's.
+-spec unbounded(body()) -> body().
+unbounded(read) -> read;
+unbounded(#body{window = Window} = Body) -> Body#body{left = unknown, flow = Window}.
 
 %% @doc So many octets more may come. How much wider the client's window has to be.
 -spec more(non_neg_integer(), body()) -> {non_neg_integer(), body()}.

@@ -18,7 +18,7 @@
 %%% come, but not while the client waits for 100 (Continue). They are looked at by the connection; none is a timer.
 -module(hornbeam_http2_stream).
 
--export([open/6, refuse/4, submit/1, data/6, event/2, exit/3, held/2, due/2, next/1, is_read/1, gone/1]).
+-export([open/7, refuse/6, submit/1, data/6, event/2, exit/3, held/2, due/2, next/1, is_read/1, gone/1]).
 -export_type([stream/0, action/0, timeouts/0]).
 
 -include("hornbeam_head.hrl").
@@ -32,6 +32,7 @@
     source :: hornbeam_exchange:exchange() | {websocket, pid()},
     body :: hornbeam_http2_body:body(),
     body_timeout :: timeout(),
+    is_whole = false :: boolean(),          % the exchange waits for nothing of it: there is none, or all has come
     sent = nothing :: nothing | head | ended,   % of the response
     expects = false :: boolean(),           % the client waits for 100 (Continue)
     until = infinity :: integer() | infinity,
@@ -41,21 +42,22 @@
 }).
 -opaque stream() :: #stream{}.
 
-%% @doc Window: what the client may send at first.
--spec open(pos_integer(), #head{}, Window :: pos_integer(), timeout(), Now :: integer(), hornbeam_exchange:context()) -> {[action()], stream()}.
-open(Id, #head{length = Length, protocol = Protocol, expect = Expect} = Head, Window, BodyTimeout, Now, Context) ->
-    Body = case Protocol of
-        _ when Protocol =:= undefined; Length =:= 0 -> hornbeam_http2_body:new(Length, Window);
-        _ -> hornbeam_http2_body:unbounded(Window)
-    end,
+%% @doc IsFin: the head has ended the stream. Window: what the client may send at first.
+-spec open(pos_integer(), fin | nofin, #head{}, Window :: pos_integer(), timeout(), Now :: integer(), hornbeam_exchange:context()) ->
+    {[action()], stream()}.
+open(Id, IsFin, #head{length = Length, protocol = Protocol, expect = Expect} = Head, Window, BodyTimeout, Now, Context) ->
+    %% For a WebSocket nothing may come before it is accepted.
+    Expected = case Protocol of undefined -> Length; _ -> 0 end,
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Id}, Context),
-    run(Commands, [], Now, #stream{id = Id, source = Exchange, body = Body, body_timeout = BodyTimeout, expects = Expect =:= continue}).
+    run(Commands, [], Now, #stream{id = Id, source = Exchange, body = hornbeam_http2_body:new(IsFin, Expected, Window),
+                                   body_timeout = BodyTimeout, is_whole = Expected =:= 0, expects = Expect =:= continue}).
 
 %% @doc The answer to what was never a request.
--spec refuse(pos_integer(), hornbeam_error:reason(), #head{}, hornbeam_exchange:context()) -> {[action()], stream()}.
-refuse(Id, Reason, #head{length = Length} = Head, Context) ->
+-spec refuse(pos_integer(), fin | nofin, hornbeam_error:reason(), #head{}, Window :: pos_integer(), hornbeam_exchange:context()) ->
+    {[action()], stream()}.
+refuse(Id, IsFin, Reason, #head{length = Length} = Head, Window, Context) ->
     run(hornbeam_exchange:refuse(Reason, Head, Context), [], 0,
-        #stream{id = Id, source = hornbeam_exchange:over(), body = hornbeam_http2_body:new(Length, 0), body_timeout = infinity}).
+        #stream{id = Id, source = hornbeam_exchange:over(), body = hornbeam_http2_body:new(IsFin, Length, Window), body_timeout = infinity}).
 
 %% @doc What of the body came together with the head has been given; the rest is not waited for.
 -spec submit(stream()) -> {[action()], stream()}.
@@ -83,7 +85,8 @@ given(nofin, <<>>, Stream) -> {[], Stream};
 given(IsFin, Data, #stream{source = {websocket, Pid}} = Stream) ->
     Pid ! {websocket_data, IsFin, Data},
     {[], Stream};
-given(IsFin, Data, Stream) -> event({body, IsFin, Data}, Stream).
+given(_IsFin, _Data, #stream{is_whole = true} = Stream) -> {[], Stream};
+given(IsFin, Data, Stream) -> event({body, IsFin, Data}, Stream#stream{is_whole = IsFin =:= fin}).
 
 %% How long the client may take for what comes next.
 waits(Now, #stream{body = Body, body_timeout = Timeout, expects = Expects, source = Source} = Stream) ->
@@ -205,8 +208,9 @@ run([{upgrade, Accepted} | _], Actions, _Now, #stream{id = Id, body = Body} = St
     Pid = hornbeam_websocket:start_stream(self(), Id),
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, Pid),
     Pid ! {start, Handover},
+    _ = is_read(Stream) andalso (Pid ! {websocket_data, fin, <<>>}),
     {lists:reverse(Actions, [{head, nofin, hornbeam_http2_reply:head(200, Headers, none)}]),
-     Stream#stream{source = {websocket, Pid}, sent = head, until = infinity, body = Body}};
+     Stream#stream{source = {websocket, Pid}, sent = head, until = infinity, body = hornbeam_http2_body:unbounded(Body)}};
 %% The client must see that the response is not complete.
 run([cut | _], Actions, _Now, Stream) ->
     {lists:reverse(Actions, [{reset, internal_error}]), Stream};
