@@ -11,27 +11,33 @@ data(Size, Body) -> data(nofin, Size, Size, 0, Body).
 data(IsFin, Size, Length, Slack, Body) -> hornbeam_http2_body:data(IsFin, Size, Length, Slack, Body).
 
 a_window_is_kept_to_the_octet_test_() ->
-    [?_assertMatch({ok, 0, _}, data(Window, body(unknown, Window))) || Window <- [1, 65535, 16#7fffffff]]
-    ++ [?_assertEqual({error, flow_control_error}, data(Window + 1, body(unknown, Window))) || Window <- [1, 65535, 16#7ffffffe]].
+    [?_assertMatch({ok, 0, _}, data(Window, body(unknown, Window))) || Window <- [16384, 65535, 16#7fffffff]]
+    ++ [?_assertEqual({error, flow_control_error}, data(Window + 1, body(unknown, Window))) || Window <- [16384, 65535, 16#7ffffffe]].
 
 padding_counts_and_is_given_back_test() ->
-    {ok, 4, Body} = data(nofin, 6, 10, 0, body(unknown, 10)),
-    ?assertEqual({error, flow_control_error}, data(5, Body)),
-    ?assertMatch({ok, 0, _}, data(4, Body)),
-    ?assertEqual({error, flow_control_error}, data(nofin, 0, 11, 0, body(unknown, 10))).
+    {ok, 4, Body} = data(nofin, 6, 10, 0, body(unknown, 20000)),
+    ?assertEqual({error, flow_control_error}, data(19995, Body)),
+    ?assertMatch({ok, 0, _}, data(19994, Body)),
+    ?assertEqual({error, flow_control_error}, data(nofin, 0, 20001, 0, body(unknown, 20000))).
 
 more_is_what_is_missing_test() ->
-    {ok, 0, Body} = data(10, body(unknown, 10)),
-    ?assertMatch({3, _}, hornbeam_http2_body:more(3, Body)),
+    {ok, 0, Body} = data(20000, body(unknown, 20000)),
+    ?assertMatch({16385, _}, hornbeam_http2_body:more(16385, Body)),
     ?assertMatch({0, _}, hornbeam_http2_body:more(3, hornbeam_http2_body:new(fin, 0, 10))).
+
+%% However little the application may have: a frame at a time.
+a_window_is_a_frame_at_least_test() ->
+    ?assertEqual([16384, 16384, 16385], [hornbeam_http2_body:window(Prefetch) || Prefetch <- [0, 16384, 16385]]),
+    {ok, 0, Body} = data(16384, body(unknown, 16384)),
+    ?assertMatch({16384, _}, hornbeam_http2_body:more(1, Body)).
 
 %% RFC 9113, 6.5.3: sent before the client knew of the window; it is made up for before it may send more.
 before_the_settings_are_acknowledged_test() ->
-    {ok, 0, Body0} = data(nofin, 65535, 65535, 65525, body(unknown, 10)),
-    ?assertEqual({error, flow_control_error}, data(nofin, 1, 1, 65525, Body0)),
-    {65530, Body} = hornbeam_http2_body:more(5, Body0),
-    ?assertMatch({ok, 0, _}, data(5, Body)),
-    ?assertEqual({error, flow_control_error}, data(6, Body)).
+    {ok, 0, Body0} = data(nofin, 65535, 65535, 45535, body(unknown, 20000)),
+    ?assertEqual({error, flow_control_error}, data(nofin, 1, 1, 45535, Body0)),
+    {61919, Body} = hornbeam_http2_body:more(5, Body0),
+    ?assertMatch({ok, 0, _}, data(16384, Body)),
+    ?assertEqual({error, flow_control_error}, data(16385, Body)).
 
 lengths_test_() ->
     Fin = fun(Length, Size) -> data(fin, Size, Size, 0, body(Length, 100)) end,
@@ -45,8 +51,8 @@ nothing_follows_the_end_test() ->
     ?assertEqual({error, stream_closed}, data(0, Body)).
 
 awaited_test() ->
-    ?assert(hornbeam_http2_body:is_awaited(body(unknown, 10))),
-    {ok, 0, Body} = data(10, body(unknown, 10)),
+    ?assert(hornbeam_http2_body:is_awaited(body(unknown, 20000))),
+    {ok, 0, Body} = data(20000, body(unknown, 20000)),
     ?assertNot(hornbeam_http2_body:is_awaited(Body)).
 
 %%% hornbeam_http2_rate

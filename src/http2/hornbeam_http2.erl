@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_connection (start/1), when HTTP/2 is what was agreed on (ALPN) or what the client's preface says. Calls: cow_http2
 %%% (frames), hornbeam_http2_fields (sections of fields), hornbeam_http2_head (fields to requests), hornbeam_http2_stream (a request to its
-%%% response), hornbeam_http2_output (whose turn it is to be sent), hornbeam_http2_rate (floods), hornbeam_deadline.
+%%% response), hornbeam_http2_body (windows), hornbeam_http2_output (whose turn it is to be sent), hornbeam_http2_rate (floods), hornbeam_deadline.
 %%%
 %%% Phases
 %%%
@@ -106,22 +106,22 @@
     ended = {#{}, #{}} :: {#{id() => ended | reset}, #{id() => ended | reset}}  % of late: hornbeam's own resets, or both sides' ends
 }).
 
-%% @doc Serves the connection until it ends; the calling process becomes it. Buffered: what has been read from the socket, which is passive.
--spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(), context := hornbeam_exchange:context(),
-              buffered := binary()}) -> no_return().
-start(#{parent := Parent, transport := Transport, socket := Socket, context := Context, buffered := Buffered,
+%% @doc Serves the connection until it ends; the calling process becomes it. What has been read of it already is a message of the socket's.
+-spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(), context := hornbeam_exchange:context()}) ->
+    no_return().
+start(#{parent := Parent, transport := Transport, socket := Socket, context := Context,
         settings := #{body_prefetch := Prefetch, max_frame_rate := Frames, max_empty_frame_rate := Empty, max_reset_rate := Resets,
                       keepalive_timeout := Idle} = Settings}) ->
     Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
     Now = now_ms(),
     Conn = #conn{parent = Parent, transport = Transport, socket = Socket, settings = Settings, context = Context, scheme = Scheme,
-                 slack = max(0, ?DEFAULT_WINDOW - Prefetch), until = later(Now, Idle), out = hello(Settings),
+                 slack = max(0, ?DEFAULT_WINDOW - hornbeam_http2_body:window(Prefetch)), until = later(Now, Idle), out = hello(Settings),
                  frames = hornbeam_http2_rate:new(Frames), empty = hornbeam_http2_rate:new(Empty), resets = hornbeam_http2_rate:new(Resets)},
-    enter(received(Buffered, read(?SMALL_READS, [{buffer, ?SMALL}], awake(Now, Conn)))).
+    enter(read(?SMALL_READS, [{buffer, ?SMALL}], awake(Now, Conn))).
 
 %% RFC 9113, 3.4.
 hello(#{body_prefetch := Prefetch, max_streams := Streams, max_head_size := HeadSize, max_headers := Headers}) ->
-    [cow_http2:settings(#{initial_window_size => max(1, Prefetch), max_concurrent_streams => Streams, enable_connect_protocol => true,
+    [cow_http2:settings(#{initial_window_size => hornbeam_http2_body:window(Prefetch), max_concurrent_streams => Streams, enable_connect_protocol => true,
                           %% Which counts 32 octets for each field (6.5.2).
                           max_header_list_size => HeadSize + 32 * Headers}),
      cow_http2:window_update(?MAX_WINDOW - ?DEFAULT_WINDOW)].
@@ -136,7 +136,6 @@ wake(Conn) -> enter(Conn).
 enter(Conn) ->
     try loop(Conn)
     catch error:Reason:Stack -> crashed(Reason, Stack, Conn)
-    after hornbeam_clients:leave_all()
     end.
 
 loop(#conn{batch = ?BATCH} = Conn) ->
@@ -224,7 +223,6 @@ preface(Data, Conn) ->
     <<Begin:Size/binary, Rest/binary>> = Data,
     case binary:part(?PREFACE, 0, Size) of
         Begin when Size =:= byte_size(?PREFACE) -> frames(Rest, now_ms(), Conn#conn{phase = settings, buffer = <<>>});
-        Begin when Size =:= 0 -> Conn;
         Begin -> begun(now_ms(), Conn#conn{buffer = Data});
         _ -> fail(protocol_error, Conn)
     end.
@@ -432,7 +430,7 @@ trailers(Id, IsFin, Result, Fields, Stream, Now, Conn) ->
 
 request(Id, IsFin, Result, Fields, Now, #conn{settings = Settings, scheme = Scheme, context = #{place := Place} = Context} = Conn) ->
     #{body_timeout := BodyTimeout, body_prefetch := Prefetch} = Settings,
-    Window = max(1, Prefetch),
+    Window = hornbeam_http2_body:window(Prefetch),
     case hornbeam_http2_head:read(Fields, case IsFin of fin -> 0; nofin -> unknown end, Settings, Place) of
         {ok, Head} when Result =:= ok ->
             begin_stream(Id, Head, hornbeam_http2_stream:open(Id, IsFin, Head#head{scheme = Scheme}, Window, BodyTimeout, Now, Context), Conn);
@@ -597,7 +595,7 @@ fail(_Code, #conn{phase = linger} = Conn) ->
     Conn;
 fail(Code, #conn{last = Last, streams = Streams, output = Output} = Conn) ->
     ok = all_gone(Conn),
-    ok = hornbeam_clients:leave_all(),
+    ok = lists:foreach(fun hornbeam_clients:leave/1, maps:keys(Streams)),
     linger(say(cow_http2:goaway(Last, Code, <<>>),
                Conn#conn{streams = #{}, output = lists:foldl(fun hornbeam_http2_output:close/2, Output, maps:keys(Streams)),
                          block = none, head_until = infinity})).

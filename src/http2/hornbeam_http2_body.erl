@@ -4,11 +4,14 @@
 %%%
 %%% `flow' is what the application may have (hornbeam_credit), `window' what the client may send. They differ when the client has not had the
 %%% window that it is to have, or when it could send more than that: until it acknowledges the server's settings it knows no
-%%% window but that of the RFC (6.5.3; Slack). What padding takes of a window is given back at once, for no application will ask for it.
+%%% window but that of the RFC (6.5.3; Slack). And when the application may have anything the client may send a whole frame: octet by octet
+%%% (body_prefetch 0) a body would take for ever. What padding takes of a window is given back at once, for no application will ask for it.
 -module(hornbeam_http2_body).
 
--export([new/3, more/2, unbounded/1, data/5, is_read/1, is_awaited/1]).
+-export([window/1, new/3, more/2, unbounded/1, data/5, is_read/1, is_awaited/1]).
 -export_type([body/0]).
+
+-define(LEAST, 16384).
 
 -record(body, {
     left :: non_neg_integer() | unknown,    % to come
@@ -16,6 +19,10 @@
     flow = 0 :: non_neg_integer()
 }).
 -opaque body() :: #body{} | read.
+
+%% @doc What a client may send of a body before it is asked for: SETTINGS_INITIAL_WINDOW_SIZE.
+-spec window(Prefetch :: non_neg_integer()) -> pos_integer().
+window(Prefetch) -> max(?LEAST, Prefetch).
 
 %% @doc Whether the head has ended the stream; Length: as declared.
 -spec new(fin | nofin, Length :: non_neg_integer() | unknown, Window :: non_neg_integer()) -> body().
@@ -32,7 +39,7 @@ unbounded(#body{window = Window} = Body) -> Body#body{left = unknown, flow = Win
 more(_Octets, read) ->
     {0, read};
 more(Octets, #body{flow = Flow, window = Window} = Body) ->
-    Increment = max(0, Flow + Octets - Window),
+    Increment = max(0, max(?LEAST, Flow + Octets) - Window),
     {Increment, Body#body{flow = Flow + Octets, window = Window + Increment}}.
 
 %% @doc A piece of Size octets in a frame of Length, padding and all. What of its window is given back.

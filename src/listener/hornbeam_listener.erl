@@ -215,7 +215,7 @@ ask_to_close(Pid) ->
     {Pid, Monitor}.
 
 %% What is still being answered when the time is over is cut, all at the same time. Ranch would wait for each of its supervisors
-%% of connections in turn, and a Cowboy connection goes on until its streams end.
+%% of connections in turn, and a connection goes on until its requests end.
 end_rest(_Name, []) ->
     ok;
 end_rest(Name, Open) ->

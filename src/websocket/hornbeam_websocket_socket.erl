@@ -27,7 +27,7 @@
 %% How many reads a socket makes before it is asked for again; as many may be on their way when reading is turned off.
 -define(READS, 10).
 
-%% @doc A connection that Cowboy has handed over.
+%% @doc A connection of HTTP/1 that was handed over.
 -spec new(module(), term()) -> socket().
 new(Transport, Socket) ->
     case Transport:name() of
