@@ -99,7 +99,7 @@ class Wire:
             self._take(one)
 
     def _take(self, one: Frame) -> None:
-        self.kinds.append(one.type)
+        self.kinds.append(one.type or 0)
         seen = self.streams.setdefault(one.stream_id, Seen())
         if isinstance(one, HeadersFrame):
             seen.heads.append([(str(n), str(v)) for n, v in self.decoder.decode(one.data)])
@@ -164,12 +164,10 @@ def test_a_head_that_repeats_one_field_by_reference_costs_little(
     literal = b"\x40\x01x\x7f\xa1\x1e" + b"v" * 4000
     block = b"\x82\x86\x84\x41\x01a" + literal + b"\xbe" * (octets - len(literal) - 6)
     parts = [block[at : at + 16_384] for at in range(0, len(block), 16_384)]
-    frames = b"".join(
-        frame(
-            CONTINUATION if at else HEADERS, (0 if at else 1) | (4 * (part is parts[-1])), 3, part
-        )
-        for at, part in enumerate(parts)
-    )
+    kinds = [HEADERS, *[CONTINUATION] * (len(parts) - 1)]
+    flags = [END_STREAM, *[0] * (len(parts) - 1)]
+    flags[-1] |= END_HEADERS
+    frames = b"".join(map(frame, kinds, flags, [3] * len(parts), parts))
     beam = server.beam()
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server)) for _ in range(16)]
@@ -557,3 +555,20 @@ def test_a_large_response_leaves_a_small_one_its_turn(server: Hornbeam) -> None:
         assert not client.answers[large].complete
         assert len(client.answer(large).body) == 8 * MIB
     wait_until(lambda: "has failed" not in server.output, 1, "nothing has failed")
+
+
+def test_what_comes_slowly_but_comes_has_its_time() -> None:
+    """Heads, each in parts in less than header_timeout; a frame of DATA for which that is short."""
+    with Hornbeam(
+        "http_messages:app", header_timeout=600, body_timeout=600
+    ) as server, Wire(server) as wire:  # fmt: skip
+        pause = threading.Event()
+        message = b"".join(wire.get(stream) for stream in (1, 3, 5, 7))
+        message += wire.post(9) + frame(DATA, END_STREAM, 9, b"a" * 20)
+        step = len(message) // 8
+        for at in range(0, len(message), step):
+            wire.send(message[at : at + step])
+            pause.wait(0.2)
+        answers = [wire.answer(stream) for stream in (1, 3, 5, 7, 9)]
+        assert [answer.status for answer in answers] == ["200"] * 5
+        assert answers[-1].body == b"20"

@@ -32,7 +32,7 @@
 %%% nothing has happened for so long the process hibernates until the next of its limits. header_timeout: the preface and the first
 %%% SETTINGS, and any other frame or head that has begun. send_timeout: a stream whose output waits and of which no octet could be sent is reset.
 %%%
-%%% Failure: a crash here is one client's, one line in the log, and a GOAWAY. The worker's sweep tells the application.
+%%% Failure: a crash here is one client's: one line in the log, without what may be secret, and a GOAWAY. The worker's sweep tells the application.
 -module(hornbeam_http2).
 
 -export([start/1, wake/1]).
@@ -47,6 +47,8 @@
                       max_request_line := pos_integer(), max_headers := pos_integer(), max_header_size := pos_integer(),
                       max_head_size := pos_integer(), strict_target := boolean()}.
 -type id() :: pos_integer().
+%% How a stream has ended: reset from here, so that more may be on its way; or for both sides.
+-type how() :: #{id() => reset | ended}.
 
 -define(PREFACE, <<"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n">>).
 -define(FRAME, 16384).
@@ -103,7 +105,7 @@
     fresh = [] :: [id()],                   % whose heads came with this read
     last = 0 :: non_neg_integer(),          % the highest that was opened
     served = 0 :: non_neg_integer(),
-    ended = {#{}, #{}} :: {#{id() => ended | reset}, #{id() => ended | reset}}  % of late: hornbeam's own resets, or both sides' ends
+    ended = {#{}, #{}} :: {New :: how(), Old :: how()}  % streams, of late
 }).
 
 %% @doc Serves the connection until it ends; the calling process becomes it. What has been read of it already is a message of the socket's.
@@ -247,17 +249,24 @@ frames(Bytes, Now, Conn) ->
         {connection_error, Code, _} -> fail(Code, Conn)
     end.
 
-%% The requests have what came of their bodies. What is left is the beginning of a frame: of DATA body_timeout speaks.
+%% The requests have what came of their bodies. What is left is the beginning of a frame: of DATA body_timeout speaks, and a part of it is
+%% progress.
 rest(Bytes, Now, #conn{fresh = Fresh} = Conn0) ->
     Conn = submit(lists:reverse(Fresh), Conn0#conn{buffer = Bytes, fresh = []}),
     case Conn of
         #conn{phase = Phase, block = none} when Bytes =:= <<>>, Phase =/= settings -> Conn#conn{head_until = infinity};
         #conn{block = none} ->
             case Bytes of
-                <<_:24, 0, _/bits>> -> Conn#conn{head_until = infinity};
+                <<_:24, 0, _:9, Id:31, _/bits>> -> heard(Id, Now, Conn#conn{head_until = infinity});
                 _ -> begun(Now, Conn)
             end;
         _ -> begun(Now, Conn)
+    end.
+
+heard(Id, Now, #conn{streams = Streams} = Conn) ->
+    case Streams of
+        #{Id := Stream} -> Conn#conn{streams = Streams#{Id := hornbeam_http2_stream:heard(Now, Stream)}};
+        _ -> Conn
     end.
 
 submit([Id | Ids], #conn{streams = Streams} = Conn) ->
@@ -271,8 +280,14 @@ submit([], Conn) ->
 counted(Frame, Size, Now, #conn{frames = Frames} = Conn) ->
     case hornbeam_http2_rate:count(Now, Frames) of
         over -> fail(enhance_your_calm, Conn);
-        Counted -> ordered(Frame, Size, Now, Conn#conn{frames = Counted})
+        Counted -> ordered(Frame, Size, Now, ended(Conn#conn{frames = Counted}))
     end.
+
+%% What has begun is here. What follows has its own time, but for the parts of a head.
+ended(#conn{block = none, phase = Phase, head_until = Until} = Conn) when Until =/= infinity, Phase =/= settings ->
+    Conn#conn{head_until = infinity};
+ended(Conn) ->
+    Conn.
 
 %% RFC 9113, 3.4: SETTINGS come first; 6.10: a head is in one piece.
 ordered({settings, Settings}, _Size, _Now, #conn{phase = settings} = Conn) ->
@@ -299,7 +314,7 @@ frame(settings_ack, _Size, _Now, Conn) -> Conn#conn{slack = 0};
 frame({ping, Opaque}, _Size, Now, Conn) -> say(cow_http2:ping_ack(Opaque), empty(Now, Conn));
 frame({goaway, _, _, _}, _Size, _Now, #conn{phase = open} = Conn) -> closing(Conn);
 frame({broken, Id, Code}, _Size, Now, Conn) -> wrong(Id, Code, Now, Conn);
-frame({Forbidden, _, _, _, _}, _Size, _Now, Conn) when Forbidden =:= push_promise -> fail(protocol_error, Conn);
+frame({push_promise, _, _, _, _}, _Size, _Now, Conn) -> fail(protocol_error, Conn);
 frame({continuation, _, _, _}, _Size, _Now, Conn) -> fail(protocol_error, Conn);
 %% Priorities (5.3.2), what is unknown (4.1), answers that nobody waits for.
 frame(_Ignored, _Size, _Now, Conn) -> Conn.
@@ -315,11 +330,8 @@ empty(Now, #conn{empty = Empty} = Conn) ->
 opened(Id, Continue, #conn{last = Last}) when Id =< Last, Id rem 2 =:= 1 -> Continue();
 opened(_Id, _Continue, Conn) -> fail(protocol_error, Conn).
 
-settings(Settings, #conn{phase = Phase} = Conn0) when Phase =/= linger ->
-    Conn = say(cow_http2:settings_ack(), maps:fold(fun setting/3, Conn0, Settings)),
-    Conn;
-settings(_Settings, Conn) ->
-    Conn.
+settings(Settings, Conn) ->
+    say(cow_http2:settings_ack(), maps:fold(fun setting/3, Conn, Settings)).
 
 setting(header_table_size, Size, #conn{codec = Codec} = Conn) ->
     Conn#conn{codec = hornbeam_http2_fields:table_size(Size, Codec)};
@@ -380,11 +392,11 @@ data(Id, IsFin, Data, Size, Now, #conn{streams = Streams, slack = Slack} = Conn0
                 Actions -> act(Id, Actions, Conn)
             end;
         _ ->
-            opened(Id, fun() -> late(Id, stream_closed, Now, Conn) end, Conn)
+            opened(Id, fun() -> late(Id, stream_closed, Conn) end, Conn)
     end.
 
 %% 5.1: what comes for a stream that has ended was on its way when it was reset, or should not have been sent.
-late(Id, Code, _Now, #conn{ended = {New, Old}} = Conn) ->
+late(Id, Code, #conn{ended = {New, Old}} = Conn) ->
     case {New, Old} of
         {#{Id := reset}, _} -> Conn;
         {_, #{Id := reset}} -> Conn;
@@ -402,7 +414,7 @@ block(Id, IsFin, head_nofin, Block, _Now, Conn) ->
 block(Id, IsFin, head_fin, Block, Now, #conn{codec = Codec0, settings = #{max_head_size := Max, max_request_line := MaxLine}} = Conn) ->
     %% A copy: what of it stays in the table keeps no more alive than it.
     case hornbeam_http2_fields:decode(binary:copy(Block), Max + MaxLine + ?PSEUDO, Codec0) of
-        {Result, Fields, Codec} -> fields(Id, IsFin, Result, Fields, Now, Conn#conn{codec = Codec});
+        {Result, Fields, Codec} -> fields(Id, IsFin, Result, Fields, Now, Conn#conn{codec = Codec, head_until = infinity});
         error -> fail(compression_error, Conn)
     end.
 
@@ -410,7 +422,7 @@ fields(Id, IsFin, Result, Fields, Now, #conn{streams = Streams, last = Last, pha
     case Streams of
         #{Id := Stream} -> trailers(Id, IsFin, Result, Fields, Stream, Now, Conn);
         _ when Id rem 2 =:= 0 -> fail(protocol_error, Conn);
-        _ when Id =< Last -> late(Id, protocol_error, Now, Conn);
+        _ when Id =< Last -> late(Id, protocol_error, Conn);
         %% 6.8: nobody looks at it.
         _ when Phase =:= closing -> Conn;
         _ when map_size(Streams) >= Max -> wrong(Id, refused_stream, Now, Conn#conn{last = Id});

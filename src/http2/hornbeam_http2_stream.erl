@@ -18,7 +18,7 @@
 %%% come, but not while the client waits for 100 (Continue). They are looked at by the connection; none is a timer.
 -module(hornbeam_http2_stream).
 
--export([open/7, refuse/6, submit/1, data/6, event/2, exit/3, held/2, due/2, next/1, is_read/1, gone/1]).
+-export([open/7, refuse/6, submit/1, data/6, heard/2, event/2, exit/3, held/2, due/2, next/1, is_read/1, gone/1]).
 -export_type([stream/0, action/0, timeouts/0]).
 
 -include("hornbeam_head.hrl").
@@ -80,6 +80,10 @@ data(IsFin, Data, Length, Slack, Now, #stream{body = Body0} = Stream0) ->
         {error, _} = Error ->
             Error
     end.
+
+%% @doc A part of a frame of the body has come.
+-spec heard(Now :: integer(), stream()) -> stream().
+heard(Now, Stream) -> waits(Now, Stream).
 
 given(nofin, <<>>, Stream) -> {[], Stream};
 given(IsFin, Data, #stream{source = {websocket, Pid}} = Stream) ->
