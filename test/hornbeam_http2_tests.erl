@@ -27,8 +27,7 @@ context() ->
 start() ->
     Tester = self(),
     Pid = spawn(fun() ->
-        hornbeam_http2:start(#{parent => Tester, transport => ?MODULE, socket => Tester, settings => settings(), context => context(),
-                               buffered => <<>>})
+        hornbeam_http2:start(#{parent => Tester, transport => ?MODULE, socket => Tester, settings => settings(), context => context()})
     end),
     {Pid, monitor(process, Pid)}.
 
