@@ -1,6 +1,6 @@
-%% The head of a request, whatever brought it: made by hornbeam_http1_head and by hornbeam_http2_stream, read by everything in src/http.
+%% The head of a request, whatever brought it: made by hornbeam_http1_head and by hornbeam_http2_head, read by everything in src/http.
 %%
-%% Names of fields are lower-case; `fields' keeps the client's order and repetitions (on HTTP/2 as far as Cowboy keeps them).
+%% Names of fields are lower-case; `fields' keeps the client's order and repetitions.
 %% Some of them are also here by themselves, because framing or the protocol depends on them.
 -record(head, {
     method :: binary(),

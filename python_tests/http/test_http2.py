@@ -94,7 +94,7 @@ def test_memory_stays_bounded_with_a_reader_that_reads_nothing(server: Hornbeam)
         for _ in streams:
             client.step()
         wait_until(lambda: steady(server), 20, "the application waits")
-        # A window in Cowboy, one on its way and a piece, for each of the streams
+        # A window that waits, one on its way and a piece, for each of the streams
         assert memory(beam) - before < 60 << 20
         for stream in streams:
             with suppress(Exception):

@@ -131,9 +131,9 @@ def test_bodies_that_nobody_reads_leave_the_others_their_window(server: Hornbeam
     """They use up their own streams' windows, and none of that of the connection."""
     with H2(server) as client:
         waiting = client.request("/length", method="POST", end=False)
-        client.step()
         unread = [client.request("/slowly", method="POST", end=False) for _ in range(20)]
-        client.step()
+        # When this is answered the server's settings have come.
+        assert client.answer(client.request("/facts")).status == 200
         client.sock.settimeout(0.5)
         with suppress(TimeoutError):  # until nothing more may be sent, nor is
             while True:

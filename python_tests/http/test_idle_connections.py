@@ -108,7 +108,7 @@ def test_a_unix_socket(alone: float, tmp_path: Path) -> None:
 
 
 def test_what_is_in_progress_is_finished() -> None:
-    """However long it takes, if graceful_timeout allows it; Cowboy would cut HTTP/2 after 4 s."""
+    """However long it takes, if graceful_timeout allows it."""
     with Hornbeam(APP) as server, H2(server) as two, Raw(server) as one:
         stream = two.request("/later?5000")
         one.send(b"GET /later?1000 HTTP/1.1\r\nHost: a\r\n\r\n")

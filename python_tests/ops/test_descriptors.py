@@ -229,7 +229,7 @@ def test_all_code_is_loaded_soon(tmp_path: Path) -> None:
     with server, Faults(server) as faults:
         missing = "[M || M <- hornbeam_code:modules(), not erlang:module_loaded(M)]"
         wait_until(lambda: faults.run(missing) == "[]", 20, "all code is loaded")
-        needed = "[hornbeam_http2_log, io_lib_pretty, erl_error, logger_formatter, tls_record_1_3]"
+        needed = "[hornbeam_error, io_lib_pretty, erl_error, logger_formatter, tls_record_1_3]"
         assert faults.run(f"{needed} -- hornbeam_code:modules()") == "[]"
 
 

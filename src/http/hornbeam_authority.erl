@@ -1,6 +1,6 @@
 %%% The authority of a request: a host and perhaps a port (RFC 9110, 4.2 and 7.2; RFC 3986, 3.2).
 %%%
-%%% Called by: hornbeam_http1_head, hornbeam_http2_stream, hornbeam_forwarded. Calls: inet. Pure.
+%%% Called by: hornbeam_http1_head, hornbeam_http2_head, hornbeam_forwarded. Calls: inet. Pure.
 -module(hornbeam_authority).
 
 -export([parse/1]).

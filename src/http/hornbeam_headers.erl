@@ -180,7 +180,7 @@ is_value(<<C, _/binary>>) when C =:= $\r; C =:= $\n; C =:= 0 -> false;
 is_value(<<_, Rest/binary>>) -> is_value(Rest);
 is_value(<<>>) -> true.
 
-%% @doc Whether it is a token in lower case (RFC 9110, 5.6.2), as Cowboy gives the names of a request.
+%% @doc Whether it is a token in lower case (RFC 9110, 5.6.2).
 -spec is_name(binary()) -> boolean().
 is_name(Name) -> name(Name, Name) =/= error.
 

@@ -25,8 +25,8 @@
 %%%
 %%% Credit (hornbeam_credit has the rule). Towards the application: the protocol reads while less than body_prefetch octets are
 %%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
-%%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 Cowboy does not block but
-%%% raises an alarm: credit is withheld until it is off.
+%%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 it waits
+%%% for the client's windows and the protocol says so with an alarm: credit is withheld until it is off.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without

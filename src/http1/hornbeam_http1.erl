@@ -2,8 +2,8 @@
 %%%
 %%% Called by: hornbeam_connection (start/1), when the socket is there and HTTP/1 is what it speaks. Calls: hornbeam_http1_head and
 %%% hornbeam_http1_body (bytes to requests), hornbeam_exchange (a request to its response), hornbeam_http1_response (responses to bytes),
-%%% hornbeam_http1_socket, hornbeam_http1_linger, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake, Cowboy's
-%%% HTTP/2 after its preface.
+%%% hornbeam_http1_socket, hornbeam_http1_linger, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake,
+%%% hornbeam_http2 after its preface.
 %%%
 %%% Phases
 %%%

@@ -1,111 +1,195 @@
-%%% Which streams of an HTTP/2 connection have output that their client does not take, and since when.
+%%% What the streams of an HTTP/2 connection have to send, and which of it may be sent now (RFC 9113, 5.2 and 6.9).
 %%%
-%%% Called by: hornbeam_connection (start/1), hornbeam_http2_stream (alarm/2, is_overdue/1, ended/1), hornbeam_http2_socket (sent/1,
-%%% is_waiting/1), in the connection's process. Calls nothing. State: a record in the process dictionary.
+%%% Called by: hornbeam_http2. Calls: cow_http2 (heads of frames). Pure.
 %%%
-%%% Cowboy says by an alarm when a stream's output begins to wait for the client's window and when all of it is gone (its option
-%%% max_stream_buffer_size is 1). While one waits, what goes out is looked through for its DATA frames: each is progress. A stream without any
-%%% for send_timeout is to be reset; {Owner, overdue} is the message that has hornbeam_http2_stream look. A stream with nothing to
-%%% send is not in the table, and a connection on which nothing waits pays nothing for it.
+%%% A stream's output waits in order: octets, pieces of a file, then perhaps the end, which may be a trailer section. next/2 gives one
+%%% frame, of the stream whose turn it is: those that have something to send and a window for it take turns, one frame of up to ?PIECE
+%%% octets each, so that a large response does not keep a small one waiting, and one whose client takes nothing is not among them. The end
+%%% of a stream needs no window (6.9.1).
+%%%
+%%% Windows are integers that may be negative (6.9.2), and none may pass 2^31-1 (6.9.1): `error'.
+%%%
+%%% Limits: what waits is bounded by the credit of who gives it (hornbeam_credit), which is withheld while is_held/2. `since' says for how
+%%% long a stream has had something to send and no octet of it could be sent.
 -module(hornbeam_http2_output).
 
--export([start/1, alarm/2, is_overdue/1, is_waiting/1, ended/1, sent/1]).
+-export([new/0, open/2, close/2, initial/2, credit/3, put/5, is_ready/1, is_held/2, next/2, stalled/2]).
+-export_type([output/0, frame/0, fin/0]).
 
--record(entry, {
-    since :: integer(),                     % the last progress, monotonic ms
-    waits = true :: boolean(),
-    timer :: reference() | undefined
+%% The largest frame that every peer takes (RFC 9113, 4.2).
+-define(PIECE, 16384).
+-define(MAX_WINDOW, 16#7fffffff).
+%% What may wait for its turn without its giver's being told.
+-define(TURN, 65536).
+
+-type id() :: pos_integer().
+-type fin() :: nofin | fin | {trailers, hornbeam_headers:headers()}.
+-type item() :: binary() | {file, file:fd(), Offset :: non_neg_integer(), Left :: pos_integer()}.
+%% What is left of the stream's output behind the frame.
+-type left() :: more | none | ended.
+-type frame() :: {data, id(), iodata(), left()}
+               | {file, id(), Fin :: nofin | fin, file:fd(), Offset :: non_neg_integer(), Size :: pos_integer(), left()}
+               | {trailers, id(), hornbeam_headers:headers()}.
+
+-record(out, {
+    window :: integer(),
+    items = [] :: [item()],                 % the first of them; then what came later, newest first
+    later = [] :: [item()],
+    size = 0 :: non_neg_integer(),
+    fin = nofin :: fin(),
+    since = 0 :: integer(),                 % the last progress, monotonic ms
+    queued = false :: boolean()             % among those that take turns
 }).
 -record(output, {
-    timeout :: timeout(),
-    entries = #{} :: #{cowboy_stream:streamid() => #entry{}}
+    window = 65535 :: integer(),            % of the connection
+    initial = 65535 :: non_neg_integer(),   % of a new stream
+    streams = #{} :: #{id() => #out{}},
+    turns = queue:new() :: queue:queue(id())
 }).
+-opaque output() :: #output{}.
 
--spec start(SendTimeout :: timeout()) -> ok.
-start(SendTimeout) ->
-    set(#output{timeout = SendTimeout}).
+-spec new() -> output().
+new() -> #output{}.
 
-%% @doc Cowboy's alarm.
--spec alarm(cowboy_stream:streamid(), on | off) -> ok.
-alarm(StreamId, OnOff) ->
-    #output{entries = Entries, timeout = Timeout} = Output = get(?MODULE),
-    case {OnOff, Entries} of
-        {on, #{StreamId := Entry}} ->
-            put_entry(StreamId, Entry#entry{since = now_ms(), waits = true}, Output);
-        {on, _} ->
-            put_entry(StreamId, #entry{since = now_ms(), timer = timer(StreamId, Timeout)}, Output);
-        %% The timer goes on: it would be started and stopped again and again.
-        {off, #{StreamId := Entry}} ->
-            put_entry(StreamId, Entry#entry{waits = false}, Output);
-        {off, _} ->
-            ok
+-spec open(id(), output()) -> output().
+open(Id, #output{streams = Streams, initial = Initial} = Output) ->
+    Output#output{streams = Streams#{Id => #out{window = Initial}}}.
+
+%% @doc The stream has ended; what it still has is thrown away.
+-spec close(id(), output()) -> output().
+close(Id, #output{streams = Streams} = Output) ->
+    case maps:take(Id, Streams) of
+        {#out{items = Items, later = Later}, Rest} ->
+            _ = [file:close(Fd) || {file, Fd, _, _} <- Items ++ Later],
+            Output#output{streams = Rest};
+        error ->
+            Output
     end.
 
-timer(_StreamId, infinity) -> undefined;
-timer(StreamId, Time) -> erlang:send_after(Time, self(), {{self(), StreamId}, overdue}).
+%% @doc The client's SETTINGS_INITIAL_WINDOW_SIZE, which changes the windows of all streams that there are.
+-spec initial(non_neg_integer(), output()) -> {ok, output()} | error.
+initial(Window, #output{initial = Before, streams = Streams} = Output) ->
+    Widened = maps:map(fun(_, #out{window = W} = Out) -> Out#out{window = W + Window - Before} end, Streams),
+    case lists:any(fun(#out{window = W}) -> W > ?MAX_WINDOW end, maps:values(Widened)) of
+        true -> error;
+        false -> {ok, maps:fold(fun(Id, Out, Acc) -> turn(Id, Out, Acc) end, Output#output{initial = Window, streams = Widened}, Widened)}
+    end.
 
-%% @doc The timer has fired: whether the client has taken nothing for send_timeout.
--spec is_overdue(cowboy_stream:streamid()) -> boolean().
-is_overdue(StreamId) ->
-    #output{entries = #{StreamId := #entry{since = Since, waits = Waits} = Entry} = Entries, timeout = Timeout} = Output = get(?MODULE),
-    case Since + Timeout - now_ms() of
-        _ when not Waits ->
-            set(Output#output{entries = maps:remove(StreamId, Entries)}),
-            false;
-        Left when Left > 0 ->
-            put_entry(StreamId, Entry#entry{timer = timer(StreamId, Left)}, Output),
-            false;
+%% @doc WINDOW_UPDATE; one of a stream that has ended changes nothing.
+-spec credit(connection | id(), pos_integer(), output()) -> {ok, output()} | error.
+credit(connection, Increment, #output{window = Window} = Output) ->
+    case Window + Increment of
+        Wider when Wider > ?MAX_WINDOW -> error;
+        Wider -> {ok, Output#output{window = Wider}}
+    end;
+credit(Id, Increment, #output{streams = Streams} = Output) ->
+    case Streams of
+        #{Id := #out{window = Window}} when Window + Increment > ?MAX_WINDOW -> error;
+        #{Id := #out{window = Window} = Out} -> {ok, turn(Id, Out#out{window = Window + Increment}, Output)};
+        _ -> {ok, Output}
+    end.
+
+%% @doc More of a stream's output.
+-spec put(id(), item(), fin(), Now :: integer(), output()) -> output().
+put(Id, Item, Fin, Now, #output{streams = Streams} = Output) ->
+    #{Id := #out{size = Size, since = Since} = Out} = Streams,
+    Begun = case Size of 0 -> Now; _ -> Since end,
+    turn(Id, add(Item, Out#out{fin = Fin, since = Begun}), Output).
+
+add(<<>>, Out) -> Out;
+add(Item, #out{items = [], size = 0} = Out) -> Out#out{items = [Item], size = size(Item, Out)};
+add(Item, #out{later = Later} = Out) -> Out#out{later = [Item | Later], size = size(Item, Out)}.
+
+size({file, _, _, Left}, #out{size = Size}) -> Size + Left;
+size(Octets, #out{size = Size}) -> Size + byte_size(Octets).
+
+%% Gives the stream its place among those that take turns, if it can send anything.
+turn(Id, #out{queued = false, size = Size, window = Window, fin = Fin} = Out, #output{turns = Turns, streams = Streams} = Output)
+        when Size > 0, Window > 0; Size =:= 0, Fin =/= nofin ->
+    Output#output{streams = Streams#{Id := Out#out{queued = true}}, turns = queue:in(Id, Turns)};
+turn(Id, Out, #output{streams = Streams} = Output) ->
+    Output#output{streams = Streams#{Id := Out}}.
+
+%% @doc Whether there may be something that can be sent now.
+-spec is_ready(output()) -> boolean().
+is_ready(#output{turns = Turns, window = Window, streams = Streams}) ->
+    case queue:peek(Turns) of
+        empty -> false;
+        {value, _} when Window > 0 -> true;
+        %% The end of a stream needs no window.
+        {value, _} -> lists:any(fun(Id) -> is_map_key(Id, Streams) andalso (map_get(Id, Streams))#out.size =:= 0 end, queue:to_list(Turns))
+    end.
+
+%% @doc Whether the stream has more than will be sent soon: its giver should wait.
+-spec is_held(id(), output()) -> boolean().
+is_held(Id, #output{streams = Streams, window = Connection}) ->
+    #{Id := #out{size = Size, window = Window}} = Streams,
+    Size > ?TURN orelse Size > Window orelse Size > Connection.
+
+%% @doc The next frame.
+-spec next(Now :: integer(), output()) -> {frame() | none, output()}.
+next(Now, #output{turns = Turns} = Output) ->
+    next(queue:len(Turns), Now, Output).
+
+next(0, _Now, Output) ->
+    {none, Output};
+next(Left, Now, #output{turns = Turns0, streams = Streams, window = Connection} = Output0) ->
+    {{value, Id}, Turns} = queue:out(Turns0),
+    Output = Output0#output{turns = Turns},
+    case Streams of
+        #{Id := #out{size = 0, fin = fin} = Out} ->
+            {{data, Id, cow_http2:data_header(Id, fin, 0), ended}, Output#output{streams = Streams#{Id := Out#out{queued = false, fin = nofin}}}};
+        #{Id := #out{size = 0, fin = {trailers, Fields}} = Out} ->
+            {{trailers, Id, Fields}, Output#output{streams = Streams#{Id := Out#out{queued = false, fin = nofin}}}};
+        #{Id := #out{size = Size, window = Window} = Out} when Size > 0, Window > 0, Connection > 0 ->
+            frame(Id, Out#out{queued = false, since = Now}, min(min(Window, Connection), ?PIECE), Output);
+        #{Id := #out{size = Size, window = Window}} when Size > 0, Window > 0 ->
+            next(Left - 1, Now, Output#output{turns = queue:in(Id, Turns)});
+        #{Id := Out} ->
+            next(Left - 1, Now, Output#output{streams = Streams#{Id := Out#out{queued = false}}});
         _ ->
-            true
+            next(Left - 1, Now, Output)
     end.
 
--spec is_waiting(cowboy_stream:streamid()) -> boolean().
-is_waiting(StreamId) ->
-    case get(?MODULE) of
-        #output{entries = #{StreamId := #entry{waits = Waits}}} -> Waits;
-        _ -> false
+frame(Id, #out{items = [{file, Fd, Offset, Left} | Rest], size = Size, window = Window, fin = Fin} = Out0, Most, #output{window = Connection} = Output) ->
+    Part = min(Most, Left),
+    Items = case Left of Part -> Rest; _ -> [{file, Fd, Offset + Part, Left - Part} | Rest] end,
+    Out = forward(Out0#out{items = Items, size = Size - Part, window = Window - Part}),
+    {IsFin, Remains} = remains(Out, Fin),
+    {{file, Id, IsFin, Fd, Offset, Part, Remains}, again(Id, Out, Remains, Output#output{window = Connection - Part})};
+frame(Id, #out{size = Size, window = Window, fin = Fin} = Out0, Most, #output{window = Connection} = Output) ->
+    {Data, Part, Out1} = octets(Most, [], 0, Out0),
+    Out = Out1#out{size = Size - Part, window = Window - Part},
+    {IsFin, Remains} = remains(Out, Fin),
+    {{data, Id, [cow_http2:data_header(Id, IsFin, Part) | Data], Remains}, again(Id, Out, Remains, Output#output{window = Connection - Part})}.
+
+%% As many octets as fit, out of as many items as that takes.
+octets(Most, Data, Part, Out0) ->
+    case forward(Out0) of
+        #out{items = [Item | Rest]} = Out when is_binary(Item), byte_size(Item) =< Most ->
+            octets(Most - byte_size(Item), [Data | Item], Part + byte_size(Item), Out#out{items = Rest});
+        #out{items = [Item | Rest]} = Out when is_binary(Item), Most > 0 ->
+            <<Now:Most/binary, Later/binary>> = Item,
+            {[Data | Now], Part + Most, Out#out{items = [Later | Rest]}};
+        Out ->
+            {Data, Part, Out}
     end.
 
-%% @doc A stream has ended.
--spec ended(cowboy_stream:streamid()) -> ok.
-ended(StreamId) ->
-    case get(?MODULE) of
-        #output{entries = #{StreamId := #entry{timer = Timer}} = Entries} = Output ->
-            _ = Timer =:= undefined orelse erlang:cancel_timer(Timer, [{async, true}, {info, false}]),
-            set(Output#output{entries = maps:remove(StreamId, Entries)});
-        _ ->
-            ok
-    end.
+forward(#out{items = [], later = [_ | _] = Later} = Out) -> Out#out{items = lists:reverse(Later), later = []};
+forward(Out) -> Out.
 
-%% @doc What is about to be written: whole frames.
--spec sent(iodata()) -> ok.
-sent(Data) ->
-    case get(?MODULE) of
-        #output{entries = Entries} when map_size(Entries) =:= 0 -> ok;
-        #output{entries = Entries} = Output -> set(Output#output{entries = progress(iolist_to_binary(Data), now_ms(), Entries)})
-    end.
+remains(#out{size = 0}, fin) -> {fin, ended};
+remains(#out{size = 0}, nofin) -> {nofin, none};
+remains(_Out, _Fin) -> {nofin, more}.
 
-%% RFC 9113, 4.1. Of a DATA frame that is sent with sendfile only the head is here.
-progress(<<Length:24, 0, _Flags, _:1, StreamId:31, Rest/binary>>, Now, Entries) when Length > 0, is_map_key(StreamId, Entries) ->
-    #{StreamId := Entry} = Entries,
-    progress(behind(Length, Rest), Now, Entries#{StreamId := Entry#entry{since = Now}});
-progress(<<Length:24, _Type, _Flags, _:32, Rest/binary>>, Now, Entries) ->
-    progress(behind(Length, Rest), Now, Entries);
-progress(<<>>, _Now, Entries) ->
-    Entries.
+again(Id, Out, more, Output) -> turn(Id, Out, Output);
+again(Id, Out, none, #output{streams = Streams} = Output) -> Output#output{streams = Streams#{Id := Out}};
+again(Id, Out, ended, #output{streams = Streams} = Output) -> Output#output{streams = Streams#{Id := Out#out{fin = nofin}}}.
 
-behind(Length, Rest) ->
-    case Rest of
-        <<_:Length/binary, Behind/binary>> -> Behind;
-        _ -> <<>>
-    end.
-
-put_entry(StreamId, Entry, #output{entries = Entries} = Output) ->
-    set(Output#output{entries = Entries#{StreamId => Entry}}).
-
-now_ms() ->
-    erlang:monotonic_time(millisecond).
-
-set(Output) ->
-    _ = put(?MODULE, Output),
-    ok.
+%% @doc The streams of whose output nothing has been sent since, though it waits, and the earliest of the others' times.
+-spec stalled(Since :: integer(), output()) -> {[id()], Earliest :: integer() | infinity}.
+stalled(Since, #output{streams = Streams}) ->
+    maps:fold(fun(_, #out{size = 0}, Acc) -> Acc;
+                 (Id, #out{since = At}, {Ids, Earliest}) when At =< Since -> {[Id | Ids], Earliest};
+                 (_, #out{since = At}, {Ids, Earliest}) -> {Ids, min(At, Earliest)}
+              end, {[], infinity}, Streams).

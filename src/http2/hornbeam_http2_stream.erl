@@ -1,179 +1,233 @@
-%%% HTTP/2: Cowboy's stream handler, which brings events to hornbeam_exchange and turns its commands into Cowboy's.
+%%% One stream of an HTTP/2 connection: a request and its response, or a WebSocket (RFC 8441).
 %%%
-%%% Called by: Cowboy's HTTP/2 (documented callbacks and commands of cowboy_stream alone), in the connection's process, which must never wait
-%%% here. Calls: hornbeam_http2_head, hornbeam_exchange, hornbeam_http2_body, _reply, _idle, hornbeam_http2_output, hornbeam_http2_socket,
-%%% hornbeam_clients, hornbeam_websocket. No process is made per request.
+%%% Called by: hornbeam_http2, in the connection's process. Calls: hornbeam_http2_head (by way of it), hornbeam_http2_body (what may still
+%%% come), hornbeam_http2_reply, hornbeam_exchange, hornbeam_websocket. No process is made for a request.
 %%%
-%%% Messages, all of the form {{ConnectionPid, StreamId}, Event} (Cowboy passes Event to info/3): those of hornbeam_exchange; from itself
-%%% submit, {timeout, Name}, body_pause, ending (hornbeam_http2_socket:finish/2); overdue (hornbeam_http2_output); for a WebSocket its process's commands.
+%%% Every function answers with actions for the connection, in order:
+%%%
+%%%   {head, fin | nofin, Fields}           a HEADERS frame; fin: the stream's output has ended with it
+%%%   {data, nofin | fin | {trailers, Fields}, Octets}, {file, Size, Path}   what follows; a file is the last
+%%%   {window, Octets}                      the client may send so much more on this stream
+%%%   {look, Time}                          due/2 is to be called by this time
+%%%   {reset, Code}                         RST_STREAM, and nothing else
+%%%
+%%%   request ──upgrade──▶ websocket
+%%%      └──done──▶ answered: what is left of the output is sent; what still comes of the body is counted and dropped
+%%%
+%%% Times: `timeout' and queue_timeout (hornbeam_request's), body_timeout, which runs while the application may have more of the body than has
+%%% come, but not while the client waits for 100 (Continue). They are looked at by the connection; none is a timer.
 -module(hornbeam_http2_stream).
--behaviour(cowboy_stream).
+
+-export([open/7, refuse/6, submit/1, data/6, heard/2, event/2, exit/3, held/2, due/2, next/1, is_read/1, gone/1]).
+-export_type([stream/0, action/0, timeouts/0]).
 
 -include("hornbeam_head.hrl").
 
--export([init/3, data/4, info/3, terminate/3, early_error/5]).
+-type action() :: {head, fin | nofin, hornbeam_headers:headers()} | {data, hornbeam_http2_output:fin(), binary()}
+                | {file, pos_integer(), binary()} | {window, pos_integer()} | {look, integer()} | {reset, cow_http2:error()}.
+-type timeouts() :: #{body_timeout := timeout(), body_prefetch := non_neg_integer(), _ => _}.
 
 -record(stream, {
-    exchange :: hornbeam_exchange:exchange(),
-    owner :: hornbeam_pool:owner(),
+    id :: pos_integer(),
+    source :: hornbeam_exchange:exchange() | {websocket, pid()},
     body :: hornbeam_http2_body:body(),
-    timer :: reference() | undefined
+    body_timeout :: timeout(),
+    is_whole = false :: boolean(),          % the exchange waits for nothing of it: there is none, or all has come
+    sent = nothing :: nothing | head | ended,   % of the response
+    expects = false :: boolean(),           % the client waits for 100 (Continue)
+    until = infinity :: integer() | infinity,
+    timer = response :: response | queue,   % what `until' is
+    body_until = infinity :: integer() | infinity,
+    held = false :: boolean()               % the output waits for the client
 }).
-%% A body from which on it is read in larger pieces.
--define(LARGE, 16384).
-%% The stream of a WebSocket passes on what comes ({websocket, Pid}).
--type state() :: #stream{} | {websocket, pid()}.
+-opaque stream() :: #stream{}.
 
--spec init(cowboy_stream:streamid(), cowboy_req:req(), cowboy:opts()) -> {cowboy_stream:commands(), state()}.
-init(StreamId, Req, #{context := #{place := Place} = Context, scheme := Scheme, limits := #{body_timeout := BodyTimeout} = Limits}) ->
-    Owner = {self(), StreamId},
-    ok = hornbeam_http2_idle:opened(StreamId),
-    case hornbeam_http2_head:read(Req, Limits, Place) of
-        {ok, #head{length = Length} = Head0} ->
-            Head = Head0#head{scheme = Scheme},
-            %% `unknown' is more than any number; for a WebSocket it is no body.
-            _ = Length > ?LARGE andalso Head#head.protocol =:= undefined andalso hornbeam_http2_socket:upload(true),
-            {Commands, Exchange} = hornbeam_exchange:open(Head, Owner, Context),
-            _ = hornbeam_exchange:is_gathering(Exchange) andalso (self() ! {Owner, submit}),
-            run(Commands, [], #stream{exchange = Exchange, owner = Owner, body = hornbeam_http2_body:new(Length, BodyTimeout, Owner)});
-        {refuse, Reason, #head{length = Length} = Head} ->
-            run(hornbeam_exchange:refuse(Reason, Head, Context), [],
-                #stream{exchange = hornbeam_exchange:over(), owner = Owner, body = hornbeam_http2_body:new(Length, infinity, Owner)})
+%% @doc IsFin: the head has ended the stream. Window: what the client may send at first.
+-spec open(pos_integer(), fin | nofin, #head{}, Window :: pos_integer(), timeout(), Now :: integer(), hornbeam_exchange:context()) ->
+    {[action()], stream()}.
+open(Id, IsFin, #head{length = Length, protocol = Protocol, expect = Expect} = Head, Window, BodyTimeout, Now, Context) ->
+    %% For a WebSocket nothing may come before it is accepted.
+    Expected = case Protocol of undefined -> Length; _ -> 0 end,
+    {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Id}, Context),
+    run(Commands, [], Now, #stream{id = Id, source = Exchange, body = hornbeam_http2_body:new(IsFin, Expected, Window),
+                                   body_timeout = BodyTimeout, is_whole = Expected =:= 0, expects = Expect =:= continue}).
+
+%% @doc The answer to what was never a request.
+-spec refuse(pos_integer(), fin | nofin, hornbeam_error:reason(), #head{}, Window :: pos_integer(), hornbeam_exchange:context()) ->
+    {[action()], stream()}.
+refuse(Id, IsFin, Reason, #head{length = Length} = Head, Window, Context) ->
+    run(hornbeam_exchange:refuse(Reason, Head, Context), [], 0,
+        #stream{id = Id, source = hornbeam_exchange:over(), body = hornbeam_http2_body:new(IsFin, Length, Window), body_timeout = infinity}).
+
+%% @doc What of the body came together with the head has been given; the rest is not waited for.
+-spec submit(stream()) -> {[action()], stream()}.
+submit(#stream{source = {websocket, _}} = Stream) ->
+    {[], Stream};
+submit(#stream{source = Exchange} = Stream) ->
+    case hornbeam_exchange:is_gathering(Exchange) of
+        true -> event(submit, Stream);
+        false -> {[], Stream}
     end.
 
--spec data(cowboy_stream:streamid(), cowboy_stream:fin(), binary(), state()) -> {cowboy_stream:commands(), state()}.
-data(_StreamId, nofin, <<>>, State) ->
-    ok = hornbeam_http2_socket:empty(),
-    {[], State};
-data(_StreamId, IsFin, Data, {websocket, Pid} = State) ->
+%% @doc A piece of the body, in a frame of so many octets with its padding; Slack: hornbeam_http2_body.
+-spec data(fin | nofin, binary(), Length :: non_neg_integer(), Slack :: non_neg_integer(), Now :: integer(), stream()) ->
+    {[action()], stream()} | {error, cow_http2:error()}.
+data(IsFin, Data, Length, Slack, Now, #stream{body = Body0} = Stream0) ->
+    case hornbeam_http2_body:data(IsFin, byte_size(Data), Length, Slack, Body0) of
+        {ok, Padding, Body} ->
+            {Actions, Stream} = given(IsFin, Data, waits(Now, Stream0#stream{body = Body, expects = false})),
+            {[{window, Padding} || Padding > 0] ++ Actions, Stream};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc A part of a frame of the body has come.
+-spec heard(Now :: integer(), stream()) -> stream().
+heard(Now, Stream) -> waits(Now, Stream).
+
+given(nofin, <<>>, Stream) -> {[], Stream};
+given(IsFin, Data, #stream{source = {websocket, Pid}} = Stream) ->
     Pid ! {websocket_data, IsFin, Data},
-    {[], State};
-data(_StreamId, IsFin, Data, #stream{body = Body0} = State) ->
-    case hornbeam_http2_body:data(IsFin, byte_size(Data), Body0) of
-        {ignore, _} -> {[], State};
-        {Last, Body} -> event({body, Last, Data}, State#stream{body = Body})
+    {[], Stream};
+given(_IsFin, _Data, #stream{is_whole = true} = Stream) -> {[], Stream};
+given(IsFin, Data, Stream) -> event({body, IsFin, Data}, Stream#stream{is_whole = IsFin =:= fin}).
+
+%% How long the client may take for what comes next.
+waits(Now, #stream{body = Body, body_timeout = Timeout, expects = Expects, source = Source} = Stream) ->
+    case hornbeam_http2_body:is_awaited(Body) andalso not Expects andalso Timeout =/= infinity andalso not is_websocket(Source) of
+        true -> Stream#stream{body_until = Now + Timeout};
+        false -> Stream#stream{body_until = infinity}
     end.
 
--spec info(cowboy_stream:streamid(), term(), state()) -> {cowboy_stream:commands(), state()}.
-info(StreamId, {alarm, stream_buffer_full, OnOff}, State) ->
-    ok = hornbeam_http2_output:alarm(StreamId, OnOff),
-    alarm(OnOff, State);
-info(StreamId, overdue, State) ->
-    {[{internal_error, overdue, 'The client takes nothing.'} || hornbeam_http2_output:is_overdue(StreamId)], State};
-info(StreamId, ending, State) ->
-    {[{internal_error, ended, 'The response is complete.'} || hornbeam_http2_socket:finish(StreamId, is_read(State))], State};
-info(StreamId, Event, {websocket, _} = State) ->
-    websocket_info(Event, StreamId, State);
-info(_StreamId, body_pause, #stream{body = Body0} = State) ->
-    case hornbeam_http2_body:paused(Body0) of
-        {true, Body} -> event({body_failed, body_timeout}, State#stream{body = Body});
-        {false, Body} -> {[], State#stream{body = Body}}
-    end;
-%% Cowboy completes by itself what an ended stream left open.
-info(_StreamId, {response, _, _, _} = Command, State) ->
-    {[Command], State};
-info(_StreamId, {data, fin, <<>>} = Command, State) ->
-    {[Command], State};
-info(_StreamId, Event, State) ->
-    event(Event, State).
+is_websocket({websocket, _}) -> true;
+is_websocket(_Exchange) -> false.
 
--spec terminate(cowboy_stream:streamid(), cowboy_stream:reason(), state()) -> ok.
-terminate(StreamId, _Reason, State) ->
-    ok = ended(State),
-    ok = hornbeam_clients:leave(StreamId),
-    ok = hornbeam_http2_output:ended(StreamId),
-    ok = hornbeam_http2_socket:ended(StreamId),
-    _ = hornbeam_http2_idle:closed() andalso hornbeam_http2_socket:over(),
-    ok.
+%% @doc A message for this stream: {{self(), Id}, Event}.
+-spec event(term(), stream()) -> {[action()], stream()}.
+event(Event, #stream{source = {websocket, Pid}} = Stream) ->
+    websocket(Event, Pid, Stream);
+event(Event, #stream{source = Exchange0} = Stream) ->
+    {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),
+    case Commands of
+        [] -> {[], Stream#stream{source = Exchange}};
+        _ -> run(Commands, [], now_ms(), Stream#stream{source = Exchange})
+    end.
 
-ended({websocket, Pid}) ->
-    Pid ! websocket_gone,
-    ok;
-ended(#stream{exchange = Exchange, body = Body} = Stream) ->
-    _ = cancel_timer(Stream),
-    ok = hornbeam_http2_body:stop(Body),
-    hornbeam_exchange:gone(Exchange).
+%% The commands of a WebSocket's process.
+websocket({data, IsFin, Data}, Pid, #stream{sent = head} = Stream) ->
+    Pid ! {websocket_taken, iolist_size(Data)},
+    {[{data, IsFin, iolist_to_binary(Data)}], Stream#stream{sent = case IsFin of fin -> ended; nofin -> head end}};
+websocket({websocket_flow, Octets}, _Pid, #stream{body = Body0} = Stream) ->
+    {Increment, Body} = hornbeam_http2_body:more(Octets, Body0),
+    {[{window, Increment} || Increment > 0], Stream#stream{body = Body}};
+websocket(websocket_abort, _Pid, Stream) ->
+    {[{reset, internal_error}], Stream};
+websocket(_Late, _Pid, Stream) ->
+    {[], Stream}.
 
-%% Cowboy's answer to a head that it refuses.
--spec early_error(cowboy_stream:streamid(), cowboy_stream:reason(), cowboy_stream:partial_req(), Response, cowboy:opts()) -> Response
-    when Response :: cowboy_stream:resp_command().
-early_error(_StreamId, _Reason, _PartialReq, {response, Status, Headers, Body}, _Options) ->
-    {response, Status, maps:merge(hornbeam_http2_reply:head([], none), Headers), Body}.
+%% @doc A process that was linked has ended: `false' when it was not this stream's.
+-spec exit(pid(), Reason :: term(), stream()) -> {[action()], stream()} | false.
+exit(Pid, normal, #stream{source = {websocket, Pid}} = Stream) -> finish(Stream);
+exit(Pid, _Crash, #stream{source = {websocket, Pid}} = Stream) -> {[{reset, internal_error}], Stream};
+exit(_Pid, _Reason, _Stream) -> false.
 
-alarm(OnOff, {websocket, Pid} = State) ->
-    Pid ! {websocket_alarm, OnOff},
-    {[], State};
-alarm(OnOff, State) ->
-    event({alarm, OnOff}, State).
+%% @doc Whether the stream's output waits for the client.
+-spec held(boolean(), stream()) -> stream().
+held(Held, #stream{held = Held} = Stream) ->
+    Stream;
+held(Held, #stream{source = {websocket, Pid}} = Stream) ->
+    Pid ! {websocket_alarm, on_off(Held)},
+    Stream#stream{held = Held};
+held(Held, #stream{source = Exchange0} = Stream) ->
+    {[], Exchange} = hornbeam_exchange:event({alarm, on_off(Held)}, Exchange0),
+    Stream#stream{held = Held, source = Exchange}.
 
-is_read({websocket, _}) -> false;
+on_off(true) -> on;
+on_off(false) -> off.
+
+%% @doc What has become due by this time.
+-spec due(Now :: integer(), stream()) -> {[action()], stream()}.
+due(Now, #stream{until = Until, timer = Name} = Stream) when Now >= Until ->
+    event({timeout, Name}, Stream#stream{until = infinity});
+due(Now, #stream{body_until = Until} = Stream) when Now >= Until ->
+    event({body_failed, body_timeout}, Stream#stream{body_until = infinity});
+due(_Now, Stream) ->
+    {[], Stream}.
+
+%% @doc When due/2 is to be called again.
+-spec next(stream()) -> integer() | infinity.
+next(#stream{until = Until, body_until = BodyUntil}) -> min(Until, BodyUntil).
+
+%% @doc Whether the client has ended its side.
+-spec is_read(stream()) -> boolean().
 is_read(#stream{body = Body}) -> hornbeam_http2_body:is_read(Body).
 
-event(Event, #stream{exchange = Exchange0} = Stream) ->
-    {Commands, Exchange} = hornbeam_exchange:event(Event, Exchange0),
-    run(Commands, [], Stream#stream{exchange = Exchange}).
+%% @doc The stream is over, whether or not its response was.
+-spec gone(stream()) -> ok.
+gone(#stream{source = {websocket, Pid}}) ->
+    Pid ! websocket_gone,
+    ok;
+gone(#stream{source = Exchange}) ->
+    hornbeam_exchange:gone(Exchange).
 
-%% Given: to Cowboy, newest first.
-run([], Given, Stream) ->
-    {lists:reverse(Given), Stream};
-run([{timer, Name, Time} | Rest], Given, Stream) ->
-    run(Rest, Given, start_timer(Name, Time, cancel_timer(Stream)));
-run([cancel_timer | Rest], Given, Stream) ->
-    run(Rest, Given, cancel_timer(Stream));
-run([{upgrade, Accepted} | _], Given, #stream{owner = {Connection, StreamId}} = Stream) ->
-    _ = cancel_timer(Stream),
-    Pid = hornbeam_websocket:start_stream(Connection, StreamId),
+%%% What the exchange says. Actions: newest first.
+
+run([], Actions, _Now, Stream) ->
+    {lists:reverse(Actions), Stream};
+run([{inform, 100, _} = Command | Rest], Actions, Now, #stream{expects = true} = Stream) ->
+    run([Command | Rest], Actions, Now, waits(Now, Stream#stream{expects = false}));
+run([{inform, Status, Headers} | Rest], Actions, Now, Stream) ->
+    run(Rest, [{head, nofin, hornbeam_http2_reply:inform(Status, Headers)} | Actions], Now, Stream);
+run([{reply, Status, Headers, Length, {sendfile, Size, Path}} | Rest], Actions, Now, Stream) ->
+    Fields = hornbeam_http2_reply:head(Status, Headers, Length),
+    run(Rest, [{file, Size, Path}, {head, nofin, Fields} | Actions], Now, Stream#stream{sent = ended});
+run([{reply, Status, Headers, Length, Body} | Rest], Actions, Now, Stream) ->
+    Fields = hornbeam_http2_reply:head(Status, Headers, Length),
+    More = case iolist_to_binary(Body) of
+        <<>> -> [{head, fin, Fields} | Actions];
+        Data -> [{data, fin, Data}, {head, nofin, Fields} | Actions]
+    end,
+    run(Rest, More, Now, Stream#stream{sent = ended});
+run([{start, Status, Headers, Length} | Rest], Actions, Now, Stream) ->
+    run(Rest, [{head, nofin, hornbeam_http2_reply:head(Status, Headers, Length)} | Actions], Now, Stream#stream{sent = head});
+run([{data, IsFin, Data} | Rest], Actions, Now, Stream) ->
+    Sent = case IsFin of fin -> ended; nofin -> head end,
+    run(Rest, [{data, IsFin, iolist_to_binary(Data)} | Actions], Now, Stream#stream{sent = Sent});
+run([{trailers, Headers} | Rest], Actions, Now, Stream) ->
+    Fin = case hornbeam_http2_reply:fields(Headers) of [] -> fin; Fields -> {trailers, Fields} end,
+    run(Rest, [{data, Fin, <<>>} | Actions], Now, Stream#stream{sent = ended});
+run([{read, Octets} | Rest], Actions, Now, #stream{body = Body0} = Stream0) ->
+    {Increment, Body} = hornbeam_http2_body:more(Octets, Body0),
+    Stream = waits(Now, Stream0#stream{body = Body}),
+    run(Rest, [{window, Increment} || Increment > 0] ++ look(Stream#stream.body_until, Actions), Now, Stream);
+run([{timer, Name, infinity} | Rest], Actions, Now, Stream) ->
+    run(Rest, Actions, Now, Stream#stream{until = infinity, timer = Name});
+run([{timer, Name, Time} | Rest], Actions, Now, Stream) ->
+    run(Rest, look(Now + Time, Actions), Now, Stream#stream{until = Now + Time, timer = Name});
+run([cancel_timer | Rest], Actions, Now, Stream) ->
+    run(Rest, Actions, Now, Stream#stream{until = infinity});
+run([close | Rest], Actions, Now, Stream) ->
+    run(Rest, Actions, Now, Stream);
+run([{upgrade, Accepted} | _], Actions, _Now, #stream{id = Id, body = Body} = Stream) ->
+    Pid = hornbeam_websocket:start_stream(self(), Id),
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, Pid),
     Pid ! {start, Handover},
-    {lists:reverse(Given, [{headers, 200, hornbeam_http2_reply:head(Headers, none)}, {spawn, Pid, 5000}]), {websocket, Pid}};
-run([close | Rest], Given, Stream) ->
-    run(Rest, Given, Stream);
-run([{read, Octets} | Rest], Given, #stream{body = Body} = Stream) ->
-    run(Rest, [{flow, Octets} | Given], Stream#stream{body = hornbeam_http2_body:more(Octets, Body)});
-%% When Cowboy ends the stream now, as it does but for what hornbeam_http2_socket says, the message finds none.
-run([done | Rest], [End | _] = Given, #stream{owner = Owner} = Stream)
-        when End =:= {data, fin, <<>>}; element(1, End) =:= trailers ->
-    self() ! {Owner, ending},
-    run(Rest, [stop | Given], Stream);
-run([Command | Rest], Given, Stream) ->
-    run(Rest, [command(Command) | Given], Stream).
+    _ = is_read(Stream) andalso (Pid ! {websocket_data, fin, <<>>}),
+    {lists:reverse(Actions, [{head, nofin, hornbeam_http2_reply:head(200, Headers, none)}]),
+     Stream#stream{source = {websocket, Pid}, sent = head, until = infinity, body = hornbeam_http2_body:unbounded(Body)}};
+%% The client must see that the response is not complete.
+run([cut | _], Actions, _Now, Stream) ->
+    {lists:reverse(Actions, [{reset, internal_error}]), Stream};
+run([done], Actions, _Now, Stream0) ->
+    {Finish, Stream} = finish(Stream0),
+    {lists:reverse(Actions, Finish), Stream#stream{until = infinity, body_until = infinity}}.
 
-command({inform, Status, Headers}) -> {inform, Status, hornbeam_http2_reply:fields(Headers)};
-command({reply, Status, Headers, Length, {sendfile, Size, Path}}) ->
-    {response, status(Status), hornbeam_http2_reply:head(Headers, Length), {sendfile, 0, Size, Path}};
-command({reply, Status, Headers, Length, Body}) -> {response, status(Status), hornbeam_http2_reply:head(Headers, Length), Body};
-command({start, Status, Headers, Length}) -> {headers, status(Status), hornbeam_http2_reply:head(Headers, Length)};
-command({data, IsFin, Data}) -> {data, IsFin, Data};
-command({trailers, Headers}) -> {trailers, hornbeam_http2_reply:fields(Headers)};
-%% The client must see that the response is not complete: the stream is reset.
-command(cut) -> {internal_error, cut, 'The response could not be completed.'};
-command(done) -> stop.
+finish(#stream{sent = ended} = Stream) -> {[], Stream};
+finish(#stream{sent = head} = Stream) -> {[{data, fin, <<>>}], Stream#stream{sent = ended}};
+finish(#stream{sent = nothing} = Stream) -> {[{reset, internal_error}], Stream}.
 
-%% Cowboy makes of a number what it knows; a status that it does not know is given as text.
-status(Code) -> integer_to_binary(Code).
+look(infinity, Actions) -> Actions;
+look(Time, Actions) -> [{look, Time} | Actions].
 
-start_timer(_Name, infinity, Stream) ->
-    Stream;
-start_timer(Name, Time, #stream{owner = Owner} = Stream) ->
-    Stream#stream{timer = erlang:send_after(Time, self(), {Owner, {timeout, Name}})}.
-
-cancel_timer(#stream{timer = undefined} = Stream) ->
-    Stream;
-cancel_timer(#stream{timer = Timer} = Stream) ->
-    _ = erlang:cancel_timer(Timer, [{async, true}, {info, false}]),
-    Stream#stream{timer = undefined}.
-
-%% A WebSocket over HTTP/2: its process's commands to Cowboy, and Cowboy's news for it.
-websocket_info({data, _, Data} = Command, _StreamId, {websocket, Pid} = State) ->
-    Pid ! {websocket_taken, iolist_size(Data)},
-    {[Command], State};
-websocket_info({websocket_flow, Size}, _StreamId, State) ->
-    {[{flow, Size}], State};
-websocket_info({'EXIT', Pid, normal}, StreamId, {websocket, Pid} = State) ->
-    self() ! {{self(), StreamId}, ending},
-    {[stop], State};
-websocket_info(Event, _StreamId, {websocket, Pid} = State) when Event =:= websocket_abort;
-                                                     element(1, Event) =:= 'EXIT', element(2, Event) =:= Pid ->
-    {[{internal_error, Event, 'The WebSocket ended without a close.'}], State};
-websocket_info(_Late, _StreamId, State) ->
-    {[], State}.
+now_ms() ->
+    erlang:monotonic_time(millisecond).

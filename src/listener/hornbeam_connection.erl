@@ -1,10 +1,10 @@
 %%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
 %%%
 %%% Called by: Ranch (one process each), hornbeam_listener (close/1). Calls: hornbeam_connections, hornbeam_accept, hornbeam_tls,
-%%% hornbeam_http1, Cowboy's HTTP/2 and what stands around it.
+%%% hornbeam_http1, hornbeam_http2.
 %%%
 %%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
-%%% octets that it has read go back to the process's mailbox as the socket's message, so that Cowboy reads them first.
+%%% octets that it has read come again, as the socket's message.
 %%%
 %%% Failure modes: too many connections: answered with 503, or with TLS closed, at once. A PROXY header that is none closes the connection without a word; a handshake that fails is Ranch's to log.
 -module(hornbeam_connection).
@@ -17,7 +17,7 @@
 -define(PROXY_MS, 5000).
 
 -type options() :: #{secure := boolean(), max_connections := pos_integer() | infinity, proxy_protocol := boolean(), http_version := ['HTTP/1.1' | 'HTTP/2'],
-                     context := map(), http1 := map(), http2 := cowboy:opts()}.
+                     context := map(), http1 := map(), http2 := hornbeam_http2:settings()}.
 
 %% @doc What all connections of a server share, as a term that is not copied into each of them.
 -spec configure(Server :: atom(), options()) -> ok.
@@ -67,7 +67,7 @@ serve(Parent, Ref, Transport, Server, #{secure := Secure, context := Context0, p
     process_flag(trap_exit, true),
     {Peer, Sock} = ends(Proxied, Transport, Socket),
     Context = Context0#{place => hornbeam_scope:place(Peer, Sock, Tls)},
-    Http2 = fun() -> http2(Parent, Ref, Transport, Socket, Context, Options) end,
+    Http2 = fun() -> http2(Parent, Transport, Socket, Context, Options) end,
     case protocol(Secure, Socket, Options) of
         http2 -> Http2();
         {http1, Upgrades} -> http1(Parent, Transport, Socket, Context, case Upgrades of true -> Http2; false -> none end, Options)
@@ -115,14 +115,5 @@ http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
     hornbeam_http1:start(#{parent => Parent, transport => Transport, socket => Socket,
                            settings => Settings#{http2 => Http2}, context => Context}).
 
-%% Cowboy hands its options on to Cowlib, whose type of them does not know Cowboy's.
--dialyzer({nowarn_function, [http2/6, serve/5]}).
--spec http2(pid(), ranch:ref(), module(), term(), map(), options()) -> no_return().
-http2(Parent, Ref, Transport, Socket, Context,
-      #{http2 := #{idle := Idle, listener := Listener, send_timeout := SendTimeout, max_empty_frame_rate := MaxEmpty} = Settings,
-        secure := Secure}) ->
-    Scheme = case Secure of true -> <<"https">>; false -> <<"http">> end,
-    ok = hornbeam_http2_idle:start(Idle, Listener),
-    ok = hornbeam_http2_output:start(SendTimeout),
-    ok = hornbeam_http2_socket:start(Transport, Socket, MaxEmpty),
-    cowboy_http2:init(Parent, Ref, Socket, hornbeam_http2_socket, undefined, Settings#{context => Context, scheme => Scheme}).
+http2(Parent, Transport, Socket, Context, #{http2 := Settings}) ->
+    hornbeam_http2:start(#{parent => Parent, transport => Transport, socket => Socket, settings => Settings, context => Context}).

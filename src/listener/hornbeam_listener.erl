@@ -18,12 +18,6 @@
 
 %% How long a connection has to end when the graceful time is over.
 -define(LAST_MS, 500).
-%% The largest HTTP/2 frame that every peer takes (RFC 9113, 4.2).
--define(FRAME, 16384).
-%% How many reads (of up to 64 KiB) may wait in the mailbox of an HTTP/2 connection: what a client can make it hold.
--define(READS, 10).
--define(MAX_WINDOW, 16#7fffffff).
-
 %% How long after its end a listener is opened again: Ranch has then done so itself, if it can.
 -define(REOPEN_MS, 200).
 
@@ -154,52 +148,10 @@ http1(#{max_keepalive := MaxKeepalive} = Config) ->
     Times = maps:with([keepalive_timeout, header_timeout, body_timeout, half_close], Config),
     Times#{max_requests => MaxKeepalive, parser => hornbeam_http1_head:new(Config)}.
 
-%% Cowboy's own times are off: they would end a connection in which a response takes its time (hornbeam_http2_idle is what ends an idle
-%% one; goaway_complete_timeout: graceful_timeout holds).
-%%
-%% To the client. Cowboy sends what fits into a window however small that is (stream_window_data_threshold). When a stream's output has
-%% to wait for the client it gets no more credit until all of it is gone (max_stream_buffer_size), and hornbeam_http2_output looks whether
-%% the client takes any of it. The alarm for the buffers of a whole connection is off: when it and a stream's end at once Cowboy
-%% tells only of the first, and the stream would wait for ever. What a connection can hold is bounded by max_streams.
-%%
-%% From the client. What it may send is bounded by the windows of the streams. That of the connection is as large as can be: bodies that
-%% nobody reads would use it up, to the cost of the other streams. (nginx does the same.)
-http2(#{max_streams := Streams, max_frame_rate := Frames, max_reset_rate := Resets,
-        max_head_size := HeadSize, body_prefetch := Prefetch} = Config) ->
-    (maps:with([send_timeout, max_empty_frame_rate], Config))#{
-      limits => maps:with([max_request_line, max_headers, max_header_size, max_head_size, strict_target, body_timeout], Config),
-      idle => maps:with([keepalive_timeout, max_keepalive], Config),
-      listener => self(),
-      stream_handlers => [hornbeam_http2_stream],
-      connection_type => supervisor,
-      logger => hornbeam_http2_log,
-      idle_timeout => infinity,
-      inactivity_timeout => infinity,
-      goaway_complete_timeout => infinity,
-      active_n => ?READS,
-      %% hornbeam_request goes on from this number.
-      initial_stream_flow_size => max(1, Prefetch),
-      max_concurrent_streams => Streams,
-      max_received_frame_rate => {Frames, 10000},
-      max_cancel_stream_rate => {Resets, 10000},
-      max_reset_stream_rate => {Resets, 10000},
-      max_fragmented_header_block_size => head_block(HeadSize),
-      max_stream_buffer_size => 1,
-      max_connection_buffer_size => infinity,
-      stream_window_data_threshold => 0,
-      initial_connection_window_size => ?MAX_WINDOW,
-      connection_window_margin_size => ?MAX_WINDOW,
-      enable_connect_protocol => true}.
-
-%% An older Cowlib makes of each octet of a compressed head a copy of a field, of up to 4 KB (docs/security.md, "What remains"): the block is
-%% then no larger than one frame. 2.21 does not.
-head_block(HeadSize) ->
-    _ = application:load(cowlib),
-    {ok, Version} = application:get_key(cowlib, vsn),
-    case [list_to_integer(Part) || Part <- string:lexemes(Version, "."), hornbeam_headers:is_digits(list_to_binary(Part))] >= [2, 21] of
-        true -> max(?FRAME, HeadSize);
-        false -> ?FRAME
-    end.
+http2(Config) ->
+    maps:with([keepalive_timeout, header_timeout, body_timeout, send_timeout, max_keepalive, max_streams, body_prefetch,
+               max_frame_rate, max_empty_frame_rate, max_reset_rate, max_request_line, max_headers, max_header_size, max_head_size,
+               strict_target], Config).
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.
@@ -228,7 +180,6 @@ handle_info({reopen, #bound{number = Number, bind = Bind, ref = Ref}}, #state{bo
         {ok, Opened} -> {noreply, State#state{bound = lists:keyreplace(Ref, #bound.ref, Bound, Opened)}};
         {error, Reason} -> {stop, {shutdown, {listen_failed, hornbeam_options:format_bind(Bind), Reason}}, State}
     end;
-%% An HTTP/2 connection has ended by itself and says so (hornbeam_http2_idle).
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -264,7 +215,7 @@ ask_to_close(Pid) ->
     {Pid, Monitor}.
 
 %% What is still being answered when the time is over is cut, all at the same time. Ranch would wait for each of its supervisors
-%% of connections in turn, and a Cowboy connection goes on until its streams end.
+%% of connections in turn, and a connection goes on until its requests end.
 end_rest(_Name, []) ->
     ok;
 end_rest(Name, Open) ->

@@ -35,7 +35,7 @@
 -include("hornbeam.hrl").
 
 -type id() :: {Server :: atom(), Prefix :: binary()}.
-%% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. For a Cowboy stream the tag is its id.
+%% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. On HTTP/2 the tag is the stream's id.
 -type owner() :: {pid(), Tag :: term()}.
 
 %% A row of the table hornbeam_pools.

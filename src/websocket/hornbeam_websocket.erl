@@ -91,7 +91,7 @@ takeover(Parent, Socket, Transport, Handover) ->
     proc_lib:hibernate(?MODULE, loop, [State]).
 
 %% @doc The process of a stream of HTTP/2, linked to the connection; {start, Handover} lets it begin.
--spec start_stream(pid(), cowboy_stream:streamid()) -> pid().
+-spec start_stream(pid(), pos_integer()) -> pid().
 start_stream(Connection, StreamId) ->
     Socket = hornbeam_websocket_socket:stream(Connection, StreamId),
     proc_lib:spawn_link(?MODULE, await_start, [Socket, Connection]).

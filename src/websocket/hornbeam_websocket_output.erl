@@ -119,7 +119,7 @@ progress(false, Output) -> Output.
 -spec retry(Limit :: timeout(), output()) -> {ok, output()} | too_slow.
 retry(_Limit, #output{busy = false} = Output) ->
     {ok, Output#output{retry = none}};
-%% HTTP/2: the end of the alarm brings it on, and hornbeam_http2_output ends a stream whose client takes nothing.
+%% HTTP/2: the end of the alarm brings it on, and hornbeam_http2 ends a stream whose client takes nothing.
 retry(_Limit, #output{alarm = on} = Output) ->
     {ok, Output#output{retry = none}};
 retry(Limit, #output{stalled = Stalled}) when Stalled >= Limit ->

@@ -12,7 +12,7 @@
 -export_type([socket/0]).
 
 -type socket() :: {tcp, port()} | {tls, ssl:sslsocket()}
-                | {stream, pid(), cowboy_stream:streamid()}.
+                | {stream, pid(), pos_integer()}.
 
 %% Bytes in the driver's queue from which on a socket counts as busy. A write that brings the queue to the high watermark
 %% waits until the client has taken it; so that mark is more than what is ever given: over TCP, ?TCP_BUSY and one write,
@@ -27,7 +27,7 @@
 %% How many reads a socket makes before it is asked for again; as many may be on their way when reading is turned off.
 -define(READS, 10).
 
-%% @doc A connection that Cowboy has handed over.
+%% @doc A connection of HTTP/1 that was handed over.
 -spec new(module(), term()) -> socket().
 new(Transport, Socket) ->
     case Transport:name() of
@@ -42,7 +42,7 @@ new(Transport, Socket) ->
 tuned(High, Low) ->
     [{high_watermark, High}, {low_watermark, Low}, {send_timeout, infinity}, {nodelay, true}].
 
--spec stream(pid(), cowboy_stream:streamid()) -> socket().
+-spec stream(pid(), pos_integer()) -> socket().
 stream(Connection, StreamId) ->
     {stream, Connection, StreamId}.
 
