@@ -239,10 +239,10 @@ timeouts() ->
        scope => server,
        doc => "How long a client may take nothing of what is sent to it; then the connection (HTTP/2: the stream) is closed."},
      #{group => timeouts, key => header_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
-       scope => server, doc => "From the first byte of a request's head to the last (HTTP/1); then 408."},
+       scope => server, doc => "From the first byte of a request's head to the last; then 408, on HTTP/2 the connection closes."},
      #{group => timeouts, key => body_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 30000,
        scope => server,
-       doc => "How long a request's body that is waited for may pause (HTTP/1); then 408, or the response is cut."}].
+       doc => "How long a request's body that is waited for may pause; then 408, or the response is cut."}].
 
 limits() ->
     [#{group => limits, key => max_request_line, type => {integer, 64, ?MIB}, unit => bytes, default => 8192,
