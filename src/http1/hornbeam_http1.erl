@@ -114,7 +114,7 @@ handle(_Late, Conn) ->
 %%% What the client sends
 
 received(Data, #conn{socket = Socket} = Conn) ->
-    took(Data, Conn#conn{socket = hornbeam_http1_socket:received(Socket)}).
+    took(Data, Conn#conn{socket = hornbeam_http1_socket:received(byte_size(Data), Socket)}).
 
 took(Data, #conn{phase = idle} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);

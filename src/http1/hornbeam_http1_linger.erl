@@ -27,7 +27,7 @@ loop(Parent, Socket0, Until, QuietMs, Left) ->
         {Tag, _, Data} when Tag =:= tcp; Tag =:= ssl ->
             case Left - byte_size(Data) of
                 Less when Less < 0 -> close(Socket);
-                Less -> loop(Parent, hornbeam_http1_socket:received(Socket), Until, QuietMs, Less)
+                Less -> loop(Parent, hornbeam_http1_socket:received(byte_size(Data), Socket), Until, QuietMs, Less)
             end;
         {Closed, _} when Closed =:= tcp_closed; Closed =:= ssl_closed -> close(Socket);
         {Error, _, _} when Error =:= tcp_error; Error =:= ssl_error -> close(Socket);

@@ -7,13 +7,14 @@
 %%%     many   up to ?READS messages, each of ?SMALL octets at most, come by themselves: heads of requests, and the client's end while a
 %%%            request is in progress. A socket that is not made passive for a while is polled by the scheduler itself: 9.8 us of CPU a
 %%%            request, where 10 messages at a time took 11.7 and single ones 13.3 (a bare loop, 64 connections)
-%%%     once   one message: a body, of up to ?LARGE octets at a time. A connection that has had a body stays with single messages
+%%%     once   one message: a body, of up to ?LARGE octets at a time, ?HUGE where ?LARGE were all there: the driver holds a buffer of that
+%%%            size for each, so a client has to earn it. A connection that has had a body stays with single messages
 %%%     off    none. What had come before is at most ?READS small reads, 93 KiB
 %%%
 %%% A write blocks until the socket's queue has room, for send_timeout at most (an option of the listening socket).
 -module(hornbeam_http1_socket).
 
--export([new/2, received/1, is_passive/1, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
+-export([new/2, received/2, is_passive/1, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
 -export([is_secure/1, send/2, sendfile/3, shutdown/1, close/1, abort/1]).
 -export_type([socket/0]).
 
@@ -21,7 +22,8 @@
     transport :: module(),
     socket :: inet:socket() | ssl:sslsocket(),
     mode = off :: off | once | many,
-    buffer = none :: none | small | large,  % of one read
+    buffer = none :: none | small | large | huge,   % of one read
+    next = large :: large | huge,           % of the next of a body
     half_closed = false :: boolean()
 }).
 -opaque socket() :: #socket{}.
@@ -29,6 +31,7 @@
 -define(READS, 64).
 -define(SMALL, 1460).
 -define(LARGE, 65536).
+-define(HUGE, 262144).
 %% Linux: netinet/tcp.h.
 -define(IPPROTO_TCP, 6).
 -define(TCP_INFO, 11).
@@ -41,10 +44,11 @@ new(Transport, Socket) -> #socket{transport = Transport, socket = Socket}.
 -spec is_secure(socket()) -> boolean().
 is_secure(#socket{transport = Transport}) -> Transport:secure().
 
-%% @doc A message with data has come.
--spec received(socket()) -> socket().
-received(#socket{mode = once} = Socket) -> Socket#socket{mode = off};
-received(Socket) -> Socket.
+%% @doc A message with so much data has come.
+-spec received(Size :: non_neg_integer(), socket()) -> socket().
+received(Size, #socket{mode = once} = Socket) when Size >= ?LARGE -> Socket#socket{mode = off, next = huge};
+received(_Size, #socket{mode = once} = Socket) -> Socket#socket{mode = off, next = large};
+received(_Size, Socket) -> Socket.
 
 %% @doc The socket has said that it sends no more messages. It says so late, after a mode has been set anew, in vain.
 -spec is_passive(socket()) -> socket().
@@ -55,14 +59,15 @@ is_passive(Socket) -> Socket.
 -spec watch(socket()) -> socket().
 watch(#socket{mode = Mode} = Socket) when Mode =/= off -> Socket;
 watch(#socket{buffer = small} = Socket) -> set([{active, ?READS}], Socket#socket{mode = many});
-watch(#socket{buffer = large} = Socket) -> set([{active, once}], Socket#socket{mode = once});
-watch(Socket) -> set([{active, ?READS}, {buffer, ?SMALL}], Socket#socket{mode = many, buffer = small}).
+watch(#socket{buffer = none} = Socket) -> set([{active, ?READS}, {buffer, ?SMALL}], Socket#socket{mode = many, buffer = small});
+watch(Socket) -> read(Socket#socket{next = large}).
 
 %% @doc A piece of a body.
 -spec read(socket()) -> socket().
 read(#socket{mode = once} = Socket) -> Socket;
-read(#socket{buffer = large} = Socket) -> set([{active, once}], Socket#socket{mode = once});
-read(Socket) -> set([{active, once}, {buffer, ?LARGE}], Socket#socket{mode = once, buffer = large}).
+read(#socket{buffer = Size, next = Size} = Socket) -> set([{active, once}], Socket#socket{mode = once});
+read(#socket{next = large} = Socket) -> set([{active, once}, {buffer, ?LARGE}], Socket#socket{mode = once, buffer = large});
+read(#socket{next = huge} = Socket) -> set([{active, once}, {buffer, ?HUGE}], Socket#socket{mode = once, buffer = huge}).
 
 -spec pause(socket()) -> socket().
 pause(#socket{mode = off} = Socket) -> Socket;

@@ -197,7 +197,7 @@ workers() ->
      #{group => workers, key => window, type => {integer, 1024, 1024 * ?MIB}, unit => bytes, default => 262144,
        scope => server,
        doc => "Bytes of a response that the client has not taken yet before the application's send() waits."},
-     #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 65536,
+     #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 262144,
        scope => server,
        doc => "Bytes of a request's body sent to the worker before the application asks for them."}].
 
