@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,30 @@ def test_before_make_it_says_how_to_compile(tmp_path: Path) -> None:
     done = subprocess.run([copy, "version"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == f"hornbeam: not compiled yet; run: make -C {tmp_path} compile\n"
+
+
+SLOW_TO_END = f"""
+import runpy, sys, time
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(1)
+
+sys.slow = Slow()
+sys.argv = [{str(LAUNCHER)!r}, "version"]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_repeated_signal_does_not_end_a_launcher_that_is_ending(tmp_path: Path) -> None:
+    """Its alarm came when Python had put its handlers away: -14 in place of the VM's status."""
+    erl = tmp_path / "erl"
+    erl.write_text("#!/bin/sh\ntrap 'exit 7' TERM\necho up\nwhile :; do sleep 0.05; done\n")
+    erl.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [sys.executable, "-c", SLOW_TO_END]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == b"up\n"
+        launcher.terminate()
+        assert launcher.wait(60) == 7
