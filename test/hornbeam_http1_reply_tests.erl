@@ -29,7 +29,7 @@ keeps_the_application_s_date_and_server_test_() ->
      ?_assertMatch([<<"date: ", _/binary>>, <<"server: hornbeam">>], fields([]))].
 
 drops_what_is_the_connection_s_test_() ->
-    Names = [<<"content-length">>, <<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"upgrade">>],
+    Names = [<<"content-length">>, <<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"te">>, <<"upgrade">>],
     [?_assertEqual([<<"date: d">>, <<"server: s">>], fields([{Name, <<"v">>} | ?OWN])) || Name <- Names].
 
 %% Of what the application says of the connection "close" counts, as one element of a list (RFC 9110, 7.6.1).

@@ -21,7 +21,7 @@ no_whitespace_around_values_test() ->
 
 %% RFC 9113, 8.2.2.
 drops_what_is_the_connection_s_test_() ->
-    Names = [<<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"upgrade">>, <<"connection">>],
+    Names = [<<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"te">>, <<"upgrade">>, <<"connection">>],
     [?_assertNot(lists:keymember(Name, 1, Made([{Name, <<"close">>}])))
      || Name <- Names, Made <- [fun head/1, fun hornbeam_http2_reply:fields/1]].
 

@@ -184,7 +184,9 @@ def test_unusual_but_valid_headers(client: RawClient) -> None:
         assert answer.value(name.decode()) == value.decode("latin-1")
 
 
-@pytest.mark.parametrize("name", ["transfer-encoding", "keep-alive", "upgrade", "proxy-connection"])
+@pytest.mark.parametrize(
+    "name", ["transfer-encoding", "keep-alive", "upgrade", "proxy-connection", "te"]
+)
 def test_headers_of_the_connection_are_not_the_applications(client: RawClient, name: str) -> None:
     answer = client.get(f"/header?name={name}&value=chunked")
     assert (answer.framing, answer.body, answer.value(name)) == ("length", b"sent", None)

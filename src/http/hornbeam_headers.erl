@@ -216,6 +216,7 @@ is_end_to_end(<<"transfer-encoding">>) -> false;
 is_end_to_end(<<"connection">>) -> false;
 is_end_to_end(<<"keep-alive">>) -> false;
 is_end_to_end(<<"proxy-connection">>) -> false;
+is_end_to_end(<<"te">>) -> false;
 is_end_to_end(<<"upgrade">>) -> false;
 is_end_to_end(_) -> true.
 

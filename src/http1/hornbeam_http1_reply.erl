@@ -4,7 +4,7 @@
 %%%
 %%% The fields have been checked (hornbeam_headers:decode/1): names are tokens in lower case, values hold no CR, LF or NUL. What belongs to the
 %%% connection is said here and dropped from what the application says: content-length, transfer-encoding, keep-alive,
-%%% proxy-connection, upgrade; of `connection' only "close" counts. Date and server come last, unless the application has its own.
+%%% proxy-connection, te, upgrade; of `connection' only "close" counts. Date and server come last, unless the application has its own.
 %%%
 %%% A head is one binary that grows in place: cheaper to make, and to write, than a list of its parts.
 -module(hornbeam_http1_reply).
@@ -32,6 +32,7 @@ fields([{Name, Value} | Rest], Acc, Framing, Connection, Seen) ->
         <<"connection">> -> fields(Rest, Acc, Framing, connection(Value, Connection), Seen);
         <<"keep-alive">> -> fields(Rest, Acc, Framing, Connection, Seen);
         <<"proxy-connection">> -> fields(Rest, Acc, Framing, Connection, Seen);
+        <<"te">> -> fields(Rest, Acc, Framing, Connection, Seen);
         <<"upgrade">> -> fields(Rest, Acc, Framing, Connection, Seen);
         <<"date">> -> field(Name, Value, Rest, Acc, Framing, Connection, Seen bor ?DATE);
         <<"server">> -> field(Name, Value, Rest, Acc, Framing, Connection, Seen bor ?SERVER);
