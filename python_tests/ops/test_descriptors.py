@@ -108,7 +108,9 @@ def exhaust_and_recover(server: Hornbeam, count: int, kept: socket.socket) -> No
         wait_until(
             lambda: client.get("/").body not in (b"", str(worker).encode()), 20, "another worker"
         )
-        full(server, sockets, tls=tls)
+        # Those whose handshake has not come in time have left room.
+        with flood(server, count) as more:
+            full(server, more, tls=tls)
     wait_until(lambda: serves(server), 2, "a new connection is served")
     # One line a second about connections, and two about the worker.
     seconds = time.monotonic() - since

@@ -277,7 +277,8 @@ def test_a_vm_that_takes_too_much_refuses_requests_until_it_takes_less(tmp_path:
 
 def test_a_vm_that_the_kernel_kills_is_an_exit_status() -> None:
     with group("memory", memory_max=250 * MIB) as memory_group:
-        server = Grouped(memory_group, "full_app:app", max_memory_percent=100).start()
+        unbounded = {"max_memory_percent": 100, "state_max_bytes": "infinity"}
+        server = Grouped(memory_group, "full_app:app", **unbounded).start()
         try:
             with pytest.raises(httpx.HTTPError):
                 httpx.post(f"{server.url}/state?mb=600", timeout=60)
