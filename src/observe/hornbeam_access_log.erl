@@ -111,7 +111,8 @@ open(#state{path = <<>>, ref = #ref{counters = Counters}} = State) ->
 open(#state{path = Path} = State) ->
     case open_file(Path) of
         {ok, File} ->
-            {Inode, Size} = inode(Path),
+            %% Of what is open: another file may stand there already.
+            {Inode, Size} = inode(File),
             {ok, State#state{file = File, inode = Inode, size = Size}};
         {error, Reason} ->
             {error, Reason}
@@ -120,7 +121,7 @@ open(#state{path = Path} = State) ->
 %% Before anything is written to it.
 open_file(Path) ->
     case file:open(Path, [append, raw, binary, exclusive]) of
-        {ok, File} -> restrict(Path), {ok, File};
+        {ok, File} -> _ = inode(Path) =:= inode(File) andalso restrict(Path), {ok, File};
         {error, eexist} -> file:open(Path, [append, raw, binary]);
         {error, Reason} -> {error, Reason}
     end.
@@ -131,8 +132,8 @@ restrict(Path) ->
         {error, _} -> ok
     end.
 
-inode(Path) ->
-    case file:read_file_info(Path) of
+inode(PathOrFile) ->
+    case file:read_file_info(PathOrFile) of
         {ok, #file_info{inode = Inode, size = Size}} -> {Inode, Size};
         {error, _} -> {0, 0}
     end.
