@@ -28,11 +28,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chaos_faults import CLIENTS, MACHINE, WORKERS, Deck, Pausing, Stage
+from chaos_faults import CLIENTS, MACHINE, WORKERS, Deck, Stage
 from chaos_gauges import Gauges, gauges, settled
 from chaos_load import Load, counter
 from chaos_record import RIGHT, Fault, Record
-from harness import ROOT, wait_until
+from harness import ROOT, Hornbeam, wait_until
 from ops.faults import Faults, compile_faults
 from ops.machine import Group, group, small_disk
 
@@ -46,6 +46,7 @@ FAKE = f"/fake=fake:app;python={ROOT}/test/fake_worker.py;env=FAKE=script;worker
 OPTIONS = {
     "workers": WORKERS,
     "mount": FAKE,
+    "access_log": "json",
     "metrics_bind": "127.0.0.1:0",
     "files": (400, 400),
     "max_worker_memory": 250_000_000,
@@ -77,7 +78,7 @@ class Run:
             env = compile_faults(self.folder)
             log = (self.disk or self.folder) / "access.log"
             server = machine.enter_context(
-                Pausing("chaos_app:app", env=env, access_log="json", access_log_file=log, **OPTIONS)
+                Hornbeam("chaos_app:app", env=env, access_log_file=log, **OPTIONS)
             )
             agent = machine.enter_context(Faults(server))
             if self.processes is not None:
@@ -111,13 +112,13 @@ class Run:
         except pytest.skip.Exception as why:
             self.record.skipped["no_process"] = str(why)
 
-    async def _faults(self, server: Pausing) -> None:
+    async def _faults(self, server: Hornbeam) -> None:
         """Both decks until the time is over, and each through once."""
         decks = (self._deck(server, name, deck) for name, deck in
                  (("clients", CLIENTS), ("machine", MACHINE)))  # fmt: skip
         await asyncio.gather(*decks)
 
-    async def _deck(self, server: Pausing, name: str, deck: Deck) -> None:
+    async def _deck(self, server: Hornbeam, name: str, deck: Deck) -> None:
         rng = random.Random(f"{self.seed} {name}")
         until = time.monotonic() + self.seconds
         cards = [card for card in deck if card[0].name not in self.record.skipped]
@@ -169,7 +170,7 @@ class Run:
         return [f"counted {counted} of {ends[RIGHT]} answered and {ends.total()} sent"]
 
 
-def quiet(server: Pausing, agent: Faults) -> Gauges:
+def quiet(server: Hornbeam, agent: Faults) -> Gauges:
     """The gauges a moment ago."""
     before = gauges(server, agent)
     time.sleep(0.5)

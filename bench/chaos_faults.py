@@ -12,13 +12,11 @@ import os
 import random
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 from chaos_gauges import metrics, ready, workers
@@ -30,40 +28,18 @@ from ops.machine import Group, fill
 from raw_http import Incomplete, RawClient
 from websocket_client import TEXT, Client, frame
 
-__all__ = ["CLIENTS", "MACHINE", "WORKERS", "Pausing", "Stage"]
+__all__ = ["CLIENTS", "MACHINE", "WORKERS", "Stage"]
 
 WORKERS = 3
 LIMIT = 20.0
 NO_PLACE, CUT = 503, frozenset({"closed", "502"})
 
 
-class Pausing(Hornbeam):
-    """A server whose output is read only while `reading` is set."""
-
-    def __init__(self, app: str, **options: Any) -> None:
-        super().__init__(app, **options)
-        self.reading = threading.Event()
-        self.reading.set()
-
-    def __enter__(self) -> Pausing:
-        super().__enter__()
-        return self
-
-    def _collect(self) -> None:
-        stdout = self._running().stdout
-        assert stdout is not None
-        for line in stdout:
-            with self._changed:
-                self._lines.append(line)
-                self._changed.notify_all()
-            self.reading.wait()
-
-
 @dataclass
 class Stage:
     """What a fault works with. `disk` and `processes` are None where the machine has none."""
 
-    server: Pausing
+    server: Hornbeam
     record: Record
     rng: random.Random
     seconds: float

@@ -60,6 +60,9 @@ class Hornbeam:
         self._changed = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
         self._collector: threading.Thread | None = None
+        # While it is not set nobody reads the output.
+        self.reading = threading.Event()
+        self.reading.set()
         self._descendants: set[int] = set()
 
     # Life
@@ -210,6 +213,7 @@ class Hornbeam:
             with self._changed:
                 self._lines.append(line)
                 self._changed.notify_all()
+            self.reading.wait()
 
 
 def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:

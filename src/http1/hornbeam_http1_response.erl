@@ -8,7 +8,7 @@
 %%% The framing (RFC 9112, 6.3 and 7): the length where it is known; chunks for HTTP/1.1; else the end of the connection.
 -module(hornbeam_http1_response).
 
--export([new/2, encode/2, close/1, is_persistent/1, is_started/1, is_close_delimited/1]).
+-export([new/2, encode/2, close/1, is_persistent/1, is_close_delimited/1]).
 -export_type([response/0]).
 
 -include("hornbeam_head.hrl").
@@ -32,9 +32,6 @@ close(Response) -> Response#response{persistent = false}.
 
 -spec is_persistent(response()) -> boolean().
 is_persistent(#response{persistent = Persistent}) -> Persistent.
-
--spec is_started(response()) -> boolean().
-is_started(#response{framing = Framing}) -> Framing =/= waiting.
 
 %% @doc Whether an orderly end of the connection would make a part of the response look like all of it.
 -spec is_close_delimited(response()) -> boolean().
