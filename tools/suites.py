@@ -3,25 +3,34 @@
 Owns what belongs to each level, and its order. A lane is a row of steps; lanes run side by side,
 because most tests wait for timers, processes and sockets and leave the processors free. What
 measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
-test at a time. A step's output is shown in one piece, at its end. Called by the Makefile, after the
-set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
+test at a time. A step's output is shown in one piece, at its end; what failed in it is shown
+again below the verdict, where whoever sees only the end of a log finds it. Called by the Makefile,
+after the set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Twice the processors of the smallest machine that runs them: a test waits half of its time.
 WORKERS = 4
+# The lines in which EUnit (a failure, a cancelled case), Common Test and pytest name what failed.
+NAMES_A_FAILURE = re.compile(
+    r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error|%%% .*: FAILED|(FAILED|ERROR) \S+\.py"
+)
+# Shown of each failure, and of all.
+LINES_OF_ONE, LINES_OF_ALL, LINE_LENGTH = 5, 40, 200
 
 
 @dataclass(frozen=True)
@@ -100,14 +109,16 @@ def main(arguments: list[str]) -> int:
     run.lanes(level.lanes)
     run.lanes([level.alone])
     print(f"suites {arguments[0]}: {run.verdict()}")
+    for name, failures in run.failed.items():
+        print(f"--- {name}, what failed:\n{failures}")
     return 1 if run.failed else 0
 
 
 class Run:
-    """The steps that ran, and which of them failed."""
+    """The steps that ran, and what failed in those that did."""
 
     def __init__(self) -> None:
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}
         self._began = time.monotonic()
         self._printing = threading.Lock()
 
@@ -145,7 +156,18 @@ class Run:
                 while piece := output.read(65536):
                     os.write(sys.stdout.fileno(), piece)
                 if status != 0:
-                    self.failed.append(step.name)
+                    output.seek(0)
+                    text = io.TextIOWrapper(output, errors="replace")
+                    self.failed[step.name] = _failures(text)
+
+
+def _failures(output: Iterable[str]) -> str:
+    """What a failed step names as its failures; its last lines if it names none."""
+    lines = list(output)
+    named = [i for i, line in enumerate(lines) if NAMES_A_FAILURE.match(line)]
+    shown = sorted({j for i in named for j in range(i, min(i + LINES_OF_ONE, len(lines)))})
+    chosen = [lines[i] for i in shown[:LINES_OF_ALL]] or lines[-LINES_OF_ONE:]
+    return "\n".join(line.rstrip()[:LINE_LENGTH] for line in chosen)
 
 
 if __name__ == "__main__":
