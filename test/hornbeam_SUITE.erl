@@ -34,7 +34,7 @@ end_per_testcase(_Case, _Config) ->
 starts_and_answers(_Config) ->
     {ok, Pid} = start("core_http:app", #{worker_class => asgi, lifespan => on, workers => 2}),
     ?assert(is_process_alive(Pid)),
-    #{name := default, binds := [Url], applications := [Application]} = hornbeam:info(),
+    #{name := default, binds := [Url], applications := [Application]} = info(),
     #{app := <<"core_http:app">>, prefix := <<>>, in_flight := 0, waiting := 0, ready := 2,
       workers := Workers} = Application,
     ?assertMatch([#{number := 1, state := ready, requests := 0, restarts := 0},
@@ -85,8 +85,7 @@ a_server_that_ends_by_itself(_Config) ->
         Own = processes() -- Others,
         exit(Server, kill),
         receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(killed, Reason) end,
-        await(fun() -> not hornbeam_servers:is_open(default) andalso not lists:any(fun is_process_alive/1, Own) end,
-              100, fun() -> still_there end)
+        await:until(fun() -> not hornbeam_servers:is_open(default) andalso not lists:any(fun is_process_alive/1, Own) end)
     end,
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), level => critical}),
     try
@@ -171,9 +170,9 @@ errors_are_reported_once(_Config) ->
         ok = logger:remove_handler(?MODULE)
     end.
 
-%% As a logger handler: every event goes to the test.
-log(Event, #{config := Pid}) ->
-    Pid ! {logged, Event}.
+%% As a logger handler: every event goes to the test, but for what only says that the machine is busy.
+log(#{msg := {"worker ~b: its Erlang process" ++ _, _}}, _Config) -> ok;
+log(Event, #{config := Pid}) -> Pid ! {logged, Event}.
 
 logged() ->
     receive {logged, Event} -> [Event | logged()] after 100 -> [] end.
@@ -194,7 +193,7 @@ stop_while_clients_are_connected(_Config) ->
         {ok, _} = start("core_http:app", #{graceful_timeout => 300}),
         Sockets = [connect(url(default)) || _ <- lists:seq(1, 5)],
         [ok = gen_tcp:send(Socket, request("/ticks")) || Socket <- tl(Sockets)],
-        [{ok, _} = gen_tcp:recv(Socket, 100, 10000) || Socket <- tl(Sockets)],
+        [{ok, _} = gen_tcp:recv(Socket, 100, 60000) || Socket <- tl(Sockets)],
         ok = hornbeam:stop(),
         [gen_tcp:close(Socket) || Socket <- Sockets]
     end,
@@ -204,7 +203,7 @@ stop_while_clients_are_connected(_Config) ->
 leaves_nothing(Fun) ->
     Before = footprint(),
     Fun(),
-    await(fun() -> footprint() =:= Before end, 100, fun() ->
+    await(fun() -> footprint() =:= Before end, 1200, fun() ->
         [{Key, {before, maps:get(Key, Before)}, {now, After}}
          || {Key, After} <- maps:to_list(footprint()), After =/= maps:get(Key, Before)]
     end).
@@ -247,6 +246,14 @@ options() ->
 root() ->
     filename:absname(filename:join([code:lib_dir(hornbeam), "..", "..", "..", ".."])).
 
+%% With what every worker says: on a busy machine one may not answer in time.
+info() ->
+    #{applications := [#{workers := Workers}]} = Info = hornbeam:info(),
+    case [busy || #{state := busy} <- Workers] of
+        [] -> Info;
+        _ -> info()
+    end.
+
 url(Name) ->
     #{binds := [Url]} = hornbeam:info(Name),
     Url.
@@ -266,7 +273,7 @@ connect(Url) ->
 request(Path) -> ["GET ", Path, " HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"].
 
 until_closed(Socket, Answer) ->
-    case gen_tcp:recv(Socket, 0, 10000) of
+    case gen_tcp:recv(Socket, 0, 60000) of
         {ok, Data} -> until_closed(Socket, <<Answer/binary, Data/binary>>);
         {error, closed} -> ok = gen_tcp:close(Socket), Answer
     end.

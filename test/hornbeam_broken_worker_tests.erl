@@ -15,19 +15,16 @@
 
 broken_worker_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     [{"kept: " ++ Name, {timeout, 60, fun() -> kept(Kind, Frames) end}} || {Name, Kind, Frames} <- kept()]
-     ++ [{"broken: " ++ Name, {timeout, 60, fun() -> broken(Kind, Frames) end}} || {Name, Kind, Frames} <- broken()]
-     ++ [{"a late frame is dropped", fun late_frame/0},
-         {"after its kill nothing of it is read", {timeout, 60, fun nothing_after/0}}]}.
+     [{"kept: " ++ Name, {timeout, 120, fun() -> kept(Kind, Frames) end}} || {Name, Kind, Frames} <- kept()]
+     ++ [{"broken: " ++ Name, {timeout, 120, fun() -> broken(Kind, Frames) end}} || {Name, Kind, Frames} <- broken()]
+     ++ [{"a late frame is dropped", {timeout, 120, fun late_frame/0}},
+         {"after its kill nothing of it is read", {timeout, 120, fun nothing_after/0}}]}.
 
 setup() ->
     {ok, Started} = application:ensure_all_started(hornbeam),
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
     ok = logger:update_handler_config(default, level, none),
-    Source = proplists:get_value(source, ?MODULE:module_info(compile)),
-    Fake = filename:join(filename:dirname(Source), "fake_worker.py"),
-    {ok, _} = hornbeam:start("fake:app", #{python => Fake, env => #{"FAKE" => "script"}, bind => "127.0.0.1:0",
-                                           window => ?WINDOW}),
+    {ok, _} = fake_worker:start("script", #{window => ?WINDOW}),
     Started.
 
 cleanup(Started) ->
@@ -216,7 +213,7 @@ place() ->
 
 heard(Tag) ->
     Self = self(),
-    receive {{Self, Tag}, Event} -> Event after 20000 -> silence end.
+    receive {{Self, Tag}, Event} -> Event after 100000 -> silence end.
 
 last(Tag, Event) ->
     case Event of
@@ -251,8 +248,7 @@ flushed() ->
     receive _ -> flushed() after 0 -> ok end.
 
 worker() ->
-    [Worker] = hornbeam_pool:info(?POOL),
-    maps:with([os_pid, in_flight, restarts], Worker).
+    maps:with([os_pid, in_flight, restarts], fake_worker:info()).
 
 process() ->
     {ok, #slot{worker = Pid, counters = Counters}, _} = place(),

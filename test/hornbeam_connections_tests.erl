@@ -13,7 +13,7 @@ with_counter_test_() ->
          [Counter, Tables]
      end,
      fun(Started) -> [ok = gen_server:stop(Pid) || Pid <- Started] end,
-     [fun limit/0, fun addresses_count_alone/0, fun every_end_gives_the_place_back/0]}.
+     [{timeout, 60, Test} || Test <- [fun limit/0, fun addresses_count_alone/0, fun every_end_gives_the_place_back/0]]}.
 
 %% A connection that stays until it is told to end.
 connection(Ref, Max) ->
@@ -32,12 +32,6 @@ loop() ->
 
 count() ->
     hornbeam_connections:count(tests).
-
-await(Number) ->
-    case count() of
-        Number -> ok;
-        _ -> timer:sleep(5), await(Number)
-    end.
 
 limit() ->
     Open = [Pid || _ <- lists:seq(1, 3), {ok, Pid} <- [connection(?REF, 3)]],
@@ -59,13 +53,13 @@ every_end_gives_the_place_back() ->
     _ = [begin
         {ok, Pid} = connection(?REF, 1),
         End(Pid),
-        await(0)
+        await:until(fun() -> count() =:= 0 end)
     end || End <- Ends],
     %% Left, and then ended: once.
     {ok, Pid} = connection(?REF, 1),
     Pid ! {leave, self()},
     receive left -> ok end,
     {ok, _} = connection(?REF, 1),
+    Monitor = monitor(process, Pid),
     exit(Pid, kill),
-    timer:sleep(10),
-    ?assertEqual(1, count()).
+    receive {'DOWN', Monitor, process, Pid, _} -> ?assertEqual(1, count()) end.

@@ -10,9 +10,9 @@ online(Flags) ->
     Command = ["erl -noshell ", Flags, " -pa ", Ebin, " -eval 'io:format(\"~w\", [", ?STEPS, "]), halt().'"],
     os:cmd(lists:flatten(Command)).
 
-all_cores_while_many_are_open_test() ->
-    ?assertEqual("[2,4,4,4,2]", online("+S 4:2 -half_of_the_cores")).
+all_cores_while_many_are_open_test_() ->
+    {timeout, 60, ?_assertEqual("[2,4,4,4,2]", online("+S 4:2 -half_of_the_cores"))}.
 
-a_number_that_somebody_chose_stays_test() ->
-    ?assertEqual("[3,3,3,3,3]", online("+S 4:3 -half_of_the_cores")),
-    ?assertEqual("[2,2,2,2,2]", online("+S 4:2")).
+a_number_that_somebody_chose_stays_test_() ->
+    [{timeout, 60, ?_assertEqual("[3,3,3,3,3]", online("+S 4:3 -half_of_the_cores"))},
+     {timeout, 60, ?_assertEqual("[2,2,2,2,2]", online("+S 4:2"))}].

@@ -26,7 +26,7 @@ metrics_and_addresses_have_their_share_test() ->
 
 %% In VMs with limits of their own: how much room there is, or how many descriptors are needed.
 room_test_() ->
-    {timeout, 60, fun() ->
+    {timeout, 120, fun() ->
         {error, Needed} = keep(64),
         ?assertEqual({error, Needed}, keep(Needed - 1)),
         {ok, Least} = keep(Needed),

@@ -12,7 +12,7 @@
 
 greedy_worker_test_() ->
     {foreach, fun setup/0, fun cleanup/1,
-     [{Name, {timeout, 120, Test}}
+     [{Name, {timeout, 300, Test}}
       || {Name, Test} <- [{"answers that are not read", fun answers/0},
                           {"calls beyond the limit", fun calls/0},
                           {"answers of functions", fun functions/0},
@@ -31,11 +31,10 @@ setup() ->
 
 start(Mode, Flood) -> start(Mode, Flood, #{}).
 
+%% One that is stopped answers nothing, for as long as a case takes.
 start(Mode, Flood, Options) ->
-    Source = proplists:get_value(source, ?MODULE:module_info(compile)),
-    Fake = filename:join(filename:dirname(Source), "fake_worker.py"),
-    hornbeam:start("fake:app", Options#{python => Fake, env => #{"FAKE" => Mode, "FLOOD" => Flood}, bind => "127.0.0.1:0",
-                                        max_worker_backlog => ?MAX}).
+    fake_worker:start(Mode, maps:merge(#{env => #{"FAKE" => Mode, "FLOOD" => Flood}, max_worker_backlog => ?MAX,
+                                         worker_heartbeat => infinity}, Options)).
 
 cleanup(Started) ->
     _ = signal(18),
@@ -51,7 +50,7 @@ answers() ->
     ?assert(queued() < 11 * ?MIB),
     #{os_pid := OsPid} = worker(),
     ok = signal(18),
-    await(fun() -> written() > 100 * 2000000 end),
+    await:until(fun() -> written() > 100 * 2000000 end),
     ?assertMatch(#{os_pid := OsPid}, worker()).
 
 %% What waits counts its bytes and 100.
@@ -64,19 +63,19 @@ calls() ->
     [from_python([Megabyte]) || _ <- lists:seq(1, 64)],
     ?assertMatch(#{os_pid := OsPid}, worker()),
     from_python([call(3, 1, [1])]),
-    await(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= OsPid; _ -> false end end).
+    await:until(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= OsPid; _ -> false end end).
 
 %% They come when they like; what does not fit is an error.
 functions() ->
     ok = hornbeam:register_function("large", fun() -> binary:copy(<<"x">>, 10 * ?MIB) end),
     from_python([call(N, 30, [60000, <<"large">>, []]) || N <- lists:seq(1, 20)]),
-    await(fun() -> hornbeam_call_sup:count() =:= 0 end),
+    await:until(fun() -> hornbeam_call_sup:count() =:= 0 end),
     _ = worker(),
     ?assert(queued() > 50 * ?MIB),
     ?assert(queued() =< ?MAX + 64 * 1024),
     #{os_pid := OsPid} = worker(),
     ok = signal(18),
-    await(fun() -> queued() =:= 0 end),
+    await:until(fun() -> queued() =:= 0 end),
     ?assertMatch(#{os_pid := OsPid}, worker()).
 
 %% It says that it has taken what it has not read.
@@ -103,9 +102,10 @@ demand() ->
     _ = worker(),
     ok = hornbeam_state:set(<<"k">>, binary:copy(<<"x">>, 9 * ?MIB)),
     from_python([call(1, 1, [<<"k">>]), hornbeam_frame:encode(demand, Id, [0, <<(9 * ?MIB):32>>])]),
-    ?assertEqual(silence, heard(a, 0)),
+    Self = self(),
+    ?assertEqual(silence, receive {{Self, a}, Event} -> Event after 0 -> silence end),
     ok = signal(18),
-    ?assertMatch({worker, demand, _}, heard(a, 10000)).
+    ?assertMatch({worker, demand, _}, heard(a)).
 
 %% The worker's process does not get to it: 60 MB may wait, 200 may not. They are six million frames, of which a busy machine
 %% makes the events in ten seconds.
@@ -117,10 +117,10 @@ flood() ->
         _ = open(a, <<>>),
         _ = worker(),
         true = erlang:suspend_process(Process),
-        await(fun() -> erlang:port_info(Port, input) >= {input, Size} end),
+        await:until(fun() -> erlang:port_info(Port, input) >= {input, Size} end),
         true = erlang:resume_process(Process),
-        ?assertMatch({worker, response, _}, heard(a, 10000)),
-        case heard(a, 50000) of
+        ?assertMatch({worker, response, _}, heard(a)),
+        case heard(a) of
             {worker_lost, died} when Killed -> ok;
             {worker, data, _} when not Killed -> ok
         end
@@ -131,7 +131,7 @@ endless_stacks() ->
     hornbeam:stop(),
     {ok, _} = start("zero", "0", #{worker_heartbeat => 200}),
     #{os_pid := OsPid} = worker(),
-    await(fun() -> case worker() of #{os_pid := New} -> New =/= OsPid; _ -> false end end).
+    await:until(fun() -> case worker() of #{os_pid := New} -> New =/= OsPid; _ -> false end end).
 
 %% 200 MB of bodies for a worker that stands still, with calls in progress: far more than the limit, and its clients' matter.
 slow() ->
@@ -142,7 +142,7 @@ slow() ->
     ?assertMatch(#{os_pid := OsPid}, worker()),
     ok = signal(18),
     [ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body, Id, [1, <<"end">>])) || {Slot, Id} <- Streams],
-    [?assertMatch({worker, response, _}, heard(N, 30000)) || N <- lists:seq(1, 100)],
+    [?assertMatch({worker, response, _}, heard(N)) || N <- lists:seq(1, 100)],
     ?assertMatch(#{os_pid := OsPid}, worker()).
 
 %%% Helpers
@@ -179,9 +179,7 @@ process() ->
     atomics:sub(Counters, ?SLOT_LOAD, 1),
     Pid.
 
-worker() ->
-    [Worker] = hornbeam_pool:info(?POOL),
-    Worker.
+worker() -> fake_worker:info().
 
 signal(Number) ->
     case worker() of
@@ -189,14 +187,6 @@ signal(Number) ->
         _ -> ok
     end.
 
-heard(Tag, Time) ->
+heard(Tag) ->
     Self = self(),
-    receive {{Self, Tag}, Event} -> Event after Time -> silence end.
-
-await(Condition) -> await(Condition, 1000).
-
-await(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(20), await(Condition, Left - 1)
-    end.
+    receive {{Self, Tag}, Event} -> Event end.

@@ -35,7 +35,10 @@ the_first_start_is_the_callers_test() ->
     ?assertEqual({error, {shutdown, full}}, keep([{error, {shutdown, full}}])),
     ?assertEqual(ignore, keep([ignore])).
 
-a_helper_that_ends_is_started_again_test() ->
+a_helper_that_ends_is_started_again_test_() ->
+    {timeout, 60, fun a_helper_that_ends_is_started_again/0}.
+
+a_helper_that_ends_is_started_again() ->
     {ok, Keeper} = keep([run, run, {error, full}, run]),
     First = child(Keeper),
     exit(First, kill),

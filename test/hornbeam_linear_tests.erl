@@ -9,8 +9,6 @@
 -include_lib("eunit/include/eunit.hrl").
 -include("hornbeam.hrl").
 
--export([fake/0]).
-
 -define(FACTOR, 3).
 -define(POOL, {default, <<>>}).
 %% How often something is tried that changes nothing.
@@ -18,7 +16,7 @@
 
 linear_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     {timeout, 300, [{Name, {timeout, 60, fun() -> check(Small, Large, Cost) end}} || {Name, Small, Large, Cost} <- table()]}}.
+     {timeout, 1200, [{Name, {timeout, 300, fun() -> check(Small, Large, Cost) end}} || {Name, Small, Large, Cost} <- table()]}}.
 
 table() ->
     [{"publish/subscribe: subscribe", 1000, 100000, fun subscribe/1},
@@ -124,7 +122,7 @@ unsubscribe_all(Count) ->
 process_ends(Count) ->
     [Pid] = in_processes(1, fun() -> subscribe_all(topics(Count)) end),
     ?assertEqual(Count, hornbeam_pubsub:subscriptions()),
-    served(Count, servers(), fun() -> exit(Pid, kill), until(fun nobody_subscribes/0) end).
+    served(Count, servers(), fun() -> exit(Pid, kill), await:until(fun nobody_subscribes/0) end).
 
 same_topic(Count) ->
     Same = lists:duplicate(Count, <<"same">>),
@@ -139,7 +137,7 @@ many_processes(Count) ->
         Pids = in_processes(Count, fun() -> ok = hornbeam_pubsub:subscribe(<<"one">>) end),
         ?assertEqual(Count, hornbeam_pubsub:publish(<<"one">>, 1)),
         lists:foreach(fun(Pid) -> exit(Pid, kill) end, Pids),
-        until(fun nobody_subscribes/0)
+        await:until(fun nobody_subscribes/0)
     end).
 
 publish(Count) ->
@@ -206,7 +204,7 @@ fanout_ends(Count) -> fanout_ends(Count, fanout_connections(topics(Count))).
 fanout_ends(Count, Pids) ->
     served(Count, relays(), fun() ->
         lists:foreach(fun(Pid) -> exit(Pid, kill) end, Pids),
-        until(fun nobody_subscribes/0)
+        await:until(fun nobody_subscribes/0)
     end).
 
 fanout_message(Count) ->
@@ -223,14 +221,13 @@ fanout_patterns(Count) ->
 
 relays_are_done() ->
     lists:foreach(fun(Relay) ->
-        until(fun() -> process_info(Relay, [message_queue_len, status]) =:= [{message_queue_len, 0}, {status, waiting}] end)
+        await:until(fun() -> process_info(Relay, [message_queue_len, status]) =:= [{message_queue_len, 0}, {status, waiting}] end)
     end, relays()).
 
 %%% The pool: one worker, whose only place is taken
 
 with_pool(Run) ->
-    {ok, _} = hornbeam:start("fake:app", #{python => fake(), env => #{"FAKE" => "hold"},
-                                           bind => "127.0.0.1:0", max_concurrency => 1, max_queue => 100000}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1, max_queue => 100000}),
     try
         {ok, Slot, Id} = hornbeam_pool:checkout(?POOL),
         ok = hornbeam_worker:open(Slot, Id, {self(), stream}, hornbeam_frame:request(Id, 0, <<16#90>>, <<>>, 0)),
@@ -239,12 +236,6 @@ with_pool(Run) ->
     after
         ok = hornbeam:stop()
     end.
-
-%% The path of test/fake_worker.py.
-fake() ->
-    Folder = filename:dirname(proplists:get_value(source, ?MODULE:module_info(compile))),
-    [Path | _] = [P || F <- [Folder, "test"], P <- [filename:absname("fake_worker.py", F)], filelib:is_regular(P)],
-    Path.
 
 owners(Count) -> [{self(), N} || N <- lists:seq(1, Count)].
 
@@ -259,7 +250,7 @@ pool_cancel(Count) ->
         cost(Count, [Pool], fun() ->
             wait(Owners),
             lists:foreach(fun(Owner) -> ok = hornbeam_pool:cancel(?POOL, Owner) end, lists:reverse(Owners)),
-            until(fun() -> waiting() =:= 0 end)
+            await:until(fun() -> waiting() =:= 0 end)
         end)
     end).
 
@@ -290,14 +281,13 @@ mounts(Count) ->
 
 running(Count) ->
     process_flag(trap_exit, true),
-    Before = erlang:system_info(process_count),
     cost(Count, [whereis(hornbeam_call_sup)], fun() ->
         Calls = lists:foldl(fun(Id, Calls0) ->
             {ok, Calls1} = hornbeam_running:start(Id, 0, {run, 60000, fun() -> timer:sleep(infinity) end}, Calls0),
             Calls1
         end, hornbeam_running:new(1), lists:seq(1, Count)),
         _ = lists:foldl(fun hornbeam_running:cancel/2, Calls, lists:seq(1, Count)),
-        until(fun() -> erlang:system_info(process_count) =< Before end)
+        await:until(fun() -> hornbeam_call_sup:count() =:= 0 end)
     end).
 
 websockets(Count) ->
@@ -305,7 +295,7 @@ websockets(Count) ->
         Pids = in_processes(Count, fun() -> ok = hornbeam_websockets:register(?MODULE, self()) end),
         [ok = hornbeam_websockets:enter(?MODULE, Count) || _ <- Pids],
         lists:foreach(fun(Pid) -> exit(Pid, kill) end, Pids),
-        until(fun() -> maps:get(open, hornbeam_websockets:stats(?MODULE)) =:= 0 end)
+        await:until(fun() -> maps:get(open, hornbeam_websockets:stats(?MODULE)) =:= 0 end)
     end).
 
 keys(Count) -> [{key, N} || N <- lists:seq(1, Count)].
@@ -322,7 +312,7 @@ state_expiry(Count) ->
     Sweeper = [whereis(hornbeam_state_sweeper)],
     cost(Count, Sweeper, fun() ->
         lists:foreach(fun(Key) -> ok = hornbeam_state:set(Key, 1, 1) end, keys(Count)),
-        until(fun() -> _ = hornbeam_state_store:remove_expired(), maps:get(entries, hornbeam_state:info()) =:= 0 end)
+        await:until(fun() -> _ = hornbeam_state_store:remove_expired(), maps:get(entries, hornbeam_state:info()) =:= 0 end)
     end).
 
 state_eviction(Count) ->
@@ -377,13 +367,3 @@ in_processes(Count, Do) ->
     Pids = [spawn(fun() -> _ = Do(), Self ! {done, self()}, receive stop -> ok end end) || _ <- lists:seq(1, Count)],
     %% In whatever order: to wait for each in turn would itself be quadratic.
     [receive {done, Pid} -> Pid end || _ <- Pids].
-
-until(Condition) ->
-    until(Condition, 3000).
-
-%% Rarely: asking is not what is measured.
-until(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(10), until(Condition, Left - 1)
-    end.

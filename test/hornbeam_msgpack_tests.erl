@@ -129,9 +129,11 @@ packet_is_not_kept_test() ->
     {ok, [Key, 1]} = hornbeam_msgpack:decode(binary:part(Packet, 50_000, byte_size(Packed))),
     ?assert(binary:referenced_byte_size(Key) < 1000).
 
-large_value_test() ->
-    Term = #{<<"text">> => binary:copy(<<"0123456789">>, 1_000_000), <<"list">> => lists:seq(1, 100_000),
-             <<"map">> => maps:from_list([{I, {I}} || I <- lists:seq(1, 70_000)])},
-    ?assertEqual({ok, Term}, hornbeam_msgpack:decode(encoded(Term))).
+large_value_test_() ->
+    {timeout, 60, fun() ->
+        Term = #{<<"text">> => binary:copy(<<"0123456789">>, 1_000_000), <<"list">> => lists:seq(1, 100_000),
+                 <<"map">> => maps:from_list([{I, {I}} || I <- lists:seq(1, 70_000)])},
+        ?assertEqual({ok, Term}, hornbeam_msgpack:decode(encoded(Term)))
+    end}.
 
 encoded(Term) -> iolist_to_binary(hornbeam_msgpack:encode(Term)).

@@ -11,15 +11,14 @@
 
 watch_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     [{Name, {timeout, 60, Test}}
+     [{Name, {timeout, 300, Test}}
       || {Name, Test} <- [{"a worker that is behind", fun behind/0}, {"one that keeps up", fun keeps_up/0},
                           {"late is not behind", fun late_stays_late/0}]]}.
 
 setup() ->
     ok = logger:set_primary_config(level, none),
     {ok, _} = application:ensure_all_started(hornbeam),
-    {ok, _} = hornbeam:start("fake:app", #{python => hornbeam_linear_tests:fake(), env => #{"FAKE" => "answer"},
-                                           bind => "127.0.0.1:0", workers => 2}),
+    {ok, _} = fake_worker:start("answer", #{workers => 2}),
     ok.
 
 cleanup(_) ->
@@ -27,52 +26,69 @@ cleanup(_) ->
     ok = application:stop(hornbeam),
     ok = logger:set_primary_config(level, notice).
 
-%% Everything that is logged comes to the process that asked.
-log(#{msg := Message}, #{config := Pid}) ->
-    Pid ! {logged, unicode:characters_to_binary(case Message of
-        {string, Text} -> Text;
-        {report, Report} -> io_lib:format("~p", [Report]);
-        {Format, Arguments} -> io_lib:format(Format, Arguments)
-    end)}.
+%% What is logged of worker 1 comes to the process that asked; the other may be behind because the machine is busy.
+log(#{msg := {Format, Arguments}, meta := #{hornbeam_worker := 1}}, #{config := Pid}) ->
+    Pid ! {logged, unicode:characters_to_binary(io_lib:format(Format, Arguments))};
+log(_Event, _Config) ->
+    ok.
 
 behind() ->
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
     ok = logger:set_primary_config(level, warning),
-    [#{os_pid := OsPid} = Before, _] = hornbeam_pool:info(?POOL),
+    [#{os_pid := OsPid} = Before, _] = ready(),
     Keys = lists:sort([state, lag, behind, queue, memory, os_pid, in_flight, requests, restarts, age, number, role]),
     ?assertEqual(Keys, lists:sort(maps:keys(Before)) -- [running, threads, collections]),
     [One, Two] = slots(),
     true = erlang:suspend_process(One#slot.worker),
-    await(fun() -> atomics:get(One#slot.counters, ?SLOT_OPEN) =:= ?BEHIND end),
+    await:until(fun() -> atomics:get(One#slot.counters, ?SLOT_OPEN) =:= ?BEHIND end),
     ?assertMatch(<<"worker 1: its Erlang process (", _/binary>>, logged()),
     ?assert(atomics:get(One#slot.counters, ?SLOT_BEHIND) >= hornbeam_pool_watch:interval()),
     %% What is known of it without its answer.
-    ?assertMatch([#{number := 1, state := busy, os_pid := OsPid, in_flight := 0, behind := Time, queue := Waiting}
-                  = Busy, #{number := 2, state := ready, queue := 0}]
-                 when Time >= 1000 andalso Waiting > 0 andalso not is_map_key(lag, Busy), hornbeam_pool:info(?POOL)),
-    Status = unicode:characters_to_binary(hornbeam_status:text(hornbeam:info())),
-    ?assertMatch({match, _}, re:run(Status, ["^  1 +busy +", integer_to_list(OsPid), " +0 .* - +[0-9]+ ms +[1-9]"], [multiline])),
-    ?assertMatch({match, _}, re:run(Status, "^  2 +ready ", [multiline])),
-    Metrics = unicode:characters_to_binary(hornbeam_metrics_text:render(default)),
-    ?assertMatch({match, _}, re:run(Metrics, "hornbeam_workers.mount=\"/\",state=\"busy\". 1\n")),
-    ?assertMatch({match, _}, re:run(Metrics, "hornbeam_worker_behind_seconds.mount=\"/\",worker=\"1\",[^}]*. [1-9]")),
-    ?assertMatch({match, _}, re:run(Metrics, "hornbeam_worker_queue_messages.mount=\"/\",worker=\"1\",[^}]*. [1-9]")),
+    await:until(fun() ->
+        case hornbeam_pool:info(?POOL) of
+            [#{number := 1, state := busy, os_pid := OsPid, in_flight := 0, behind := Time, queue := Waiting} = Busy,
+             #{number := 2, state := ready, queue := 0}] -> Time >= 1000 andalso Waiting > 0 andalso not is_map_key(lag, Busy);
+            _ -> false
+        end
+    end),
+    shown(fun() -> hornbeam_status:text(hornbeam:info()) end,
+          [["^  1 +busy +", integer_to_list(OsPid), " +0 .* - +[0-9]+ ms +[1-9]"], "^  2 +ready "]),
+    shown(fun() -> hornbeam_metrics_text:render(default) end,
+          ["hornbeam_workers.mount=\"/\",state=\"busy\". 1\n",
+           "hornbeam_worker_behind_seconds.mount=\"/\",worker=\"1\",[^}]*. [1-9]",
+           "hornbeam_worker_queue_messages.mount=\"/\",worker=\"1\",[^}]*. [1-9]"]),
     %% The other one gets the requests; when it is full this one still takes some.
-    ?assertEqual([Two], lists:usort(taken(20))),
+    await:until(fun() -> lists:usort(taken(20)) =:= [Two] end),
     atomics:put(Two#slot.counters, ?SLOT_OPEN, ?CLOSED),
     ?assertEqual([One], lists:usort(taken(2))),
     atomics:put(Two#slot.counters, ?SLOT_OPEN, ?OPEN),
     true = erlang:resume_process(One#slot.worker),
-    await(fun() -> atomics:get(One#slot.counters, ?SLOT_OPEN) =:= ?OPEN end),
+    await:until(fun() -> atomics:get(One#slot.counters, ?SLOT_OPEN) =:= ?OPEN end),
     ?assertMatch(<<"worker 1: its Erlang process was behind by ", _/binary>>, logged()),
-    await(fun() -> atomics:get(One#slot.counters, ?SLOT_BEHIND) < hornbeam_pool_watch:interval() end),
-    ?assertMatch([#{state := ready, restarts := 0, os_pid := OsPid}, #{state := ready}], hornbeam_pool:info(?POOL)),
-    ok = logger:set_primary_config(level, none),
     ok = logger:remove_handler(?MODULE),
-    ?assertEqual(nothing, receive {logged, More} -> More after 0 -> nothing end).
+    ok = logger:set_primary_config(level, none),
+    ?assertEqual(nothing, receive {logged, More} -> More after 0 -> nothing end),
+    await:until(fun() -> atomics:get(One#slot.counters, ?SLOT_BEHIND) < hornbeam_pool_watch:interval() end),
+    ?assertMatch([#{restarts := 0, os_pid := OsPid}, _], ready()).
+
+%% On a busy machine one or the other may be behind for a moment.
+ready() ->
+    case hornbeam_pool:info(?POOL) of
+        [#{state := ready}, #{state := ready}] = Both -> Both;
+        _ -> ready()
+    end.
+
+shown(Text, Patterns) ->
+    await:until(fun() ->
+        Shown = unicode:characters_to_binary(Text()),
+        lists:all(fun(Pattern) -> re:run(Shown, Pattern, [multiline, {capture, none}]) =:= match end, Patterns)
+    end).
 
 keeps_up() ->
-    [One | _] = slots(),
+    [#slot{worker = Worker} | _] = slots(),
+    %% With counters of its own, which the pool does not look at.
+    One = #slot{worker = Worker, counters = atomics:new(?SLOT_SIZE, [])},
+    atomics:put(One#slot.counters, ?SLOT_OPEN, ?OPEN),
     Watch = look([{1, One}], hornbeam_pool_watch:new()),
     Answer = receive {echo, _, At} -> At end,
     Answered = hornbeam_pool_watch:answered(One#slot.worker, Answer, Watch),
@@ -110,12 +126,4 @@ taken(Count) ->
         Slot
      end || _ <- lists:seq(1, Count)].
 
-logged() -> receive {logged, Text} -> Text after 10000 -> silence end.
-
-await(Condition) -> await(Condition, 1000).
-
-await(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(20), await(Condition, Left - 1)
-    end.
+logged() -> receive {logged, Text} -> Text after 100000 -> silence end.

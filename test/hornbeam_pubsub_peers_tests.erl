@@ -8,8 +8,9 @@ peers_test_() ->
     {foreach,
      fun() -> ok = logger:set_primary_config(level, none), {ok, _} = application:ensure_all_started(hornbeam), ok end,
      fun(_) -> ok = application:stop(hornbeam), ok = logger:set_primary_config(level, notice) end,
-     [fun meets_once/0, fun counts/0, fun patterns/0, fun changes_come_in_batches/0, fun a_peer_ends/0, fun a_successor/0,
-      fun a_stranger/0, fun order/0, fun restarted_peers/0, fun restarted_subscriptions/0]}.
+     [{timeout, 120, Test}
+      || Test <- [fun meets_once/0, fun counts/0, fun patterns/0, fun changes_come_in_batches/0, fun a_peer_ends/0, fun a_successor/0,
+                  fun a_stranger/0, fun order/0, fun restarted_peers/0, fun restarted_subscriptions/0]]}.
 
 %% A process that is the other node's: hands on what it hears.
 peer() ->
@@ -24,7 +25,7 @@ met() ->
     {hello, _} = heard(Peer),
     {Peer, heard(Peer)}.
 
-heard(Peer) -> receive {Peer, Message} -> Message after 5000 -> silence end.
+heard(Peer) -> receive {Peer, Message} -> Message end.
 
 tell(Peer, Counts) ->
     hornbeam_pubsub_peers ! {counts, Peer, Counts},
@@ -75,11 +76,9 @@ a_peer_ends() ->
     {Peer, _} = met(),
     ok = tell(Peer, [{<<"t">>, 3}, {<<"p*">>, 1}]),
     ?assertEqual([3, 1], [reached(<<"t">>), reached(<<"p">>)]),
-    Monitor = monitor(process, Peer),
     Peer ! stop,
-    receive {'DOWN', Monitor, _, _, _} -> ok end,
+    await:until(fun() -> [reached(<<"t">>), reached(<<"p">>)] =:= [0, 0] end),
     _ = sys:get_state(hornbeam_pubsub_peers),
-    ?assertEqual([0, 0], [reached(<<"t">>), reached(<<"p">>)]),
     ?assertEqual([], [Row || {Topic, _} = Row <- ets:tab2list(hornbeam_peer_topics), is_binary(Topic)]).
 
 %% The process of a node was restarted, and says hello before the end of its predecessor is known.
@@ -112,7 +111,7 @@ order() ->
     [true = hornbeam_pubsub_relay:send(node(), lists:nth(N rem 2 + 1, [<<"a">>, <<"b">>]), {relayed, N})
      || N <- lists:seq(1, 1000)],
     Subscriber ! go,
-    ?assertEqual(lists:seq(1, 1000), receive {got, Got} -> Got after 5000 -> none end).
+    ?assertEqual(lists:seq(1, 1000), receive {got, Got} -> Got end).
 
 restarted_peers() ->
     {Peer, _} = met(),
@@ -124,24 +123,16 @@ restarted_peers() ->
 restarted_subscriptions() ->
     ok = hornbeam_pubsub:subscribe(<<"mine">>),
     Other = spawn(fun() -> ok = hornbeam_pubsub:subscribe(<<"p*">>), receive stop -> ok end end),
-    until(fun() -> hornbeam_pubsub:subscriptions() =:= 2 end),
+    await:until(fun() -> hornbeam_pubsub:subscriptions() =:= 2 end),
     restarted(hornbeam_subscriptions),
     ?assertEqual([1, 1], [reached(<<"mine">>), reached(<<"p">>)]),
     Other ! stop,
-    until(fun() -> hornbeam_pubsub:subscriptions() =:= 1 end),
+    await:until(fun() -> hornbeam_pubsub:subscriptions() =:= 1 end),
     ok = hornbeam_pubsub:unsubscribe_all(),
     ?assertEqual(0, reached(<<"mine">>)).
 
 restarted(Name) ->
     Pid = whereis(Name),
     exit(Pid, kill),
-    until(fun() -> is_pid(whereis(Name)) andalso whereis(Name) =/= Pid end),
+    await:until(fun() -> is_pid(whereis(Name)) andalso whereis(Name) =/= Pid end),
     _ = sys:get_state(Name).
-
-until(Condition) -> until(Condition, 500).
-
-until(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(10), until(Condition, Left - 1)
-    end.

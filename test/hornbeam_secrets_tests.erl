@@ -29,7 +29,7 @@ states_are_masked_test_() ->
          ok = hornbeam_mounts:publish(default, [mount()]),
          Tables
      end,
-     fun(Tables) -> hornbeam_mounts:forget(default), exit(Tables, kill) end,
+     fun(Tables) -> ok = hornbeam_mounts:forget(default), ok = gen_server:stop(Tables) end,
      [fun() ->
           {ok, Pool, _} = hornbeam_pool:init({self(), pool_id()}),
           ?assertNotEqual(nomatch, string:find(text(Pool), "hush")),

@@ -8,10 +8,11 @@ services_test_() ->
     {setup,
      fun() -> {ok, Started} = application:ensure_all_started(hornbeam), Started end,
      fun(Started) -> [ok = application:stop(App) || App <- lists:reverse(Started)] end,
-     [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
-      fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
-      fun garbage/0, fun call_without_server/0, fun taken/0, {timeout, 60, fun subscriptions_are_bounded/0}, fun walks_take_turns/0,
-      fun arguments_are_bounded/0, {timeout, 60, fun an_answer_is_bounded/0}, {timeout, 60, fun errors_are_short/0}]}.
+     [{timeout, 120, Test}
+      || Test <- [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
+                  fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
+                  fun garbage/0, fun call_without_server/0, fun taken/0, fun subscriptions_are_bounded/0, fun walks_take_turns/0,
+                  fun arguments_are_bounded/0, fun an_answer_is_bounded/0, fun errors_are_short/0]]}.
 
 operations() ->
     ?assertEqual(wire_vectors:read(<<"operations">>), hornbeam_services:operations()).
@@ -48,7 +49,7 @@ ends_with_the_process() ->
     receive ready -> ok end,
     ?assertEqual(1, hornbeam_pubsub:publish(<<"p">>, 1)),
     exit(Pid, kill),
-    until(fun() -> hornbeam_pubsub:publish(<<"p">>, 1) =:= 0 end).
+    await:until(fun() -> hornbeam_pubsub:publish(<<"p">>, 1) =:= 0 end).
 
 callbacks() ->
     ok = hornbeam:register_function("f", fun(X) -> X + 1 end),
@@ -111,14 +112,14 @@ deadline() ->
     Deadline = receive {timeout, _, _} = Message -> Message end,
     {[Reply], Services2} = hornbeam_services:handle_info(Deadline, Services1),
     ?assertMatch(<<_:32, 5, 1:32, 1, _/binary>>, iolist_to_binary(Reply)),
-    until(fun() -> hornbeam_call_sup:count() =:= 0 end),
+    await:until(fun() -> hornbeam_call_sup:count() =:= 0 end),
     %% What arrives late means nothing any more.
     ?assertMatch({[], _}, hornbeam_services:handle_info(Deadline, Services2)),
     %% The end of the Python process ends its calls.
     {noreply, Services3} = ask(30, [60000, <<"sleep">>, []], Services2),
-    until(fun() -> hornbeam_call_sup:count() =:= 1 end),
+    await:until(fun() -> hornbeam_call_sup:count() =:= 1 end),
     ok = hornbeam_services:stop(Services3),
-    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+    await:until(fun() -> hornbeam_call_sup:count() =:= 0 end).
 
 garbage() ->
     [begin
@@ -176,7 +177,7 @@ walks_take_turns() ->
     Calls4 = hornbeam_running:cancel(2, Calls3),
     receive {walks, 5, _} -> ok end,
     ok = hornbeam_running:stop(Calls4),
-    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+    await:until(fun() -> hornbeam_call_sup:count() =:= 0 end).
 
 %% 256 MiB of arguments in calls that run.
 arguments_are_bounded() ->
@@ -187,7 +188,7 @@ arguments_are_bounded() ->
     ?assertEqual({error, too_many_calls}, hornbeam_running:start(3, 1, Run, Calls2)),
     {ok, Calls3} = hornbeam_running:start(3, 1, Run, hornbeam_running:cancel(2, Calls2)),
     ok = hornbeam_running:stop(Calls3),
-    until(fun() -> hornbeam_call_sup:count() =:= 0 end).
+    await:until(fun() -> hornbeam_call_sup:count() =:= 0 end).
 
 %% One value asked for 100,000 times is not put together: that would take 10 GB, and this process has 400 MB.
 an_answer_is_bounded() ->
@@ -226,13 +227,4 @@ ask(Operation, Arguments, Services) ->
 messages() ->
     receive Message -> [Message | messages()]
     after 0 -> []
-    end.
-
-until(Condition) ->
-    until(Condition, 300).
-
-until(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(20), until(Condition, Left - 1)
     end.

@@ -61,7 +61,7 @@ what_waits_comes_in_order_test() ->
     %% One that comes now waits behind them.
     {later, Four} = hornbeam_worker_backlog:admit({call, 4, <<>>}, Waiting),
     ?assertEqual([1, 2, 3, 4], drained(Four)),
-    receive room -> ok after 1000 -> ?assert(false) end.
+    receive room -> ok end.
 
 drained(Backlog0) ->
     case hornbeam_worker_backlog:next(Backlog0) of

@@ -10,7 +10,7 @@
 
 worker_test_() ->
     {setup, fun setup/0, fun cleanup/1,
-     [{Name, {timeout, 60, fun() -> try Test() after hornbeam:stop(), flush() end end}} || {Name, Test} <- tests()]}.
+     [{Name, {timeout, 300, fun() -> try Test() after hornbeam:stop(), flush() end end}} || {Name, Test} <- tests()]}.
 
 tests() ->
     [{"start failures", fun start_failures/0},
@@ -37,17 +37,7 @@ cleanup(_) ->
     ok = application:stop(hornbeam),
     ok = logger:set_primary_config(level, notice).
 
-fake() ->
-    Source = proplists:get_value(source, ?MODULE:module_info(compile)),
-    Folders = [filename:dirname(Source), filename:dirname(code:which(?MODULE)), "test"],
-    [Path | _] = [P || F <- Folders, P <- [filename:join(F, "fake_worker.py")], filelib:is_regular(P)],
-    filename:absname(Path).
-
-start(Mode) -> start(Mode, #{}).
-
-start(Mode, Options) ->
-    hornbeam:start("fake:app", maps:merge(#{python => fake(), env => #{"FAKE" => Mode},
-                                            bind => "127.0.0.1:0"}, Options)).
+start(Mode) -> fake_worker:start(Mode, #{}).
 
 %%% Starting
 
@@ -57,7 +47,7 @@ start_failures() ->
                 {"garbage", {bad_frame, {frame_size, 16#48545450}}},
                 {"too_large", {bad_frame, {frame_size, 16#ffffffff}}}],
     [?assertEqual({Mode, {error, Reason}}, {Mode, start(Mode)}) || {Mode, Reason} <- Expected],
-    [?assertEqual({Mode, {error, {startup_timeout, 300}}}, {Mode, start(Mode, #{startup_timeout => 300})})
+    [?assertEqual({Mode, {error, {startup_timeout, 300}}}, {Mode, fake_worker:start(Mode, #{startup_timeout => 300})})
      || Mode <- ["silent", "hello_only"]],
     [?assertMatch({Mode, {error, {bad_frame, _}}}, {Mode, start(Mode)})
      || Mode <- ["other_version", "failed_somehow"]],
@@ -76,7 +66,7 @@ finish({Slot, Id}, Text) ->
 
 heard(Tag) ->
     Self = self(),
-    receive {{Self, Tag}, Event} -> Event after 10000 -> silence end.
+    receive {{Self, Tag}, Event} -> Event after 100000 -> silence end.
 
 text({worker, response, Payload}) ->
     {ok, {true, 200, _, Text}} = hornbeam_frame:parse(response, Payload),
@@ -87,14 +77,14 @@ answers() ->
     Stream = open(a),
     finish(Stream, <<"done">>),
     ?assertEqual(<<"done">>, text(heard(a))),
-    await(fun() -> in_flight() =:= 0 end).
+    await:until(fun() -> in_flight() =:= 0 end).
 
 garbage_costs_its_worker() ->
     {ok, _} = start("garbage_later"),
-    #{os_pid := Old} = worker(),
+    #{os_pid := Old} = fake_worker:info(),
     _ = open(a),
     ?assertEqual({worker_lost, died}, heard(a)),
-    await(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= Old; _ -> false end end),
+    await:until(fun() -> case fake_worker:info() of #{state := ready, os_pid := New} -> New =/= Old; _ -> false end end),
     ?assertEqual(0, in_flight()).
 
 empty_frame_costs_its_worker() ->
@@ -116,7 +106,7 @@ nobodys_stream() ->
 %%% Places
 
 places_are_given_back() ->
-    {ok, _} = start("hold", #{max_concurrency => 2}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 2}),
     Streams = [One, _] = [open(Tag) || Tag <- [a, b]],
     ?assertEqual(none, hornbeam_pool:checkout(?POOL)),
     ?assertEqual(2, in_flight()),
@@ -125,11 +115,11 @@ places_are_given_back() ->
     [ok = hornbeam_worker:close(Slot, Id, hornbeam_frame:encode(disconnect, Id, <<0>>)) || _ <- [1, 2]],
     finish(lists:last(Streams), <<>>),
     _ = heard(b),
-    await(fun() -> in_flight() =:= 0 end),
+    await:until(fun() -> in_flight() =:= 0 end),
     ?assertMatch({ok, _, _}, hornbeam_pool:checkout(?POOL)).
 
 queue() ->
-    {ok, _} = start("hold", #{max_concurrency => 1}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1}),
     Stream = open(a),
     Owners = [{self(), {waiter, N}} || N <- [1, 2, 3]],
     [?assertEqual(ok, hornbeam_pool:wait(?POOL, Owner, back)) || Owner <- Owners],
@@ -148,20 +138,20 @@ queue() ->
     ?assertEqual(try_again, heard({waiter, 2})),
     ok = hornbeam_pool:cancel(?POOL, {self(), {waiter, 2}}),
     ?assertEqual(try_again, heard({waiter, 3})),
-    await(fun() -> waiting() =:= 0 end).
+    await:until(fun() -> waiting() =:= 0 end).
 
 queue_is_bounded() ->
-    {ok, _} = start("hold", #{max_concurrency => 1, max_queue => 2}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1, max_queue => 2}),
     _ = open(a),
     [?assertEqual(ok, hornbeam_pool:wait(?POOL, {self(), N}, back)) || N <- [1, 2]],
     ?assertEqual({error, queue_full}, hornbeam_pool:wait(?POOL, {self(), 3}, back)),
     ?assertEqual(2, waiting()),
     ok = hornbeam_pool:cancel(?POOL, {self(), 1}),
-    await(fun() -> waiting() =:= 1 end),
+    await:until(fun() -> waiting() =:= 1 end),
     ?assertEqual(ok, hornbeam_pool:wait(?POOL, {self(), 4}, back)).
 
 leaving_waiters() ->
-    {ok, _} = start("hold", #{max_concurrency => 1}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1}),
     Stream = open(a),
     [ok = hornbeam_pool:wait(?POOL, {self(), N}, back) || N <- [1, 2]],
     [ok = hornbeam_pool:cancel(?POOL, {self(), N}) || N <- [1, 1]],
@@ -170,7 +160,7 @@ leaving_waiters() ->
     ?assertEqual(0, waiting()).
 
 dead_waiters() ->
-    {ok, _} = start("hold", #{max_concurrency => 1}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1}),
     Stream = open(a),
     Self = self(),
     {Pid, Monitor} = spawn_monitor(fun() -> Self ! hornbeam_pool:wait(?POOL, {self(), 1}, back) end),
@@ -179,19 +169,19 @@ dead_waiters() ->
     ok = hornbeam_pool:wait(?POOL, {self(), 2}, back),
     finish(Stream, <<>>),
     ?assertEqual(try_again, heard(2)),
-    await(fun() -> waiting() =:= 0 end).
+    await:until(fun() -> waiting() =:= 0 end).
 
 %%% Deaths
 
 killed_python() ->
     {ok, _} = start("hold"),
-    #{os_pid := OsPid} = worker(),
+    #{os_pid := OsPid} = fake_worker:info(),
     _ = open(a),
     _ = open(b),
     ok = hornbeam_python:kill(OsPid),
     ?assertEqual([{worker_lost, died}, {worker_lost, died}], [heard(a), heard(b)]),
-    await(fun() -> maps:get(state, worker()) =:= ready end),
-    ?assertMatch(#{restarts := 1, in_flight := 0}, worker()),
+    await:until(fun() -> maps:get(state, fake_worker:info()) =:= ready end),
+    ?assertMatch(#{restarts := 1, in_flight := 0}, fake_worker:info()),
     finish(open(c), <<"again">>),
     ?assertEqual(<<"again">>, text(heard(c))).
 
@@ -199,40 +189,26 @@ killed_worker() ->
     {ok, _} = start("hold"),
     {#slot{worker = Worker}, _} = open(a),
     %% What it has not read yet is lost with it: a request then ends by its timeout.
-    #{in_flight := 1, os_pid := OsPid} = worker(),
+    #{in_flight := 1, os_pid := OsPid} = fake_worker:info(),
     exit(Worker, kill),
     ?assertEqual({worker_lost, died}, heard(a)),
-    await(fun() -> case worker() of #{state := ready, os_pid := New} -> New =/= OsPid; _ -> false end end),
+    await:until(fun() -> case fake_worker:info() of #{state := ready, os_pid := New} -> New =/= OsPid; _ -> false end end),
     finish(open(b), <<"again">>),
     ?assertEqual(<<"again">>, text(heard(b))).
 
 %% The sweep looks every ten seconds.
 killed_connection() ->
-    {ok, _} = start("hold", #{max_concurrency => 1}),
+    {ok, _} = fake_worker:start("hold", #{max_concurrency => 1}),
     {Pid, Monitor} = spawn_monitor(fun() -> open(a) end),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end,
     ?assertEqual(1, in_flight()),
-    await(fun() -> in_flight() =:= 0 end, 15000).
+    await:until(fun() -> in_flight() =:= 0 end).
 
 %%% Looking
 
 flush() ->
     receive _ -> flush() after 0 -> ok end.
 
-worker() ->
-    [Worker] = hornbeam_pool:info(?POOL),
-    Worker.
-
 in_flight() -> maps:get(in_flight, hornbeam_pool:stats(?POOL)).
 
 waiting() -> maps:get(waiting, hornbeam_pool:stats(?POOL)).
-
-await(Condition) -> await(Condition, 10000).
-
-await(Condition, Left) when Left > 0 ->
-    case Condition() of
-        true -> ok;
-        false -> timer:sleep(20), await(Condition, Left - 20)
-    end;
-await(Condition, _) ->
-    ?assert(Condition()).
