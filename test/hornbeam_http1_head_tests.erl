@@ -10,7 +10,11 @@ limits() ->
 
 feed(Bytes) -> feed(Bytes, limits()).
 
-feed(Bytes, Limits) -> hornbeam_http1_head:feed(Bytes, hornbeam_http1_head:new(Limits)).
+feed(Bytes, Limits) ->
+    case hornbeam_http1_head:feed(Bytes, hornbeam_http1_head:new(Limits)) of
+        {ok, Head, Rest, _Next} -> {ok, Head, Rest};
+        Other -> Other
+    end.
 
 %% Octet by octet, until there is an answer.
 one_by_one(Bytes, Limits) -> one_by_one(Bytes, hornbeam_http1_head:new(Limits), 0).
@@ -18,7 +22,7 @@ one_by_one(Bytes, Limits) -> one_by_one(Bytes, hornbeam_http1_head:new(Limits), 
 one_by_one(<<C, Rest/binary>>, Parser, Count) ->
     case hornbeam_http1_head:feed(<<C>>, Parser) of
         {more, Next} -> one_by_one(Rest, Next, Count + 1);
-        {ok, Head, <<>>} -> {ok, Head, Rest};
+        {ok, Head, <<>>, _Next} -> {ok, Head, Rest};
         {refuse, Reason} -> {refuse, Reason, Count + 1}
     end;
 one_by_one(<<>>, Parser, _Count) ->
@@ -123,7 +127,7 @@ strict_targets_test_() ->
 empty_lines_test() ->
     {more, Parser} = feed(<<"\r\n\r\n">>),
     ?assertNot(hornbeam_http1_head:is_begun(Parser)),
-    ?assertMatch({ok, _, <<>>}, hornbeam_http1_head:feed(bytes(request("")), Parser)),
+    ?assertMatch({ok, _, <<>>, _}, hornbeam_http1_head:feed(bytes(request("")), Parser)),
     ?assertMatch({ok, _, <<>>}, feed(bytes([binary:copy(<<"\r\n">>, 5), request("")]))),
     ?assertEqual({refuse, malformed}, feed(bytes([binary:copy(<<"\r\n">>, 6), request("")]))),
     {more, Begun} = feed(<<"G">>),
@@ -246,5 +250,17 @@ cost_of_a_browser_s_test() ->
                      "\r\nUpgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nCache-Control: max-age=0\r\n\r\n"]),
     Parser = hornbeam_http1_head:new((limits())#{max_head_size := 65536, max_headers := 100, max_request_line := 8192}),
     Times = 1000,
-    Cost = reductions(fun() -> [{ok, _, _} = hornbeam_http1_head:feed(Request, Parser) || _ <- lists:seq(1, Times)] end),
+    Cost = reductions(fun() -> [{ok, _, _, _} = hornbeam_http1_head:feed(Request, Parser) || _ <- lists:seq(1, Times)] end),
     ?assert(Cost < 2 * Times * byte_size(Request)).
+
+%% The fields of the head before, octet by octet, are not read again, and not held beyond forget/1.
+repeated_test() ->
+    Request = fun(Line) -> bytes([Line, "\r\nHost: a\r\nX-Some: ", binary:copy(<<"x">>, 1000), "\r\n\r\n"]) end,
+    {ok, First, <<>>, Parser} = hornbeam_http1_head:feed(Request("GET / HTTP/1.1"), hornbeam_http1_head:new((limits())#{max_header_size := 1000, max_head_size := 2000})),
+    Again = fun(Line, P) -> reductions(fun() -> {ok, _, <<>>, _} = hornbeam_http1_head:feed(Request(Line), P) end) end,
+    ?assertMatch({ok, #head{method = <<"PUT">>, path = <<"/b">>, query = <<"c">>, fields = Fields}, <<>>, Parser} when Fields =:= First#head.fields,
+                 hornbeam_http1_head:feed(Request("PUT /b?c HTTP/1.1"), Parser)),
+    Known = Again("PUT /b?c HTTP/1.1", Parser),
+    ?assert(3 * Known < Again("PUT /b?c HTTP/1.1", hornbeam_http1_head:forget(Parser))),
+    ?assert(3 * Known < Again("PUT /b?c HTTP/1.0", Parser)),
+    ?assert(3 * Known < Again("PUT http://a/b?c HTTP/1.1", Parser)).

@@ -7,7 +7,7 @@
 -include_lib("proper/include/proper.hrl").
 -include("hornbeam_head.hrl").
 
--export([prop_head_any_split/0, prop_head_any_cut/0, prop_head_serialises/0, prop_head_any_bytes/0,
+-export([prop_head_any_split/0, prop_head_any_cut/0, prop_head_after_others/0, prop_head_serialises/0, prop_head_any_bytes/0,
          prop_body_any_split/0, prop_body_serialises/0, prop_connection_any_split/0]).
 
 %%% Heads
@@ -29,6 +29,24 @@ prop_head_any_cut() ->
             Whole = head(wide(), [Bytes]),
             lists:all(fun(At) -> head(wide(), split(Bytes, [At])) =:= Whole end, lists:seq(1, byte_size(Bytes) - 1))
         end)).
+
+%% What a head means does not depend on those before it, whether it repeats their fields or not.
+prop_head_after_others() ->
+    numtests(1000, ?FORALL({Fields, Choices, Cuts}, {vector(3, fields()), list({integer(1, 3), request_line(), boolean()}), cuts()},
+        begin
+            Heads = [{iolist_to_binary([Line, lists:nth(N, Fields)]), Whole} || {N, Line, Whole} <- Choices],
+            lists:foldl(fun({Head, Whole}, Parser) -> after_others(case Whole of true -> [Head]; false -> split(Head, Cuts) end, Parser) end,
+                        hornbeam_http1_head:new(wide()), Heads) =/= different
+        end)).
+
+after_others(_Pieces, different) ->
+    different;
+after_others(Pieces, Parser) ->
+    case {answer(Pieces, Parser), answer(Pieces, hornbeam_http1_head:new(wide()))} of
+        {{ok, Head, Rest, Next}, {ok, Head, Rest, _}} -> Next;
+        {{refuse, Reason}, {refuse, Reason}} -> hornbeam_http1_head:new(wide());
+        _ -> different
+    end.
 
 prop_head_serialises() ->
     numtests(2000, ?FORALL(Bytes, oneof([good_head(), head_bytes()]),
@@ -53,13 +71,19 @@ prop_head_any_bytes() ->
 head(Limits, Pieces) ->
     head_of(Pieces, hornbeam_http1_head:new(Limits)).
 
-head_of([Piece | Rest], Parser) ->
+head_of(Pieces, Parser) ->
+    case answer(Pieces, Parser) of
+        {ok, Head, Rest, _Next} -> {ok, Head, Rest};
+        Other -> Other
+    end.
+
+answer([Piece | Rest], Parser) ->
     case hornbeam_http1_head:feed(Piece, Parser) of
-        {more, Next} -> head_of(Rest, Next);
-        {ok, Head, Left} -> {ok, Head, iolist_to_binary([Left | Rest])};
+        {more, Next} -> answer(Rest, Next);
+        {ok, Head, Left, Next} -> {ok, Head, iolist_to_binary([Left | Rest]), Next};
         {refuse, Reason} -> {refuse, Reason}
     end;
-head_of([], _Parser) ->
+answer([], _Parser) ->
     more.
 
 same(Same, Same) -> true;
@@ -163,6 +187,15 @@ odd_head() ->
           oneof([<<"HTTP/1.1">>, <<"HTTP/1.1">>, <<"HTTP/1.0">>, <<"HTTP/1.2">>, <<"HTTP/2.0">>, <<"http/1.1">>, <<"HTTP/1.10">>, <<"X">>]),
           list(oneof([field(), special()]))},
          iolist_to_binary([Empty, Method, Space, Target, $\s, Version, <<"\r\n">>, [[N, $:, V, <<"\r\n">>] || {N, V} <- Fields], <<"\r\n">>])).
+
+%% Fields and the end of the head.
+fields() ->
+    ?LET(Fields, list(oneof([field(), special()])), iolist_to_binary([<<"Host: a\r\n">>, [[N, $:, V, <<"\r\n">>] || {N, V} <- Fields], <<"\r\n">>])).
+
+request_line() ->
+    ?LET({Empty, Method, Target, Version}, {oneof([<<>>, <<>>, <<"\r\n">>]), method(), oneof([target(), target(), <<"http://a/b">>, <<"http://b">>]),
+                                            oneof([<<"1.1">>, <<"1.1">>, <<"1.0">>])},
+         iolist_to_binary([Empty, Method, $\s, Target, <<" HTTP/">>, Version, <<"\r\n">>])).
 
 method() -> oneof([<<"GET">>, <<"GET">>, <<"POST">>, <<"PUT">>, <<"HEAD">>, <<"OPTIONS">>, <<"DELETE">>, <<"PATCH">>, <<"PROPFIND">>, <<"get">>, <<"G!">>]).
 

@@ -29,23 +29,16 @@ find(Name, Headers) ->
 %%% Requests
 
 %% @doc The request's fields as a msgpack array of [name, value] pairs of bytes.
--spec encode_request(headers()) -> binary().
+-spec encode_request(headers()) -> iodata().
 encode_request(Headers) ->
-    encode_pairs(Headers, array(length(Headers))).
+    [array(length(Headers)) | encode_pairs(Headers)].
 
-encode_pairs([{Name, Value} | Rest], Acc) ->
-    NameSize = byte_size(Name),
-    ValueSize = byte_size(Value),
-    if
-        NameSize < 256, ValueSize < 256 ->
-            encode_pairs(Rest, <<Acc/binary, 16#92, 16#c4, NameSize, Name/binary,
-                                 16#c4, ValueSize, Value/binary>>);
-        true ->
-            encode_pairs(Rest, <<Acc/binary, 16#92, 16#c6, NameSize:32, Name/binary,
-                                 16#c6, ValueSize:32, Value/binary>>)
-    end;
-encode_pairs([], Acc) ->
-    Acc.
+encode_pairs([{Name, Value} | Rest]) when byte_size(Name) < 256, byte_size(Value) < 256 ->
+    [<<16#92, 16#c4, (byte_size(Name)), Name/binary, 16#c4, (byte_size(Value))>>, Value | encode_pairs(Rest)];
+encode_pairs([{Name, Value} | Rest]) ->
+    [<<16#92, 16#c6, (byte_size(Name)):32, Name/binary, 16#c6, (byte_size(Value)):32>>, Value | encode_pairs(Rest)];
+encode_pairs([]) ->
+    [].
 
 array(Size) when Size < 16 -> <<(16#90 bor Size)>>;
 array(Size) -> <<16#dc, Size:16>>.

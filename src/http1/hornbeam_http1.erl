@@ -57,10 +57,10 @@
     stopping = false :: boolean(),          % no further request
     phase = idle :: idle | head | request | drain,
     until = infinity :: integer() | infinity,   % of the phase; of a request: `timeout' or queue_timeout
+    timer = none :: atom(),                 % which of them
     %% The request in progress:
     exchange :: hornbeam_exchange:exchange() | undefined,
     response :: hornbeam_http1_response:response() | undefined,
-    timer = response :: response | queue,   % what `until' is
     body = none :: none | hornbeam_http1_body:body(),
     expects = false :: boolean(),           % the client waits for 100 (Continue)
     last = false :: boolean(),              % the client has said that it is the last one
@@ -71,6 +71,10 @@
 
 -define(MAX_DRAIN, 1000000).
 -define(AWAKE, 250).
+%% A connection that has had so many requests gets a heap (words) in which several find room: each collection costs a tenth of a request. While
+%% it hibernates it has none.
+-define(BUSY, 16).
+-define(HEAP, 4000).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
 -spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(),
@@ -94,7 +98,7 @@ handle({tcp, _, Data}, Conn) -> received(Data, Conn);
 handle({{_, N}, Event}, #conn{served = N, phase = request} = Conn) -> progress(event(Event, Conn));
 handle({ssl, _, Data}, Conn) -> received(Data, Conn);
 handle({Passive, _}, #conn{socket = Socket} = Conn) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
-    await(Conn#conn{socket = hornbeam_http1_socket:is_passive(Socket)});
+    await(socket(hornbeam_http1_socket:is_passive(Socket), Conn));
 handle({timeout, Ref, deadline}, #conn{deadline = Deadline} = Conn) ->
     case hornbeam_deadline:fired(Ref, Deadline) of
         {ok, Next} -> look(now_ms(), Conn#conn{deadline = Next});
@@ -114,7 +118,7 @@ handle(_Late, Conn) ->
 %%% What the client sends
 
 received(Data, #conn{socket = Socket} = Conn) ->
-    took(Data, Conn#conn{socket = hornbeam_http1_socket:received(byte_size(Data), Socket)}).
+    took(Data, socket(hornbeam_http1_socket:received(byte_size(Data), Socket), Conn)).
 
 took(Data, #conn{phase = idle} = Conn) -> head(Data, Conn);
 took(Data, #conn{phase = head} = Conn) -> head(Data, Conn);
@@ -124,8 +128,8 @@ took(Data, #conn{phase = drain} = Conn) -> drain(Data, Conn).
 
 head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
     case hornbeam_http1_head:feed(Data, Parser0) of
-        {ok, Head, Rest} ->
-            request(Head, Rest, Conn);
+        {ok, Head, Rest, Parser} ->
+            request(Head, Rest, Parser, Conn);
         {more, Parser} ->
             case hornbeam_http1_head:is_begun(Parser) of
                 true when Phase =:= idle -> await(within(header_timeout, Conn#conn{parser = Parser, phase = head}));
@@ -154,9 +158,10 @@ refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
 
 %%% A request
 
-request(Head0, Rest, #conn{settings = #{parser := Parser, max_requests := Max}, context = #{place := Place} = Context, served = Served0,
-                           scheme = Scheme, stopping = Stopping, socket = Socket} = Conn0) ->
+request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = #{place := Place} = Context, served = Served0,
+                                   scheme = Scheme, stopping = Stopping, socket = Socket} = Conn0) ->
     Served = Served0 + 1,
+    _ = Served =:= ?BUSY andalso process_flag(min_heap_size, ?HEAP),
     {Peer, Sock} = hornbeam_scope:ends(Place),
     #head{length = Length, persistent = Persistent, expect = Expect} = Head = Head0#head{peer = Peer, sock = Sock, scheme = Scheme},
     GoesOn = Persistent andalso Served < Max andalso not Stopping
@@ -215,7 +220,7 @@ commands([done | Rest], Out, Conn) ->
 commands([{read, Octets} | Rest], Out, #conn{flow = Flow} = Conn) ->
     commands(Rest, Out, Conn#conn{flow = Flow + Octets});
 commands([{timer, Name, Time} | Rest], Out, Conn) ->
-    commands(Rest, Out, until(Time, Conn#conn{timer = Name}));
+    commands(Rest, Out, until(Time, Name, Conn));
 commands([cancel_timer | Rest], Out, Conn) ->
     commands(Rest, Out, Conn#conn{until = infinity});
 commands([close | Rest], Out, #conn{response = Response} = Conn) ->
@@ -277,7 +282,7 @@ upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, deadl
 %%% After a response
 
 complete(#conn{body = none} = Conn) ->
-    next(Conn#conn{exchange = undefined});
+    next(Conn);
 complete(#conn{response = Response, buffer = Buffer} = Conn) ->
     case hornbeam_http1_response:is_persistent(Response) of
         true -> drain(Buffer, within(keepalive_timeout, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>, dropped = 0,
@@ -341,7 +346,7 @@ gone(#conn{exchange = Exchange} = Conn) ->
 %% The client sends no more.
 closed(#conn{phase = request, socket = Socket} = Conn) ->
     case may_half_close(Conn) of
-        true -> await(Conn#conn{socket = hornbeam_http1_socket:half_closed(Socket)});
+        true -> await(socket(hornbeam_http1_socket:half_closed(Socket), Conn));
         false -> gone(Conn)
     end;
 closed(Conn) ->
@@ -361,12 +366,12 @@ stop(Conn) ->
 %% A client that may end its side is not listened to: OTP fails a write that waits when it hears of the end.
 await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn) ->
     case may_half_close(Conn) of
-        false -> Conn#conn{socket = hornbeam_http1_socket:watch(Socket)};
-        true -> Conn#conn{socket = hornbeam_http1_socket:pause(Socket)}
+        false -> socket(hornbeam_http1_socket:watch(Socket), Conn);
+        true -> socket(hornbeam_http1_socket:pause(Socket), Conn)
     end;
 await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) when Body =/= none, Flow > 0 ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
-        false -> body_time(Conn#conn{socket = hornbeam_http1_socket:read(Socket)});
+        false -> body_time(socket(hornbeam_http1_socket:read(Socket), Conn));
         true -> gone(Conn)
     end;
 await(#conn{phase = request, socket = Socket} = Conn) ->
@@ -374,9 +379,13 @@ await(#conn{phase = request, socket = Socket} = Conn) ->
 await(#conn{phase = Phase, socket = Socket} = Conn) ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
         true -> close(Conn);
-        false when Phase =:= drain -> Conn#conn{socket = hornbeam_http1_socket:read(Socket)};
-        false -> Conn#conn{socket = hornbeam_http1_socket:watch(Socket)}
+        false when Phase =:= drain -> socket(hornbeam_http1_socket:read(Socket), Conn);
+        false -> socket(hornbeam_http1_socket:watch(Socket), Conn)
     end.
+
+%% Mostly nothing has changed.
+socket(Socket, #conn{socket = Socket} = Conn) -> Conn;
+socket(Socket, Conn) -> Conn#conn{socket = Socket}.
 
 body_time(#conn{settings = #{body_timeout := Time}, expects = Expects} = Conn) when Expects; Time =:= infinity ->
     Conn#conn{body_until = infinity};
@@ -386,20 +395,23 @@ body_time(#conn{settings = #{body_timeout := Time}} = Conn) ->
 
 within(Name, #conn{settings = Settings} = Conn) ->
     #{Name := Time} = Settings,
-    until(Time, Conn).
+    until(Time, Name, Conn).
 
-until(infinity, Conn) ->
-    by(infinity, now_ms(), Conn#conn{until = infinity});
-until(Time, Conn) ->
+until(infinity, Name, Conn) ->
+    by(infinity, now_ms(), Conn#conn{until = infinity, timer = Name});
+until(Time, Name, Conn) ->
     Now = now_ms(),
-    by(Now + Time, Now, Conn#conn{until = Now + Time}).
+    by(Now + Time, Now, Conn#conn{until = Now + Time, timer = Name}).
 
 %% While the connection is awake the timer fires once in ?AWAKE at least, so that hardly any limit needs one of its own.
 by(At, Now, #conn{deadline = Deadline} = Conn) ->
-    Conn#conn{deadline = hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline)}.
+    case hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline) of
+        Deadline -> Conn;
+        Earlier -> Conn#conn{deadline = Earlier}
+    end.
 
-look(Now, #conn{phase = idle, until = Until} = Conn) when Now < Until ->
-    proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Conn#conn.deadline)}]);
+look(Now, #conn{phase = idle, until = Until, deadline = Deadline, parser = Parser} = Conn) when Now < Until ->
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Deadline), parser = hornbeam_http1_head:forget(Parser)}]);
 look(Now, #conn{until = Until, body_until = BodyUntil, phase = Phase, socket = Socket} = Conn) when Now < Until, Now < BodyUntil ->
     case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
         true -> gone(Conn);

@@ -3,9 +3,10 @@
 %%% Called by: hornbeam_http1. Calls: hornbeam_authority, hornbeam_hygiene (strict_target). Pure and incremental: whatever the pieces in
 %%% which the bytes come, the answer is the same.
 %%%
-%%%     feed(Bytes, Parser) -> {ok, #head{}, Rest} | {more, Parser} | {http2, Bytes} | {refuse, Reason}
+%%%     feed(Bytes, Parser) -> {ok, #head{}, Rest, Parser} | {more, Parser} | {http2, Bytes} | {refuse, Reason}
 %%%
-%%% A head that comes whole is read in one pass over its bytes. Of one that comes in pieces the line that is not complete is kept as text
+%%% A head that comes whole is read in one pass over its bytes. Most clients repeat the fields of the request before: they are compared with
+%%% these, which costs a tenth. Of one that comes in pieces the line that is not complete is kept as text
 %%% and read from its beginning when its LF is here, when it would pass a limit, and each time that it has doubled: a client that sends
 %%% single bytes costs twice as much per byte, and garbage without an LF is refused soon.
 %%%
@@ -17,7 +18,7 @@
 %%% are CONNECT and TRACE.
 -module(hornbeam_http1_head).
 
--export([new/1, feed/2, is_begun/1]).
+-export([new/1, feed/2, is_begun/1, forget/1]).
 -export_type([parser/0, reason/0]).
 
 -include("hornbeam_head.hrl").
@@ -30,8 +31,11 @@
     max_fields :: pos_integer(),
     max_size :: pos_integer(),
     strict :: boolean(),
+    %% Of the head before:
+    known = none :: none | {Fields :: binary(), #head{}},
     %% Of a head that has begun:
     stage = line :: line | fields,
+    fields = <<>> :: binary(),              % what begins with its fields, if they come at once and are all there is to know
     partial = <<>> :: binary(),             % the part of a line that is here, with no LF in it
     again = 0 :: non_neg_integer(),         % its size when it is read again
     empty = 0 :: non_neg_integer(),         % lines before the request line
@@ -73,8 +77,12 @@ new(#{max_request_line := Line, max_header_size := Value, max_headers := Fields,
 is_begun(#parser{stage = line, partial = <<>>}) -> false;
 is_begun(#parser{}) -> true.
 
-%% @doc Takes further bytes. After `ok' and `refuse' the parser that new/1 made serves the next head. http2: they begin with the preface of HTTP/2.
--spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary()} | {more, parser()} | {http2, binary()} | {refuse, reason()}.
+%% @doc Lets go of what is known of the head before.
+-spec forget(parser()) -> parser().
+forget(Parser) -> Parser#parser{known = none}.
+
+%% @doc Takes further bytes. With `ok' comes the parser of the next head. http2: they begin with the preface of HTTP/2.
+-spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary(), parser()} | {more, parser()} | {http2, binary()} | {refuse, reason()}.
 feed(Bytes, #parser{partial = <<>>} = Parser) ->
     read(Bytes, Parser);
 feed(Bytes, #parser{partial = Partial, again = Again} = Parser) ->
@@ -96,7 +104,7 @@ read(Bytes, #parser{stage = fields, head = Head} = Parser) -> field(Bytes, Head,
 hold(Line, Max, Parser) ->
     case byte_size(Line) of
         Size when Size > Max -> too_large(Parser);
-        Size -> {more, Parser#parser{partial = binary:copy(Line), again = min(2 * Size, Max + 1)}}
+        Size -> {more, Parser#parser{partial = binary:copy(Line), again = min(2 * Size, Max + 1), fields = <<>>}}
     end.
 
 %% An octet that may not be where it is, after so many that may; they may already be too many.
@@ -238,11 +246,27 @@ absolute(_Scheme, _Rest) ->
 begin_fields(Rest, Method, Path, Query, Version, Authority, #parser{strict = Strict} = Parser) ->
     case not Strict orelse hornbeam_hygiene:is_uri(Path) andalso hornbeam_hygiene:is_uri(Query) of
         true ->
-            Head = #head{method = Method, path = Path, query = Query, version = Version, host = Authority},
-            field(Rest, Head, Parser#parser{stage = fields});
+            case known(Rest, Version, Authority, Parser) of
+                {Head, After} ->
+                    {ok, Head#head{method = Method, path = Path, query = Query}, After, Parser};
+                unknown ->
+                    Head = #head{method = Method, path = Path, query = Query, version = Version, host = Authority},
+                    Whole = case Authority of undefined -> Rest; _ -> <<>> end,
+                    field(Rest, Head, Parser#parser{stage = fields, fields = Whole})
+            end;
         false ->
             {refuse, malformed}
     end.
+
+%% The same octets mean the same, unless the request line has a word in it.
+known(Bytes, Version, undefined, #parser{empty = 0, known = {Fields, #head{version = Version} = Head}}) ->
+    Size = byte_size(Fields),
+    case Bytes of
+        <<Fields:Size/binary, Rest/bits>> -> {Head, Rest};
+        _ -> unknown
+    end;
+known(_Bytes, _Version, _Authority, _Parser) ->
+    unknown.
 
 %%% The fields (RFC 9112, 5)
 
@@ -367,8 +391,16 @@ joined(Before, Value) -> <<Before/binary, ", ", Value/binary>>.
 
 finish(#head{version = 'HTTP/1.1'}, _Rest, #parser{host = 0}) ->
     {refuse, malformed};
-finish(#head{fields = Fields, version = Version} = Head, Rest, #parser{options = Options}) ->
-    {ok, Head#head{fields = lists:reverse(Fields), persistent = is_persistent(Options, Version)}, Rest}.
+finish(#head{fields = Fields, version = Version} = Head0, Rest, #parser{options = Options} = Parser) ->
+    Head = Head0#head{fields = lists:reverse(Fields), persistent = is_persistent(Options, Version)},
+    {ok, Head, Rest, next(Head, Rest, Parser)}.
+
+%% What was read together with more is not kept: it may be a part of a large read.
+next(Head, <<>>, #parser{fields = Fields} = Parser) when Fields =/= <<>> -> begin_again({Fields, Head}, Parser);
+next(_Head, _Rest, Parser) -> begin_again(none, Parser).
+
+begin_again(Known, #parser{max_line = Line, max_value = Value, max_fields = Fields, max_size = Size, strict = Strict}) ->
+    #parser{max_line = Line, max_value = Value, max_fields = Fields, max_size = Size, strict = Strict, known = Known}.
 
 %% RFC 9112, 9.3: "close" wins; HTTP/1.0 goes on only where the client asks for it.
 is_persistent([], Version) -> Version =:= 'HTTP/1.1';
