@@ -13,7 +13,7 @@ packed(Pairs) ->
 encodes_for_msgpack_test_() ->
     Long = binary:copy(<<"x">>, 300),
     Huge = binary:copy(<<"y">>, 70000),
-    [?_assertEqual(Fields, decoded(hornbeam_headers:encode_request(Fields)))
+    [?_assertEqual(Fields, decoded(iolist_to_binary(hornbeam_headers:encode_request(Fields))))
      || Fields <- [[], [{<<"a">>, <<>>}], [{<<"host">>, <<"h">>}, {<<"x">>, Long}, {<<"y">>, Huge}], [{Long, <<"1">>}],
                    [{<<"b">>, <<"1">>}, {<<"a">>, <<"2">>}, {<<"b">>, <<"3">>}, {<<"b">>, <<"1">>}],
                    many(15), many(16), many(300)]].

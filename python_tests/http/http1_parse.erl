@@ -31,9 +31,9 @@ requests(Stream, Offset, Parser) ->
     case hornbeam_http1_head:feed(Stream, Parser) of
         {more, _} -> [[<<"more">>]];
         {refuse, Reason} -> [refused(Reason, Offset)];
-        {ok, #head{length = Length} = Head, Rest} ->
+        {ok, #head{length = Length} = Head, Rest, Next} ->
             At = Offset + byte_size(Stream) - byte_size(Rest),
-            [head(Head, Offset) | body(Length, Head, Rest, At, Parser)]
+            [head(Head, Offset) | body(Length, Head, Rest, At, Next)]
     end.
 
 body(0, Head, Rest, Offset, Parser) ->

@@ -53,29 +53,40 @@ decode(_) -> {error, {bad_header, <<"headers must be an iterable of pairs of byt
 
 pairs(0, <<>>, Acc) ->
     {ok, lists:reverse(Acc)};
-pairs(Count, <<16#92, Rest0/binary>>, Acc) when Count > 0 ->
-    case bytes(Rest0) of
-        {Name0, Rest1} ->
-            case bytes(Rest1) of
-                {Value, Rest} -> checked(name(Name0, Name0), Value, Count, Rest, Acc);
-                error -> not_bytes()
-            end;
-        error ->
-            not_bytes()
+pairs(Count, <<16#92, 16#c4, NameSize, Name:NameSize/binary, 16#c4, ValueSize, Value:ValueSize/binary, Rest/bits>>, Acc) when Count > 0 ->
+    case field(Name, Value) of
+        {error, _} = Error -> Error;
+        Field -> pairs(Count - 1, Rest, [Field | Acc])
+    end;
+pairs(Count, <<16#92, Long/bits>>, Acc) when Count > 0 ->
+    case bytes(Long) of
+        {Name, More} -> long(Name, bytes(More), Count, Acc);
+        error -> not_bytes()
     end;
 pairs(_, _, _) ->
     {error, {bad_header, <<"each header must be a pair of bytes">>}}.
 
-checked(error, _Value, _Count, _Rest, _Acc) ->
-    {error, {bad_header, <<"a header name is not a token">>}};
-checked(Name, Value, Count, Rest, Acc) ->
-    case is_value(Value) of
-        true -> pairs(Count - 1, Rest, [{Name, Value} | Acc]);
-        false -> {error, {bad_header, <<"a value with CR, LF or NUL in ", Name/binary>>}}
-    end.
+long(Name, {Value, Rest}, Count, Acc) ->
+    case field(Name, Value) of
+        {error, _} = Error -> Error;
+        Field -> pairs(Count - 1, Rest, [Field | Acc])
+    end;
+long(_Name, error, _Count, _Acc) ->
+    not_bytes().
 
 not_bytes() ->
     {error, {bad_header, <<"header names and values must be bytes">>}}.
+
+field(Name0, Value) ->
+    case name(Name0) of
+        error ->
+            {error, {bad_header, <<"a header name is not a token">>}};
+        Name ->
+            case is_value(Value) of
+                true -> {Name, Value};
+                false -> {error, {bad_header, <<"a value with CR, LF or NUL in ", Name/binary>>}}
+            end
+    end.
 
 bytes(<<16#c4, Size, Bytes:Size/binary, Rest/binary>>) -> {Bytes, Rest};
 bytes(<<16#c5, Size:16, Bytes:Size/binary, Rest/binary>>) -> {Bytes, Rest};
@@ -168,6 +179,7 @@ is_token(Text) -> name(Text) =/= error.
 is_token_sign(C) ->
     lists:member(C, "!#$%&'*+.^`|~").
 
+is_value(<<A, B, C, D, Rest/binary>>) when A > 13, B > 13, C > 13, D > 13 -> is_value(Rest);
 is_value(<<C, Rest/binary>>) when C > 13 -> is_value(Rest);
 is_value(<<C, _/binary>>) when C =:= $\r; C =:= $\n; C =:= 0 -> false;
 is_value(<<_, Rest/binary>>) -> is_value(Rest);
