@@ -169,7 +169,7 @@ trim_end(Text, Size) ->
     case binary:at(Text, Size - 1) of
         C when C =:= $\s; C =:= $\t -> trim_end(Text, Size - 1);
         _ when Size =:= byte_size(Text) -> Text;
-        _ -> binary:part(Text, 0, Size)
+        _ -> <<Trimmed:Size/binary, _/bits>> = Text, Trimmed
     end.
 
 %% @doc RFC 9110, 5.6.2.

@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_connection (start/1), when the socket is there and HTTP/1 is what it speaks. Calls: hornbeam_http1_head and
 %%% hornbeam_http1_body (bytes to requests), hornbeam_exchange (a request to its response), hornbeam_http1_response (responses to bytes),
-%%% hornbeam_http1_socket, hornbeam_http1_linger, hornbeam_deadline; hornbeam_websocket takes the process over after a handshake,
+%%% hornbeam_http1_socket, hornbeam_http1_times, hornbeam_http1_linger; hornbeam_websocket takes the process over after a handshake,
 %%% hornbeam_http2 after its preface.
 %%%
 %%% Phases
@@ -28,7 +28,7 @@
 %%%
 %%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
 %%% octet of a body that is being waited for, 408, or cut; not while the client itself waits for 100 (Continue). `timeout', queue_timeout:
-%%% hornbeam_request's. All are one timer (hornbeam_deadline). A connection that has been idle for ?AWAKE hibernates.
+%%% hornbeam_request's. All are one timer (hornbeam_http1_times), which fires while the connection is awake; one that is idle then hibernates.
 %%%
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_http1).
@@ -49,15 +49,13 @@
     settings :: settings(),
     context :: hornbeam_exchange:context(),
     scheme :: binary(),
-    deadline = hornbeam_deadline:new() :: hornbeam_deadline:deadline(),
+    times = hornbeam_http1_times:new() :: hornbeam_http1_times:times(),
     socket :: hornbeam_http1_socket:socket(),
     parser :: hornbeam_http1_head:parser(),
     buffer = <<>> :: binary(),              % read, and not looked at yet
     served = 0 :: non_neg_integer(),
     stopping = false :: boolean(),          % no further request
     phase = idle :: idle | head | request | drain,
-    until = infinity :: integer() | infinity,   % of the phase; of a request: `timeout' or queue_timeout
-    timer = none :: atom(),                 % which of them
     %% The request in progress:
     exchange :: hornbeam_exchange:exchange() | undefined,
     response :: hornbeam_http1_response:response() | undefined,
@@ -65,12 +63,10 @@
     expects = false :: boolean(),           % the client waits for 100 (Continue)
     last = false :: boolean(),              % the client has said that it is the last one
     flow = 0 :: non_neg_integer(),          % octets of the body that may be read
-    body_until = infinity :: integer() | infinity, % when the next octet must be here
     dropped = 0 :: non_neg_integer()        % in drain
 }).
 
 -define(MAX_DRAIN, 1000000).
--define(AWAKE, 250).
 %% A connection that has had so many requests gets a heap (words) in which several find room: each collection costs a tenth of a request. While
 %% it hibernates it has none.
 -define(BUSY, 16).
@@ -99,9 +95,9 @@ handle({{_, N}, Event}, #conn{served = N, phase = request} = Conn) -> progress(e
 handle({ssl, _, Data}, Conn) -> received(Data, Conn);
 handle({Passive, _}, #conn{socket = Socket} = Conn) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
     await(socket(hornbeam_http1_socket:is_passive(Socket), Conn));
-handle({timeout, Ref, deadline}, #conn{deadline = Deadline} = Conn) ->
-    case hornbeam_deadline:fired(Ref, Deadline) of
-        {ok, Next} -> look(now_ms(), Conn#conn{deadline = Next});
+handle({timeout, Ref, deadline}, #conn{times = Times0} = Conn) ->
+    case hornbeam_http1_times:fired(Ref, Times0) of
+        {Over, Times} -> look(Over, Conn#conn{times = Times});
         stale -> Conn
     end;
 handle({Closed, _}, Conn) when Closed =:= tcp_closed; Closed =:= ssl_closed -> closed(Conn);
@@ -141,8 +137,8 @@ head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
             refuse(Reason, Conn)
     end.
 
-http2(Bytes, #conn{served = 0, settings = #{http2 := Http2}, socket = Socket, deadline = Deadline}) when Http2 =/= none ->
-    ok = hornbeam_deadline:cancel(Deadline),
+http2(Bytes, #conn{served = 0, settings = #{http2 := Http2}, socket = Socket, times = Times}) when Http2 =/= none ->
+    ok = hornbeam_http1_times:cancel(Times),
     _ = hornbeam_http1_socket:hand_over(Bytes, Socket),
     Http2();
 http2(_Bytes, Conn) ->
@@ -159,7 +155,7 @@ refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
 %%% A request
 
 request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = #{place := Place} = Context, served = Served0,
-                                   scheme = Scheme, stopping = Stopping, socket = Socket} = Conn0) ->
+                                   scheme = Scheme, stopping = Stopping, socket = Socket, times = Times} = Conn0) ->
     Served = Served0 + 1,
     _ = Served =:= ?BUSY andalso process_flag(min_heap_size, ?HEAP),
     {Peer, Sock} = hornbeam_scope:ends(Place),
@@ -167,8 +163,8 @@ request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = 
     GoesOn = Persistent andalso Served < Max andalso not Stopping
              andalso (Rest =/= <<>> orelse not hornbeam_http1_socket:is_half_closed(Socket)),
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
-    Conn = Conn0#conn{parser = Parser, served = Served, phase = request, until = infinity, buffer = Rest, exchange = Exchange,
-                      last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
+    Conn = Conn0#conn{parser = Parser, served = Served, phase = request, times = hornbeam_http1_times:no_limit(Times), buffer = Rest,
+                      exchange = Exchange, last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
     case Length of
         0 -> await(commands(Commands, Conn));
         _ -> await(submit(body(commands(Commands, Conn#conn{body = hornbeam_http1_body:new(Length), flow = 0, dropped = 0,
@@ -193,7 +189,7 @@ body(#conn{phase = request, body = Body0, buffer = Buffer, flow = Flow} = Conn0)
         {more, Data, Body} ->
             event({body, nofin, Data}, Conn#conn{buffer = <<>>, body = Body, flow = max(0, Flow - iolist_size(Data))});
         {done, Data, Rest} ->
-            event({body, fin, Data}, Conn#conn{buffer = Rest, body = none, body_until = infinity});
+            event({body, fin, Data}, body_time(infinity, Conn#conn{buffer = Rest, body = none}));
         {refuse, Reason} ->
             event({body_failed, Reason}, Conn#conn{buffer = <<>>, flow = 0, response = hornbeam_http1_response:close(Conn#conn.response)})
     end;
@@ -219,10 +215,10 @@ commands([done | Rest], Out, Conn) ->
     complete(commands([], Out, Conn));
 commands([{read, Octets} | Rest], Out, #conn{flow = Flow} = Conn) ->
     commands(Rest, Out, Conn#conn{flow = Flow + Octets});
-commands([{timer, Name, Time} | Rest], Out, Conn) ->
-    commands(Rest, Out, until(Time, Name, Conn));
-commands([cancel_timer | Rest], Out, Conn) ->
-    commands(Rest, Out, Conn#conn{until = infinity});
+commands([{timer, Name, Time} | Rest], Out, #conn{times = Times} = Conn) ->
+    commands(Rest, Out, Conn#conn{times = hornbeam_http1_times:limit(Name, Time, Times)});
+commands([cancel_timer | Rest], Out, #conn{times = Times} = Conn) ->
+    commands(Rest, Out, Conn#conn{times = hornbeam_http1_times:no_limit(Times)});
 commands([close | Rest], Out, #conn{response = Response} = Conn) ->
     commands(Rest, Out, Conn#conn{response = hornbeam_http1_response:close(Response)});
 commands([cut | _], Out, Conn) ->
@@ -270,12 +266,12 @@ file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
         {error, _} -> gone(Conn)
     end.
 
-upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, deadline = Deadline} = Conn) ->
+upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, times = Times} = Conn) ->
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, self()),
     Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>},
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
     _ = write(hornbeam_http1_reply:switch(Own, Headers), Conn),
-    ok = hornbeam_deadline:cancel(Deadline),
+    ok = hornbeam_http1_times:cancel(Times),
     {Transport, Raw} = hornbeam_http1_socket:hand_over(Buffer, Socket),
     hornbeam_websocket:takeover(Parent, Raw, Transport, Handover).
 
@@ -285,8 +281,8 @@ complete(#conn{body = none} = Conn) ->
     next(Conn);
 complete(#conn{response = Response, buffer = Buffer} = Conn) ->
     case hornbeam_http1_response:is_persistent(Response) of
-        true -> drain(Buffer, within(keepalive_timeout, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>, dropped = 0,
-                                                                  body_until = infinity}));
+        true -> drain(Buffer, within(keepalive_timeout, body_time(infinity, Conn#conn{phase = drain, exchange = undefined, buffer = <<>>,
+                                                                                      dropped = 0})));
         false -> linger(Conn)
     end.
 
@@ -371,11 +367,11 @@ await(#conn{phase = request, body = none, buffer = <<>>, socket = Socket} = Conn
     end;
 await(#conn{phase = request, body = Body, flow = Flow, socket = Socket} = Conn) when Body =/= none, Flow > 0 ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
-        false -> body_time(socket(hornbeam_http1_socket:read(Socket), Conn));
+        false -> read_body(socket(hornbeam_http1_socket:read(Socket), Conn));
         true -> gone(Conn)
     end;
 await(#conn{phase = request, socket = Socket} = Conn) ->
-    Conn#conn{body_until = infinity, socket = hornbeam_http1_socket:pause(Socket)};
+    body_time(infinity, socket(hornbeam_http1_socket:pause(Socket), Conn));
 await(#conn{phase = Phase, socket = Socket} = Conn) ->
     case hornbeam_http1_socket:is_half_closed(Socket) of
         true -> close(Conn);
@@ -387,51 +383,35 @@ await(#conn{phase = Phase, socket = Socket} = Conn) ->
 socket(Socket, #conn{socket = Socket} = Conn) -> Conn;
 socket(Socket, Conn) -> Conn#conn{socket = Socket}.
 
-body_time(#conn{settings = #{body_timeout := Time}, expects = Expects} = Conn) when Expects; Time =:= infinity ->
-    Conn#conn{body_until = infinity};
-body_time(#conn{settings = #{body_timeout := Time}} = Conn) ->
-    Now = now_ms(),
-    by(Now + Time, Now, Conn#conn{body_until = Now + Time}).
+read_body(#conn{expects = true} = Conn) -> body_time(infinity, Conn);
+read_body(#conn{settings = #{body_timeout := Time}} = Conn) -> body_time(Time, Conn).
 
-within(Name, #conn{settings = Settings} = Conn) ->
+body_time(Time, #conn{times = Times} = Conn) ->
+    Conn#conn{times = hornbeam_http1_times:body(Time, Times)}.
+
+within(Name, #conn{settings = Settings, times = Times} = Conn) ->
     #{Name := Time} = Settings,
-    until(Time, Name, Conn).
+    Conn#conn{times = hornbeam_http1_times:limit(Name, Time, Times)}.
 
-until(infinity, Name, Conn) ->
-    by(infinity, now_ms(), Conn#conn{until = infinity, timer = Name});
-until(Time, Name, Conn) ->
-    Now = now_ms(),
-    by(Now + Time, Now, Conn#conn{until = Now + Time, timer = Name}).
-
-%% While the connection is awake the timer fires once in ?AWAKE at least, so that hardly any limit needs one of its own.
-by(At, Now, #conn{deadline = Deadline} = Conn) ->
-    case hornbeam_deadline:by(min(At, Now + ?AWAKE), Deadline) of
-        Deadline -> Conn;
-        Earlier -> Conn#conn{deadline = Earlier}
-    end.
-
-look(Now, #conn{phase = idle, until = Until, deadline = Deadline, parser = Parser} = Conn) when Now < Until ->
-    proc_lib:hibernate(?MODULE, loop, [Conn#conn{deadline = hornbeam_deadline:by(Until, Deadline), parser = hornbeam_http1_head:forget(Parser)}]);
-look(Now, #conn{until = Until, body_until = BodyUntil, phase = Phase, socket = Socket} = Conn) when Now < Until, Now < BodyUntil ->
+look(none, #conn{phase = idle, times = Times, parser = Parser} = Conn) ->
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{times = hornbeam_http1_times:asleep(Times), parser = hornbeam_http1_head:forget(Parser)}]);
+look(none, #conn{phase = Phase, socket = Socket, times = Times} = Conn) ->
     case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
         true -> gone(Conn);
-        false -> by(min(Until, BodyUntil), Now, Conn)
+        false -> Conn#conn{times = hornbeam_http1_times:awake(Times)}
     end;
-look(_Now, #conn{phase = head} = Conn) ->
+look(_Over, #conn{phase = head} = Conn) ->
     refuse(header_timeout, Conn);
-look(Now, #conn{phase = request, until = Until, timer = Name} = Conn) when Now >= Until ->
-    progress(event({timeout, Name}, Conn#conn{until = infinity}));
-look(_Now, #conn{phase = request} = Conn) ->
-    progress(event({body_failed, body_timeout}, Conn#conn{body_until = infinity}));
-look(_Now, Conn) ->
+look({limit, Name}, #conn{phase = request} = Conn) ->
+    progress(event({timeout, Name}, Conn));
+look(body, #conn{phase = request} = Conn) ->
+    progress(event({body_failed, body_timeout}, Conn));
+look(_Over, Conn) ->
     close(Conn).
 
 progress(#conn{body = none} = Conn) -> Conn;
 progress(#conn{phase = request} = Conn) -> await(body(Conn));
 progress(Conn) -> Conn.
-
-now_ms() ->
-    erlang:monotonic_time(millisecond).
 
 %%% sys
 

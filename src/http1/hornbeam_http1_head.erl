@@ -1,6 +1,6 @@
 %%% The head of an HTTP/1 request from bytes: request line and fields, in their order (RFC 9112, 2 to 6).
 %%%
-%%% Called by: hornbeam_http1. Calls: hornbeam_authority, hornbeam_hygiene (strict_target). Pure and incremental: whatever the pieces in
+%%% Called by: hornbeam_http1. Calls: hornbeam_http1_target, hornbeam_authority, hornbeam_hygiene (strict_target). Pure and incremental: whatever the pieces in
 %%% which the bytes come, the answer is the same.
 %%%
 %%%     feed(Bytes, Parser) -> {ok, #head{}, Rest, Parser} | {more, Parser} | {http2, Bytes} | {refuse, Reason}
@@ -140,7 +140,7 @@ preface(Rest, Line, Parser) ->
     end.
 
 method(<<C, Rest/bits>>, Line, Size, Parser) when ?IS_NAME(C); ?IS_SIGN(C) -> method(Rest, Line, Size + 1, Parser);
-method(<<$\s, Rest/bits>>, Line, Size, Parser) when Size > 0 -> target(Rest, binary:part(Line, 0, Size), Line, Parser);
+method(<<$\s, Rest/bits>>, Line, Size, Parser) when Size > 0 -> target(Rest, first(Size, Line), Line, Parser);
 method(<<>>, Line, _Size, Parser) -> hold_line(Line, Parser);
 method(Rest, Line, _Size, Parser) -> wrong_line(Rest, Line, Parser).
 
@@ -152,9 +152,9 @@ target(Target, Method, Line, Parser) -> rare_target(Target, Target, 0, Method, L
 path(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C =/= $?, C =/= $#, C =/= 127 ->
     path(Rest, Target, Size + 1, Method, Line, Parser);
 path(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) ->
-    version(Rest, Method, binary:part(Target, 0, Size), <<>>, Line, Parser);
+    version(Rest, Method, first(Size, Target), <<>>, Line, Parser);
 path(<<$?, Rest/bits>>, Target, Size, Method, Line, Parser) ->
-    query(Rest, Rest, 0, Method, binary:part(Target, 0, Size), Line, Parser);
+    query(Rest, Rest, 0, Method, first(Size, Target), Line, Parser);
 path(<<>>, _Target, _Size, _Method, Line, Parser) ->
     hold_line(Line, Parser);
 path(Rest, _Target, _Size, _Method, Line, Parser) ->
@@ -163,7 +163,7 @@ path(Rest, _Target, _Size, _Method, Line, Parser) ->
 query(<<C, Rest/bits>>, Query, Size, Method, Path, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
     query(Rest, Query, Size + 1, Method, Path, Line, Parser);
 query(<<$\s, Rest/bits>>, Query, Size, Method, Path, Line, Parser) ->
-    version(Rest, Method, Path, binary:part(Query, 0, Size), Line, Parser);
+    version(Rest, Method, Path, first(Size, Query), Line, Parser);
 query(<<>>, _Query, _Size, _Method, _Path, Line, Parser) ->
     hold_line(Line, Parser);
 query(Rest, _Query, _Size, _Method, _Path, Line, Parser) ->
@@ -199,49 +199,28 @@ wrong_line(Rest, Line, #parser{max_line = Max} = Parser) -> wrong(byte_size(Line
 rare_target(<<C, Rest/bits>>, Target, Size, Method, Line, Parser) when C > 32, C =/= $#, C =/= 127 ->
     rare_target(Rest, Target, Size + 1, Method, Line, Parser);
 rare_target(<<$\s, Rest/bits>>, Target, Size, Method, Line, Parser) when Size > 0 ->
-    version(Rest, Method, {form, binary:part(Target, 0, Size)}, <<>>, Line, Parser);
+    version(Rest, Method, {form, first(Size, Target)}, <<>>, Line, Parser);
 rare_target(<<>>, _Target, _Size, _Method, Line, Parser) ->
     hold_line(Line, Parser);
 rare_target(Rest, _Target, _Size, _Method, Line, Parser) ->
     wrong_line(Rest, Line, Parser).
+
+%% Not binary:part/3, a function of the VM's that cannot collect garbage and so may leave a fragment of a heap behind.
+first(Size, Bytes) ->
+    <<First:Size/binary, _/bits>> = Bytes,
+    First.
 
 start(_Rest, Size, _Method, _Path, _Query, _Version, #parser{max_line = Max}) when Size > Max ->
     {refuse, uri_too_long};
 start(_Rest, _Size, Method, _Path, _Query, _Version, _Parser) when Method =:= <<"CONNECT">>; Method =:= <<"TRACE">> ->
     {refuse, not_implemented};
 start(Rest, _Size, Method, {form, Target}, _Query, Version, Parser) ->
-    case form(Target, Method) of
+    case hornbeam_http1_target:parse(Target, Method) of
         {ok, Authority, Path, Query} -> begin_fields(Rest, Method, Path, Query, Version, Authority, Parser);
         error -> {refuse, malformed}
     end;
 start(Rest, _Size, Method, Path, Query, Version, Parser) ->
     begin_fields(Rest, Method, Path, Query, Version, undefined, Parser).
-
-form(<<"*">>, <<"OPTIONS">>) ->
-    {ok, undefined, <<"*">>, <<>>};
-form(Target, _Method) ->
-    case binary:split(Target, <<"://">>) of
-        [Scheme, Rest] -> absolute(hornbeam_headers:lower(Scheme), Rest);
-        [_] -> error
-    end.
-
-absolute(Scheme, Rest) when Scheme =:= <<"http">>; Scheme =:= <<"https">> ->
-    {Authority, Path, Query} = case binary:match(Rest, [<<"/">>, <<"?">>]) of
-        nomatch -> {Rest, <<"/">>, <<>>};
-        {At, 1} ->
-            <<Before:At/binary, After/binary>> = Rest,
-            case binary:split(After, <<"?">>) of
-                [P] -> {Before, P, <<>>};
-                [<<>>, Q] -> {Before, <<"/">>, Q};
-                [P, Q] -> {Before, P, Q}
-            end
-    end,
-    case Authority =/= <<>> andalso hornbeam_authority:parse(Authority) of
-        {ok, _} -> {ok, Authority, Path, Query};
-        _ -> error
-    end;
-absolute(_Scheme, _Rest) ->
-    error.
 
 begin_fields(Rest, Method, Path, Query, Version, Authority, #parser{strict = Strict} = Parser) ->
     case not Strict orelse hornbeam_hygiene:is_uri(Path) andalso hornbeam_hygiene:is_uri(Query) of
