@@ -1,6 +1,6 @@
 %%% What the control groups of Linux say of this process: how much memory it may take, and who was killed for want of it.
 %%%
-%%% Called by: hornbeam_memory, hornbeam_worker (oom_kills/0, when a worker was killed). Reads /proc and the cgroup file systems,
+%%% Called by: hornbeam_memory, hornbeam_worker_life (oom_kills/0, when a worker was killed). Reads /proc and the cgroup file systems,
 %%% version 1 or 2; elsewhere nothing is known.
 -module(hornbeam_cgroup).
 

@@ -52,7 +52,7 @@
 -define(ROTATION, 2).
 -define(REFUSED, 3).        % requests for which the queue had no place
 -define(RESTARTS, 4).       % Python processes that ended although nobody wanted it
--define(RETIRED, 5).        % workers replaced at a limit (hornbeam_worker_report:retirement())
+-define(RETIRED, 5).        % workers replaced at a limit (hornbeam_worker_retirement:reason())
 -define(SHARED_SIZE, 5).
 
 -record(member, {

@@ -10,7 +10,7 @@
 %%%   restart    starts a generation that is the current one at once: its members get ready, or are tried again, one by one.
 %%%   commit     the prepared generation becomes the current one; the old one is drained.
 %%%   abort      the generation that is being prepared is stopped.
-%%%   retire     a member asks to be replaced (hornbeam_worker_report:retirement()): a
+%%%   retire     a member asks to be replaced (hornbeam_worker_retirement:reason()): a
 %%%              successor is started, and the member drained when that is ready. One at a time, so that a
 %%%              pool whose workers all come of age together holds one process more, not twice as many.
 %%%

@@ -1,6 +1,6 @@
 %%% The Python interpreter as an operating system process: which one, how it is started, how it is ended.
 %%%
-%%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker.
+%%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker and what it has of its own.
 %%% Calls: hornbeam_signaller.
 -module(hornbeam_python).
 

@@ -1,7 +1,7 @@
 %%% What one Python process has not read yet, and what it has sent that is not dealt with yet: the two piles that a worker can
 %%% make grow by itself.
 %%%
-%%% Called by: hornbeam_worker, in its process, which gets the message `room' from time to time while something waits here.
+%%% Called by: hornbeam_worker_calls, in the worker's process, which gets the message `room' from time to time while something waits here.
 %%% Calls: nothing of ours.
 %%%
 %%% Towards Python. What streams are sent is bounded by their number and their credit (hornbeam_worker_streams).

@@ -1,7 +1,7 @@
 %%% What one Python process asks Erlang for, and the answers: its calls, its `demand', published messages.
 %%%
 %%% Owns the state of its services, what waits (hornbeam_worker_backlog), and the answers that are not written yet: one read is
-%%% answered by one write. Called by: hornbeam_worker, in its process, for the life of one Python process; it passes on
+%%% answered by one write. Called by: hornbeam_worker_session, for the life of one Python process; it passes on
 %%% every message that it does not know, and `room'. Calls: hornbeam_services, hornbeam_worker_backlog, hornbeam_python.
 %%%
 %%% A `demand' frame only waits here, like a call: credit that a client gets for it comes back as bytes for Python.

@@ -1,6 +1,6 @@
 %%% Whether a Python worker's loop still runs, and what it says of itself.
 %%%
-%%% Called by: hornbeam_worker, which sends the frames, keeps the timer and does what it is told. Calls:
+%%% Called by: hornbeam_worker, which sends the pings, keeps the timer and does what it is told. Calls:
 %%% hornbeam_python (signal).
 %%%
 %%%     ping ──pong──▶ (wait ?INTERVAL) ──▶ ping
@@ -81,7 +81,7 @@ start(Number, OsPid, Counters, Limit, About) ->
     {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump}}.
 
 %% @doc The timer has fired: what to do, and when to come again.
--spec beat(stage(), health()) -> {{send, iodata()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
+-spec beat(stage(), health()) -> {{ping, binary()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
 beat(Stage, #health{due = Due, limit = Limit} = Health) ->
     Now = now_ms(),
     case Stage =/= ping andalso Now - Due > ?MUCH_TOO_LATE of
@@ -93,8 +93,7 @@ due({Action, {Time, _} = Timer, Health}) when is_integer(Time) -> {Action, Timer
 due(NoTimer) -> NoTimer.
 
 fired(ping, #health{sequence = Sequence, limit = Limit} = Health) ->
-    Frame = hornbeam_frame:encode(ping, 0, <<(Sequence + 1):32>>),
-    {{send, Frame}, {min(?LATE_AFTER, third(Limit)), late}, Health#health{sequence = Sequence + 1, sent = now_ms()}};
+    {{ping, <<(Sequence + 1):32>>}, {min(?LATE_AFTER, third(Limit)), late}, Health#health{sequence = Sequence + 1, sent = now_ms()}};
 fired(late, #health{counters = Counters, limit = Limit} = Health) ->
     mark(Counters, ?OPEN, ?LATE),
     {nothing, {left(Limit, Health), blocked}, Health};
@@ -119,14 +118,12 @@ fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged =
             {nothing, {Limit, blocked}, Health#health{debugged = Now}}
     end.
 
-%% @doc The answer to a ping. One to an earlier ping than the last cannot be: the next is sent after it.
--spec pong({Echo :: binary(), Figures :: map()}, health()) -> {ok, timer(), health()} | error.
-pong({<<Sequence:32>>, Figures}, #health{sequence = Sequence, counters = Counters, sent = Sent} = Health) ->
+%% @doc The answer to the last ping.
+-spec pong(Figures :: map(), health()) -> {timer(), health()}.
+pong(Figures, #health{counters = Counters, sent = Sent} = Health) ->
     mark(Counters, ?LATE, ?OPEN),
-    {ok, {min(?INTERVAL, third(Health#health.limit)), ping},
-     Health#health{lag = max(0, now_ms() - Sent), debugged = false, figures = Figures}};
-pong(_, _) ->
-    error.
+    {{min(?INTERVAL, third(Health#health.limit)), ping},
+     Health#health{lag = max(0, now_ms() - Sent), debugged = false, figures = Figures}}.
 
 %% @doc Figures for hornbeam:info/1 and the metrics: `lag' is how long the loop took to answer the last ping, or has
 %% been taking so far, in ms; the others are the worker's own (health.py).

@@ -1,16 +1,37 @@
-%%% The life of a worker's Python process: what it is told at its start, why it has ended, when the next one starts; and the log lines
-%%% of that.
+%%% The Python processes of one worker, one after the other: what one is told at its start, why it has ended, when the next one
+%%% starts; and the log lines of that.
 %%%
-%%% Called by: hornbeam_worker, which keeps the state. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, logger.
+%%% Called by: hornbeam_worker, which starts and ends them and keeps the timer. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, logger.
+%%%
+%%% The first restart after a worker was ready is immediate; each start that fails doubles the wait, up to ?MAX_BACKOFF. So a broken import
+%%% never exhausts a supervisor and never spins. A process that cannot even be made is tried for every ?NOT_STARTED.
+%%% A failure of the first start is the answer to whoever asked for the worker (hornbeam:start/2, reload/1), where anybody did, and
+%%% needs no line in the log as well.
 -module(hornbeam_worker_life).
 
--export([boot/2, exited/1, backoff/2, log_not_started/3, log_end/4, log_kill/3]).
+-export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, ended/5, restarts/1]).
+-export_type([life/0]).
 
 -include("hornbeam.hrl").
 
 -define(MAX_BACKOFF, 30000).
+%% It costs nothing, where no process is left, say.
+-define(NOT_STARTED, 500).
 %% The exit status of a process that SIGKILL has ended.
 -define(KILLED, 137).
+
+-record(life, {
+    number :: pos_integer(),            % of the worker
+    answered :: boolean(),              % the first failure is told to whoever asked for the worker
+    started = 0 :: non_neg_integer(),   % processes so far
+    failures = 0 :: non_neg_integer(),  % starts in a row that did not become ready
+    missing :: term()                   % why the next process cannot be made
+}).
+-opaque life() :: #life{}.
+
+-spec new(Number :: pos_integer(), Answered :: boolean()) -> life().
+new(Number, Answered) ->
+    #life{number = Number, answered = Answered}.
 
 %% @doc The `boot' frame: what the process runs.
 -spec boot(Number :: pos_integer(), hornbeam_mounts:mount()) -> iodata().
@@ -20,30 +41,27 @@ boot(Number, #mount{app = App, settings = Settings}) ->
     Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
 
-%% @doc Why it has ended, unless it has said so itself or this server has ended it.
--spec exited({exit_status, integer()} | {pipe_closed, term()}) -> term().
-exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
-exited(Status) -> {python_exited, Status}.
+-spec started(life()) -> life().
+started(#life{started = Started} = Life) ->
+    Life#life{started = Started + 1, missing = undefined}.
 
-%% @doc How many ms the next start waits, and how many have failed in a row by then.
--spec backoff(State :: ready | starting, Failures :: non_neg_integer()) -> {non_neg_integer(), non_neg_integer()}.
-backoff(ready, _Failures) ->
-    {0, 0};
-backoff(_, Failures) ->
-    {min(?MAX_BACKOFF, 500 bsl min(Failures, 10)), Failures + 1}.
+%% @doc There is no process: `new', or for the same reason as before; and for how many ms the next start waits.
+-spec not_started(Reason :: term(), life()) -> {new | same, Wait :: pos_integer(), life()}.
+not_started(Reason, #life{missing = Reason} = Life) ->
+    {same, ?NOT_STARTED, Life};
+not_started(Reason, #life{number = Number, started = Started, answered = Answered} = Life) ->
+    _ = Started =:= 0 andalso Answered orelse
+        logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms", [Number, hornbeam_reason:format(Reason), ?NOT_STARTED],
+                     #{hornbeam_worker => Number}),
+    {new, ?NOT_STARTED, Life#life{started = max(1, Started), missing = Reason}}.
 
--spec log_not_started(Number :: pos_integer(), Reason :: term(), Wait :: pos_integer()) -> ok.
-log_not_started(Number, Reason, Wait) ->
-    logger:error("worker ~b is not started: ~ts; it is tried again every ~b ms", [Number, hornbeam_reason:format(Reason), Wait],
-                 #{hornbeam_worker => Number}).
+-spec ready(life()) -> life().
+ready(Life) ->
+    Life#life{failures = 0}.
 
--spec log_end(Number :: pos_integer(), OsPid :: pos_integer() | undefined, Reason :: term(), Wait :: non_neg_integer()) -> ok.
-log_end(Number, OsPid, Reason, Wait) ->
-    logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
-                 [Number, OsPid, hornbeam_reason:format(Reason), Wait], #{hornbeam_worker => Number}).
-
--spec log_kill(Number :: pos_integer(), OsPid :: pos_integer() | undefined, Failure :: tuple()) -> ok.
-log_kill(Number, OsPid, Failure) ->
+%% @doc The process has broken the protocol, and this server ends it.
+-spec killed(Failure :: tuple(), OsPid :: pos_integer() | undefined, life()) -> ok.
+killed(Failure, OsPid, #life{number = Number}) ->
     logger:error("worker ~b (pid ~p) ~ts and is killed", [Number, OsPid, deed(Failure)], #{hornbeam_worker => Number}).
 
 deed({bad_frame, Reason}) ->
@@ -51,3 +69,28 @@ deed({bad_frame, Reason}) ->
 deed({backlog, Bytes, Max}) ->
     io_lib:format("has sent ~b bytes that wait, without reading what it is answered or without an end "
                   "(max_worker_backlog: ~b)", [Bytes, Max]).
+
+%% @doc The process has ended, with this status, for Failure if it has said why or was ended by this server: why, and for how many ms the next
+%% start waits.
+-spec ended(State :: ready | starting, Status, Failure :: term(), OsPid :: pos_integer() | undefined, life()) ->
+    {Reason :: term(), Wait :: non_neg_integer(), life()} when Status :: {exit_status, integer()} | {pipe_closed, term()}.
+ended(State, Status, Failure, OsPid, #life{number = Number, started = Started, answered = Answered} = Life0) ->
+    Reason = case Failure of undefined -> exited(Status); _ -> Failure end,
+    {Wait, Life} = backoff(State, Life0),
+    _ = State =:= starting andalso Started =:= 1 andalso Answered orelse
+        logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
+                     [Number, OsPid, hornbeam_reason:format(Reason), Wait], #{hornbeam_worker => Number}),
+    {Reason, Wait, Life}.
+
+exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
+exited(Status) -> {python_exited, Status}.
+
+backoff(ready, Life) ->
+    {0, Life#life{failures = 0}};
+backoff(starting, #life{failures = Failures} = Life) ->
+    {min(?MAX_BACKOFF, 500 bsl min(Failures, 10)), Life#life{failures = Failures + 1}}.
+
+%% @doc How often the worker's process was started again.
+-spec restarts(life()) -> non_neg_integer().
+restarts(#life{started = Started}) ->
+    max(0, Started - 1).

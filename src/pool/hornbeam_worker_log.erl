@@ -1,6 +1,6 @@
 %%% Python's logging records as events of the OTP logger.
 %%%
-%%% Called by: hornbeam_app (init/0), hornbeam_worker with the map of a `log' frame (hornbeam_worker/logs.py makes it).
+%%% Called by: hornbeam_app (init/0), hornbeam_worker_session with the map of a `log' frame (hornbeam_worker/logs.py makes it).
 -module(hornbeam_worker_log).
 
 -export([init/0, write/2]).

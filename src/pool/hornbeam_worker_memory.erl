@@ -1,6 +1,6 @@
 %%% Whether a Python worker has grown too large: the option max_worker_memory.
 %%%
-%%% Called by: hornbeam_worker, after each pong (every 2 s), which then has the worker replaced. Calls: nothing of the project;
+%%% Called by: hornbeam_worker_retirement, after each pong (every 2 s); hornbeam_worker_info (resident/1). Calls: nothing of the project;
 %%% reads /proc and, when it comes to that, /sys/fs/cgroup. Elsewhere than on Linux nothing is ever too large.
 %%%
 %%% A limit in bytes is compared with the resident memory. `auto' must catch a leak before the machine (or the container) is full, and

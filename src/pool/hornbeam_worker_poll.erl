@@ -1,6 +1,6 @@
 %%% The wait for the next of a row of synchronous calls.
 %%%
-%%% Called by: hornbeam_worker, when Python has made two calls within ?ROW and waits for each before it makes the next.
+%%% Called by: hornbeam_worker_session, when Python has made two calls within ?ROW and waits for each before it makes the next.
 %%%
 %%% While a scheduler sleeps its core does too, and to wake both for each call is most of what a call costs: 25 us of 40
 %%% (two cores of a virtual machine). So after the second call of a row this process stays runnable for a while, as Python

@@ -1,15 +1,11 @@
 %%% What a worker tells its pool. Nothing is answered.
 %%%
-%%% Called by: hornbeam_worker. The messages are hornbeam_pool's (handle_cast/2).
+%%% Called by: hornbeam_worker, hornbeam_worker_places. The messages are hornbeam_pool's (handle_cast/2).
 -module(hornbeam_worker_report).
 
 -export([ready/3, lost/3, capacity/1, retire/3]).
--export_type([retirement/0]).
 
 -include("hornbeam.hrl").
-
-%% Why a worker is to be replaced.
--type retirement() :: max_requests | last_stream_id | max_worker_lifetime | max_worker_memory.
 
 %% @doc A worker takes requests from now on.
 -spec ready(Pool :: pid(), Worker :: pid(), #slot{}) -> ok.
@@ -27,6 +23,6 @@ capacity(Pool) ->
     gen_server:cast(Pool, capacity).
 
 %% @doc A worker has reached one of its limits and is to be replaced.
--spec retire(Pool :: pid(), Worker :: pid(), retirement()) -> ok.
+-spec retire(Pool :: pid(), Worker :: pid(), hornbeam_worker_retirement:reason()) -> ok.
 retire(Pool, Worker, Reason) ->
     gen_server:cast(Pool, {retire, Worker, Reason}).

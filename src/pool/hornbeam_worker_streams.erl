@@ -1,7 +1,7 @@
 %%% The streams of one worker: who waits for each, what its next frame may be, and what is on its way in both directions.
 %%%
-%%% Owns the table of the streams, which outlives a worker's process that is killed: it then goes to the pool (`heir').
-%%% Called by: hornbeam_worker, in its process; hornbeam_pool (fail/2). Calls: hornbeam_frame, hornbeam_credit.
+%%% Owns the table of the streams of one Python process, which outlives a worker's process that is killed: it then goes to the pool (`heir').
+%%% Called by: hornbeam_worker_session, in the worker's process; hornbeam_pool (fail/2). Calls: hornbeam_frame, hornbeam_credit.
 %%%
 %%% Phases, and the frames that may come in each ("!" is the last of its stream, (!) may be):
 %%%
@@ -214,12 +214,12 @@ compact(Payload) ->
 fail(Streams, Why) ->
     tell({worker_lost, Why}, Streams).
 
-%% @doc As fail/2, and forgets them; how many they were.
+%% @doc As fail/2, and the end of the table; how many they were.
 -spec clear(streams(), died | drained) -> non_neg_integer().
 clear(#streams{table = Table} = Streams, Why) ->
     Count = ets:info(Table, size),
     fail(Streams, Why),
-    true = ets:delete_all_objects(Table),
+    true = ets:delete(Table),
     Count.
 
 %% @doc Sends all owners {Owner, Event}.

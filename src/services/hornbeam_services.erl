@@ -1,6 +1,6 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
-%%% Called by: hornbeam_worker, in its process, for each `call' frame and for every message that the worker does
+%%% Called by: hornbeam_worker_calls, in the worker's process, for each `call' frame and for every message that the worker does
 %%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_events, hornbeam_answer. The table's
 %%% mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%

@@ -1,6 +1,6 @@
 %%% The frames between the BEAM and a Python worker: encoding, and splitting a byte stream.
 %%%
-%%% Called by: hornbeam_worker (every frame), hornbeam_exchange and hornbeam_websocket (the frames of
+%%% Called by: hornbeam_worker_session (every frame), hornbeam_exchange and hornbeam_websocket (the frames of
 %%% one stream). Calls: hornbeam_msgpack, hornbeam_credit. Its mirror in Python is hornbeam_worker/frames.py; both read
 %%% test/wire_vectors.json in their suites.
 %%%
@@ -31,7 +31,7 @@
 %%%
 %%%   type            code  payload
 %%%   to the worker
-%%%     boot          01    msgpack map: what to run and how (hornbeam_worker_life:boot/1)
+%%%     boot          01    msgpack map: what to run and how (hornbeam_worker_life:boot/2)
 %%%     drain         02    -      answer `drained' when nothing is running any more
 %%%     stop          03    patience:u32 (ms that tasks in progress may go on): then run the lifespan's shutdown, exit
 %%%     ping          04    any bytes, sent back in `pong'
