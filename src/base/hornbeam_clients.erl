@@ -1,6 +1,6 @@
 %%% How many requests each client address has in progress, so that one client does not take every worker's every place.
 %%%
-%%% Called by: hornbeam_listener (new/1, forget/1), hornbeam_exchange (enter/4, leave/1), hornbeam_http2 (leave/1),
+%%% Called by: hornbeam_listener (new/1, forget/1), hornbeam_exchange (enter/4, leave/1), hornbeam_http2_streams (leave/1),
 %%% hornbeam_connections (ended/1, connections/0). Calls nothing.
 %%%
 %%% An array of counters for each server, without locks, processes or rows that somebody would have to remove: an address is

@@ -1,6 +1,6 @@
 %%% Sections of fields: from compressed blocks, bounded while they are decompressed, and to frames (RFC 7541; RFC 9113, 4.3).
 %%%
-%%% Called by: hornbeam_http2. Calls: cow_hpack, cow_http2. Pure.
+%%% Called by: hornbeam_http2_streams. Calls: cow_hpack, cow_http2. Pure.
 %%%
 %%% One octet of a block may stand for a field of 4 KiB, and an integer may be as long as the block. So a block is gone through before it
 %%% is decompressed: it is cut after every ?FIELDS fields (Cowlib from 2.17 on takes no more than 100 at once), integers have ?OCTETS octets at most,

@@ -1,6 +1,6 @@
 %%% The head of an HTTP/2 request from its fields, and its trailer section (RFC 9113, 8.1 to 8.5).
 %%%
-%%% Called by: hornbeam_http2_stream, hornbeam_http2 (is_trailers/1), before a byte of it reaches Python. Calls: hornbeam_hygiene,
+%%% Called by: hornbeam_http2_streams, before a byte of it reaches Python. Calls: hornbeam_hygiene,
 %%% hornbeam_headers, hornbeam_field_names, hornbeam_authority. Pure.
 %%%
 %%% Two kinds of wrong. What breaks the framing of the protocol is `malformed' (8.1.1), and its stream is reset: pseudo-headers that are

@@ -1,6 +1,6 @@
 %%% What the streams of an HTTP/2 connection have to send, and which of it may be sent now (RFC 9113, 5.2 and 6.9).
 %%%
-%%% Called by: hornbeam_http2. Calls: cow_http2 (heads of frames). Pure.
+%%% Called by: hornbeam_http2_streams. Calls: cow_http2 (heads of frames). Pure.
 %%%
 %%% A stream's output waits in order: octets, pieces of a file, then perhaps the end, which may be a trailer section. next/2 gives one
 %%% frame, of the stream whose turn it is: those that have something to send and a window for it take turns, one frame of up to ?PIECE

@@ -1,7 +1,7 @@
 %%% How often something happens in ten seconds: the bound on floods.
 %%%
-%%% Called by: hornbeam_http2. Calls nothing. Pure. A period begins with the first of what is counted and the next one when it is
-%%% over; so a count costs no look at the clock before it is used up.
+%%% Called by: hornbeam_http2_input, hornbeam_http2_streams. Calls nothing. Pure. A period begins with the first of what is
+%%% counted and the next one when it is over; so a count costs no look at the clock before it is used up.
 -module(hornbeam_http2_rate).
 
 -export([new/1, count/2]).

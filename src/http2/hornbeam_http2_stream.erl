@@ -1,6 +1,6 @@
 %%% One stream of an HTTP/2 connection: a request and its response, or a WebSocket (RFC 8441).
 %%%
-%%% Called by: hornbeam_http2, in the connection's process. Calls: hornbeam_http2_head (by way of it), hornbeam_http2_body (what may still
+%%% Called by: hornbeam_http2_streams, in the connection's process. Calls: hornbeam_http2_head (by way of it), hornbeam_http2_body (what may still
 %%% come), hornbeam_http2_reply, hornbeam_exchange, hornbeam_websocket. No process is made for a request.
 %%%
 %%% Every function answers with actions for the connection, in order:
