@@ -1,19 +1,13 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_exchange and hornbeam_websocket (checkout/1, wait/3), hornbeam_worker by
+%%% Called by: hornbeam_exchange and hornbeam_call (checkout/1, wait/3), hornbeam_worker by
 %%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_reload (prepare/2,
-%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_queue,
+%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_waiting,
 %%% hornbeam_pool_watch, hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
 %%% connection process itself takes the least loaded one by its atomic counters. The pool is asked only when all
-%%% places are taken, or no worker is ready (all just died, or a reload is at its narrowest): then a
-%%% request waits here, first come first served.
-%%%
-%%% Waiting: a connection takes one of `max_queue' places (an atomic counter) and casts `wait'. When a place
-%%% may be free the pool sends `{Owner, try_again}' to the waiter at the head, which then checks out by
-%%% itself: no place is ever given to a request that has gone meanwhile. The waiter keeps its own
-%%% deadline and casts `cancel' when it leaves. A waiter that loses the race for the place waits again, at the head.
+%%% places are taken, or no worker is ready (all just died, or a reload is at its narrowest): hornbeam_pool_waiting.
 %%%
 %%% A worker that is late (its loop does not answer, see hornbeam_worker_health) or behind (its Erlang process does not, see
 %%% hornbeam_pool_watch) is chosen only when no other is open.
@@ -80,7 +74,7 @@
     phase = starting :: starting | running | {failed, term()},
     slots = [] :: [#slot{}],            % those that are published
     awaiting = [] :: [gen_server:from()],
-    queue = hornbeam_pool_queue:new() :: hornbeam_pool_queue:queue(),
+    waiting :: hornbeam_pool_waiting:waiting(),
     watch = hornbeam_pool_watch:new() :: hornbeam_pool_watch:watch()
 }).
 
@@ -114,18 +108,18 @@ wait(Id, Owner, Where) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{pool = Pool, shared = Shared, max_queue = Max}] ->
             %% One that was killed has left its row, and a successor that is on its way will not know who waits.
-            case is_process_alive(Pool) andalso atomics:add_get(Shared, ?WAITING, 1) of
-                false ->
-                    {error, no_pool};
-                Waiting when Waiting =< Max; Where =:= front ->
-                    gen_server:cast(Pool, {wait, Owner, Where});
-                _ ->
-                    atomics:sub(Shared, ?WAITING, 1),
-                    atomics:add(Shared, ?REFUSED, 1),
-                    {error, queue_full}
+            case is_process_alive(Pool) of
+                true -> enter(Pool, Owner, Where, Max, Shared);
+                false -> {error, no_pool}
             end;
         [] ->
             {error, no_pool}
+    end.
+
+enter(Pool, Owner, Where, Max, Shared) ->
+    case hornbeam_pool_waiting:enter(Where, Max, {Shared, ?WAITING}) of
+        true -> gen_server:cast(Pool, {wait, Owner, Where});
+        false -> atomics:add(Shared, ?REFUSED, 1), {error, queue_full}
     end.
 
 %% @doc The owner waits no longer (its client has gone, or its deadline has passed).
@@ -221,7 +215,8 @@ describe(#mount{prefix = Prefix, app = App, pool = Id}) ->
 init({Sup, Id}) ->
     process_flag(trap_exit, true),
     Mount = hornbeam_mounts:of_pool(Id),
-    State = #state{id = Id, sup = Sup, mount = Mount, shared = atomics:new(?SHARED_SIZE, []),
+    Shared = atomics:new(?SHARED_SIZE, []),
+    State = #state{id = Id, sup = Sup, mount = Mount, shared = Shared, waiting = hornbeam_pool_waiting:new({Shared, ?WAITING}),
                    preparing = #preparing{from = first_start, mount = Mount}},
     look_later(),
     {ok, publish(State), {continue, start_workers}}.
@@ -271,16 +266,13 @@ decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
     State#state{preparing = undefined}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({wait, Owner, Where}, #state{queue = Queue} = State) ->
-    {noreply, wake(State#state{queue = hornbeam_pool_queue:in(Owner, Where, Queue)})};
-handle_cast({cancel, Owner}, #state{queue = Queue0, shared = Shared} = State) ->
-    case hornbeam_pool_queue:delete(Owner, Queue0) of
-        {ok, Queue} ->
-            atomics:sub(Shared, ?WAITING, 1),
-            {noreply, State#state{queue = Queue}};
-        error ->
-            %% It was woken and leaves without using the place: the next one may have it.
-            {noreply, wake(State)}
+handle_cast({wait, Owner, Where}, #state{waiting = Waiting} = State) ->
+    {noreply, wake(State#state{waiting = hornbeam_pool_waiting:in(Owner, Where, Waiting)})};
+handle_cast({cancel, Owner}, #state{waiting = Waiting} = State) ->
+    case hornbeam_pool_waiting:leave(Owner, Waiting) of
+        {left, Left} -> {noreply, State#state{waiting = Left}};
+        %% It leaves without using the place: the next one may have it.
+        woken -> {noreply, wake(State)}
     end;
 handle_cast(capacity, State) ->
     {noreply, wake(State)};
@@ -397,34 +389,8 @@ serving_slots(#state{plan = Plan, members = Members}) ->
     Serving = maps:from_keys(hornbeam_pool_plan:serving(Plan), true),
     [Slot || #member{key = Key, slot = #slot{} = Slot} <- maps:values(Members), is_map_key(Key, Serving)].
 
-%% Wakes as many waiters as there may be free places.
-wake(#state{queue = Queue} = State) ->
-    case hornbeam_pool_queue:is_empty(Queue) of
-        true -> State;
-        false -> wake(free_places(State), State)
-    end.
-
-wake(0, State) ->
-    State;
-wake(Free, #state{queue = Queue0, shared = Shared} = State) ->
-    case hornbeam_pool_queue:out(Queue0) of
-        empty ->
-            State;
-        {{Pid, _} = Owner, Queue} ->
-            atomics:sub(Shared, ?WAITING, 1),
-            %% One that was killed has not cancelled, and would waste the place.
-            case is_process_alive(Pid) of
-                true ->
-                    Pid ! {Owner, try_again},
-                    wake(Free - 1, State#state{queue = Queue});
-                false ->
-                    wake(Free, State#state{queue = Queue})
-            end
-    end.
-
-free_places(#state{slots = Slots, mount = #mount{settings = #{max_concurrency := Max}}}) ->
-    lists:sum([max(0, Max - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- Slots,
-               atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED]).
+wake(#state{waiting = Waiting, slots = Slots, mount = #mount{settings = #{max_concurrency := Max}}} = State) ->
+    State#state{waiting = hornbeam_pool_waiting:wake(fun() -> hornbeam_pool_choice:free(Slots, Max) end, Waiting)}.
 
 look_later() ->
     _ = erlang:send_after(hornbeam_pool_watch:interval(), self(), look),

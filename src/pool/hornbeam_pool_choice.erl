@@ -7,7 +7,7 @@
 %%% least one sees the other.
 -module(hornbeam_pool_choice).
 
--export([take/3, load/1]).
+-export([take/3, free/2, load/1]).
 
 -include("hornbeam.hrl").
 
@@ -46,6 +46,12 @@ take(#slot{counters = Counters} = Slot, MaxLoad) ->
             atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
     end.
+
+%% @doc How many places there are.
+-spec free([#slot{}], MaxLoad :: pos_integer()) -> non_neg_integer().
+free(Slots, MaxLoad) ->
+    lists:sum([max(0, MaxLoad - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- Slots,
+               atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED]).
 
 %% @doc How many workers take requests, how many requests they have.
 -spec load(Slots :: tuple()) -> {Ready :: non_neg_integer(), InFlight :: integer()}.

@@ -1,6 +1,6 @@
 %%% Those who wait for a place: a queue that one can also leave from the middle, at the same cost however long it is. Pure.
 %%%
-%%% Called by: hornbeam_pool. An owner stands in it once.
+%%% Called by: hornbeam_pool_waiting. An owner stands in it once.
 %%%
 %%% Places are numbered; the queue is between `first' and `next'. Who leaves from the middle leaves a gap, which is passed over
 %%% once, when the head gets there.

@@ -53,7 +53,7 @@
 %% What tasks get at least before they are cancelled.
 -define(LEAST_PATIENCE, 300).
 
--type config() :: #{number := pos_integer(), pool := pid(), waiting := hornbeam_worker_places:waiting(),
+-type config() :: #{number := pos_integer(), pool := pid(), waiting := hornbeam_pool_waiting:counter(),
                     mount := hornbeam_mounts:mount(), answered := boolean()}.
 -type state() :: starting | ready | draining | stopping | backoff.
 -define(TAKES(State), (State =:= ready orelse State =:= draining)).

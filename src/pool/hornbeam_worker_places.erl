@@ -6,22 +6,19 @@
 -module(hornbeam_worker_places).
 
 -export([new/2, slot/1, open/1, close/1, give_back/1, give_back/2, refuse/2, are_free/1, last_id/1, runs/2]).
--export_type([places/0, waiting/0]).
+-export_type([places/0]).
 
 -include("hornbeam.hrl").
-
-%% The pool's counter of those who wait.
--type waiting() :: {atomics:atomics_ref(), pos_integer()}.
 
 -record(places, {
     slot :: #slot{},
     pool :: pid(),
-    waiting :: waiting()
+    waiting :: hornbeam_pool_waiting:counter()
 }).
 -opaque places() :: #places{}.
 
 %% @doc Those of the calling process.
--spec new(Pool :: pid(), waiting()) -> places().
+-spec new(Pool :: pid(), hornbeam_pool_waiting:counter()) -> places().
 new(Pool, Waiting) ->
     #places{slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])}, pool = Pool, waiting = Waiting}.
 
