@@ -1,8 +1,8 @@
 %%% One HTTP request as a state machine without effects: event -> {effects, state}.
 %%%
 %%% Called by: hornbeam_exchange, which brings the events, carries out the effects on pool and worker, and passes the others on to the protocol as
-%%% commands (listed there). Calls: hornbeam_credit, hornbeam_frame, hornbeam_headers, hornbeam_error (all pure); for a pathsend the file is
-%%% looked at.
+%%% commands (listed there). Calls: hornbeam_response (what the application says to the client), hornbeam_credit, hornbeam_frame,
+%%% hornbeam_error (all pure; for a pathsend the file is looked at).
 %%%
 %%% Phases
 %%%
@@ -38,7 +38,6 @@
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
--include_lib("kernel/include/file.hrl").
 
 -type event() :: {body, fin | nofin, iodata()} | submit
                | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
@@ -76,8 +75,7 @@
     waited = false :: boolean(),            % it has had its turn among those who wait
     %% The response:
     te = undefined :: undefined | binary(), % the client's TE field
-    sink = false :: boolean(),              % no body may be sent; what comes is dropped
-    left = none :: none | non_neg_integer(), % of the declared content-length
+    response = none :: none | hornbeam_response:response(),     % one that goes on
     taken = 0 :: non_neg_integer(),         % not yet credited
     alarm = off :: on | off
 }).
@@ -232,28 +230,25 @@ place(Request) ->
 
 %%% The response
 
-answer(response, {Last, Status, Packed, Body}, #request{phase = sent} = Request) ->
-    case hornbeam_headers:decode(Packed) of
-        {ok, Headers} ->
-            case hornbeam_headers:content_length(Headers) of
-                {error, Reason} -> fail({bad_response, Reason}, Request);
-                Length -> start(Last, Status, Headers, Length, Body, Request)
-            end;
+answer(response, {true, Status, Packed, Body}, #request{phase = sent, method = Method} = Request) ->
+    reply(hornbeam_response:whole(Method, Status, Packed, Body), Request);
+answer(response, {false, Status, Packed, Body}, #request{phase = sent, method = Method, version = Version, te = TE} = Request) ->
+    case hornbeam_response:start(Method, Version, TE, Status, Packed) of
+        {ok, Head, Response} ->
+            {Effects, Next} = answer(data, {false, Body}, Request#request{phase = answering, response = Response}),
+            {[cancel_timer, Head | Effects], Next};
         {error, Reason} ->
-            fail({bad_response, Reason}, Request)
+            fail(Reason, Request)
     end;
-answer(data, {Last, Data}, #request{phase = answering, sink = true} = Request) ->
-    case Last of
-        true -> {[done], Request#request{phase = over}};
-        false -> credit(byte_size(Data), Request)
-    end;
-answer(data, {Last, Data}, #request{phase = answering, left = none} = Request) ->
-    data(Last, Data, Request);
-answer(data, {Last, Data}, #request{phase = answering, left = Left} = Request) ->
-    case Left - byte_size(Data) of
-        Rest when Rest < 0 -> fail({bad_response, body_too_long}, Request);
-        Rest when Rest > 0, Last -> fail({bad_response, body_too_short}, Request);
-        Rest -> data(Last, Data, Request#request{left = Rest})
+answer(data, {Last, Data}, #request{phase = answering, response = Response0} = Request) ->
+    case hornbeam_response:data(Last, Data, Response0) of
+        {ok, Commands, _Response} when Last ->
+            {Commands ++ [done], Request#request{phase = over}};
+        {ok, Commands, Response} ->
+            {Credit, Next} = credit(byte_size(Data), Request#request{response = Response}),
+            {Commands ++ Credit, Next};
+        {error, Reason} ->
+            fail(Reason, Request)
     end;
 answer(demand, Count, #request{unread = Unread} = Request) when Count > Unread ->
     fail(bad_response, Request);
@@ -261,20 +256,17 @@ answer(demand, Count, #request{phase = Phase, expects = Expects, received = Rece
     Continue = [{inform, 100, []} || Expects, Phase =:= sent, Received =:= 0],
     {Continue ++ read(Count, Request), Request#request{expects = false, unread = Request#request.unread - Count}};
 answer(inform, {Status, Packed}, #request{phase = sent} = Request) ->
-    case hornbeam_headers:decode(Packed) of
-        {ok, Headers} -> {[{inform, Status, Headers}], Request};
-        {error, Reason} -> fail({bad_response, Reason}, Request)
+    case hornbeam_response:inform(Status, Packed) of
+        {ok, Inform} -> {[Inform], Request};
+        {error, Reason} -> fail(Reason, Request)
     end;
-answer(trailers, Packed, #request{phase = answering} = Request) ->
-    case hornbeam_headers:decode(Packed) of
-        {ok, Headers} -> trailers(Headers, Request);
-        {error, Reason} -> fail({bad_response, Reason}, Request)
+answer(trailers, Packed, #request{phase = answering, response = Response} = Request) ->
+    case hornbeam_response:trailers(Packed, Response) of
+        {ok, Commands} -> {Commands ++ [done], Request#request{phase = over}};
+        {error, Reason} -> fail(Reason, Request)
     end;
-answer(pathsend, {Status, Packed, Path}, #request{phase = sent} = Request) ->
-    case hornbeam_headers:decode(Packed) of
-        {ok, Headers} -> pathsend(Status, Headers, Path, Request);
-        {error, Reason} -> fail({bad_response, Reason}, Request)
-    end;
+answer(pathsend, {Status, Packed, Path}, #request{phase = sent, method = Method} = Request) ->
+    reply(hornbeam_response:file(Method, Status, Packed, Path), Request);
 %% The application ended the stream with a reason: hornbeam_error knows what to say.
 answer(abort, Reason, Request) ->
     fail(Reason, Request);
@@ -285,84 +277,8 @@ answer(ws_end, _CodeAndReason, #request{kind = websocket, phase = sent} = Reques
 answer(_Type, _Term, Request) ->
     fail(bad_response, Request).
 
-%% The whole response in one frame.
-start(true, Status, Headers, Length, Body, Request) ->
-    case whole_length(Status, Length, byte_size(Body), Request) of
-        {error, Reason} -> fail({bad_response, Reason}, Request);
-        {SayLength, true} -> reply(Status, Headers, SayLength, Body, Request);
-        {SayLength, false} -> reply(Status, Headers, SayLength, <<>>, Request)
-    end;
-%% The first piece of a response that goes on.
-start(false, Status, Headers, Length, Body, #request{method = Method} = Request0) ->
-    Request = Request0#request{phase = answering},
-    case Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304 of
-        true ->
-            Say = case Status of 204 -> none; _ -> Length end,
-            started({start, Status, Headers, Say}, credit(byte_size(Body), Request#request{sink = true}));
-        false ->
-            started({start, Status, Headers, Length}, answer(data, {false, Body}, Request#request{left = Length}))
-    end.
-
-reply(Status, Headers, Length, Body, Request) ->
-    {[cancel_timer, {reply, Status, Headers, Length, Body}, done], Request#request{phase = over}}.
-
-started(Head, {Effects, Request}) ->
-    {[cancel_timer, Head | Effects], Request}.
-
-%% A file: its bytes never pass through Python, which has looked whether it can be read (asgi/extensions.py);
-%% it is looked at once more, because its length is what frames the body.
-pathsend(Status, Headers, Path, #request{method = Method} = Request) ->
-    case {file:read_file_info(Path, [raw]), hornbeam_headers:content_length(Headers)} of
-        {{ok, #file_info{type = regular, size = Size}}, Length} when Length =:= none; Length =:= Size ->
-            Empty = Size =:= 0 orelse Method =:= <<"HEAD">> orelse Status =:= 204 orelse Status =:= 304,
-            Say = case Status of 204 -> none; _ -> Size end,
-            case Empty orelse hornbeam_descriptors:has_room() of
-                true when Empty -> reply(Status, Headers, Say, <<>>, Request);
-                true -> reply(Status, Headers, Say, {sendfile, Size, Path}, Request);
-                false -> fail(no_descriptor, Request)
-            end;
-        {{ok, #file_info{type = regular}}, _Differs} ->
-            fail({bad_response, {pathsend, content_length}}, Request);
-        {{ok, _}, _} ->
-            fail({bad_response, {pathsend, not_a_file}}, Request);
-        {{error, Reason}, _} ->
-            fail({bad_response, {pathsend, Reason}}, Request)
-    end.
-
-%% The end of a response that has announced trailers. They are sent when the client said `TE: trailers' (RFC 9110, 6.5.1).
-trailers(_Headers, #request{left = Left} = Request) when is_integer(Left), Left > 0 ->
-    fail({bad_response, body_too_short}, Request);
-trailers(Headers, #request{te = TE, sink = Sink, left = Left, version = Version} = Request) ->
-    Last = case not Sink andalso (Left =:= none orelse Version =:= 'HTTP/2') andalso takes_trailers(TE) of
-        true -> {trailers, [Field || {Name, _} = Field <- Headers, Name =/= <<"set-cookie">>]};
-        false -> {data, fin, <<>>}
-    end,
-    {[Last || not Sink] ++ [done], Request#request{phase = over}}.
-
-%% RFC 9110, 10.1.4: "trailers" is an element of its own.
-takes_trailers(undefined) ->
-    false;
-takes_trailers(TE) ->
-    lists:member(<<"trailers">>, [hornbeam_headers:trim(Element) || Element <- binary:split(hornbeam_headers:lower(TE), <<",">>, [global])]).
-
-%% What to say as content-length, and whether a body may follow (RFC 9110, 8.6 and 6.4.1).
-whole_length(204, _Length, _Size, _Request) -> {none, false};
-whole_length(304, Length, _Size, _Request) -> {Length, false};
-whole_length(_, none, 0, #request{method = <<"HEAD">>}) -> {none, false};
-whole_length(_, none, Size, #request{method = <<"HEAD">>}) -> {Size, false};
-whole_length(_, Length, _Size, #request{method = <<"HEAD">>}) -> {Length, false};
-whole_length(_, none, Size, _Request) -> {Size, true};
-whole_length(_, Size, Size, _Request) -> {Size, true};
-whole_length(_, Length, Size, _Request) when Size < Length -> {error, body_too_short};
-whole_length(_, _Length, _Size, _Request) -> {error, body_too_long}.
-
-data(Last, <<>>, Request) when not Last ->
-    {[], Request};
-data(true, Data, Request) ->
-    {[{data, fin, Data}, done], Request#request{phase = over}};
-data(false, Data, Request) ->
-    {Credit, Next} = credit(byte_size(Data), Request),
-    {[{data, nofin, Data} | Credit], Next}.
+reply({ok, Reply}, Request) -> {[cancel_timer, Reply, done], Request#request{phase = over}};
+reply({error, Reason}, Request) -> fail(Reason, Request).
 
 %% Counts what the protocol has been given and tells Python, a quarter of a window at a time.
 credit(Size, #request{phase = Phase, taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
