@@ -3,7 +3,8 @@
 %%% Called by: hornbeam_http1 (takeover/4: on HTTP/1.1 the connection's process becomes this one), hornbeam_http2_stream
 %%% (start_stream/2: on HTTP/2 a process of its own for each stream). Calls: hornbeam_websocket_input (what is read, and when),
 %%% hornbeam_websocket_output (what is written and credited), hornbeam_websocket_codec (frames), hornbeam_websocket_idle,
-%%% hornbeam_websocket_socket, hornbeam_websocket_fanout (topics), hornbeam_worker, hornbeam_websockets (counters).
+%%% hornbeam_websocket_socket, hornbeam_websocket_fanout (topics), hornbeam_websocket_application (what the worker is sent),
+%%% hornbeam_websockets (counters).
 %%%
 %%% States
 %%%
@@ -52,8 +53,7 @@
     socket :: hornbeam_websocket_socket:socket(),
     parent :: pid(),
     server :: atom(),
-    slot :: #slot{},
-    id :: hornbeam_frame:stream_id(),
+    application :: hornbeam_websocket_application:application(),
     settings :: map(),
     deflate :: hornbeam_websocket_codec:deflate(),
     phase = open :: open | closing | ended | lingering,
@@ -73,8 +73,6 @@
 -define(LINGER, 1000).
 %% Messages of the application that are written together, when that many wait.
 -define(BATCH, 32).
-%% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
--define(PUBLISHED, 16384).
 
 %%% Start
 
@@ -105,21 +103,12 @@ await_start(Socket, Connection) ->
         {'EXIT', Connection, Reason} -> exit(Reason)
     end.
 
-%% The worker's answer, from now on, is credit: it tells Python that the handshake is complete.
-started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings,
-                          deflate := Deflate}) ->
+started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings, deflate := Deflate}) ->
     #{websocket_max_frame_size := Max, window := Window} = Settings,
-    ok = hornbeam_worker:adopt(Slot, Id, {self(), websocket}, credit(Id, 0)),
-    start_tick(Settings),
-    #ws{socket = Socket, parent = Parent, server = Server, slot = Slot, id = Id, settings = Settings,
-        deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
+    ok = hornbeam_websocket_idle:tick_later(Settings),
+    #ws{socket = Socket, parent = Parent, server = Server, application = hornbeam_websocket_application:accepted(Slot, Id),
+        settings = Settings, deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
         output = hornbeam_websocket_output:new(Socket)}.
-
-start_tick(Settings) ->
-    case hornbeam_websocket_idle:interval(Settings) of
-        infinity -> ok;
-        Time -> _ = erlang:send_after(Time, self(), tick), ok
-    end.
 
 %%% The loop
 
@@ -161,14 +150,12 @@ handle(websocket_gone, State) -> gone(State);
 handle({Error, _, _}, State) when Error =:= tcp_error; Error =:= ssl_error -> gone(State);
 handle({'EXIT', Parent, _}, #ws{parent = Parent} = State) -> gone(State);
 handle({'DOWN', Ref, process, _, _}, State) -> relay_lost(Ref, State);
-handle({system, _From, {terminate, _}}, State) -> drain_now(State);
+handle({system, _From, {terminate, _}}, #ws{phase = open} = State) -> close(1012, <<"the server stops">>, State);
+handle({system, _From, {terminate, _}}, State) -> State;
 handle({system, From, Request}, #ws{parent = Parent} = State) ->
     sys:handle_system_msg(Request, From, Parent, ?MODULE, [], State);
 handle(_Late, State) ->
     State.
-
-drain_now(#ws{phase = open} = State) -> close(1012, <<"the server stops">>, State);
-drain_now(State) -> State.
 
 %%% From the client
 
@@ -184,8 +171,8 @@ frames(Frames, #ws{input = Input0, deflate = Deflate} = State) ->
 
 item(NoMore, Frames, State) when NoMore =:= more; NoMore =:= full ->
     to_worker(Frames, State);
-item({Type, Payload}, Frames, #ws{phase = open, id = Id} = State) when Type =:= text; Type =:= binary ->
-    frames([hornbeam_frame:encode(frame_type(Type), Id, Payload) | Frames], State);
+item({Type, Payload}, Frames, #ws{phase = open, application = Application} = State) when Type =:= text; Type =:= binary ->
+    frames([hornbeam_websocket_application:frame(Type, Payload, Application) | Frames], State);
 item({ping, Payload}, Frames, #ws{phase = open, output = Output} = State) ->
     frames(Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
 item({close, Code, Reason}, Frames, #ws{phase = open} = State) ->
@@ -197,13 +184,8 @@ item({Last, _, _}, _Frames, State) when Last =:= close; Last =:= fail ->
 item(_Meaningless, Frames, State) ->
     frames(Frames, State).
 
-frame_type(text) -> ws_text;
-frame_type(binary) -> ws_binary.
-
-to_worker([], State) ->
-    State;
-to_worker(Frames, #ws{slot = Slot} = State) ->
-    ok = hornbeam_worker:send(Slot, lists:reverse(Frames)),
+to_worker(Frames, #ws{application = Application} = State) ->
+    ok = hornbeam_websocket_application:send(lists:reverse(Frames), Application),
     State.
 
 %%% From the worker
@@ -242,26 +224,14 @@ demanded(#ws{input = Input} = State) ->
     end.
 
 %% What else the application has sent meanwhile goes out in the same write: a write is the dear part.
-message(Type, Payload, State) ->
-    messages(Type, Payload, [], ?BATCH, State).
+message(Type, Payload, #ws{deflate = Deflate, output = Output0} = State) ->
+    Messages = [{Type, Payload} | hornbeam_websocket_application:more(?BATCH)],
+    {Frames, Output} = lists:mapfoldl(fun(Message, Acc) -> framed(Message, Deflate, Acc) end, Output0, Messages),
+    give_credit(write(Frames, State#ws{output = Output})).
 
-messages(Type, Payload, Frames0, Left, #ws{deflate = Deflate, output = Output} = State0) ->
-    Frames = [hornbeam_websocket_codec:frame(Type, Payload, Deflate) | Frames0],
-    Size = hornbeam_credit:message(byte_size(Payload)),
-    State = State0#ws{output = hornbeam_websocket_output:count(Size, Output)},
-    receive
-        {{_, websocket}, {worker, Next, <<_Flags, More/binary>>}}
-                when Left > 0, Next =:= ws_send_text; Left > 0, Next =:= ws_send_bytes ->
-            messages(message_type(Next), More, Frames, Left - 1, State)
-    after 0 ->
-        give_credit(write(lists:reverse(Frames), State))
-    end.
-
-message_type(ws_send_text) -> text;
-message_type(ws_send_bytes) -> binary.
-
-credit(Id, Count) ->
-    hornbeam_frame:encode(credit, Id, <<Count:32>>).
+framed({Type, Payload}, Deflate, Output) ->
+    {hornbeam_websocket_codec:frame(Type, Payload, Deflate),
+     hornbeam_websocket_output:count(hornbeam_credit:message(byte_size(Payload)), Output)}.
 
 %%% Topics
 
@@ -278,9 +248,8 @@ unsubscribe(Topic, #ws{topics = Topics} = State) ->
 unsubscribed(#ws{topics = Topics} = State) ->
     State#ws{topics = hornbeam_websocket_fanout:unsubscribe_all(Topics)}.
 
-%% Credit for nothing says that it is done (websocket.py waits for it).
-acknowledge(#ws{slot = Slot, id = Id} = State) ->
-    ok = hornbeam_worker:send(Slot, credit(Id, 0)),
+acknowledge(#ws{application = Application} = State) ->
+    ok = hornbeam_websocket_application:credit(0, Application),
     State.
 
 relay_lost(Monitor, #ws{topics = Topics, phase = open} = State) ->
@@ -288,17 +257,15 @@ relay_lost(Monitor, #ws{topics = Topics, phase = open} = State) ->
         true -> close(1011, <<"a subscription was lost">>, State);
         false -> State
     end;
-relay_lost(_Monitor, State) ->
-    State.
+relay_lost(_Monitor, State) -> State.
 
 published(Frame, #ws{phase = open, output = Output} = State) ->
     case hornbeam_websocket_output:is_busy(Output) of
         %% What finds the socket busy in the write is late but not lost; what comes after it is.
-        false -> write(more_published(Frame, ?PUBLISHED - byte_size(Frame)), State);
+        false -> write(hornbeam_websocket_fanout:more(Frame), State);
         true -> too_slow(State)
     end;
-published(_Frame, State) ->
-    State.
+published(_Frame, State) -> State.
 
 too_slow(#ws{server = Server, settings = Settings} = State) ->
     case Settings of
@@ -310,15 +277,6 @@ too_slow(#ws{server = Server, settings = Settings} = State) ->
             close(1008, <<"too slow a reader">>, State)
     end.
 
-more_published(Frame, Left) when Left =< 0 ->
-    Frame;
-more_published(Frame, Left) ->
-    receive
-        {websocket_frame, Next} -> [Frame | more_published(Next, Left - byte_size(Next))]
-    after 0 ->
-        Frame
-    end.
-
 %%% To the client
 
 write(Data, #ws{output = Output} = State) ->
@@ -328,12 +286,12 @@ write(Data, #ws{output = Output} = State) ->
 flushed(#ws{phase = ended} = State) -> finish_when_written(State);
 flushed(State) -> give_credit(State).
 
-give_credit(#ws{output = Output, slot = Slot, id = Id, settings = #{window := Window}} = State) ->
+give_credit(#ws{output = Output, application = Application, settings = #{window := Window}} = State) ->
     case hornbeam_websocket_output:credit(Window, Output) of
         none ->
             State;
         {Count, Next} ->
-            ok = hornbeam_worker:send(Slot, credit(Id, Count)),
+            ok = hornbeam_websocket_application:credit(Count, Application),
             State#ws{output = Next}
     end.
 
@@ -346,7 +304,7 @@ retry(#ws{output = Output, settings = #{send_timeout := Limit}} = State) ->
 %%% The idle time
 
 ticked(#ws{phase = open, settings = Settings, idle = Idle0, input = Input} = State0) ->
-    start_tick(Settings),
+    ok = hornbeam_websocket_idle:tick_later(Settings),
     Reading = hornbeam_websocket_input:is_reading(Input),
     {What, Idle} = hornbeam_websocket_idle:tick(Settings, Idle0),
     State = State0#ws{idle = Idle},
@@ -373,9 +331,8 @@ ping(#ws{output = Output} = State) ->
 close(Code, Reason, State) ->
     closing(Code, Reason, told(Code, Reason, State)).
 
-told(Code, Reason, #ws{slot = Slot, id = Id} = State) ->
-    Frame = hornbeam_frame:encode(ws_close, Id, [<<Code:16>>, Reason]),
-    ok = hornbeam_worker:close(Slot, Id, Frame),
+told(Code, Reason, #ws{application = Application} = State) ->
+    ok = hornbeam_websocket_application:close(Code, Reason, Application),
     unsubscribed(State).
 
 %% What has come already may hold the client's close.

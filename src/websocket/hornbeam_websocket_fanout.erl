@@ -16,11 +16,13 @@
 -module(hornbeam_websocket_fanout).
 -behaviour(gen_server).
 
--export([none/0, subscribe/2, unsubscribe/2, unsubscribe_all/1, is_lost/2, supervisor_spec/0]).
+-export([none/0, subscribe/2, unsubscribe/2, unsubscribe_all/1, is_lost/2, more/1, supervisor_spec/0]).
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% Subscriptions of one connection.
 -define(MAX_TOPICS, 1000).
+%% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
+-define(TOGETHER, 16384).
 
 %% Of one connection: the relays of its topics, each with a monitor of it and the topics.
 -opaque subscriptions() :: #{Relay :: atom() => {reference(), topics()}}.
@@ -98,6 +100,19 @@ unsubscribe_all(Subscriptions) ->
 -spec is_lost(reference(), subscriptions()) -> boolean().
 is_lost(Monitor, Subscriptions) ->
     lists:keymember(Monitor, 1, maps:values(Subscriptions)).
+
+%% @doc A frame that has come, and those that have come meanwhile.
+-spec more(binary()) -> iodata().
+more(Frame) -> more(Frame, ?TOGETHER - byte_size(Frame)).
+
+more(Frame, Left) when Left =< 0 ->
+    Frame;
+more(Frame, Left) ->
+    receive
+        {websocket_frame, Next} -> [Frame | more(Next, Left - byte_size(Next))]
+    after 0 ->
+        Frame
+    end.
 
 relay(Topic) ->
     name(erlang:phash2(Topic, relays()) + 1).

@@ -1,10 +1,10 @@
-%%% How long a WebSocket client has said nothing, and when it is due for a ping. No timers: hornbeam_websocket sends itself a `tick'.
+%%% How long a WebSocket client has said nothing, and when it is due for a ping. The connection's process gets a `tick' for it.
 %%%
 %%% Called by: hornbeam_websocket. Calls nothing. A message costs one flag; the clock is looked at with the ticks only, since each
 %%% wakes a hibernated process. So a client is closed between websocket_timeout and a quarter more.
 -module(hornbeam_websocket_idle).
 
--export([new/0, heard/1, interval/1, tick/2]).
+-export([new/0, heard/1, tick_later/1, tick/2]).
 -export_type([idle/0]).
 
 -record(idle, {
@@ -21,8 +21,15 @@ new() -> #idle{}.
 heard(#idle{heard = true} = Idle) -> Idle;
 heard(Idle) -> Idle#idle{heard = true}.
 
-%% @doc The time between two ticks, ms.
--spec interval(Settings :: map()) -> timeout().
+%% @doc The calling process gets the next `tick' in due time, if that is not never.
+-spec tick_later(Settings :: map()) -> ok.
+tick_later(Settings) ->
+    case interval(Settings) of
+        infinity -> ok;
+        Time -> _ = erlang:send_after(Time, self(), tick), ok
+    end.
+
+%% ms.
 interval(#{websocket_timeout := Timeout, websocket_ping_interval := Ping}) ->
     case {Timeout, Ping} of
         {infinity, infinity} -> infinity;
