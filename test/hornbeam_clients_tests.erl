@@ -12,6 +12,7 @@ clients_test_() ->
          {"as many as allowed and no more", fun as_many_as_allowed/0},
          {"one that leaves makes room", fun room/0},
          {"networks of IPv6", fun networks/0},
+         {"whatever the numbers, and in whatever order they end", fun numbers/0},
          {"a connection that ends gives all back", fun ends/0}]]}.
 
 enter(Number, Ip, Max) -> hornbeam_clients:enter(?MODULE, Number, Ip, Max).
@@ -35,6 +36,18 @@ networks() ->
     ok = enter(3, {192, 0, 2, 1}, 1),
     ?assertEqual(full, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0201}, 1)),
     ?assertEqual(ok, enter(4, {0, 0, 0, 0, 0, 16#ffff, 16#c000, 16#0202}, 1)).
+
+numbers() ->
+    lists:foldl(
+        fun(Seed, Open) ->
+            Numbers = [N || {_, N} <- lists:sort([{erlang:phash2({Seed, N}), N} || N <- lists:seq(Seed, 600, 1 + Seed rem 3)])],
+            {Stay, Go} = lists:split(Seed, Numbers -- Open),
+            [ok = enter(Number, ?ME, 1000) || Number <- Stay ++ Go],
+            [ok = hornbeam_clients:leave(Number) || Number <- lists:reverse(Go)],
+            Stay ++ Open
+        end, [], lists:seq(1, 20)),
+    %% 210 have stayed.
+    ?assertEqual({790, 210}, {length([ok || N <- lists:seq(1001, 2000), enter(N, ?ME, 1000) =:= ok]), lists:sum(lists:seq(1, 20))}).
 
 %% Whatever it had in progress at its end, and however many there had been at once.
 ends() ->
