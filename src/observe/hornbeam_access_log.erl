@@ -27,6 +27,7 @@
 %% What standard output gets at the end to take what is left.
 -define(LAST_MS, 500).
 -define(MODE, 8#640).
+-define(APPEND, [append, raw, binary]).
 -define(QUEUED, 1).
 -define(DROPPED, 2).
 
@@ -118,12 +119,38 @@ open(#state{path = Path} = State) ->
             {error, Reason}
     end.
 
-%% Before anything is written to it.
+%% A new one is made beside its place, where nobody writes to it nor takes it for another, and put there with the mode that it keeps.
 open_file(Path) ->
-    case file:open(Path, [append, raw, binary, exclusive]) of
-        {ok, File} -> _ = inode(Path) =:= inode(File) andalso restrict(Path), {ok, File};
-        {error, eexist} -> file:open(Path, [append, raw, binary]);
-        {error, Reason} -> {error, Reason}
+    case file:read_link_info(Path) of
+        {error, enoent} -> make_file(Path, <<Path/binary, $., (binary:encode_hex(rand:bytes(8)))/binary>>);
+        _ -> file:open(Path, ?APPEND)
+    end.
+
+make_file(Path, New) ->
+    case file:open(New, [exclusive | ?APPEND]) of
+        {ok, File} ->
+            ok = restrict(New),
+            placed(file:make_link(New, Path), Path, New, File);
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+placed(ok, _Path, New, File) ->
+    _ = file:delete(New),
+    {ok, File};
+placed({error, eexist}, Path, New, File) ->
+    _ = file:close(File),
+    _ = file:delete(New),
+    open_file(Path);
+%% A file system without hard links.
+placed({error, _}, Path, New, File) ->
+    case file:rename(New, Path) of
+        ok ->
+            {ok, File};
+        {error, Reason} ->
+            _ = file:close(File),
+            _ = file:delete(New),
+            {error, Reason}
     end.
 
 restrict(Path) ->
