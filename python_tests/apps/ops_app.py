@@ -89,6 +89,13 @@ async def sleep(scope: Any, query: dict[str, str], receive: Any, send: Any) -> N
     await respond(send, str(os.getpid()))
 
 
+async def wait(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
+    """Until there is a file."""
+    while not os.access(query["until"], os.F_OK):  # noqa: ASYNC110  (a file tells)
+        await asyncio.sleep(0.02)
+    await respond(send, str(os.getpid()))
+
+
 async def block(scope: Any, query: dict[str, str], receive: Any, send: Any) -> None:
     time.sleep(float(query["s"]))  # noqa: ASYNC251  (blocking the loop is the purpose)
     await respond(send, str(os.getpid()))
@@ -163,6 +170,7 @@ HANDLERS = {
     "/publish": publish,
     "/version": version,
     "/sleep": sleep,
+    "/wait": wait,
     "/block": block,
     "/burn": burn,
     "/grow": grow,

@@ -1,4 +1,5 @@
-"""What the tests of operation share: load in the background, the workers' process ids."""
+"""What the tests of operation share: load in the background, the workers' process ids,
+how many requests they have."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
-from harness import Hornbeam
+from harness import Hornbeam, wait_until
 
 
 @contextmanager
@@ -42,3 +43,10 @@ def load(server: Hornbeam, threads: int = 4) -> Iterator[list[str]]:
 
 def pids(server: Hornbeam) -> set[int]:
     return set(server.workers())
+
+
+def await_in_flight(server: Hornbeam, count: int) -> None:
+    """Waits until workers have so many requests; of a server with metrics_bind."""
+    url = server.wait_for_output(r"metrics on (http://\S+)").group(1) + "/metrics"
+    line = f'hornbeam_requests_in_flight{{mount="/"}} {count}\n'
+    wait_until(lambda: line in httpx.get(url).text, 20, f"{count} requests are with workers")

@@ -17,6 +17,8 @@ from harness import Hornbeam
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from ops.support import await_in_flight
+
 GRACE = 1.5
 
 
@@ -76,16 +78,27 @@ def test_streams_and_websockets_do_not_hang_it(tmp_path: Path) -> None:
         assert marks(tmp_path, "disconnect") == 6
 
 
-def test_what_is_in_progress_is_answered_and_the_connection_closed() -> None:
-    with Hornbeam("ops_app:app", graceful_timeout=20_000) as server, ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(httpx.get, server.url + "/sleep?s=1", timeout=20)
+def test_what_is_in_progress_is_answered_and_the_connection_closed(tmp_path: Path) -> None:
+    reply = tmp_path / "reply"
+    with (
+        Hornbeam("ops_app:app", graceful_timeout=20_000, metrics_bind="127.0.0.1:0") as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        slow = pool.submit(httpx.get, f"{server.url}/wait?until={reply}", timeout=20)
         idle = server.connect()
-        time.sleep(0.3)
+        await_in_flight(server, 1)
+
+        def when_the_idle_one_is_closed() -> bytes:
+            left = idle.recv(1)
+            reply.touch()
+            return left
+
+        closed = pool.submit(when_the_idle_one_is_closed)
         took = stop_in(server)
         answer = slow.result()
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
-        assert idle.recv(1) == b""
+        assert closed.result() == b""
         assert took < 10, "an idle connection was waited for"
 
 
@@ -119,10 +132,11 @@ def frames(data: bytes) -> Iterator[tuple[int, int]]:
 
 def test_an_application_that_ignores_everything_is_ended(tmp_path: Path) -> None:
     with Hornbeam(
-        "ops_app:app", graceful_timeout=500, env={"OPS_SHUTDOWN_DIR": str(tmp_path)}
+        "ops_app:app", graceful_timeout=500, env={"OPS_SHUTDOWN_DIR": str(tmp_path)},
+        metrics_bind="127.0.0.1:0",
     ) as server, ThreadPoolExecutor(1) as pool:  # fmt: skip
         pool.submit(httpx.get, server.url + "/sleep?s=3600", timeout=30)
-        time.sleep(0.5)
+        await_in_flight(server, 1)
         assert stop_in(server) < 0.5 + 1 + 1
         assert marks(tmp_path, "shutdown") == 1
 

@@ -13,7 +13,7 @@ import pytest
 from harness import Hornbeam, wait_until
 
 from ops.faults import Faults, with_faults
-from ops.support import load, pids
+from ops.support import await_in_flight, load, pids
 
 
 def test_max_requests_replaces_workers_and_no_request_notices() -> None:
@@ -110,16 +110,17 @@ def test_a_stopped_process_is_replaced_and_its_gets_are_answered() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_a_killed_worker_was_answering(method: str) -> None:
-    with Hornbeam("ops_app:app", workers=2) as server:
+def test_what_a_killed_worker_was_answering(method: str, tmp_path: Path) -> None:
+    reply = tmp_path / "reply"
+    with Hornbeam("ops_app:app", workers=2, metrics_bind="127.0.0.1:0") as server:
         with ThreadPoolExecutor(8) as pool:
-            asked = [
-                pool.submit(httpx.request, method, f"{server.url}/sleep?s=1.5", timeout=20)
-                for _ in range(8)
-            ]
-            time.sleep(0.7)
+            url = f"{server.url}/wait?until={reply}"
+            asked = [pool.submit(httpx.request, method, url, timeout=40) for _ in range(8)]
+            await_in_flight(server, 8)
             killed = min(pids(server))
             os.kill(killed, signal.SIGKILL)
+            server.wait_for_output(rf"\(pid {killed}\) ended")
+            reply.touch()
             statuses = [task.result().status_code for task in asked]
         if method == "GET":
             assert statuses == [200] * 8
@@ -142,13 +143,19 @@ def test_a_broken_restart_backs_off(tmp_path: pytest.TempPathFactory) -> None:
         assert server.output.count("told to fail") <= 4
 
 
-def test_a_worker_that_sends_garbage_is_killed_and_nobody_else_notices() -> None:
-    with Hornbeam("ops_app:app", workers=2) as server, ThreadPoolExecutor(2) as pool:
+def test_a_worker_that_sends_garbage_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
+    reply = tmp_path / "reply"
+    with (
+        Hornbeam("ops_app:app", workers=2, metrics_bind="127.0.0.1:0") as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
         before = pids(server)
-        slow = pool.submit(httpx.get, server.url + "/sleep?s=1.5", timeout=20)
-        time.sleep(0.3)  # so that the two are not on the same worker: the less loaded is taken
+        slow = pool.submit(httpx.get, f"{server.url}/wait?until={reply}", timeout=60)
+        # The two are not on the same worker: the less loaded is taken.
+        await_in_flight(server, 1)
         assert httpx.post(server.url + "/garbage", timeout=20).status_code == 502
         server.wait_for_output(r"worker \d \(pid \d+\) sent what is no frame .* and is killed")
+        reply.touch()
         assert slow.result().status_code == 200
         wait_until(lambda: len(pids(server) & before) == 1, 10, "one of them has been killed")
         wait_until(lambda: len(pids(server)) == 2, 15, "it has been replaced")
