@@ -2,10 +2,10 @@
 
 Owns what belongs to each level, and its order. A lane is a row of steps; lanes run side by side,
 because most tests wait for timers, processes and sockets and leave the processors free. What
-measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
-test at a time. A step's output is shown in one piece, at its end; what failed in it is shown
-again below the verdict, where whoever sees only the end of a log finds it. Called by the Makefile,
-after the set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
+compares times bears the mark `alone` and runs when the lanes have ended, one test at a time.
+A step's output is shown in one piece, at its end; what failed in it is shown again below the
+verdict, where whoever sees only the end of a log finds it. Called by the Makefile, after the
+set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ NAMES_A_FAILURE = re.compile(
 )
 # Shown of each failure, and of all.
 LINES_OF_ONE, LINES_OF_ALL, LINE_LENGTH = 5, 40, 200
+CHAOS = "python_tests/ops/test_chaos.py"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,13 @@ def _pytest(name: str, *arguments: str) -> Step:
 
 def _side_by_side(*folders: str) -> Step:
     # By file: a file's tests share its server.
-    spread = ("-n", str(WORKERS), "--dist", "loadfile")
+    spread = ("-n", str(WORKERS), "--dist", "loadfile", f"--ignore={CHAOS}")
     return _pytest("pytest", *spread, "-m", "not alone", *folders)
+
+
+def _chaos() -> Step:
+    """Two minutes of load, in which nothing is measured: it takes what the others leave."""
+    return Step("chaos", ("nice", "-n", "5", *_pytest("", CHAOS).argv))
 
 
 def _quick_eunit() -> Step:
@@ -84,7 +90,7 @@ SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/se
 LEVELS = {
     "all": Level(
         "every suite",
-        (ERLANG, (_side_by_side(),)),
+        (ERLANG, (_side_by_side(),), (_chaos(),)),
         (_pytest("pytest, alone", "-m", "alone"),),
     ),
     "short": Level(

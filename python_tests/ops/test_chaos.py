@@ -12,7 +12,6 @@ from harness import ROOT
 CHAOS = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", "120"]
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_chaos() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "python_tests")}

@@ -20,8 +20,6 @@ from hornbeam_erlang._hub import Hub, Mailbox
 from hornbeam_worker import frames
 from hornbeam_worker.frames import Decoder
 
-pytestmark = pytest.mark.alone
-
 FACTOR = 3
 
 
