@@ -12,24 +12,24 @@ EMPTY, LOOP = "hello, state []", "hello, state ['loop']"
 
 
 @pytest.mark.parametrize(
-    ("app", "mode", "text"),
+    ("mode", "texts"),
     [
-        ("complete", "auto", LOOP),
-        ("complete", "on", LOOP),
-        ("complete", "off", EMPTY),
-        ("without", "auto", EMPTY),
-        ("without", "off", EMPTY),
-        ("returns", "auto", EMPTY),
-        ("raises", "auto", EMPTY),
-        ("raises", "off", EMPTY),
-        ("wrong_message", "auto", EMPTY),
-        ("fails", "off", EMPTY),
-        ("returns_after_startup", "on", EMPTY),
+        (
+            "auto",
+            {"complete": LOOP, "without": EMPTY, "returns": EMPTY, "raises": EMPTY,
+             "wrong_message": EMPTY},
+        ),
+        ("on", {"complete": LOOP, "returns_after_startup": EMPTY}),
+        ("off", {"complete": EMPTY, "without": EMPTY, "raises": EMPTY, "fails": EMPTY}),
     ],
-)
-def test_serves(app: str, mode: str, text: str) -> None:
-    with Hornbeam(f"core_lifespan:{app}", lifespan=mode) as server:
-        assert httpx.get(server.url).text == text
+)  # fmt: skip
+def test_serves(mode: str, texts: dict[str, str]) -> None:
+    first, *others = texts
+    mounts = [f"/{app}=core_lifespan:{app}" for app in others]
+    with Hornbeam(f"core_lifespan:{first}", lifespan=mode, mount=mounts) as server:
+        for app, text in texts.items():
+            path = "" if app == first else app
+            assert httpx.get(f"{server.url}/{path}").text == text, app
     assert "rror" not in server.output
 
 
