@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import socket
 import struct
 from typing import NamedTuple
@@ -97,6 +98,10 @@ class Client:
         elif size == 127:
             size = int.from_bytes(self._take(8), "big")
         return Frame(bool(first & 0x80), first >> 4 & 7, first & 15, self._take(size))
+
+    def has_more(self, seconds: float) -> bool:
+        """Whether there is more to read, or comes in that time: a part of a frame at least."""
+        return bool(self._buffer or select.select([self.connection], [], [], seconds)[0])
 
     def read_close(self) -> Frame:
         """The next close frame; what comes before it is skipped. Then the connection must end."""
