@@ -6,7 +6,7 @@
 %%% of a response, a shared table longer than looking there.
 -module(hornbeam_date).
 
--export([now/0, format/1]).
+-export([now/0, forget/0, format/1]).
 
 -spec now() -> binary().
 now() ->
@@ -20,6 +20,12 @@ now() ->
             _ = put(?MODULE, {Second, Text}),
             Text
     end.
+
+%% @doc The process needs no text for a while.
+-spec forget() -> ok.
+forget() ->
+    _ = erase(?MODULE),
+    ok.
 
 %% @doc Seconds since 1970 in UTC.
 -spec format(integer()) -> binary().

@@ -28,7 +28,8 @@
 %%%
 %%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
 %%% octet of a body that is being waited for, 408, or cut; not while the client itself waits for 100 (Continue). `timeout', queue_timeout:
-%%% hornbeam_request's. All are one timer (hornbeam_http1_times), which fires while the connection is awake; one that is idle then hibernates.
+%%% hornbeam_request's. All are one timer (hornbeam_http1_times), which fires while the connection is awake; one that is idle then
+%%% hibernates, and each after its first response.
 %%%
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_http1).
@@ -40,8 +41,7 @@
 -include("hornbeam_head.hrl").
 
 -type settings() :: #{keepalive_timeout := timeout(), header_timeout := timeout(), body_timeout := timeout(),
-                      max_requests := pos_integer() | infinity, half_close := boolean(), parser := hornbeam_http1_head:parser(),
-                      http2 := none | fun(() -> no_return())}.
+                      max_requests := pos_integer() | infinity, half_close := boolean(), parser := hornbeam_http1_head:parser()}.
 
 -record(conn, {
     %% For the life of the connection:
@@ -53,6 +53,7 @@
     socket :: hornbeam_http1_socket:socket(),
     parser :: hornbeam_http1_head:parser(),
     buffer = <<>> :: binary(),              % read, and not looked at yet
+    http2 = none :: none | fun(() -> no_return()),  % before the first request: what a preface begins
     served = 0 :: non_neg_integer(),
     stopping = false :: boolean(),          % no further request
     phase = idle :: idle | head | request | drain,
@@ -73,12 +74,12 @@
 -define(HEAP, 4000).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
--spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(),
+-spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(), http2 := none | fun(() -> no_return()),
               context := hornbeam_exchange:context()}) -> no_return().
-start(#{parent := Parent, transport := Transport, socket := Socket,
-        settings := #{parser := Parser} = Settings, context := Context}) ->
+start(#{parent := Parent, transport := Transport, socket := Socket, settings := #{parser := Parser} = Settings, http2 := Http2,
+        context := Context}) ->
     Scheme = case Transport:secure() of true -> <<"https">>; false -> <<"http">> end,
-    Conn = #conn{parent = Parent, settings = Settings, context = Context, scheme = Scheme, parser = Parser,
+    Conn = #conn{parent = Parent, settings = Settings, context = Context, scheme = Scheme, parser = Parser, http2 = Http2,
                  socket = hornbeam_http1_socket:new(Transport, Socket)},
     loop(await(within(keepalive_timeout, Conn))).
 
@@ -137,7 +138,7 @@ head(Data, #conn{parser = Parser0, phase = Phase} = Conn) ->
             refuse(Reason, Conn)
     end.
 
-http2(Bytes, #conn{served = 0, settings = #{http2 := Http2}, socket = Socket, times = Times}) when Http2 =/= none ->
+http2(Bytes, #conn{http2 = Http2, socket = Socket, times = Times}) when Http2 =/= none ->
     ok = hornbeam_http1_times:cancel(Times),
     _ = hornbeam_http1_socket:hand_over(Bytes, Socket),
     Http2();
@@ -163,7 +164,7 @@ request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = 
     GoesOn = Persistent andalso Served < Max andalso not Stopping
              andalso (Rest =/= <<>> orelse not hornbeam_http1_socket:is_half_closed(Socket)),
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
-    Conn = Conn0#conn{parser = Parser, served = Served, phase = request, times = hornbeam_http1_times:no_limit(Times), buffer = Rest,
+    Conn = Conn0#conn{parser = Parser, http2 = none, served = Served, phase = request, times = hornbeam_http1_times:no_limit(Times), buffer = Rest,
                       exchange = Exchange, last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
     case Length of
         0 -> await(commands(Commands, Conn));
@@ -296,13 +297,15 @@ drain(Data, #conn{body = Body0, dropped = Dropped} = Conn) ->
             linger(Conn)
     end.
 
-next(#conn{response = Response, buffer = Buffer, stopping = Stopping, last = Last} = Conn) ->
+next(#conn{response = Response, buffer = Buffer, stopping = Stopping, last = Last, served = Served} = Conn) ->
     case hornbeam_http1_response:is_persistent(Response) andalso not Stopping of
         false when Last, Buffer =:= <<>> -> close(Conn);
         false -> linger(Conn);
         true ->
             Idle = within(keepalive_timeout, Conn#conn{phase = idle, response = undefined, exchange = undefined, buffer = <<>>}),
             case Buffer of
+                %% Many connections that open at once and have little to say: each gives back what it began with before the next comes.
+                <<>> when Served =:= 1 -> sleep(await(Idle));
                 <<>> -> await(Idle);
                 _ -> head(Buffer, Idle)
             end
@@ -393,8 +396,8 @@ within(Name, #conn{settings = Settings, times = Times} = Conn) ->
     #{Name := Time} = Settings,
     Conn#conn{times = hornbeam_http1_times:limit(Name, Time, Times)}.
 
-look(none, #conn{phase = idle, times = Times, parser = Parser} = Conn) ->
-    proc_lib:hibernate(?MODULE, loop, [Conn#conn{times = hornbeam_http1_times:asleep(Times), parser = hornbeam_http1_head:forget(Parser)}]);
+look(none, #conn{phase = idle} = Conn) ->
+    sleep(Conn);
 look(none, #conn{phase = Phase, socket = Socket, times = Times} = Conn) ->
     case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
         true -> gone(Conn);
@@ -408,6 +411,11 @@ look(body, #conn{phase = request} = Conn) ->
     progress(event({body_failed, body_timeout}, Conn));
 look(_Over, Conn) ->
     close(Conn).
+
+-spec sleep(#conn{}) -> no_return().
+sleep(#conn{times = Times, parser = Parser, settings = #{parser := New}} = Conn) ->
+    ok = hornbeam_date:forget(),
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{times = hornbeam_http1_times:asleep(Times), parser = hornbeam_http1_head:forget(Parser, New)}]).
 
 progress(#conn{body = none} = Conn) -> Conn;
 progress(#conn{phase = request} = Conn) -> await(body(Conn));

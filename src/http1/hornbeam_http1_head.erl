@@ -18,7 +18,7 @@
 %%% are CONNECT and TRACE.
 -module(hornbeam_http1_head).
 
--export([new/1, feed/2, is_begun/1, forget/1]).
+-export([new/1, feed/2, is_begun/1, forget/2]).
 -export_type([parser/0, reason/0]).
 
 -include("hornbeam_head.hrl").
@@ -77,9 +77,10 @@ new(#{max_request_line := Line, max_header_size := Value, max_headers := Fields,
 is_begun(#parser{stage = line, partial = <<>>}) -> false;
 is_begun(#parser{}) -> true.
 
-%% @doc Lets go of what is known of the head before.
--spec forget(parser()) -> parser().
-forget(Parser) -> Parser#parser{known = none}.
+%% @doc Lets go of what is known of the head before: New (what new/1 made, which connections share) serves as well, unless something has come.
+-spec forget(parser(), New :: parser()) -> parser().
+forget(#parser{stage = line, empty = 0, partial = <<>>}, New) -> New;
+forget(Parser, _New) -> Parser#parser{known = none}.
 
 %% @doc Takes further bytes. With `ok' comes the parser of the next head. http2: they begin with the preface of HTTP/2.
 -spec feed(binary(), parser()) -> {ok, #head{}, Rest :: binary(), parser()} | {more, parser()} | {http2, binary()} | {refuse, reason()}.

@@ -112,8 +112,7 @@ protocol(true, Socket, #{http_version := Versions}) ->
     end.
 
 http1(Parent, Transport, Socket, Context, Http2, #{http1 := Settings}) ->
-    hornbeam_http1:start(#{parent => Parent, transport => Transport, socket => Socket,
-                           settings => Settings#{http2 => Http2}, context => Context}).
+    hornbeam_http1:start(#{parent => Parent, transport => Transport, socket => Socket, settings => Settings, http2 => Http2, context => Context}).
 
 http2(Parent, Transport, Socket, Context, #{http2 := Settings}) ->
     hornbeam_http2:start(#{parent => Parent, transport => Transport, socket => Socket, settings => Settings, context => Context}).
