@@ -25,7 +25,8 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check bench-smoke chaos fuzz clean distclean bench-state bench-websocket
+.PHONY: help setup compile docs run shell quick test platforms check bench bench-smoke bench-state bench-websocket chaos fuzz \
+    clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,9 +77,16 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 	$(call step,mypy,$(PYTHON) -m mypy) \
 	$(verdict)
 
-bench-smoke: compile ## Measure for a moment against uvicorn
+# Which scenarios, how long and so on: `make bench BENCH=--help`.
+BENCH ?=
+
+bench: compile ## Measure next to uvicorn, granian, hypercorn, nginx: 25 minutes (BENCH="--only fastapi")
 	@$(SETUP) bench
-	@$(PYTHON) bench/smoke.py $(BENCH)
+	@$(PYTHON) bench/run.py $(BENCH)
+
+bench-smoke: compile ## Measure for a moment next to uvicorn
+	@$(SETUP) bench
+	@$(PYTHON) bench/run.py --smoke $(BENCH)
 
 bench-websocket: compile ## Measure WebSocket against uvicorn (with Redis): memory, echo, one message to many
 	@$(SETUP) bench

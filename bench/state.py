@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,8 +23,9 @@ from typing import Any
 import httpx
 import redis
 import redis.asyncio
+from machine import first_line, shape
+from servers import RESULTS, ROOT, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python_tests"), str(ROOT / "bench" / "apps")]
 
 from harness import Hornbeam  # noqa: E402  (the path must be set first)
@@ -47,9 +46,7 @@ Figures = dict[tuple[str, str, str], list[float]]
 @contextmanager
 def redis_server() -> Iterator[int]:
     """Redis on a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     server = subprocess.Popen([*command, "--appendonly", "no"], stdout=subprocess.DEVNULL)
     try:
@@ -205,11 +202,11 @@ def sizes(rounds: int, seconds: float) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in ratios.items()}
 
 
-def report(figures: Figures, polls: dict[int, Any], keys: dict[str, float], shape: str) -> str:
+def report(figures: Figures, polls: dict[int, Any], keys: dict[str, float], origin: str) -> str:
     """bench/results/state.md."""
     lines = [
         "# The shared state beside Redis", "",
-        "<!-- Written by `make bench-state`. -->", "", shape, "",
+        "<!-- Written by `make bench-state`. -->", "", origin, "",
         "Operations per second, medians of interleaved rounds.", "",
         "| operation | how | hornbeam_erlang | redis-py | times | goal |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -243,21 +240,11 @@ def report(figures: Figures, polls: dict[int, Any], keys: dict[str, float], shap
     return "\n".join(lines) + "\n"
 
 
-def machine() -> str:
+def origin() -> str:
     """What the figures were measured on."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.machine(),
-    )  # fmt: skip
-    version = subprocess.run(
-        ["redis-server", "--version"], capture_output=True, text=True, check=True
-    )
-    load = os.getloadavg()[0]
-    return (
-        f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python "
-        f"{platform.python_version()}, redis-py {redis.__version__}, "
-        f"Redis {version.stdout.split('v=')[1].split()[0]}; load average before: {load:.1f}."
-    )
+    version = first_line("redis-server", "--version").partition("v=")[2].split()[0]
+    versions = f"redis-py {redis.__version__}, Redis {version}"
+    return f"{shape()}, {versions}; load average before: {os.getloadavg()[0]:.1f}."
 
 
 def main() -> None:
@@ -266,17 +253,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    shape = machine()
+    measured_on = origin()
     text = report(
         compare(options.rounds, options.seconds),
         polling(min(3, options.rounds), options.seconds),
         sizes(options.rounds, options.seconds),
-        shape,
+        measured_on,
     )
     print(text)
-    results = ROOT / "bench" / "results"
-    results.mkdir(exist_ok=True)
-    (results / "state.md").write_text(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "state.md").write_text(text)
 
 
 if __name__ == "__main__":

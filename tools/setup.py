@@ -31,6 +31,8 @@ NGHTTP = Tool(("h2load",), "nghttp2-client")
 OPENSSL = Tool(("openssl",), "openssl")
 WRK = Tool(("wrk",), "wrk")
 REDIS = Tool(("redis-server",), "redis-server")
+# It may stand where only root looks for commands.
+NGINX = Tool(("nginx", "/usr/sbin/nginx"), "nginx")
 # With the C library's headers, which gcc alone does not bring.
 CC = Tool(("cc",), "build-essential")
 FAKETIME = Tool(("faketime",), "faketime")
@@ -43,7 +45,7 @@ GROUPS = {
         "run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL, CC, FAKETIME), erlang.PROPER
     ),
     "check": Group("run the static checks", "check.txt"),
-    "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, CC)),
+    "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, NGINX, CC)),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.
     "browser": Group("test in a real browser", tools=(CHROMIUM, CHROMEDRIVER), optional=True),
 }

@@ -5,6 +5,7 @@ The full measurement is `make bench-websocket`.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,8 @@ from pathlib import Path
 
 import pytest
 from harness import APPS, ROOT, Hornbeam, memory, wait_until
+from servers import await_listener, free_port
 from websocket_client import handshake
-
-sys.path.insert(0, str(ROOT / "bench"))
-import socket
-
-from compare import await_port, free_port
 
 pytestmark = pytest.mark.alone
 
@@ -65,7 +62,7 @@ def uvicorn() -> Iterator[tuple[tuple[str, int], list[int]]]:
     command += ["--app-dir", str(APPS), "--log-level", "critical"]
     with subprocess.Popen(command) as process:
         try:
-            await_port(port, process)
+            await_listener(port, process)
             yield ("127.0.0.1", port), [process.pid]
         finally:
             process.terminate()

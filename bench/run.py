@@ -1,0 +1,122 @@
+"""`make bench`: Hornbeam beside its peers in one run; `make bench-smoke` (--smoke): in short.
+
+Plays the scenarios of scenarios.py with the servers of peers.py, prints each table when it is
+there, and at the end of a full run, or with --write, makes bench/results/bench.md and its plots
+(--smoke: smoke.md). Exit status 1 when Hornbeam has failed in a scenario.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import machine
+import peers
+from figures import Trouble
+from play import Player
+from report import Origin, Outcome, page, table
+from scenarios import SMOKE, Scenario, select
+from servers import RESULTS
+
+# Descriptors besides the connections; a proxy has two for each of those.
+SPARE = 1000
+BEFORE = "before"
+
+
+def main() -> int:
+    """Runs the comparison; the exit status."""
+    options = parse(sys.argv[1:])
+    # So that the servers are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        scenarios = list(select(options.only))
+        machine.descriptors(2 * max(one.connections for one in scenarios) + SPARE)
+        outcomes = compare(options, scenarios)
+    except Trouble as trouble:
+        print(f"bench: {trouble}", file=sys.stderr)
+        return 2
+    if options.write:
+        write(options, outcomes)
+    return int(any(outcome.entries[0].failed for outcome in outcomes))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, with what follows from it."""
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--smoke", action="store_true", help="few scenarios, against uvicorn")
+    parser.add_argument("--only", type=names, default=[], metavar="KEY,KEY",
+                        help="scenarios, by their keys or what those begin with")  # fmt: skip
+    parser.add_argument("--servers", type=names, default=[], metavar="NAME,NAME",
+                        help=f"peers, of {', '.join(peers.PEERS)}")  # fmt: skip
+    parser.add_argument("--against", type=Path, help="another checkout of Hornbeam, compiled")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help="of each load in each round")
+    parser.add_argument("--write", action="store_true", help="write the results of a partial run")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.servers) - set(peers.PEERS):
+        parser.error(f"no server {', '.join(unknown)}; there are {', '.join(peers.PEERS)}")
+    options.write |= not arguments
+    if options.smoke:
+        options.only = options.only or list(SMOKE)
+        options.servers = options.servers or [peers.OURS, "uvicorn"]
+    options.rounds = options.rounds or (7 if options.smoke else 5)
+    options.seconds = options.seconds or (3 if options.smoke else 2)
+    return options
+
+
+def names(text: str) -> list[str]:
+    """Of an argument with several."""
+    return text.split(",")
+
+
+def compare(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Outcome]:
+    """Plays the scenarios, and shows what comes of each."""
+    makes = {
+        name: make
+        for name, make in peers.PEERS.items()
+        if name == peers.OURS or not options.servers or name in options.servers
+    }
+    if options.against is not None:
+        makes[BEFORE] = peers.before(options.against.resolve())
+    player = Player(makes, (peers.OURS, BEFORE), options.rounds, options.seconds)
+    outcomes = []
+    for scenario in scenarios:
+        begun = time.monotonic()
+        outcomes.append(player.play(scenario))
+        print("\n".join(table(outcomes[-1])), flush=True)
+        print(f"({scenario.key}: {time.monotonic() - begun:.0f} s)\n", file=sys.stderr, flush=True)
+    return outcomes
+
+
+def write(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
+    """The page and its plots."""
+    target = "bench-smoke" if options.smoke else "bench"
+    said = " ".join(word for word in sys.argv[1:] if word != "--smoke")
+    origin = Origin(
+        f'make {target} BENCH="{said}"' if said else f"make {target}",
+        peers.versions(),
+        machine.shape(),
+        datetime.date.today().isoformat(),
+        options.rounds,
+        options.seconds,
+    )
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        commands = peers.commands(Path(folder))
+    if options.smoke:
+        name, title, plots = "smoke.md", "Next to uvicorn, in short", []
+    else:
+        from plots import draw  # matplotlib takes a second to import
+
+        name, title, plots = "bench.md", "Next to its peers", draw(outcomes, origin, RESULTS)
+    (RESULTS / name).write_text(page(title, outcomes, origin, commands, plots))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
