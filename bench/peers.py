@@ -12,20 +12,24 @@ import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import machine
 from servers import APPS, ROOT, Command, Recipe, program
 
-__all__ = ["OURS", "PEERS", "before", "commands", "hornbeam", "uvicorn", "versions"]
+__all__ = ["OURS", "PEERS", "Make", "before", "commands", "hornbeam", "uvicorn", "versions"]
 
 BACKLOG = "4096"
 # Seconds: Hornbeam's default.
 IDLE = "75"
 ENDLESS = 1_000_000_000
 OURS = "hornbeam"
+
+# A recipe for an application and a number of workers.
+Make = Callable[[str, int], Recipe]
 
 
 def hornbeam(app: str, workers: int = 1, *flags: str, root: Path = ROOT) -> Recipe:
@@ -133,7 +137,7 @@ def nginx(app: str, workers: int = 1) -> Recipe:
     return recipe
 
 
-PEERS: dict[str, Callable[[str, int], Recipe]] = {
+PEERS: dict[str, Make] = {
     OURS: hornbeam,
     "uvicorn": uvicorn,
     "granian": granian,
@@ -142,24 +146,22 @@ PEERS: dict[str, Callable[[str, int], Recipe]] = {
 }
 
 
-def before(root: Path) -> Callable[[str, int], Recipe]:
+def before(root: Path) -> Make:
     """Hornbeam of another checkout."""
     return partial(hornbeam, root=root)
 
 
-def commands(folder: Path) -> dict[str, str]:
+def commands(makes: Mapping[str, Make]) -> dict[str, str]:
     """What each is started with, for a report: one worker, without the paths of this machine."""
-    places = {sys.executable: "python", str(APPS): "bench/apps", f"{ROOT}/": "", str(folder): "DIR"}
-
-    def text(words: str) -> str:
-        for place, name in places.items():
-            words = words.replace(place, name)
-        return words
-
-    return {
-        name: " & ".join(text(" ".join(one.words)) for one in make("app:app", 1)(8000, folder))
-        for name, make in PEERS.items()
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        places = {sys.executable: "python", str(APPS): "bench/apps", f"{ROOT}/": "", folder: "DIR"}
+        found = {}
+        for name, make in makes.items():
+            text = " & ".join(" ".join(one.words) for one in make("app:app", 1)(8000, Path(folder)))
+            for place, short in places.items():
+                text = text.replace(place, short)
+            found[name] = text
+        return found
 
 
 def versions() -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import clients
 from figures import Entry, Trouble, interleave
+from peers import Make
 from report import Outcome
 from scenarios import RATE, Measure, Scenario, figures_at
-from servers import Recipe, Server, redis, started
+from servers import Server, redis, started
 
 __all__ = ["Player"]
 
@@ -30,7 +31,7 @@ Launch = Callable[[str], AbstractContextManager[Server]]
 class Player:
     """The servers by name, those that are Hornbeams; how many rounds of how many seconds."""
 
-    makes: Mapping[str, Callable[[str, int], Recipe]]
+    makes: Mapping[str, Make]
     hornbeams: Sequence[str]
     rounds: int
     seconds: int

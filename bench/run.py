@@ -11,14 +11,14 @@ import argparse
 import datetime
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import machine
 import peers
 from figures import Trouble
+from peers import Make
 from play import Player
 from report import Origin, Outcome, page, table
 from scenarios import SMOKE, Scenario, select
@@ -27,6 +27,8 @@ from servers import RESULTS
 # Descriptors besides the connections; a proxy has two for each of those.
 SPARE = 1000
 BEFORE = "before"
+HORNBEAMS = (peers.OURS, BEFORE)
+TITLES = {"bench": "Next to its peers", "smoke": "Next to uvicorn, in short"}
 
 
 def main() -> int:
@@ -37,12 +39,15 @@ def main() -> int:
     try:
         scenarios = list(select(options.only))
         machine.descriptors(2 * max(one.connections for one in scenarios) + SPARE)
-        outcomes = compare(options, scenarios)
+        makes = servers(options)
+        # Before anything else: what is missing is missed here.
+        origin, commands = told(options), peers.commands(makes)
+        outcomes = compare(Player(makes, HORNBEAMS, options.rounds, options.seconds), scenarios)
     except Trouble as trouble:
         print(f"bench: {trouble}", file=sys.stderr)
         return 2
     if options.write:
-        write(options, outcomes)
+        write("smoke" if options.smoke else "bench", outcomes, origin, commands)
     return int(any(outcome.entries[0].failed for outcome in outcomes))
 
 
@@ -75,8 +80,8 @@ def names(text: str) -> list[str]:
     return text.split(",")
 
 
-def compare(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Outcome]:
-    """Plays the scenarios, and shows what comes of each."""
+def servers(options: argparse.Namespace) -> dict[str, Make]:
+    """Those that take part, ours first."""
     makes = {
         name: make
         for name, make in peers.PEERS.items()
@@ -84,7 +89,25 @@ def compare(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[
     }
     if options.against is not None:
         makes[BEFORE] = peers.before(options.against.resolve())
-    player = Player(makes, (peers.OURS, BEFORE), options.rounds, options.seconds)
+    return makes
+
+
+def told(options: argparse.Namespace) -> Origin:
+    """What the results say about where they come from."""
+    target = "make bench-smoke" if options.smoke else "make bench"
+    said = " ".join(word for word in sys.argv[1:] if word != "--smoke")
+    return Origin(
+        f'{target} BENCH="{said}"' if said else target,
+        peers.versions(),
+        machine.shape(),
+        datetime.date.today().isoformat(),
+        options.rounds,
+        options.seconds,
+    )
+
+
+def compare(player: Player, scenarios: Sequence[Scenario]) -> list[Outcome]:
+    """Plays the scenarios, and shows what comes of each."""
     outcomes = []
     for scenario in scenarios:
         begun = time.monotonic()
@@ -94,28 +117,17 @@ def compare(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[
     return outcomes
 
 
-def write(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
-    """The page and its plots."""
-    target = "bench-smoke" if options.smoke else "bench"
-    said = " ".join(word for word in sys.argv[1:] if word != "--smoke")
-    origin = Origin(
-        f'make {target} BENCH="{said}"' if said else f"make {target}",
-        peers.versions(),
-        machine.shape(),
-        datetime.date.today().isoformat(),
-        options.rounds,
-        options.seconds,
-    )
+def write(
+    name: str, outcomes: Sequence[Outcome], origin: Origin, commands: Mapping[str, str]
+) -> None:
+    """The page, a full one with plots."""
     RESULTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        commands = peers.commands(Path(folder))
-    if options.smoke:
-        name, title, plots = "smoke.md", "Next to uvicorn, in short", []
-    else:
+    plots: Sequence[str] = []
+    if name == "bench":
         from plots import draw  # matplotlib takes a second to import
 
-        name, title, plots = "bench.md", "Next to its peers", draw(outcomes, origin, RESULTS)
-    (RESULTS / name).write_text(page(title, outcomes, origin, commands, plots))
+        plots = draw(outcomes, origin, RESULTS)
+    (RESULTS / f"{name}.md").write_text(page(TITLES[name], outcomes, origin, commands, plots))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+from pathlib import Path
+
 import pytest
+
+# Last: bench/ has a module with the name of a package that others import.
+sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
 from clients import dechunked
 from figures import Entry, Trouble, interleave, percentile, ratio, ratios, spread
 from load import parse_h2load, parse_log, parse_wrk
+from machine import descriptors
 from report import Origin, Outcome, page, table
 from scenarios import SCENARIOS, select
 
@@ -160,6 +168,18 @@ def test_scenarios_are_chosen_by_key_or_by_its_beginning() -> None:
 
 def test_keys_of_scenarios_are_their_own() -> None:
     assert len({one.key for one in SCENARIOS}) == len(SCENARIOS)
+
+
+def test_too_low_a_limit_of_open_files_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    with pytest.raises(Trouble, match="open files is 4096, and this needs 4097: ulimit -n 4097"):
+        descriptors(4097)
+    assert raised == []
+    for needed in (4095, 4096):
+        descriptors(needed)
+    assert raised == [(4096, 4096)] * 2
 
 
 def test_chunks_are_joined_and_a_cut_body_is_trouble() -> None:

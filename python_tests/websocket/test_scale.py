@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 from harness import APPS, ROOT, Hornbeam, memory, wait_until
-from servers import await_listener, free_port
 from websocket_client import handshake
+
+# Last: bench/ has a module with the name of a package that others import.
+sys.path.append(str(ROOT / "bench"))
+from servers import await_listener, free_port
 
 pytestmark = pytest.mark.alone
 
