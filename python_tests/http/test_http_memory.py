@@ -13,6 +13,8 @@ import pytest
 from harness import Hornbeam, memory, wait_until
 from raw_http import RawClient, request
 
+pytestmark = pytest.mark.alone
+
 MB = 1_000_000
 SIZE = 200 * MB
 GROWTH = 32 * 1024 * 1024

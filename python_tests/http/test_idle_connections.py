@@ -15,6 +15,8 @@ from certificates import Authority
 from harness import Hornbeam
 from http_client import H2, Raw, frame, tls_context
 
+pytestmark = pytest.mark.alone
+
 APP = "http_messages:app"
 GET = b"GET /facts HTTP/1.1\r\nHost: a\r\n\r\n"
 # What each kind of idle connection used to cost is a second at least.
@@ -39,7 +41,6 @@ def timed(server: Hornbeam) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.alone
 def test_in_clear_text(alone: float) -> None:
     with Hornbeam(APP) as server, ExitStack() as stack:
         for _ in range(3):
@@ -64,7 +65,6 @@ def test_in_clear_text(alone: float) -> None:
         assert "unknown process" not in server.output
 
 
-@pytest.mark.alone
 def test_over_tls(alone: float, authority: Authority) -> None:
     cert, key = authority.issue("localhost")
     with (
@@ -93,13 +93,11 @@ def test_over_tls(alone: float, authority: Authority) -> None:
         assert "CRASH" not in server.output
 
 
-@pytest.mark.alone
 def test_a_proxy_header_that_does_not_come(alone: float) -> None:
     with Hornbeam(APP, proxy_protocol=True) as server, server.connect():
         assert timed(server) < alone + MORE
 
 
-@pytest.mark.alone
 def test_a_unix_socket(alone: float, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with Hornbeam(APP, bind=f"unix:{path}") as server, socket.socket(socket.AF_UNIX) as sock:

@@ -20,6 +20,8 @@ from hornbeam_erlang._hub import Hub, Mailbox
 from hornbeam_worker import frames
 from hornbeam_worker.frames import Decoder
 
+pytestmark = pytest.mark.alone
+
 FACTOR = 3
 
 

@@ -12,6 +12,8 @@ import pytest
 from harness import Hornbeam, memory, wait_until
 from websocket_client import BINARY, PING, PONG, TEXT, Client, frame
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 LONGEST = 16 * MIB
 ZERO = bytes(4)
