@@ -188,20 +188,22 @@ def test_an_access_log_on_standard_output_that_nobody_reads(fifo: Path, blocked:
     then = f"; read -r _ <>{fifo}.gate" if blocked else ""
     os.mkfifo(f"{fifo}.gate")
     gate = os.open(f"{fifo}.gate", os.O_RDWR)
-    with Redirected(
-        f"> >(head -n 1{then})", "ops_app:app", access_log="json",
-        access_log_fields=["path", "user_agent"],
-    ) as server:  # fmt: skip
-        dropped = "lines of the access log (standard output) were dropped"
-        with server.connect() as client:
-            until = time.monotonic() + 60
-            while dropped not in server.output:
-                ask_many(client, "x" * 2000)
-                assert time.monotonic() < until, "nothing was dropped"
-        assert_serves(server)
-        assert server.terminate(20) < 10
+    dropped = "lines of the access log (standard output) were dropped"
+    try:
+        with Redirected(
+            f"> >(head -n 1{then})", "ops_app:app", access_log="json",
+            access_log_fields=["path", "user_agent"],
+        ) as server:  # fmt: skip
+            with server.connect() as client:
+                until = time.monotonic() + 60
+                while dropped not in server.output:
+                    ask_many(client, "x" * 2000)
+                    assert time.monotonic() < until, "nothing was dropped"
+            assert_serves(server)
+            assert server.terminate(20) < 10
+    finally:
         os.write(gate, b"\n")
-    os.close(gate)
+        os.close(gate)
 
 
 # --- memory --------------------------------------------------------------------------------------
