@@ -185,25 +185,26 @@ def _read(descriptor: int) -> bytes:
 @pytest.mark.parametrize("blocked", [True, False], ids=["blocked", "closed"])
 def test_an_access_log_on_standard_output_that_nobody_reads(fifo: Path, blocked: bool) -> None:
     """Blocked: the reader stands still after the first line. Closed: `| head -n 1`."""
-    then = f"; read -r _ <>{fifo}.gate" if blocked else ""
-    os.mkfifo(f"{fifo}.gate")
-    gate = os.open(f"{fifo}.gate", os.O_RDWR)
+    path = Path(f"{fifo}.gate")
+    os.mkfifo(path)
+    reader = f"exec 3<{path}; head -n 1; read -r _ <&3" if blocked else "head -n 1"
     dropped = "lines of the access log (standard output) were dropped"
-    try:
-        with Redirected(
-            f"> >(head -n 1{then})", "ops_app:app", access_log="json",
+    with (
+        # The reader that stands still ends when this is closed, whatever comes before.
+        path.open("r+b", buffering=0) as gate,
+        Redirected(
+            f"> >({reader})", "ops_app:app", access_log="json",
             access_log_fields=["path", "user_agent"],
-        ) as server:  # fmt: skip
-            with server.connect() as client:
-                until = time.monotonic() + 60
-                while dropped not in server.output:
-                    ask_many(client, "x" * 2000)
-                    assert time.monotonic() < until, "nothing was dropped"
-            assert_serves(server)
-            assert server.terminate(20) < 10
-    finally:
-        os.write(gate, b"\n")
-        os.close(gate)
+        ) as server,
+    ):  # fmt: skip
+        with server.connect() as client:
+            until = time.monotonic() + 60
+            while dropped not in server.output:
+                ask_many(client, "x" * 2000)
+                assert time.monotonic() < until, "nothing was dropped"
+        assert_serves(server)
+        assert server.terminate(20) < 10
+        gate.close()  # it is one of the server's processes, whose end is waited for
 
 
 # --- memory --------------------------------------------------------------------------------------
