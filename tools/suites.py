@@ -2,10 +2,10 @@
 
 Owns what belongs to each level, and its order. A lane is a row of steps; lanes run side by side,
 because most tests wait for timers, processes and sockets and leave the processors free. What
-compares times bears the mark `alone` and runs when the lanes have ended, one test at a time.
-A step's output is shown in one piece, at its end; what failed in it is shown again below the
-verdict, where whoever sees only the end of a log finds it. Called by the Makefile, after the
-set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
+measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
+test at a time. A step's output is shown in one piece, at its end; what failed in it is shown again
+below the verdict, where whoever sees only the end of a log finds it. Called by the Makefile, after
+the set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
 """
 
 from __future__ import annotations
@@ -164,10 +164,10 @@ class Run:
                 if status != 0:
                     output.seek(0)
                     text = io.TextIOWrapper(output, errors="replace")
-                    self.failed[step.name] = _failures(text)
+                    self.failed[step.name] = failures(text)
 
 
-def _failures(output: Iterable[str]) -> str:
+def failures(output: Iterable[str]) -> str:
     """What a failed step names as its failures; its last lines if it names none."""
     lines = list(output)
     named = [i for i, line in enumerate(lines) if NAMES_A_FAILURE.match(line)]

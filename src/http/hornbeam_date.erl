@@ -1,6 +1,6 @@
 %%% The value of a Date field: the time of day as an IMF-fixdate (RFC 9110, 5.6.7 and 6.6.1).
 %%%
-%%% Called by: hornbeam_http1_reply, hornbeam_headers, in connection processes. Calls: calendar.
+%%% Called by: hornbeam_http1_reply, hornbeam_headers (now/0), hornbeam_http1 (forget/0), in connection processes. Calls: calendar.
 %%%
 %%% A process formats it once a second and keeps the text in its process dictionary: formatting takes as long as writing all other fields
 %%% of a response, a shared table longer than looking there.

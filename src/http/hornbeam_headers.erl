@@ -53,6 +53,7 @@ decode(_) -> {error, {bad_header, <<"headers must be an iterable of pairs of byt
 
 pairs(0, <<>>, Acc) ->
     {ok, lists:reverse(Acc)};
+%% Nearly all: one match, which need not be begun again for the next pair.
 pairs(Count, <<16#92, 16#c4, NameSize, Name:NameSize/binary, 16#c4, ValueSize, Value:ValueSize/binary, Rest/bits>>, Acc) when Count > 0 ->
     case field(Name, Value) of
         {error, _} = Error -> Error;

@@ -273,6 +273,7 @@ upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, times
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
     _ = write(hornbeam_http1_reply:switch(Own, Headers), Conn),
     ok = hornbeam_http1_times:cancel(Times),
+    ok = hornbeam_date:forget(),
     {Transport, Raw} = hornbeam_http1_socket:hand_over(Buffer, Socket),
     hornbeam_websocket:takeover(Parent, Raw, Transport, Handover).
 

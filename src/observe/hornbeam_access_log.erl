@@ -139,8 +139,7 @@ placed(ok, _Path, New, File) ->
     _ = file:delete(New),
     {ok, File};
 placed({error, eexist}, Path, New, File) ->
-    _ = file:close(File),
-    _ = file:delete(New),
+    ok = discard(New, File),
     open_file(Path);
 %% A file system without hard links.
 placed({error, _}, Path, New, File) ->
@@ -148,10 +147,14 @@ placed({error, _}, Path, New, File) ->
         ok ->
             {ok, File};
         {error, Reason} ->
-            _ = file:close(File),
-            _ = file:delete(New),
+            ok = discard(New, File),
             {error, Reason}
     end.
+
+discard(New, File) ->
+    _ = file:close(File),
+    _ = file:delete(New),
+    ok.
 
 restrict(Path) ->
     case file:read_file_info(Path) of
