@@ -32,13 +32,25 @@ async def nothing(query: dict[str, str]) -> int:
 
 
 async def flood(query: dict[str, str]) -> int:
-    """Logs so many MB."""
-    line = "x" * 1000
-    for _ in range(int(query["mb"]) * 100):
-        for _ in range(10):
-            logger.warning(line)
+    """Logs so many MB, in turns of the loop; or without a pause (`burst`), there or in threads."""
+    number = int(query["mb"]) * 1000
+    if "threads" in query:
+        threads = int(query["threads"])
+        await asyncio.gather(
+            *(asyncio.to_thread(_flood, number // threads) for _ in range(threads))
+        )
+        return 200
+    size = number if "burst" in query else 10
+    for _ in range(number // size):
+        _flood(size)
         await asyncio.sleep(0)
     return 200
+
+
+def _flood(lines: int) -> None:
+    line = "x" * 1000
+    for _ in range(lines):
+        logger.warning(line)
 
 
 async def hold(query: dict[str, str]) -> int:

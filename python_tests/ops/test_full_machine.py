@@ -155,11 +155,11 @@ def fifo(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_standard_error_that_nobody_reads(fifo: Path) -> None:
-    """100 MB of logging: serving goes on, in bounded memory, and a graceful stop ends in time."""
+    """400 MB of logging: serving goes on, in bounded memory, and a graceful stop ends in time."""
     with Redirected(f"2>{fifo}", "full_app:app", workers=2) as server:
         before = memory(server.beam())
         with load(server, 2) as wrong:
-            flooded = httpx.get(f"{server.url}/flood?mb=100", timeout=120)
+            flooded = httpx.get(f"{server.url}/flood?mb=400", timeout=120)
             assert flooded.status_code == 200
         assert wrong == []
         assert memory(server.beam()) - before < 80 * MIB
@@ -173,6 +173,25 @@ def test_standard_error_that_nobody_reads(fifo: Path) -> None:
             os.close(reader)
         httpx.get(f"{server.url}/flood?mb=20", timeout=120)
         assert server.terminate(20) < 10
+
+
+@pytest.mark.parametrize("how", ["burst", "threads=4"])
+def test_whoever_logs_faster_than_the_server_takes_it_waits(tmp_path: Path, how: str) -> None:
+    """No record is lost on the way to Erlang, and the worker is not taken for one that breaks the
+    protocol (which a backlog of 64 MiB would be)."""
+    log = tmp_path / "log"
+    with Redirected(f"2>{log}", "full_app:app", max_worker_backlog=67_108_864) as server:
+        before, workers = memory(server.beam()), pids(server)
+        flooded = httpx.get(f"{server.url}/flood?mb=100&{how}", timeout=120)
+        assert flooded.status_code == 200
+        assert memory(server.beam()) - before < 80 * MIB
+        assert pids(server) == workers
+        assert_serves(server)
+    lines = log.read_text().splitlines()
+    assert not [line for line in lines if "log records were dropped" in line]
+    # What the file did not take in time.
+    lost = sum(int(line.split()[-10]) for line in lines if "log lines were dropped" in line)
+    assert sum("x" * 1000 in line for line in lines) + lost >= 100_000
 
 
 def _read(descriptor: int) -> bytes:

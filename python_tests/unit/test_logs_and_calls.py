@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import msgpack
 import pytest
+from harness import wait_until
 
-from hornbeam_worker import frames, logs
+from hornbeam_worker import credit, frames, logs
 from hornbeam_worker.asgi.lifespan import Lifespan
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.failure import FailureKind, StartFailure
@@ -33,7 +34,7 @@ def records() -> Iterator[list[dict[str, Any]]]:
         assert frame[4] == frames.LOG
         sent.append(msgpack.unpackb(frame[9:]))
 
-    handler = logs.ErlangHandler(send)
+    handler = logs.ErlangHandler(send, _window())
     logger = logging.getLogger("unit")
     logger.propagate = False
     logger.addHandler(handler)
@@ -59,17 +60,103 @@ def test_a_record_with_an_exception_has_its_traceback(records: list[dict[str, An
     assert records[0]["traceback"].endswith("LookupError: gone")
 
 
-def test_records_for_which_there_is_no_room_are_counted() -> None:
+def _window(
+    on_wait: Callable[[Callable[[], object]], None] = lambda _done: None, patience: float = 0.0
+) -> logs.Window:
+    """A window of this thread's "loop", which does so to wait."""
+
+    def wait_in_loop(done: Callable[[], object], timeout: float | None = None) -> None:
+        assert timeout == patience
+        on_wait(done)
+
+    return logs.Window(wait_in_loop, patience)
+
+
+def _credit(count: int) -> bytes:
+    return count.to_bytes(4, "big")
+
+
+def test_records_that_nobody_takes_are_counted_and_waited_for_once() -> None:
     sent: list[dict[str, Any]] = []
-    room = [True, False, False, True, True]
-    handler = logs.ErlangHandler(lambda frame: sent.append(msgpack.unpackb(frame[9:])),
-                                 lambda: room.pop(0))  # fmt: skip
-    for number in range(5):
-        record = logging.LogRecord("unit", logging.INFO, "", 0, str(number), None, None)
-        handler.handle(record)
+    waits: list[object] = []
+    window = _window(waits.append)
+    handler = logs.ErlangHandler(lambda frame: sent.append(msgpack.unpackb(frame[9:])), window)
+
+    def log(number: int) -> None:
+        handler.handle(logging.LogRecord("unit", 20, "", 0, str(number), None, None))
+
+    log(0)
+    window.take(credit.log_window())
+    log(1)
+    log(2)
+    assert len(waits) == 1
+    window.on_credit(_credit(credit.log_window()))
+    log(3)
+    log(4)
     assert [fields["message"] for fields in sent] == [
         "0", "2 log records were dropped: the server did not take them in time", "3", "4",
     ]  # fmt: skip
+
+
+def test_the_loop_reads_credit_while_it_waits_and_nothing_is_dropped() -> None:
+    sent: list[int] = []  # bytes of each payload, on their way
+    arrived = 0
+
+    def read(done: Callable[[], object]) -> None:
+        nonlocal arrived
+        while not done():
+            size = sent.pop(0)
+            arrived += 1
+            if arrived == 1:  # what is read while it waits logs too, which must not wait in turn
+                handler.handle(logging.LogRecord("unit", 20, "", 0, "nested", None, None))
+            window.on_credit(_credit(credit.message(size)))
+
+    window = _window(read)
+    handler = logs.ErlangHandler(lambda frame: sent.append(len(frame) - 9), window)
+    for _ in range(2000):
+        handler.handle(logging.LogRecord("unit", 20, "", 0, "x" * 1000, None, None))
+        assert sum(map(credit.message, sent)) < credit.log_window() + 2000
+    assert arrived > 800
+    assert arrived + len(sent) == 2000 + 1  # that the nested one was dropped is said
+
+
+def test_a_thread_waits_for_credit_without_the_handlers_lock() -> None:
+    window = _window(patience=30)
+    sent: list[bytes] = []
+    handler = logs.ErlangHandler(sent.append, window)
+    window.take(credit.log_window())
+    record = logging.LogRecord("unit", 20, "", 0, "x", None, None)
+    thread = threading.Thread(target=handler.handle, args=[record])
+    thread.start()
+    wait_until(lambda: bool(window._changed._waiters), 20, "it waits")  # type: ignore[attr-defined]
+    assert handler.lock is not None
+    assert handler.lock.acquire(timeout=0.0)
+    handler.lock.release()
+    window.on_credit(_credit(credit.log_window()))
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(sent) == 1
+
+
+def test_a_forked_child_logs_to_standard_error() -> None:
+    script = (
+        "import logging, os\n"
+        "from hornbeam_worker import logs\n"
+        "window = logs.Window(lambda done, timeout=None: None)\n"
+        "logs.install('info', lambda frame: os.write(1, b'parent '), window)\n"
+        "logging.getLogger('one').info('first')\n"
+        "if os.fork() == 0:\n"
+        "    logging.getLogger('two').info('in the child')\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "logging.getLogger('one').info('last')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT / "priv/python")},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stdout == "parent parent "
+    assert ended.stderr == "INFO two: in the child\n"
 
 
 def test_a_worker_keeps_what_a_full_pipe_does_not_take(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
 %%%
 %%% Called by: hornbeam_worker, in its process, for the life of one Python process. Calls: hornbeam_frame, hornbeam_worker_streams (whose
 %%% owners get their frames from here), hornbeam_worker_calls, hornbeam_worker_places (where a stream ends), hornbeam_worker_poll,
-%%% hornbeam_worker_log, hornbeam_python.
+%%% hornbeam_worker_log, hornbeam_credit, hornbeam_python.
 %%%
 %%% Phases
 %%%
@@ -40,6 +40,7 @@
     phase = hello :: hello | starting | ready | draining | stopping | broken,
     buffer = hornbeam_frame:new() :: hornbeam_frame:buffer(),
     calls :: hornbeam_worker_calls:calls(),
+    logged = 0 :: non_neg_integer(),    % what log records count that are not credited yet
     pinged = none :: none | binary(),   % what it has not answered
     called_at = 0 :: integer()          % the last call that came alone (monotonic us)
 }).
@@ -188,6 +189,14 @@ frames([{Type, Id, _} = Frame | Rest], Events, #session{calls = Calls} = Session
         {ok, Session} -> frames(Rest, Events, Session);
         {{broken, Reason}, Session} -> broken(Reason, Events, Session)
     end;
+frames([{log, 0, Payload} | Rest], Events, #session{number = Number} = Session) ->
+    case hornbeam_frame:parse(log, Payload) of
+        {ok, Record} ->
+            hornbeam_worker_log:write(Number, Record),
+            frames(Rest, Events, logged(byte_size(Payload), Session));
+        error ->
+            broken({bad_frame, {bad_payload, log}}, Events, Session)
+    end;
 frames([{Type, 0, Payload} | Rest], Events, Session0) ->
     case control(Type, hornbeam_frame:parse(Type, Payload), Session0) of
         {none, Session} -> frames(Rest, Events, Session);
@@ -256,11 +265,19 @@ control(drained, {ok, _}, #session{phase = draining} = Session) ->
     {drained, Session};
 control(drained, {ok, _}, #session{phase = stopping} = Session) ->
     {none, Session};
-control(log, {ok, Record}, #session{number = Number} = Session) ->
-    hornbeam_worker_log:write(Number, Record),
-    {none, Session};
 control(Type, _, #session{phase = Phase} = Session) ->
     {{broken, {unexpected_frame, Type, Phase}}, Session}.
+
+%% Python, which has a window for what it logs, may log as much again.
+logged(Size, #session{logged = Before} = Session) ->
+    Logged = Before + hornbeam_credit:message(Size),
+    case hornbeam_credit:is_due(Logged, hornbeam_credit:log_window()) of
+        true ->
+            ok = write(hornbeam_frame:encode(credit, 0, <<Logged:32>>), Session),
+            Session#session{logged = 0};
+        false ->
+            Session#session{logged = Logged}
+    end.
 
 %% @doc The process has ended, and its streams with it, whose owners hear why.
 -spec ended(died | drained, session()) -> ok.

@@ -1,6 +1,6 @@
 %%% The rule of flow control between the BEAM and a worker, for every stream and both directions.
 %%%
-%%% Called by: hornbeam_request, hornbeam_websocket, hornbeam_websocket_output. Calls nothing. Its mirror in Python is
+%%% Called by: hornbeam_request, hornbeam_websocket, hornbeam_websocket_output, hornbeam_worker_session. Calls nothing. Its mirror in Python is
 %%% hornbeam_worker/credit.py; both read test/wire_vectors.json in their suites.
 %%%
 %%%     sender     may send while less than a window is not credited (may_send/2), however large the next piece is
@@ -19,12 +19,14 @@
 %%%     request of HTTP           what is read at once  bytes of the body         body_prefetch     demand
 %%%     WebSocket, to the client  ws_send_text, _bytes  message/1                 window            credit
 %%%     WebSocket, from it        ws_text, ws_binary    message/1                 window            demand
+%%%     log records of a worker   log                   message/1                 log_window/0      credit of stream 0
 -module(hornbeam_credit).
 
--export([may_send/2, room/2, is_due/2, message/1]).
+-export([may_send/2, room/2, is_due/2, message/1, log_window/0]).
 
 %% What a message counts besides its bytes, so that empty ones are bounded too.
 -define(OVERHEAD, 64).
+-define(LOG_WINDOW, 1048576).
 
 -spec may_send(Uncredited :: non_neg_integer(), Window :: pos_integer()) -> boolean().
 may_send(Uncredited, Window) ->
@@ -40,7 +42,12 @@ room(Uncredited, Window) ->
 is_due(Taken, Window) ->
     Taken * 4 >= Window.
 
-%% @doc What a WebSocket message of so many bytes counts.
+%% @doc What a WebSocket message or a log record of so many bytes counts.
 -spec message(Size :: non_neg_integer()) -> pos_integer().
 message(Size) ->
     Size + ?OVERHEAD.
+
+%% @doc How much of what Python's processes log may be on its way to a worker's Erlang process, each.
+-spec log_window() -> pos_integer().
+log_window() ->
+    ?LOG_WINDOW.

@@ -42,7 +42,8 @@
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
 %%%     body          11    flags:u8 (1 last), bytes
 %%%     credit        12    count:u32   bytes of the response that the client's socket has taken; of a WebSocket 0 is the
-%%%                         answer to ws_accept, ws_subscribe, ws_unsubscribe
+%%%                         answer to ws_accept, ws_subscribe, ws_unsubscribe;
+%%%                                     of stream 0: log records that were taken (hornbeam_credit)
 %%%     disconnect    13    reason:u8   the stream is over for the client
 %%%     ws_open       20    scope (msgpack array, hornbeam_scope)
 %%%     ws_text       21    UTF-8 bytes

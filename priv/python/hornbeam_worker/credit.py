@@ -1,6 +1,6 @@
 """The rule of flow control between the BEAM and a worker, and how senders of a stream take turns.
 
-Used by asgi/http.py and asgi/websocket.py. The rule is drawn and argued in its mirror,
+Used by asgi/http.py, asgi/websocket.py and logs.py. The rule is drawn and argued in its mirror,
 src/wire/hornbeam_credit.erl: a sender may send while less than a window is not credited, however
 large the next piece is; a receiver credits what it has taken when that is a quarter of a window.
 """
@@ -13,10 +13,11 @@ from typing import Final
 
 from hornbeam_worker.host import Host
 
-__all__ = ["OVERHEAD", "Piece", "Sender", "is_due", "may_send", "message"]
+__all__ = ["OVERHEAD", "Piece", "Sender", "is_due", "log_window", "may_send", "message"]
 
 # What a message counts besides its bytes, so that empty ones are bounded too.
 OVERHEAD: Final = 64
+_LOG_WINDOW: Final = 1_048_576
 
 # What a piece counts, and its frame in one part or more.
 Piece = tuple[int, tuple[bytes | memoryview, ...]]
@@ -33,8 +34,13 @@ def is_due(taken: int, window: int) -> bool:
 
 
 def message(size: int) -> int:
-    """What a WebSocket message of so many bytes counts."""
+    """What a WebSocket message or a log record of so many bytes counts."""
     return size + OVERHEAD
+
+
+def log_window() -> int:
+    """How much of what is logged may be on its way."""
+    return _LOG_WINDOW
 
 
 class Sender:

@@ -1,23 +1,32 @@
 """Python's logging records, sent to the OTP logger.
 
 The handler sits on the root logger, as `logging.basicConfig` would put one there; an application
-that configures its own handlers keeps them. Records go out at once, from whatever thread. While
-there is no room on the way to Erlang they are dropped and counted, and the next one says how many.
+that configures its own handlers keeps them. Records go out at once, from whatever thread.
+
+How much may be on its way is bounded by a window (`Window`; the rule is `credit`'s), since the BEAM
+reads whatever is written. Where an application logs faster than the BEAM takes it, whoever logs
+waits, as it would for a terminal; not longer than `PATIENCE`, after which records are dropped and
+counted until the BEAM goes on, and the next one says how many.
+
+A forked child has the pipe of its parent, which must not hear two voices: it logs to standard
+error.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgpack
 
-from hornbeam_worker import frames
+from hornbeam_worker import credit, frames
 
-__all__ = ["install", "request_id"]
+__all__ = ["Window", "install", "request_id"]
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -28,28 +37,101 @@ LEVELS: Final = {
 }
 # A longer message or traceback is cut: a log is no channel for data.
 LONGEST: Final = 65_536
-
+# How long a record waits for the BEAM to take those before it, seconds.
+PATIENCE: Final = 1.0
 
 # The id of the request that the running task answers, when the option request_id is on.
 request_id: ContextVar[str | None] = ContextVar("hornbeam_request_id", default=None)
 
 
+class WaitInLoop(Protocol):
+    """`Transport.wait_in_loop`."""
+
+    def __call__(self, done: Callable[[], object], timeout: float | None = None) -> None: ...
+
+
+class Window:
+    """What of the records that were sent the BEAM has not taken yet. For any thread; made in the
+    loop's, which alone reads the credit and reads it by itself while it waits."""
+
+    def __init__(self, wait_in_loop: WaitInLoop, patience: float = PATIENCE) -> None:
+        self._wait_in_loop = wait_in_loop
+        self._patience = patience
+        self._loop_thread = threading.get_ident()
+        self._changed = threading.Condition()
+        self._uncredited = 0
+        self._in_vain = False  # somebody has waited, and there has been no credit since
+        self._loop_waits = False
+
+    def is_open(self) -> bool:
+        """Whether a record may be sent."""
+        return credit.may_send(self._uncredited, credit.log_window())
+
+    def wait(self) -> bool:
+        """Whether the next record may be sent; if not yet, returns when it may, or waiting is no
+        use. Each of several threads may be told so of the same room: a record each is too much."""
+        if self.is_open():
+            return True
+        if self._in_vain:
+            return False
+        if threading.get_ident() != self._loop_thread:
+            with self._changed:
+                self._in_vain = not self._changed.wait_for(self.is_open, self._patience)
+            return not self._in_vain
+        if self._loop_waits:  # what is read meanwhile logs as well
+            return False
+        self._loop_waits = True
+        try:
+            self._wait_in_loop(self.is_open, self._patience)
+        except ConnectionError:
+            pass  # the BEAM has gone; the loop hears of it
+        finally:
+            self._loop_waits = False
+        self._in_vain = not self.is_open()
+        return not self._in_vain
+
+    def take(self, size: int) -> None:
+        """A record of so many bytes goes out."""
+        with self._changed:
+            self._uncredited += credit.message(size)
+
+    def on_credit(self, payload: bytes) -> None:
+        """The BEAM has taken records that count so much."""
+        with self._changed:
+            self._uncredited -= int.from_bytes(payload, "big")
+            self._in_vain = False
+            self._changed.notify_all()
+
+
 class ErlangHandler(logging.Handler):
     """Sends each record as a LOG frame: level, logger, message and traceback."""
 
-    def __init__(
-        self, send: Callable[[bytes], None], has_room: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, send: Callable[[bytes], None], window: Window) -> None:
         super().__init__()
         self._send = send
-        self._has_room = has_room
-        self._dropped = 0  # guarded by the handler's own lock, under which `emit` is called
+        self._window = window
+        self._dropped = 0  # guarded by the handler's own lock
+        self._in_child: logging.Handler | None = None
+        os.register_at_fork(after_in_child=self._on_fork)
+
+    def _on_fork(self) -> None:
+        self._in_child = logging.StreamHandler()
+        self._in_child.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """As in logging, where its type differs between versions of Python. Waits before the
+        handler's lock is taken: the loop's thread, which reads the credit, may want that too."""
+        if self._in_child is not None:
+            return self._in_child.handle(record)
+        if self._window.wait():
+            return super().handle(record)
+        self.acquire()
+        self._dropped += 1
+        self.release()
+        return False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises (logging's own contract); what cannot be formatted goes to `handleError`."""
-        if not self._has_room():
-            self._dropped += 1
-            return
         try:
             if self._dropped:
                 self._tell_dropped()
@@ -73,7 +155,9 @@ class ErlangHandler(logging.Handler):
         self._send_fields({"level": logging.WARNING, "logger": "hornbeam", "message": text})
 
     def _send_fields(self, fields: dict[str, Any]) -> None:
-        self._send(frames.encode(frames.LOG, 0, msgpack.packb(fields)))
+        payload = msgpack.packb(fields)
+        self._window.take(len(payload))
+        self._send(frames.encode(frames.LOG, 0, payload))
 
     def format_message(self, record: logging.LogRecord) -> str:
         """The message alone, or what a formatter set by the application makes of the record."""
@@ -96,8 +180,8 @@ def _text(text: str) -> str:
     return clean if len(clean) <= LONGEST else clean[:LONGEST] + " [cut]"
 
 
-def install(level: str, send: Callable[[bytes], None], has_room: Callable[[], bool]) -> None:
+def install(level: str, send: Callable[[bytes], None], window: Window) -> None:
     """Adds the handler to the root logger and sets its level."""
     root = logging.getLogger()
-    root.addHandler(ErlangHandler(send, has_room))
+    root.addHandler(ErlangHandler(send, window))
     root.setLevel(LEVELS[level])

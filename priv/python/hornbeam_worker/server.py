@@ -45,6 +45,7 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         boot: dict[str, Any],
         events: Events,
+        log_window: logs.Window,
     ) -> None:
         self.transport = transport
         self.loop = loop
@@ -71,6 +72,7 @@ class Server:
             frames.DRAIN: self._on_drain,
             frames.PING: self._on_ping,
             frames.EVENT: events.on_event,
+            frames.CREDIT: log_window.on_credit,
         }
 
     async def serve(self) -> None:
@@ -179,12 +181,13 @@ def run(transport: Transport) -> int:
     """
     first = transport.read_first()
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
-    logs.install(boot["log_level"], transport.send_threadsafe, lambda: not transport.full)
+    log_window = logs.Window(transport.wait_in_loop)
+    logs.install(boot["log_level"], transport.send_threadsafe, log_window)
     loader.extend_path(boot["pythonpath"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)
     calls = Calls(transport)
-    server = Server(transport, loop, boot, Events(calls))
+    server = Server(transport, loop, boot, Events(calls), log_window)
 
     def at_eof() -> None:
         calls.fail_all()

@@ -13,9 +13,10 @@ window of its own) are neither all held here nor all in front of the next pong.
 
 Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
-and so are the frames in `URGENT`, which start or wake others but run nothing of the application's
-here; all other frames are kept in order for the loop's next iteration. It polls for `poll_time`
-before it blocks, since waking a sleeping process is the greater part of what a call costs.
+and so is what is urgent (`_is_urgent`), which starts or wakes others but runs nothing of the
+application's here; all other frames are kept in order for the loop's next iteration. It polls
+for `poll_time` before it blocks, since waking a sleeping process is the greater part of what a call
+costs.
 
 End. End-of-file means that the BEAM is gone: `on_eof` is called. If the loop is blocked: `orphan`.
 """
@@ -47,7 +48,6 @@ MUCH: Final = 1_048_576
 MANY: Final = 128
 # How many of those in `room` go on at once: each sends a window at most.
 TURNS: Final = 16
-URGENT: Final = frozenset([frames.EVENT, frames.INVOKE])
 _F_SETPIPE_SZ: Final = 1031
 _PIPE_SIZE: Final = 1_048_576
 
@@ -311,7 +311,7 @@ class Transport:
         for frame in self._decoder.feed(data):
             if frame.type == frames.REPLY:
                 self._on_reply(frame.stream, frame.payload)
-            elif frame.type in URGENT:
+            elif _is_urgent(frame):
                 self._deliver(frame)
             else:
                 if not self._deferred and self._loop is not None:
@@ -326,6 +326,11 @@ class Transport:
         for fd, _event in poller.poll(None if seconds is None else seconds * 1000):
             if fd == self._write_fd:
                 self._writable()
+
+
+def _is_urgent(frame: Frame) -> bool:
+    kind = frame.type
+    return kind in (frames.EVENT, frames.INVOKE) or (kind == frames.CREDIT and not frame.stream)
 
 
 def _drop(*_arguments: object) -> None:
