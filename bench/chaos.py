@@ -63,8 +63,8 @@ OPTIONS = {
 class Run:
     """One server, one seed."""
 
-    def __init__(self, seconds: float, seed: str, folder: Path) -> None:
-        self.seconds, self.seed = seconds, seed
+    def __init__(self, seconds: float, pause: float, seed: str, folder: Path) -> None:
+        self.seconds, self.pause, self.seed = seconds, pause, seed
         self.record = Record()
         self.disk: Path | None = None
         self.processes: Group | None = None
@@ -84,10 +84,10 @@ class Run:
             if self.processes is not None:
                 self.processes.take(server)
             # Every part has worked once before anything is measured.
-            asyncio.run(Load(server, Record(), "warm").run(asyncio.sleep(3)))
+            asyncio.run(Load(server, Record(), "warm", self.pause).run(asyncio.sleep(3)))
             wait_until(lambda: gauges(server, agent).leaks(quiet(server, agent)) == [], 60, "quiet")
             before, first = gauges(server, agent), counter(server)
-            asyncio.run(Load(server, self.record, self.seed).run(self._faults(server)))
+            asyncio.run(Load(server, self.record, self.seed, self.pause).run(self._faults(server)))
             problems = self._counted(counter(server) - first - 1)
             problems += settled(server, agent, before)
             if crash := CRASH.search(server.output):
@@ -132,7 +132,7 @@ class Run:
                     break
                 stage = Stage(
                     server, self.record, rng, rng.uniform(longest / 3, longest),
-                    self.disk, self.processes,
+                    min(self.pause, 0.05), self.disk, self.processes,
                 )  # fmt: skip
                 await asyncio.to_thread(self._one, fault, run, stage)
             first = False
@@ -181,6 +181,9 @@ def main() -> None:
     """Plays; exit status 1 when anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument(
+        "--pause", type=float, default=0.002, help="of a client between exchanges, s"
+    )
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -188,7 +191,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        run = Run(options.seconds, options.seed, Path(folder))
+        run = Run(options.seconds, options.pause, options.seed, Path(folder))
         problems = run.play()
     print(run.record.report())
     if problems:

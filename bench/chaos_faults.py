@@ -37,12 +37,14 @@ NO_PLACE, CUT = 503, frozenset({"closed", "502"})
 
 @dataclass
 class Stage:
-    """What a fault works with. `disk` and `processes` are None where the machine has none."""
+    """What a fault works with. `disk` and `processes` are None where the machine has none; `pause`
+    is a fault's rest between two of its deeds, in seconds."""
 
     server: Hornbeam
     record: Record
     rng: random.Random
     seconds: float
+    pause: float
     disk: Path | None
     processes: Group | None
 
@@ -50,7 +52,8 @@ class Stage:
         self.until = time.monotonic() + self.seconds
 
     def lasts(self) -> bool:
-        """Whether the fault is to go on."""
+        """Whether the fault is to go on, after a rest."""
+        time.sleep(self.pause)
         return time.monotonic() < self.until
 
     def hold(self) -> None:

@@ -49,10 +49,10 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Load:
-    """All clients of a server."""
+    """All clients of a server. Each rests for `pause` seconds after an exchange that went right."""
 
-    def __init__(self, server: Hornbeam, record: Record, seed: str) -> None:
-        self.server, self.record, self.seed = server, record, seed
+    def __init__(self, server: Hornbeam, record: Record, seed: str, pause: float) -> None:
+        self.server, self.record, self.seed, self.pause = server, record, seed, pause
         self.stop = asyncio.Event()
 
     async def run(self, seconds: Awaitable[object]) -> None:
@@ -84,7 +84,7 @@ class Load:
                 kept.close()
             self.record.end(exchange, end)
             # A client that is refused comes again a little later.
-            await asyncio.sleep(0.002 if end == RIGHT else 0.1)
+            await asyncio.sleep(self.pause if end == RIGHT else 0.1)
         kept.close()
 
 

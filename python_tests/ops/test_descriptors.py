@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -56,16 +57,22 @@ def refused(server: Hornbeam) -> bytes:
 
 
 def full(server: Hornbeam, sockets: list[socket.socket], *, tls: bool = False) -> None:
-    """A new connection is refused. A few more may be taken before: what has just closed is free."""
-    for _ in range(8):
+    """A new connection is refused. Some may be taken before: what has just closed is free."""
+    taken: list[socket.socket] = []  # nothing was said to them yet
+
+    def is_refused() -> bool:
         with suppress(ConnectionError):
-            sockets.append(server.connect())
-            sockets[-1].settimeout(0.5)
-            with suppress(TimeoutError):
-                answer = sockets[-1].recv(4096)
+            taken.append(server.connect())
+            taken[-1].settimeout(0.1)
+            sockets.append(taken[-1])
+        for sock in taken[-5:]:
+            with suppress(TimeoutError, ConnectionError):
+                answer = sock.recv(4096)
                 assert answer == b"" if tls else answer.startswith(BUSY)
-                return
-    raise AssertionError("no connection was refused")
+                return True
+        return False
+
+    wait_until(is_refused, 20, "a connection is refused")
 
 
 def limits(pid: int) -> tuple[int, int]:
@@ -225,14 +232,29 @@ def test_the_soft_limit_is_raised_and_workers_get_it_back() -> None:
         assert "3000" in environment
 
 
-def test_all_code_is_loaded_soon(tmp_path: Path) -> None:
+def test_all_code_is_loaded_soon(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     """Also what only errors need; without a descriptor it could not be loaded any more."""
-    server = with_faults("ops_app:app", tmp_path)
-    with server, Faults(server) as faults:
-        missing = "[M || M <- hornbeam_code:modules(), not erlang:module_loaded(M)]"
-        wait_until(lambda: faults.run(missing) == "[]", 20, "all code is loaded")
-        needed = "[hornbeam_error, io_lib_pretty, erl_error, logger_formatter, tls_record_1_3]"
-        assert faults.run(f"{needed} -- hornbeam_code:modules()") == "[]"
+    always = "hornbeam_error, io_lib_pretty, erl_error, logger_formatter"
+    whole: dict[str, Any] = {
+        "ssl": True, "certfile": pair[0], "keyfile": pair[1], "metrics_bind": "127.0.0.1:0",
+    }  # fmt: skip
+    parts: list[tuple[str, str, dict[str, Any]]] = [
+        ("", "", {}),
+        ("tls, metrics", ", tls_record_1_3, cowboy_http", whole),
+    ]
+    for name, needed, options in parts:
+        with with_faults("ops_app:app", tmp_path, **options) as server, Faults(server) as faults:
+            modules = f"hornbeam_code:modules([{name}])"
+            missing = f"[M || M <- {modules}, not erlang:module_loaded(M)]"
+            wait_until(functools.partial(_says, faults, missing, "[]"), 20, "all code is loaded")
+            assert _says(faults, f"[{always}{needed}] -- {modules}", "[]")
+            # What this server cannot reach is not there.
+            others = "[M || M <- [tls_record_1_3, cowboy_http], erlang:module_loaded(M)]"
+            assert _says(faults, others, f"[{needed[2:].replace(' ', '')}]")
+
+
+def _says(faults: Faults, expression: str, value: str) -> bool:
+    return bool(faults.run(expression) == value)
 
 
 def test_a_limit_that_is_too_low_is_said_at_the_start() -> None:

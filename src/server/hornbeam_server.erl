@@ -59,10 +59,13 @@ open(Name, Server, Reloaders) ->
     run([fun() -> keep_for(Name) end,
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
-         fun hornbeam_code:load/0,
+         fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
          fun() -> await_ready(hornbeam_mounts:pools(Name)) end,
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
+
+parts({ok, #{ssl := Tls, metrics_bind := Metrics}}) ->
+    [tls || Tls] ++ [metrics || Metrics =/= []].
 
 run([]) ->
     ok;

@@ -179,7 +179,10 @@ def run(transport: Transport) -> int:
 
     Returns the exit status.
     """
-    first = transport.read_first()
+    try:
+        first = transport.read_first()
+    except ConnectionError:
+        return 0  # the BEAM has ended before it said what to run
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
     log_window = logs.Window(transport.wait_in_loop)
     logs.install(boot["log_level"], transport.send_threadsafe, log_window)
