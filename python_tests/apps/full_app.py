@@ -33,7 +33,7 @@ async def nothing(query: dict[str, str]) -> int:
 
 async def flood(query: dict[str, str]) -> int:
     """Logs so many MB, in turns of the loop; or without a pause (`burst`), there or in threads."""
-    number = int(query["mb"]) * 1000
+    number = int(query["mb"]) * 125
     if "threads" in query:
         threads = int(query["threads"])
         await asyncio.gather(
@@ -48,7 +48,7 @@ async def flood(query: dict[str, str]) -> int:
 
 
 def _flood(lines: int) -> None:
-    line = "x" * 1000
+    line = "x" * 8000
     for _ in range(lines):
         logger.warning(line)
 
