@@ -3,9 +3,10 @@
 Owns what belongs to each level, and its order. A lane is a row of steps; lanes run side by side,
 because most tests wait for timers, processes and sockets and leave the processors free. What
 measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
-test at a time. A step's output is shown in one piece, at its end; what failed in it is shown again
-below the verdict, where whoever sees only the end of a log finds it. Called by the Makefile, after
-the set-up and the compiler, and by `tools/platforms.py` in other roots. Standard library only.
+test on each processor of the smallest machine. A step's output is shown in one piece, at its end;
+what failed in it is shown again below the verdict, where whoever sees only the end of a log finds
+it. Called by the Makefile, after the set-up and the compiler, and by `tools/platforms.py` in other
+roots. Standard library only.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Bytecode is kept, whatever is said outside: each process would compile tests and worker anew.
 ENVIRONMENT = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
-# Twice the processors of the smallest machine that runs them: a test waits half of its time.
-WORKERS = 4
+# The smallest machine that runs them has two processors, and a test waits half of its time. Five
+# keep both busy to the end of the longest lane.
+PROCESSORS, WORKERS = 2, 5
 # The lines in which EUnit (a failure, a cancelled case), Common Test and pytest name what failed.
 NAMES_A_FAILURE = re.compile(
     r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error|%%% .*: FAILED|(FAILED|ERROR) \S+\.py"
@@ -59,10 +61,14 @@ def _pytest(name: str, *arguments: str) -> Step:
     return Step(name, (".venv/bin/python", "-m", "pytest", *arguments))
 
 
-def _side_by_side(*folders: str) -> Step:
+def _spread(processes: int) -> tuple[str, ...]:
     # By file: a file's tests share its server.
-    spread = ("-n", str(WORKERS), "--dist", "loadfile", f"--ignore={CHAOS}")
-    return _pytest("pytest", *spread, "-m", "not alone", *folders)
+    return ("-n", str(processes), "--dist", "loadfile")
+
+
+def _side_by_side(*folders: str) -> Step:
+    chosen = ("-m", "not alone", f"--ignore={CHAOS}")
+    return _pytest("pytest", *_spread(WORKERS), *chosen, *folders)
 
 
 def _chaos() -> Step:
@@ -95,7 +101,7 @@ LEVELS = {
     "all": Level(
         "every suite",
         (ERLANG, (_side_by_side(),), (_chaos(),)),
-        (_pytest("pytest, alone", "-m", "alone"),),
+        (_pytest("pytest, alone", *_spread(PROCESSORS), "-m", "alone"),),
     ),
     "short": Level(
         "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",

@@ -23,6 +23,7 @@ from hornbeam_worker.host import Host
 
 VECTORS = json.loads((Path(__file__).parents[2] / "test" / "wire_vectors.json").read_text())
 STREAM = 7
+CREDITED = (frames.RESPONSE, frames.DATA, frames.WS_SEND_TEXT, frames.WS_SEND_BYTES)
 
 windows = st.one_of(st.integers(1, 10), st.integers(1, 2000), st.just(262_144))
 # Around the windows and their quarters, as the 1 and 262,143 that once hung.
@@ -53,7 +54,7 @@ class Erlang:
         self.loop = asyncio.get_running_loop()
         self.transport = self
         self.on_credit: Callable[[int], None] = lambda _count: None
-        self.pieces: deque[tuple[int, bytes]] = deque()  # on their way: what counts, the frame
+        self.pieces: deque[bytes | bytearray] = deque()  # frames on their way
         self.arrived: list[bytes] = []
         self.uncredited = 0
         self._taken = 0
@@ -61,25 +62,30 @@ class Erlang:
         # The other direction: what has been given and is not reported as taken.
         self.unread = 0
 
-    def send(self, *parts: bytes | memoryview) -> None:
-        """What Python writes."""
-        frame = b"".join(parts)
-        kind = frame[4] if len(frame) > 4 else 0
-        if kind == frames.DEMAND:
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
+        """What Python queues. It may grow (`is_newest`) until the next step, when it is written."""
+        frame = parts[0] if isinstance(parts[0], bytearray) else b"".join(parts)
+        if frame[4] == frames.DEMAND:
             self.unread -= int.from_bytes(frame[10:14], "big")
             assert self.unread >= 0
-        elif kind == frames.DATA:
-            self.pieces.append((len(frame) - 10, frame))
-        elif kind == frames.RESPONSE:
-            head = 16 + int.from_bytes(frame[12:16], "big")
-            self.pieces.append((len(frame) - head, frame))
-        elif kind in (frames.WS_SEND_TEXT, frames.WS_SEND_BYTES):
-            self.pieces.append((len(frame) - 10 + 64, frame))
+        elif frame[4] in CREDITED:
+            self.pieces.append(frame)
+
+    def is_newest(self, frame: bytearray) -> bool:
+        return bool(self.pieces) and self.pieces[-1] is frame
+
+    def weight(self, frame: bytes) -> int:
+        """What a frame counts."""
+        assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+        if frame[4] == frames.RESPONSE:
+            return len(frame) - 16 - int.from_bytes(frame[12:16], "big")
+        return len(frame) - 10 + (0 if frame[4] == frames.DATA else 64)
 
     def arrive(self) -> None:
         """Erlang takes a frame: no sender may have gone beyond the window before."""
         if self.pieces:
-            count, frame = self.pieces.popleft()
+            frame = bytes(self.pieces.popleft())
+            count = self.weight(frame)
             assert self.uncredited < self.window
             self.arrived.append(frame)
             self.uncredited += count
@@ -109,6 +115,7 @@ class Erlang:
                 task.result()
 
     async def _step(self, step: str) -> None:
+        self.pieces = deque(map(bytes, self.pieces))
         if step == "turn":
             await asyncio.sleep(0)
         else:
@@ -131,9 +138,11 @@ class Line(Erlang):
         super().__init__(window)
         self.counts: dict[bytes, int] = {}
 
-    def send(self, *parts: bytes | memoryview) -> None:
-        mark = b"".join(parts)
-        self.pieces.append((self.counts[mark], mark))
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(b"".join(parts))
+
+    def weight(self, frame: bytes) -> int:
+        return self.counts[frame]
 
 
 messages = st.lists(sizes, min_size=1, max_size=4)  # each a list of its pieces
@@ -271,6 +280,36 @@ def test_a_websocket_receives_everything(
             await asyncio.sleep(0)
         assert got == messages
         await asyncio.wait_for(cycle.task, 5)
+
+    asyncio.run(main())
+
+
+def test_small_parts_of_one_turn_share_frames_and_none_is_held_back() -> None:
+    async def main() -> None:
+        erlang = Erlang(262_144)
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200})
+            for number in range(10_000):
+                body = b"%010d" % number
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                if number == 5:
+                    await asyncio.sleep(0)
+            await send({"type": "http.response.body"})
+
+        erlang.app = app  # type: ignore[attr-defined]
+        cycle = HTTPCycle(cast(Host, erlang), STREAM, {"type": "http"}, 1, b"")
+        task = cycle.task = erlang.loop.create_task(cycle.run())
+        await erlang.run(["turn", "arrive", "arrive"], [task])
+        first, second = erlang.arrived[:2]
+        assert first.endswith(b"%010d" % 0)
+        assert second[10:] == b"".join(b"%010d" % number for number in range(1, 6))
+        while erlang.pieces:
+            erlang.arrive()
+        rest = b"".join(frame[10:] for frame in erlang.arrived[2:])
+        assert rest == b"".join(b"%010d" % number for number in range(6, 10_000))
+        assert len(erlang.arrived) <= 2 + 2
+        assert [frame[9] for frame in erlang.arrived[1:]] == [0, 0, 1]
 
     asyncio.run(main())
 

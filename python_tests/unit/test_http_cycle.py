@@ -31,7 +31,10 @@ class FakeServer:
         self.sent: list[tuple[int, bytes]] = []
         self.ended: list[int] = []
 
-    def send(self, *parts: bytes | memoryview) -> None:
+    def is_newest(self, frame: bytearray) -> bool:
+        return False
+
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
         data = b"".join(parts)
         assert int.from_bytes(data[:4], "big") == len(data) - 4
         assert int.from_bytes(data[5:9], "big") == STREAM

@@ -69,6 +69,13 @@ class Sender:
         self._queue.append((pieces, waiter))
         return await waiter
 
+    def at_once(self, count: int) -> bool:
+        """Whether what counts so much may go now, with nobody before it; it then counts."""
+        if self._queue is None and may_send(self._uncredited, self._server.window):
+            self._uncredited += count
+            return True
+        return False
+
     def credit(self, count: int) -> None:
         """The other side has taken what counts so much."""
         self._uncredited -= count

@@ -66,6 +66,7 @@ _TO_WORKER = frozenset(
 _HEADER = struct.Struct(">IBI")
 _RESPONSE = struct.Struct(">IBIBHI")
 _DATA = struct.Struct(">IBIB")
+_DATA_SIZE = struct.Struct(">I")
 
 
 class FrameError(Exception):
@@ -100,6 +101,12 @@ def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
 def data_head(stream: int, last: bool, size: int) -> bytes:
     """What stands before the `size` bytes of a DATA frame, which need not be copied for it."""
     return _DATA.pack(6 + size, DATA, stream, last)
+
+
+def grown(frame: bytearray, last: bool) -> None:
+    """Makes a DATA frame right again whose body has got longer."""
+    _DATA_SIZE.pack_into(frame, 0, len(frame) - 4)
+    frame[9] = last
 
 
 def only_reply(data: bytes, number: int) -> bytes | None:

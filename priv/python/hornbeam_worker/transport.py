@@ -66,7 +66,9 @@ class Transport:
         self._deferred: list[Frame] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._pending: list[bytes | memoryview] = []  # of the loop's thread, not yet handed over
+        self._pending: list[
+            bytes | bytearray | memoryview
+        ] = []  # of the loop's thread, not yet handed over
         self._scheduled = False
         # What the full pipe did not take, and how many bytes it is; guarded by _lock
         self._unwritten: deque[memoryview] = deque()
@@ -109,7 +111,7 @@ class Transport:
 
     # Writing
 
-    def send(self, *parts: bytes | memoryview) -> None:
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
         """Queues an encoded frame, whole or in parts. Loop's thread only."""
         self._pending.extend(parts)
         if not self._scheduled:
@@ -118,6 +120,10 @@ class Transport:
                 self._loop.call_soon(self.flush)
         elif len(self._pending) > MANY and self._loop is not None:
             self._hand_over()
+
+    def is_newest(self, frame: bytearray) -> bool:
+        """Whether that frame waits to be written, and nothing was queued after it."""
+        return bool(self._pending) and self._pending[-1] is frame
 
     async def room(self) -> None:
         """Returns when more may be sent: at once unless the transport is `full`."""

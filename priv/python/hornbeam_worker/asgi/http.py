@@ -60,9 +60,9 @@ class HTTPCycle:
     """Runs the application for one request."""
 
     __slots__ = (
-        "_buffered", "_complete", "_disconnect_told", "_expects", "_gone", "_headers", "_informed",
-        "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken", "_trailers",
-        "_waiters", "task",
+        "_buffered", "_complete", "_disconnect_told", "_expects", "_frame", "_gone", "_headers",
+        "_informed", "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken",
+        "_trailers", "_waiters", "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, scope: Scope, flags: int, body: bytes) -> None:
@@ -82,6 +82,7 @@ class HTTPCycle:
         self._trailers: list[Any] | None = None  # a list once they are announced
         self._informed = 0  # what its 1xx have taken
         self._sender: Sender | None = None  # once the response goes on
+        self._frame: bytearray | None = None  # of small parts, the last one sent
         # Both
         self._gone = False
         self._disconnect_told = False
@@ -277,8 +278,22 @@ class HTTPCycle:
         assert self._sender is not None
         if last:
             self._phase = ENDING
-        if not await self._sender.send(self._pieces(last, body)):
+        if len(body) * 16 <= self._server.piece and self._sender.at_once(len(body)):
+            self._send_small(last, body)
+        elif not await self._sender.send(self._pieces(last, body)):
             raise ClientDisconnected("the client has disconnected")
+
+    def _send_small(self, last: bool, body: bytes | memoryview) -> None:
+        """Puts a small part into the frame of the one before, while that waits for its turn of the
+        loop to end: ten thousand parts of a table are a few frames, and none is held back."""
+        frame, transport = self._frame, self._server.transport
+        if frame is not None and len(frame) < self._server.piece and transport.is_newest(frame):
+            frame += body
+            frames.grown(frame, last)
+        else:
+            self._frame = frame = bytearray(frames.data_head(self._stream, last, len(body)))
+            frame += body
+            transport.send(frame)
 
     def _pieces(self, last: bool, body: bytes | memoryview) -> list[Piece]:
         """The frames of a part of the body, the last one first."""
