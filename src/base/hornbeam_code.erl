@@ -1,6 +1,6 @@
-%%% All code that a server may ever call, loaded when it starts.
+%%% All code that a server may ever call, loaded soon after its start.
 %%%
-%%% Called by: hornbeam_server, while the workers start. Calls: code.
+%%% Called by: hornbeam_server, when it serves. Calls: code.
 %%%
 %%% The VM loads a module when it is called first. That needs a descriptor, and at the time when there is none it is the modules that
 %%% only errors need that are called first: the filter of a log line, the text of a crash. So everything of Hornbeam and of all
@@ -9,17 +9,18 @@
 %%%
 %%% What no request of this server can reach is left: TLS where there is none, Cowboy where it serves no metrics.
 %%%
-%%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
-%%% from the beginning. Cost (OTP 25, two cores, medians) beyond what the first requests would load: 0.2 s of CPU, 10 MB
+%%% A process of its own loads ?BATCH modules after the other. Nobody waits for it, and it leaves the server's first ?AFTER ms to the
+%%% first requests, since what hornbeam_descriptors keeps back is there from the beginning. Cost (OTP 25, two cores, medians) beyond what the first requests would load: 0.2 s of CPU, 10 MB
 %%% (44 instead of 34; VmRSS says 65 instead of 45, because it counts compiled code twice). One by one they take a quarter more CPU,
 %%% since the VM's table of functions is copied each time; all at once 113 MB.
 -module(hornbeam_code).
 
--export([load/1, modules/1]).
+-export([load/2, modules/1]).
 
 -type part() :: tls | metrics.
 
 -define(BATCH, 16).
+-define(AFTER, 2000).
 %% The applications that only a part calls.
 -define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy]}]).
 %% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers. A fifth of all.
@@ -29,11 +30,20 @@
                 digraph, digraph_utils, erl_compile, erl_compile_server, erl_expand_records, erl_boot_server, slave, pool,
                 gen_sctp, inet_sctp, inet6_sctp, win32reg, pubkey_ssh]).
 
-%% @doc Begins to load what is missing. A module that cannot be loaded is a warning: it will not be found when it is called, either.
--spec load([part()]) -> ok.
-load(Parts) ->
-    _ = proc_lib:spawn(fun() -> load_all([Module || Module <- modules(Parts), not erlang:module_loaded(Module)], []) end),
+%% @doc Will load what is missing, if the server is still there then. A module that cannot be loaded is a warning: it will not be
+%% found when it is called, either.
+-spec load([part()], Server :: pid()) -> ok.
+load(Parts, Server) ->
+    _ = proc_lib:spawn(fun() -> load_later(Parts, monitor(process, Server)) end),
     ok.
+
+load_later(Parts, Server) ->
+    receive
+        {'DOWN', Server, process, _, _} -> ok
+    after ?AFTER ->
+        true = demonitor(Server, [flush]),
+        load_all([Module || Module <- modules(Parts), not erlang:module_loaded(Module)], [])
+    end.
 
 load_all([], []) ->
     ok;
