@@ -9,7 +9,8 @@ layers_test_() ->
     {setup, fun start/0, fun(Xref) -> xref:stop(Xref) end,
      fun(Xref) ->
          [{Text, {timeout, 120, fun() -> Test(Xref) end}}
-          || {Text, Test} <- [{"folders", fun folders/1}, {"circles", fun circles/1}, {"dependencies", fun dependencies/1}]]
+          || {Text, Test} <- [{"folders", fun folders/1}, {"circles", fun circles/1}, {"dependencies", fun dependencies/1},
+                                {"loaded", fun loaded/1}]]
      end}.
 
 start() ->
@@ -45,6 +46,15 @@ dependencies(Xref) ->
     Listed = listed(),
     ?assertEqual([], Called -- Listed),
     ?assertEqual([], Listed -- Called).
+
+%% What hornbeam_code leaves of a dependency is called neither by us nor by what it loads of it.
+loaded(Xref) ->
+    Loaded = hornbeam_code:modules([]),
+    {ok, _} = xref:add_directory(Xref, filename:dirname(code:which(cow_http2))),
+    {ok, Edges} = xref:q(Xref, "ME"),
+    Missing = [Edge || {A, B} = Edge <- Edges, lists:member(A, Loaded), is_dependency(B), not lists:member(B, Loaded)],
+    %% They are the part `metrics'.
+    ?assertEqual([], [{A, B} || {A, B} <- Missing, A =/= hornbeam_metrics_listener, A =/= hornbeam_metrics_handler]).
 
 includes_of_dependencies_test() ->
     ?assertEqual([], [{File, Line} || File <- sources("{erl,hrl}"), Line <- lines(File),

@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Bytecode is kept, whatever is said outside: each process would compile tests and worker anew.
 ENVIRONMENT = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
-# The smallest machine that runs them has two processors, and a test waits half of its time. Five
+# The smallest machine that runs them has two processors, and a test waits half of its time. Six
 # keep both busy to the end of the longest lane.
-PROCESSORS, WORKERS = 2, 5
+PROCESSORS, WORKERS = 2, 6
 # The lines in which EUnit (a failure, a cancelled case), Common Test and pytest name what failed.
 NAMES_A_FAILURE = re.compile(
     r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error|%%% .*: FAILED|(FAILED|ERROR) \S+\.py"

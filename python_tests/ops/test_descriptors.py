@@ -234,7 +234,7 @@ def test_the_soft_limit_is_raised_and_workers_get_it_back() -> None:
 
 def test_all_code_is_loaded_soon(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     """Also what only errors need; without a descriptor it could not be loaded any more."""
-    always = "hornbeam_error, io_lib_pretty, erl_error, logger_formatter"
+    always = "hornbeam_error, io_lib_pretty, erl_error, logger_formatter, cow_hpack, cow_http2"
     whole: dict[str, Any] = {
         "ssl": True, "certfile": pair[0], "keyfile": pair[1], "metrics_bind": "127.0.0.1:0",
     }  # fmt: skip

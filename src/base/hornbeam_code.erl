@@ -1,49 +1,44 @@
-%%% All code that a server may ever call, loaded soon after its start.
+%%% All code that a server may ever call, loaded when it starts.
 %%%
-%%% Called by: hornbeam_server, when it serves. Calls: code.
+%%% Called by: hornbeam_server, while the workers start. Calls: code.
 %%%
 %%% The VM loads a module when it is called first. That needs a descriptor, and at the time when there is none it is the modules that
 %%% only errors need that are called first: the filter of a log line, the text of a crash. So everything of Hornbeam and of all
 %%% that it depends on is loaded, also where Hornbeam is a part of somebody's system. In embedded mode (`-mode embedded' with
 %%% a boot file of its own) nothing is left to do.
 %%%
-%%% What no request of this server can reach is left: TLS where there is none, Cowboy where it serves no metrics.
+%%% What no request of this server can reach is left: TLS where there is none, Cowboy where it serves no metrics, of Cowlib all but the frames
+%%% of HTTP/2 (two thirds of it are parsers of fields).
 %%%
-%%% A process of its own loads ?BATCH modules after the other. Nobody waits for it, and it leaves the server's first ?AFTER ms to the
-%%% first requests, since what hornbeam_descriptors keeps back is there from the beginning. Cost (OTP 25, two cores, medians) beyond what the first requests would load: 0.2 s of CPU, 10 MB
-%%% (44 instead of 34; VmRSS says 65 instead of 45, because it counts compiled code twice). One by one they take a quarter more CPU,
-%%% since the VM's table of functions is copied each time; all at once 113 MB.
+%%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
+%%% from the beginning. It begins at once, though a moment later would leave the processors to the first requests: whoever
+%%% measures what connections cost would find the code among it. Cost (OTP 25, two cores, medians) beyond what the first requests would
+%%% load: 0.12 s of CPU, 6 MB.  One by one they take a quarter more CPU, since the VM's table of functions is copied each time; all at once 113 MB.
 -module(hornbeam_code).
 
--export([load/2, modules/1]).
+-export([load/1, modules/1]).
 
 -type part() :: tls | metrics.
 
 -define(BATCH, 16).
--define(AFTER, 2000).
-%% The applications that only a part calls.
--define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy]}]).
-%% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers. A fifth of all.
+%% The applications that only a part calls, and what is called of them without it.
+-define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy, cowlib]}]).
+-define(ALWAYS, [cow_hpack, cow_http2]).
+%% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers, sockets of the other kind, what
+%% is obsolete. A third of all.
 -define(TOOLS, [c, i, shell, shell_default, shell_docs, edlin, edlin_expand, group, group_history, user_drv, escript,
                 dets, dets_server, dets_sup, dets_utils, dets_v9, disk_log, disk_log_1, disk_log_server, disk_log_sup,
                 logger_disk_log_h, wrap_log_reader, file_sorter, ram_file, erl_tar, zip, qlc, qlc_pt, sofs, ms_transform,
                 digraph, digraph_utils, erl_compile, erl_compile_server, erl_expand_records, erl_boot_server, slave, pool,
-                gen_sctp, inet_sctp, inet6_sctp, win32reg, pubkey_ssh]).
+                gen_tcp_socket, gen_udp_socket, gen_sctp, inet_sctp, inet6_sctp, win32reg, pubkey_ssh,
+                dist_ac, global_search, net_adm, gen_fsm, log_mf_h, error_logger_tty_h, error_logger_file_h, pg2, random,
+                raw_file_io_deflate, raw_file_io_inflate, raw_file_io_compressed, eval_bits, erl_abstract_code]).
 
-%% @doc Will load what is missing, if the server is still there then. A module that cannot be loaded is a warning: it will not be
-%% found when it is called, either.
--spec load([part()], Server :: pid()) -> ok.
-load(Parts, Server) ->
-    _ = proc_lib:spawn(fun() -> load_later(Parts, monitor(process, Server)) end),
+%% @doc Begins to load what is missing. A module that cannot be loaded is a warning: it will not be found when it is called, either.
+-spec load([part()]) -> ok.
+load(Parts) ->
+    _ = proc_lib:spawn(fun() -> load_all([Module || Module <- modules(Parts), not erlang:module_loaded(Module)], []) end),
     ok.
-
-load_later(Parts, Server) ->
-    receive
-        {'DOWN', Server, process, _, _} -> ok
-    after ?AFTER ->
-        true = demonitor(Server, [flush]),
-        load_all([Module || Module <- modules(Parts), not erlang:module_loaded(Module)], [])
-    end.
 
 load_all([], []) ->
     ok;
@@ -60,7 +55,8 @@ load_all(Modules, Missing) ->
 -spec modules([part()]) -> [module()].
 modules(Parts) ->
     Left = lists:append([Applications || {Part, Applications} <- ?PARTS, not lists:member(Part, Parts)]),
-    lists:append([application_modules(Application) || Application <- closure([hornbeam], []) -- Left]) -- ?TOOLS.
+    Whole = lists:append([application_modules(Application) || Application <- closure([hornbeam], []) -- Left]),
+    (Whole ++ (?ALWAYS -- Whole)) -- ?TOOLS.
 
 application_modules(Application) ->
     {ok, Modules} = application:get_key(Application, modules),

@@ -53,14 +53,15 @@ start(Name, Bond, Reloaders) ->
             {error, Reason}
     end.
 
-%% The reloaders are the last to start and the first to stop: nobody reloads a server that is being stopped.
+%% The reloaders are the last to start and the first to stop: nobody reloads a server that is being stopped. The code is loaded
+%% while the workers import theirs.
 open(Name, Server, Reloaders) ->
     run([fun() -> keep_for(Name) end,
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
+         fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
          fun() -> await_ready(hornbeam_mounts:pools(Name)) end,
-         fun() -> start_listener(Name, Server) end,
-         fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name)), Server) end
+         fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
 parts({ok, #{ssl := Tls, metrics_bind := Metrics}}) ->
