@@ -28,8 +28,8 @@
 %%%
 %%% Times. keepalive_timeout: idle, closed without a word. header_timeout: from the first octet of a head to its last, 408. body_timeout: no
 %%% octet of a body that is being waited for, 408, or cut; not while the client itself waits for 100 (Continue). `timeout', queue_timeout:
-%%% hornbeam_request's. All are one timer (hornbeam_http1_times), which fires while the connection is awake; one that is idle then
-%%% hibernates, and each after its first response.
+%%% hornbeam_request's. All are one timer (hornbeam_http1_times), which fires while the connection is awake. One that has had no request since
+%%% it fired last then hibernates, and each after its first response.
 %%%
 %%% Failure: a crash here is one client's; the worker's sweep tells the application.
 -module(hornbeam_http1).
@@ -55,6 +55,7 @@
     buffer = <<>> :: binary(),              % read, and not looked at yet
     http2 = none :: none | fun(() -> no_return()),  % before the first request: what a preface begins
     served = 0 :: non_neg_integer(),
+    looked = 0 :: non_neg_integer(),        % what had been served when the timer fired last
     stopping = false :: boolean(),          % no further request
     phase = idle :: idle | head | request | drain,
     %% The request in progress:
@@ -68,10 +69,12 @@
 }).
 
 -define(MAX_DRAIN, 1000000).
-%% A connection that has had so many requests gets a heap (words) in which several find room: each collection costs a tenth of a request. While
-%% it hibernates it has none.
+%% A connection that has so many requests between two looks of the timer gets a heap (words) in which several find room: each collection costs a
+%% tenth of a request. Of thousands that share the processors none is that busy, and their heaps would not find room in the cache. While it
+%% hibernates it has none.
 -define(BUSY, 16).
--define(HEAP, 4000).
+-define(BUSY_HEAP, 4000).
+-define(HEAP, 233).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
 -spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(), http2 := none | fun(() -> no_return()),
@@ -158,7 +161,6 @@ refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
 request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = #{place := Place} = Context, served = Served0,
                                    scheme = Scheme, stopping = Stopping, socket = Socket, times = Times} = Conn0) ->
     Served = Served0 + 1,
-    _ = Served =:= ?BUSY andalso process_flag(min_heap_size, ?HEAP),
     {Peer, Sock} = hornbeam_scope:ends(Place),
     #head{length = Length, persistent = Persistent, expect = Expect} = Head = Head0#head{peer = Peer, sock = Sock, scheme = Scheme},
     GoesOn = Persistent andalso Served < Max andalso not Stopping
@@ -397,9 +399,11 @@ within(Name, #conn{settings = Settings, times = Times} = Conn) ->
     #{Name := Time} = Settings,
     Conn#conn{times = hornbeam_http1_times:limit(Name, Time, Times)}.
 
-look(none, #conn{phase = idle} = Conn) ->
+look(none, #conn{phase = idle, served = Served, looked = Served} = Conn) ->
     sleep(Conn);
-look(none, #conn{phase = Phase, socket = Socket, times = Times} = Conn) ->
+look(none, #conn{phase = Phase, socket = Socket, times = Times, served = Served, looked = Looked} = Conn0) ->
+    _ = process_flag(min_heap_size, case Served - Looked >= ?BUSY of true -> ?BUSY_HEAP; false -> ?HEAP end),
+    Conn = Conn0#conn{looked = Served},
     case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
         true -> gone(Conn);
         false -> Conn#conn{times = hornbeam_http1_times:awake(Times)}
