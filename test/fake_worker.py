@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-BOOT, STOP, PING, INVOKE, REQUEST, BODY, WS_OPEN = 0x01, 0x03, 0x04, 0x07, 0x10, 0x11, 0x20
+BOOT, STOP, PING, INVOKE, REQUEST, BODY_END, WS_OPEN = 0x01, 0x03, 0x04, 0x07, 0x10, 0x14, 0x20
 HELLO, READY, FAILED, PONG, CALL, RESPONSE = 0x41, 0x42, 0x43, 0x45, 0x47, 0x50
 DATA, ABORT = 0x51, 0x53
 
@@ -107,7 +107,7 @@ def start(mode: str) -> None:
         time.sleep(60)
     if mode == "silent":
         time.sleep(60)
-    send(HELLO, 0, (99 if mode == "other_version" else 1).to_bytes(2, "big") + b"\x80")
+    send(HELLO, 0, (99 if mode == "other_version" else 2).to_bytes(2, "big") + b"\x80")
     assert receive()[0] == BOOT
     if mode == "failed":
         send(FAILED, 0, b"\x05" + "für dich".encode())
@@ -157,8 +157,8 @@ def serve(mode: str) -> None:
             send(DATA, 4_000_000, b"\x00lost")
             send(DATA, 4_000_000, b"\x01lost")
             respond(stream, b"still here")
-        elif kind == BODY and payload[0] & 1:
-            respond(stream, payload[1:])
+        elif kind == BODY_END:
+            respond(stream, payload)
 
 
 start(os.environ["FAKE"])

@@ -98,7 +98,7 @@ messages() ->
 %% It says that it has consumed what it has not read: the client gets no credit for that until it has.
 demand() ->
     {Slot, Id} = open(a, <<"1234">>),
-    ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body, Id, [0, binary:copy(<<"x">>, 9 * ?MIB)])),
+    ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body, Id, binary:copy(<<"x">>, 9 * ?MIB))),
     _ = worker(),
     ok = hornbeam_state:set(<<"k">>, binary:copy(<<"x">>, 9 * ?MIB)),
     from_python([call(1, 1, [<<"k">>]), hornbeam_frame:encode(demand, Id, [0, <<(9 * ?MIB):32>>])]),
@@ -141,7 +141,7 @@ slow() ->
     ?assert(queued() > 2 * ?MAX),
     ?assertMatch(#{os_pid := OsPid}, worker()),
     ok = signal(18),
-    [ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body, Id, [1, <<"end">>])) || {Slot, Id} <- Streams],
+    [ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body_end, Id, <<"end">>)) || {Slot, Id} <- Streams],
     [?assertMatch({worker, response, _}, heard(N)) || N <- lists:seq(1, 100)],
     ?assertMatch(#{os_pid := OsPid}, worker()).
 

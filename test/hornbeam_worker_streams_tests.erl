@@ -77,7 +77,7 @@ consumption_test() ->
 body_test() ->
     Streams = opened(hornbeam_frame:request(1, 0, <<16#90>>, <<"123">>, 3)),
     Demand = fun(Count) -> hornbeam_worker_streams:frame(demand, 1, <<0, Count:32>>, Streams) end,
-    ok = hornbeam_worker_streams:sent(hornbeam_frame:encode(body, 1, [0, <<"4567">>]), Streams),
+    ok = hornbeam_worker_streams:sent(hornbeam_frame:encode(body, 1, <<"4567">>), Streams),
     ?assertMatch({broken, _}, Demand(8)),
     ?assertMatch({pass, _, _}, Demand(7)).
 

@@ -62,7 +62,7 @@ open(Tag) ->
     {Slot, Id}.
 
 finish({Slot, Id}, Text) ->
-    ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body, Id, [1, Text])).
+    ok = hornbeam_worker:send(Slot, hornbeam_frame:encode(body_end, Id, Text)).
 
 heard(Tag) ->
     Self = self(),

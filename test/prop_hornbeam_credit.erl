@@ -15,6 +15,7 @@
     window :: pos_integer(),
     left :: [non_neg_integer()],        % pieces not sent
     uncredited = 0 :: integer(),        % the sender's count
+    more = 0 :: non_neg_integer(),      % by which the receiver widens the window
     pieces = [] :: [non_neg_integer()],
     credits = [] :: [pos_integer()],
     open = 0 :: integer(),              % the receiver's count of what it has not credited
@@ -58,14 +59,15 @@ given(Window, Output) ->
 drop_messages() ->
     receive _ -> drop_messages() after 0 -> ok end.
 
-%% A response in pieces, with the alarms of HTTP/2.
+%% A response in pieces, with the alarms of HTTP/2; of a worker that is quiet, or not.
 prop_response() ->
-    ?FORALL({Window, Sizes, Order}, {range(1024, 5000), sizes(), order()},
+    ?FORALL({Window, Sizes, Order, IsQuiet}, {oneof([range(1024, 5000), range(250000, 1100000)]), sizes(), order(), boolean()},
         begin
-            {_, Request} = request(#{window => Window}, 0),
+            {_, Request} = request(#{window => Window}, 0, IsQuiet),
+            More = case IsQuiet of true -> hornbeam_credit:wide(Window) - Window; false -> 0 end,
             Start = <<0, 200:16, 1:32, 16#90>>,
             {_, Answering} = hornbeam_request:event({worker, response, Start}, Request),
-            finishes(#link{window = Window, left = Sizes, receiver = Answering}, Order, fun responded/3)
+            finishes(#link{window = Window, left = Sizes, receiver = Answering, more = More}, Order, fun responded/3)
         end).
 
 responded(stall, _Window, Request) -> credited(hornbeam_request:event({alarm, on}, Request));
@@ -80,15 +82,16 @@ credited({Effects, Request}) ->
 %% A request's body: the protocol, as a model with its way to forget what it has read too much, is the sender; Python, as a model,
 %% the receiver. What the application has not consumed stays below the prefetch and one read.
 prop_request_body() ->
-    ?FORALL({Prefetch, Sizes, Order}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume]))},
+    ?FORALL({Prefetch, Sizes, Order, IsQuiet}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume])), boolean()},
         begin
-            {Effects, Request} = request(#{body_prefetch => Prefetch}, lists:sum(Sizes) + 1),
-            uploads(Order, Sizes, #{flow => may_read(Effects), prefetch => max(1, Prefetch), unread => [], taken => 0,
+            {Effects, Request} = request(#{body_prefetch => Prefetch}, lists:sum(Sizes) + 1, IsQuiet),
+            Most = case IsQuiet of true -> hornbeam_credit:wide(Prefetch); false -> Prefetch end,
+            uploads(Order, Sizes, #{flow => may_read(Effects), prefetch => max(1, Prefetch), most => max(1, Most), unread => [], taken => 0,
                                     request => Request})
         end).
 
-uploads([read | Order], [Size | Sizes], #{flow := Flow, unread := Unread, prefetch := Prefetch} = World) when Flow > 0 ->
-    true = lists:sum(Unread) + maps:get(taken, World) < Prefetch,
+uploads([read | Order], [Size | Sizes], #{flow := Flow, unread := Unread, most := Most} = World) when Flow > 0 ->
+    true = lists:sum(Unread) + maps:get(taken, World) < Most,
     {_, Request} = hornbeam_request:event({body, nofin, <<0:Size/unit:8>>}, maps:get(request, World)),
     uploads(Order, Sizes, World#{flow := max(0, Flow - Size), unread := Unread ++ [Size], request := Request});
 uploads([consume | Order], Sizes, #{unread := [Size | Unread], prefetch := Prefetch, taken := Taken0} = World) ->
@@ -142,8 +145,8 @@ step(arrive, _, Receive, #link{pieces = [Size | Pieces], window = Window, open =
     %% What the receiver may hold the sender to.
     true = Open < Window,
     received(Receive(Size, Window, Link#link.receiver), Link#link{pieces = Pieces, open = Open + Size});
-step(credit, _, _, #link{credits = [Count | Credits], uncredited = Uncredited} = Link) ->
-    true = Uncredited >= Count,
+step(credit, _, _, #link{credits = [Count | Credits], uncredited = Uncredited, more = More} = Link) ->
+    true = Uncredited + More >= Count,
     Link#link{credits = Credits, uncredited = Uncredited - Count};
 step(Step, _, Receive, #link{receiver = Receiver, window = Window} = Link)
         when Step =:= stall orelse Step =:= flush, not is_integer(Receiver) ->
@@ -166,11 +169,11 @@ sizes() ->
 
 order() -> list(oneof([send, send, arrive, arrive, credit, stall, flush])).
 
-request(Options, Length) ->
+request(Options, Length, IsQuiet) ->
     {ok, Settings} = hornbeam_options:resolve(Options),
     Head = #head{method = <<"POST">>, path = <<"/">>, version = 'HTTP/1.1', length = Length},
     {Effects, New} = hornbeam_request:new(Head, <<16#90>>, Settings),
     {_, Placing} = hornbeam_request:event(submit, New),
     Slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
-    {_, Sent} = hornbeam_request:event({placed, Slot, 1}, Placing),
-    {Effects, Sent}.
+    {More, Sent} = hornbeam_request:event({placed, Slot, 1, IsQuiet}, Placing),
+    {Effects ++ More, Sent}.

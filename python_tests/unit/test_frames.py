@@ -61,7 +61,7 @@ def test_refuses_malformed_vector(vector: dict[str, Any]) -> None:
 
 def test_the_vectors_hold_every_type() -> None:
     named = {name for name, value in vars(frames).items() if name.isupper() and type(value) is int}
-    named -= {"PROTOCOL_VERSION", "MAX_SIZE"}
+    named -= {"PROTOCOL_VERSION", "MAX_SIZE", "HEADER_SIZE", "READ_SIZE", "LARGE", "MOST"}
     assert named == {vector["type"].upper() for vector in FRAMES}
 
 
@@ -74,7 +74,14 @@ def test_names_and_numbers_are_those_of_erlang() -> None:
 
 def test_the_quick_ways_to_a_frame_are_the_same_as_encode() -> None:
     response = b"\x01" + (200).to_bytes(2, "big") + (1).to_bytes(4, "big") + b"\x90body"
-    assert frames.response(7, True, 200, b"\x90", b"body") == encode(frames.RESPONSE, 7, response)
+    assert frames.response(7, True, 200, b"\x90", b"body") == (
+        encode(frames.RESPONSE, 7, response),
+    )
+    for size in (frames.LARGE - 14, frames.LARGE - 13, frames.LARGE - 12, frames.LARGE):
+        body = bytes(size)
+        parts = frames.response(7, True, 200, b"\x90", body)
+        assert b"".join(parts) == encode(frames.RESPONSE, 7, response[:-4] + body)
+        assert (parts[-1] is body) == (size > frames.LARGE - 14)
     assert frames.flagged(frames.ABORT, 7, True, b"\x02") == encode(frames.ABORT, 7, b"\x01\x02")
     assert frames.data_head(7, False, 4) + b"body" == encode(frames.DATA, 7, b"\x00body")
 
@@ -110,6 +117,41 @@ def test_garbage_is_frames_or_a_clean_error(data: bytes, cuts: list[int]) -> Non
     except FrameError:
         return
     assert sum(9 + len(frame.payload) for frame in found) <= len(data)
+
+
+@settings(deadline=None)
+@given(some_frames, st.lists(st.integers(1, 70_000)))
+def test_a_reader_that_asks_what_is_wanted_gets_the_same_frames(
+    sent: list[tuple[int, int, bytes]], shorts: list[int]
+) -> None:
+    data, decoder, found = b"".join(encode(*frame) for frame in sent), Decoder(), []
+    while data:
+        size = min(decoder.wants(), shorts.pop() if shorts else frames.READ_SIZE)
+        assert 0 < size <= frames.MAX_SIZE
+        found += decoder.feed(data[:size])
+        data = data[size:]
+    assert found == [Frame(*frame) for frame in sent]
+    assert decoder.is_empty()
+
+
+def test_the_payload_of_one_large_frame_behind_another_is_what_was_read() -> None:
+    for size in (frames.LARGE, frames.LARGE + 1, frames.MOST):
+        decoder, data = Decoder(), encode(frames.BODY, 1, bytes(size))
+        assert decoder.feed(data) == [Frame(frames.BODY, 1, bytes(size))]
+        assert decoder.wants() == frames.HEADER_SIZE
+        assert decoder.feed(data[: frames.HEADER_SIZE]) == []
+        assert decoder.wants() == size
+        payload = bytes(size)
+        assert decoder.feed(payload)[0].payload is payload
+
+
+def test_behind_a_small_frame_is_read_what_there_is() -> None:
+    large, small = encode(frames.BODY, 1, bytes(frames.LARGE)), encode(frames.BODY, 1, b"x")
+    almost = encode(frames.BODY, 1, bytes(frames.LARGE - 1))
+    for before in (b"", small, large + small, large + small[:9], almost, large[:-1]):
+        decoder = Decoder()
+        decoder.feed(before)
+        assert decoder.wants() == frames.READ_SIZE
 
 
 def feed_all(data: bytes, cuts: list[int]) -> list[Frame]:

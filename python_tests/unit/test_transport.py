@@ -64,6 +64,22 @@ def test_everything_arrives_in_order_however_much_waits(pipes: int) -> None:
     assert asyncio.run(main()) == b"".join(parts)
 
 
+def test_parts_of_all_sizes_arrive_in_order(pipes: int) -> None:
+    """Small ones are joined, large ones are not, and the pipe is full in the middle of any."""
+    sizes = [1, 40_000, 0, 3, 32_767, 32_768, 200_000, 5, 5, 1_000_000, 0, 70_000] * 9
+
+    async def main() -> bytes:
+        transport = started()
+        for number, size in enumerate(sizes):
+            transport.send(b"%04d" % number, bytes([number]) * size)
+            if number % 5 == 0:
+                transport.flush()
+        return await read(pipes, sum(sizes) + 4 * len(sizes))
+
+    whole = b"".join(b"%04d" % n + bytes([n]) * size for n, size in enumerate(sizes))
+    assert asyncio.run(main()) == whole
+
+
 def test_no_byte_is_copied_more_than_a_few_times(pipes: int) -> None:
     """What waits is kept in the pieces in which it was written: the rest of one is a view."""
 

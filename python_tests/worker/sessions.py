@@ -71,7 +71,7 @@ def flagged(kind: int, last: bool, payload: bytes = b"") -> bytes:
 
 
 def response(last: bool, status: int, packed: bytes, body: bytes) -> bytes:
-    return frames.response(STREAM, last, status, packed, body)
+    return b"".join(frames.response(STREAM, last, status, packed, body))
 
 
 statuses = st.one_of(st.sampled_from([200, 204, 304, 404, 999]), st.integers(190, 1010))

@@ -173,7 +173,7 @@ run([], Commands, Exchange) ->
     respond(lists:reverse(Commands), Exchange);
 run([checkout | Rest], Commands, #exchange{pool = Pool} = Exchange) ->
     case hornbeam_pool:checkout(Pool) of
-        {ok, Slot, Id} -> again({placed, Slot, Id}, Rest, Commands, Exchange);
+        {ok, Slot, Id} -> again({placed, Slot, Id, hornbeam_pool_choice:is_quiet(Slot)}, Rest, Commands, Exchange);
         none -> again(no_place, Rest, Commands, Exchange)
     end;
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->

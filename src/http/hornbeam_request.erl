@@ -26,7 +26,8 @@
 %%% Credit (hornbeam_credit has the rule). Towards the application: the protocol reads while less than body_prefetch octets are
 %%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
 %%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 it waits
-%%% for the client's windows and the protocol says so with an alarm: credit is withheld until it is off.
+%%% for the client's windows and the protocol says so with an alarm: credit is withheld until it is off. Both windows are wide
+%%% when the worker is quiet; that of the response when the client has taken a window.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
@@ -40,7 +41,7 @@
 -include("hornbeam_head.hrl").
 
 -type event() :: {body, fin | nofin, iodata()} | submit
-               | {placed, #slot{}, hornbeam_frame:stream_id()} | no_place | try_again | {wait_failed, term()}
+               | {placed, #slot{}, hornbeam_frame:stream_id(), IsQuiet :: boolean()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died | drained} | drain
                | {accept_failed, term()} | {timeout, response | queue} | {body_failed, body_timeout | malformed} | {alarm, on | off}.
 
@@ -71,6 +72,7 @@
     slot :: #slot{} | undefined,
     id :: hornbeam_frame:stream_id() | undefined,
     whole = true :: boolean(),              % scope and body are all that the worker was sent
+    wide = no :: no | pos_integer() | given,    % octets of the response until the application is given more
     again = false :: boolean(),             % it was sent to a second worker
     waited = false :: boolean(),            % it has had its turn among those who wait
     %% The response:
@@ -138,10 +140,10 @@ event({body, IsFin, Data}, #request{received = Received0, settings = Settings} =
     end;
 event(submit, #request{phase = gathering} = Request) ->
     place(Request);
-event({placed, Slot, Id}, #request{phase = placing} = Request) ->
-    Sent = Request#request{phase = sent, slot = Slot, id = Id},
-    {[{timer, response, maps:get(timeout, Request#request.settings)},
-      {open, Slot, Id, open_frame(Sent)}], Sent};
+event({placed, Slot, Id, IsQuiet}, #request{phase = placing, settings = #{timeout := Timeout, window := Window}} = Request) ->
+    Sent = Request#request{phase = sent, slot = Slot, id = Id, wide = case IsQuiet of true -> Window; false -> no end},
+    {[{timer, response, Timeout},
+      {open, Slot, Id, open_frame(Sent)} | more_room(Request, Sent)], Sent};
 event(no_place, #request{phase = placing, again = Again, waited = Waited, settings = Settings} = Request) ->
     Where = case Again orelse Waited of true -> front; false -> back end,
     {[{timer, queue, maps:get(queue_timeout, Settings)}, {wait, Where}],
@@ -195,8 +197,8 @@ body(Data, #request{phase = Phase} = Request)
     end;
 body(Data, #request{phase = Phase, slot = Slot, id = Id, complete = Complete} = Request)
         when Phase =:= sent; Phase =:= answering ->
-    Flags = case Complete of true -> 1; false -> 0 end,
-    {[{send, Slot, hornbeam_frame:encode(body, Id, [Flags | Data])}],
+    Type = case Complete of true -> body_end; false -> body end,
+    {[{send, Slot, hornbeam_frame:encode(Type, Id, Data)}],
      Request#request{whole = false}};
 body(_Data, Request) ->
     {[], Request}.
@@ -210,9 +212,17 @@ read(Count, #request{unread = Unread} = Request) ->
         More -> [{read, More}]
     end.
 
+more_room(#request{complete = true}, _Now) ->
+    [];
+more_room(#request{unread = Unread} = Before, Now) ->
+    case hornbeam_credit:room(Unread, prefetch(Now)) - hornbeam_credit:room(Unread, prefetch(Before)) of
+        More when More > 0 -> [{read, More}];
+        _ -> []
+    end.
+
 %% Nothing to begin with would never be asked for.
-prefetch(#request{settings = #{body_prefetch := Prefetch}}) ->
-    max(1, Prefetch).
+prefetch(#request{wide = no, settings = #{body_prefetch := Prefetch}}) -> max(1, Prefetch);
+prefetch(#request{settings = #{body_prefetch := Prefetch}}) -> max(1, hornbeam_credit:wide(Prefetch)).
 
 open_frame(#request{kind = websocket, id = Id, scope = Scope}) ->
     hornbeam_frame:encode(ws_open, Id, Scope);
@@ -281,15 +291,23 @@ reply({ok, Reply}, Request) -> {[cancel_timer, Reply, done], Request#request{pha
 reply({error, Reason}, Request) -> fail(Reason, Request).
 
 %% Counts what the protocol has been given and tells Python, a quarter of a window at a time.
-credit(Size, #request{phase = Phase, taken = Taken0, settings = #{window := Window}, alarm = Alarm} = Request) ->
-    Taken = Taken0 + Size,
-    case Phase =:= answering andalso Alarm =:= off andalso hornbeam_credit:is_due(Taken, Window) of
-        true ->
-            Frame = hornbeam_frame:encode(credit, Request#request.id, <<Taken:32>>),
-            {[{send, Request#request.slot, Frame}], Request#request{taken = 0}};
-        false ->
-            {[], Request#request{taken = Taken}}
+credit(Size, #request{phase = Phase, taken = Taken0, alarm = Alarm} = Request0) ->
+    Request = Request0#request{taken = Taken0 + Size},
+    case Phase =:= answering andalso Alarm =:= off andalso hornbeam_credit:is_due(Taken0 + Size, window(Request)) of
+        true -> credited(Request);
+        false -> {[], Request}
     end.
+
+credited(#request{slot = Slot, id = Id, taken = Taken, wide = Wide, settings = #{window := Window}} = Request) ->
+    {More, Next} = case Wide of
+        Left when is_integer(Left), Left =< Taken -> {hornbeam_credit:wide(Window) - Window, given};
+        Left when is_integer(Left) -> {0, Left - Taken};
+        _ -> {0, Wide}
+    end,
+    {[{send, Slot, hornbeam_frame:encode(credit, Id, <<(Taken + More):32>>)}], Request#request{taken = 0, wide = Next}}.
+
+window(#request{wide = given, settings = #{window := Window}}) -> hornbeam_credit:wide(Window);
+window(#request{settings = #{window := Window}}) -> Window.
 
 %%% Answers of the server's own
 

@@ -196,10 +196,11 @@ workers() ->
        doc => "How long a worker's event loop may be blocked before its stacks are logged and it is replaced."},
      #{group => workers, key => window, type => {integer, 1024, 1024 * ?MIB}, unit => bytes, default => 262144,
        scope => server,
-       doc => "Bytes of a response that the client has not taken yet before the application's send() waits."},
+       doc => "Bytes of a response that the client has not taken yet before the application's send() waits; four times as many, "
+              "up to 1 MiB, when its worker has 32 requests in progress or fewer."},
      #{group => workers, key => body_prefetch, type => {integer, 0, 16 * ?MIB}, unit => bytes, default => 262144,
        scope => server,
-       doc => "Bytes of a request's body sent to the worker before the application asks for them."}].
+       doc => "Bytes of a request's body sent to the worker before the application asks for them; as many more as for `window`."}].
 
 observability() ->
     [#{group => observability, key => access_log, type => {enum, [off, combined, json]}, default => off, scope => server,

@@ -22,7 +22,8 @@
 %%%   uncredited  what has come for which no `credit' has been sent. The rule is hornbeam_credit's, held here: the owner
 %%%               may be blocked by its client. Nor is a piece of a response more than a window: so less than two windows are in
 %%%               the owner's mailbox, or a window and one message. Before a response has started it is what its 1xx
-%%%               count, up to ?MAX_INFORM. An empty piece that is not the last says nothing and is dropped.
+%%%               count, up to ?MAX_INFORM. An owner that widens the window credits more than has come: then it is negative. An empty
+%%%               piece that is not the last says nothing and is dropped.
 %%%   unconsumed  what it was sent of its client and has not reported by `demand'. It cannot report more.
 %%%   asked       subscriptions that are not answered yet, up to ?MAX_ASKED.
 %%% A response in one frame is in none of this: its row is taken as it ends.

@@ -40,7 +40,8 @@
 %%%     invoke        07    msgpack: run a Python function (hornbeam_call); opens a stream
 %%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
-%%%     body          11    flags:u8 (1 last), bytes
+%%%     body          11    bytes of the request's body, which goes on
+%%%     body_end      14    its last bytes, or none
 %%%     credit        12    count:u32   bytes of the response that the client's socket has taken; of a WebSocket 0 is the
 %%%                         answer to ws_accept, ws_subscribe, ws_unsubscribe;
 %%%                                     of stream 0: log records that were taken (hornbeam_credit)
@@ -77,7 +78,7 @@
 -export([protocol_version/0, max_size/0]).
 -export_type([buffer/0, frame/0, type/0, stream_id/0]).
 
--define(PROTOCOL_VERSION, 1).
+-define(PROTOCOL_VERSION, 2).
 %% The largest frame that either side accepts: a value of 10 MB and a WebSocket message of 16 MiB fit.
 -define(MAX_SIZE, 67108864).
 %% Headers, reasons, figures, texts of failures; http.py holds to a little less.
@@ -86,8 +87,8 @@
 -define(MAX_TOPIC, 1024).
 
 -type stream_id() :: 0..16#ffffffff.
--type to_worker() :: boot | drain | stop | ping | reply | event | invoke | request | body | credit
-                   | disconnect | ws_open | ws_text | ws_binary | ws_close.
+-type to_worker() :: boot | drain | stop | ping | reply | event | invoke | request | body | body_end
+                   | credit | disconnect | ws_open | ws_text | ws_binary | ws_close.
 -type from_worker() :: hello | ready | failed | drained | pong | log | call | result | response
                      | data | demand | abort | inform | trailers | pathsend | ws_accept
                      | ws_send_text | ws_send_bytes | ws_end | ws_subscribe | ws_unsubscribe.
@@ -157,9 +158,13 @@ split(<<Size:32, _/binary>> = Data, Acc) ->
 split(Data, Acc) ->
     {ok, lists:reverse(Acc), hold(Data, 0)}.
 
-%% Copied, so that the rest of a frame does not keep the whole read alive.
+%% Copied, so that the rest of a frame does not keep the whole read alive, unless it is most of that.
 hold(Data, Need) ->
-    #buffer{chunks = [binary:copy(Data)], have = byte_size(Data), need = Need}.
+    Held = case 2 * byte_size(Data) < binary:referenced_byte_size(Data) of
+        true -> binary:copy(Data);
+        false -> Data
+    end,
+    #buffer{chunks = [Held], have = byte_size(Data), need = Need}.
 
 %% @doc The bytes of an encoded frame.
 -spec size(iodata()) -> pos_integer().
@@ -180,7 +185,7 @@ opens([<<_:32, 16#07, _:32>> | _]) ->
 %% anew (`demand'), counted as hornbeam_credit does.
 -spec gives(iodata()) -> {credit | bytes, stream_id(), non_neg_integer()} | nothing.
 gives([<<_:32, 16#12, Stream:32>> | <<Count:32>>]) -> {credit, Stream, Count};
-gives([<<Size:32, 16#11, Stream:32>> | _]) -> {bytes, Stream, Size - 6};
+gives([<<Size:32, Code, Stream:32>> | _]) when Code =:= 16#11; Code =:= 16#14 -> {bytes, Stream, Size - 5};
 gives([<<Size:32, Code, Stream:32>> | _]) when Code =:= 16#21; Code =:= 16#22 ->
     {bytes, Stream, hornbeam_credit:message(Size - 5)};
 gives(_) -> nothing.
@@ -297,6 +302,7 @@ code(event) -> 16#06;
 code(invoke) -> 16#07;
 code(request) -> 16#10;
 code(body) -> 16#11;
+code(body_end) -> 16#14;
 code(credit) -> 16#12;
 code(disconnect) -> 16#13;
 code(ws_open) -> 16#20;

@@ -3,6 +3,7 @@
 Used by asgi/http.py, asgi/websocket.py and logs.py. The rule is drawn and argued in its mirror,
 src/wire/hornbeam_credit.erl: a sender may send while less than a window is not credited, however
 large the next piece is; a receiver credits what it has taken when that is a quarter of a window.
+It may credit more than has been taken: so the window of a response gets wider.
 """
 
 from __future__ import annotations

@@ -11,11 +11,24 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["MAX_SIZE", "PROTOCOL_VERSION", "Decoder", "Frame", "FrameError", "encode"]
+__all__ = [
+    "HEADER_SIZE",
+    "MAX_SIZE",
+    "PROTOCOL_VERSION",
+    "Decoder",
+    "Frame",
+    "FrameError",
+    "encode",
+]
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 # The largest frame that either side accepts.
 MAX_SIZE: Final = 67_108_864
+HEADER_SIZE: Final = 9
+# What is read at once; of a large frame only what is missing to it, as far as a pipe holds it.
+READ_SIZE: Final = 262_144
+LARGE: Final = 32_768
+MOST: Final = 1_048_576
 
 # To the worker.
 BOOT: Final = 0x01
@@ -29,6 +42,7 @@ REQUEST: Final = 0x10
 BODY: Final = 0x11
 CREDIT: Final = 0x12
 DISCONNECT: Final = 0x13
+BODY_END: Final = 0x14
 WS_OPEN: Final = 0x20
 WS_TEXT: Final = 0x21
 WS_BINARY: Final = 0x22
@@ -59,7 +73,7 @@ WS_UNSUBSCRIBE: Final = 0x65
 _TO_WORKER = frozenset(
     (
         *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE),
-        *(REQUEST, BODY, CREDIT, DISCONNECT, WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE),
+        *(REQUEST, BODY, BODY_END, CREDIT, DISCONNECT, WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE),
     )
 )
 
@@ -86,11 +100,16 @@ def encode(kind: int, stream: int, payload: bytes = b"") -> bytes:
     return _HEADER.pack(5 + len(payload), kind, stream) + payload
 
 
-def response(stream: int, last: bool, status: int, headers: bytes, body: bytes) -> bytes:
-    """A RESPONSE frame; `headers` is a msgpack array of pairs of bytes."""
+def response(
+    stream: int, last: bool, status: int, headers: bytes, body: bytes
+) -> tuple[bytes] | tuple[bytes, bytes]:
+    """A RESPONSE frame, a large body as a part of its own, which need not be copied; `headers` is a
+    msgpack array of pairs of bytes."""
     size = 12 + len(headers) + len(body)
     head = _RESPONSE.pack(size, RESPONSE, stream, last, status, len(headers))
-    return b"".join((head, headers, body))
+    if size < LARGE:
+        return (b"".join((head, headers, body)),)
+    return (head + headers, body)
 
 
 def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
@@ -118,18 +137,30 @@ def only_reply(data: bytes, number: int) -> bytes | None:
 
 
 class Decoder:
-    """Splits a stream of bytes into frames, however the bytes are cut."""
+    """Splits a stream of bytes into frames, however the bytes are cut.
 
-    __slots__ = ("_chunks", "_have", "_need")
+    After a large frame the next one is probably as large. Who reads no more at once than `wants`
+    gets its header alone and then its payload alone, which is an object of its own without a copy.
+    """
+
+    __slots__ = ("_after_large", "_chunks", "_have", "_need")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = 0
+        self._after_large = False
 
     def is_empty(self) -> bool:
         """Whether no part of a frame is held."""
         return not self._chunks
+
+    def wants(self) -> int:
+        """How many bytes to read next, at most."""
+        if not self._chunks:
+            return HEADER_SIZE if self._after_large else READ_SIZE
+        missing = self._need - self._have
+        return min(missing, MOST) if missing >= LARGE else READ_SIZE
 
     def feed(self, data: bytes) -> list[Frame]:
         """Adds bytes; the frames that they complete, in order. FrameError for garbage."""
@@ -138,11 +169,13 @@ class Decoder:
             self._have += len(data)
             if self._have < self._need:
                 return []
+            if self._have == self._need and len(self._chunks[0]) >= HEADER_SIZE:
+                return [self._whole()]
             data = b"".join(self._chunks)
             self._chunks.clear()
         frames: list[Frame] = []
         at, end = 0, len(data)
-        while end - at >= 9:
+        while end - at >= HEADER_SIZE:
             size, kind, stream = _HEADER.unpack_from(data, at)
             if size < 5 or size > MAX_SIZE:
                 raise FrameError(f"a frame of {size} bytes")
@@ -151,10 +184,11 @@ class Decoder:
             after = at + 4 + size
             if after > end:
                 break
-            frames.append(Frame(kind, stream, data[at + 9 : after]))
+            frames.append(Frame(kind, stream, data[at + HEADER_SIZE : after]))
             at = after
         if at < end:
             self._hold(data[at:])
+        self._after_large = at >= LARGE and len(frames[-1].payload) >= LARGE
         return frames
 
     def _hold(self, rest: bytes) -> None:
@@ -163,5 +197,16 @@ class Decoder:
         self._need = 0
         if self._have >= 4:
             self._need = 4 + int.from_bytes(rest[:4], "big")
-            if not 9 <= self._need <= MAX_SIZE + 4:
+            if not HEADER_SIZE <= self._need <= MAX_SIZE + 4:
                 raise FrameError(f"a frame of {self._need - 4} bytes")
+
+    def _whole(self) -> Frame:
+        """The frame that is all that is held."""
+        chunks, self._chunks = self._chunks, []
+        size, kind, stream = _HEADER.unpack_from(chunks[0])
+        if kind not in _TO_WORKER:
+            raise FrameError(f"a frame of type {kind:#04x}")
+        chunks[0] = chunks[0][HEADER_SIZE:]
+        self._after_large = size - 5 >= LARGE
+        # A single one is not copied.
+        return Frame(kind, stream, b"".join(chunks if chunks[0] else chunks[1:]))

@@ -7,9 +7,10 @@ Writing. In the loop's thread frames are collected and written once per iteratio
 flush is scheduled by the first frame and runs behind everything that was ready then. Other threads
 write at once, under the lock that keeps frames whole. The BEAM always reads, so a full pipe is
 short-lived; what it does not take is kept and written when the loop says that the pipe has room.
-Each byte is moved once, however much waits. While more than `MUCH` does, the transport is `full`:
-those who send bodies wait in `room`, so that ten thousand responses that begin at once (each with a
-window of its own) are neither all held here nor all in front of the next pong.
+Small frames are joined; of large ones no byte is copied, however much waits. While more than `MUCH`
+does, the transport is `full`: those who send bodies wait in `room`, so that ten thousand responses
+that begin at once (each with a window of its own) are neither all held here nor all in front of the
+next pong.
 
 Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
@@ -32,6 +33,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from hornbeam_worker import frames
@@ -39,13 +41,16 @@ from hornbeam_worker.frames import Decoder, Frame
 
 __all__ = ["Transport"]
 
-READ_SIZE: Final = 262_144
 # For one reply; a larger buffer costs more to allocate than the call itself.
 SMALL_READ: Final = 16_384
 # Bytes that wait for the pipe, from which on it is full: what a pipe holds.
 MUCH: Final = 1_048_576
 # Parts of frames that are collected before they are written within an iteration of the loop.
 MANY: Final = 128
+# Parts that the kernel takes at once (Linux: IOV_MAX).
+MOST: Final = 1024
+# What is less is joined before it is written: cheaper than to hand over each part.
+JOINED: Final = 32_768
 # How many of those in `room` go on at once: each sends a window at most.
 TURNS: Final = 16
 _F_SETPIPE_SZ: Final = 1031
@@ -135,7 +140,7 @@ class Transport:
     def send_threadsafe(self, data: bytes) -> None:
         """Writes an encoded frame at once, from any thread."""
         with self._lock:
-            self._write(data)
+            self._write([data])
 
     def send_soon(self, data: bytes) -> None:
         """Has the loop write an encoded frame; from any thread, without taking a lock."""
@@ -152,7 +157,7 @@ class Transport:
         pending, self._pending = self._pending, []
         if pending:
             with self._lock:
-                self._write(b"".join(pending))
+                self._write(pending)
 
     def flush_blocking(self) -> None:
         """Writes everything, however long the pipe takes: for the last words of a process."""
@@ -166,21 +171,33 @@ class Transport:
         """Whether so much waits for the pipe that more should not come."""
         return self._waiting > MUCH
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, parts: list[bytes | bytearray | memoryview]) -> None:
+        size, written = sum(map(len, parts)), 0
         if not self._unwritten:
             try:
-                written = os.write(self._write_fd, data)
+                if size < JOINED:
+                    written = os.write(self._write_fd, b"".join(parts))
+                else:
+                    written = os.writev(self._write_fd, parts[:MOST])
             except BlockingIOError:
-                written = 0
+                pass
             except BrokenPipeError:
                 return  # the BEAM is gone; end-of-file follows
-            if written == len(data):
+            if written == size:
                 return
-            data = data[written:]
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._await_room)
-        self._unwritten.append(memoryview(data))
-        self._waiting += len(data)
+        self._unwritten.extend(map(memoryview, parts))
+        self._waiting += size
+        self._took(written)
+
+    def _took(self, written: int) -> None:
+        """Forgets what has been written of what waits."""
+        self._waiting -= written
+        while self._unwritten and written >= len(self._unwritten[0]):
+            written -= len(self._unwritten.popleft())
+        if written:
+            self._unwritten[0] = self._unwritten[0][written:]
 
     def _await_room(self) -> None:
         if self._loop is not None:
@@ -200,16 +217,11 @@ class Transport:
     def _write_waiting(self) -> None:
         """Writes what waits, until the pipe takes no more of it."""
         while self._unwritten:
-            data = self._unwritten[0]
             try:
-                written = os.write(self._write_fd, data)
+                written = os.writev(self._write_fd, list(islice(self._unwritten, MOST)))
             except BlockingIOError:
                 return
-            self._waiting -= written
-            if written < len(data):
-                self._unwritten[0] = data[written:]
-            else:
-                self._unwritten.popleft()
+            self._took(written)
 
     def _take_turns(self) -> None:
         """Lets some of those who wait go on, and others after them."""
@@ -233,14 +245,18 @@ class Transport:
                 self._deliver(frame)
 
     def _read(self) -> list[Frame]:
+        wanted = self._decoder.wants()
         try:
-            data = os.read(self._read_fd, READ_SIZE)
+            data = os.read(self._read_fd, wanted)
         except BlockingIOError:
             return []
         if not data:
             self._at_eof()
             return []
-        return self._decoder.feed(data)
+        found = self._decoder.feed(data)
+        if not found and wanted == frames.HEADER_SIZE:
+            return self._read()  # the payload: it is mostly there, too
+        return found
 
     def _at_eof(self) -> None:
         if not self._eof:
@@ -265,7 +281,7 @@ class Transport:
             self.send(frame)
             return None
         with self._lock:
-            self._write(frame)
+            self._write([frame])
         until = time.perf_counter() + self.poll_time
         while True:
             try:
@@ -303,7 +319,7 @@ class Transport:
     def _receive(self) -> bool:
         """Reads once, within a synchronous call; whether something came."""
         try:
-            data = os.read(self._read_fd, READ_SIZE)
+            data = os.read(self._read_fd, self._decoder.wants())
         except BlockingIOError:
             return False
         self._take(data)

@@ -95,7 +95,9 @@ class HTTPCycle:
         if kind == frames.CREDIT:
             self.on_credit(int.from_bytes(payload, "big"))
         elif kind == frames.BODY:
-            self.on_body(bool(payload[0] & 1), payload[1:])
+            self.on_body(False, payload)
+        elif kind == frames.BODY_END:
+            self.on_body(True, payload)
         elif kind == frames.DISCONNECT:
             self.on_disconnect()
 
@@ -268,7 +270,7 @@ class HTTPCycle:
         if not last:
             self._sender = Sender(self._server, len(body))
         self._server.transport.send(
-            frames.response(self._stream, last, self._status, self._headers, body)
+            *frames.response(self._stream, last, self._status, self._headers, body)
         )
         self._phase = STREAMING
         self._headers = b""
