@@ -7,8 +7,10 @@ stream that is no longer here is late and is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,8 +34,14 @@ __all__ = ["Server", "run"]
 
 logger = logging.getLogger("hornbeam.worker")
 
+# Whether a task can run up to its first wait as it is made: a turn of the loop less for each.
+_CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
+
 # What tasks get when the BEAM has gone and cannot say, and to end once they are cancelled.
 _PATIENCE: Final = 1.0
+
+
+_Beginning = tuple[HTTPCycle | WebSocketCycle, contextvars.Context | None]
 
 
 class Server:
@@ -58,6 +66,8 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
         self._cycles: dict[int, HTTPCycle | WebSocketCycle | Invocation] = {}
+        # What begins in the loop's next turn
+        self._beginning: list[_Beginning] = []
         self._stop = loop.create_future()
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
@@ -114,34 +124,47 @@ class Server:
         scope = http_scope(payload[5:start], self._state)
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
-        if self._request_ids:
-            cycle.task = self._run_with_id(cycle, scope)
-        else:
-            cycle.task = self.loop.create_task(cycle.run())
+        self._begin(cycle, scope)
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
         scope = websocket_scope(payload, self._state)
         cycle = WebSocketCycle(self, stream, scope)
         self._cycles[stream] = cycle
-        if self._request_ids:
-            cycle.task = self._run_with_id(cycle, scope)
-        else:
-            cycle.task = self.loop.create_task(cycle.run())
+        self._begin(cycle, scope)
 
     def _open_invocation(self, stream: int, payload: bytes) -> None:
         invocation = self._cycles[stream] = Invocation(self, stream, payload)
         invocation.start()
 
-    def _run_with_id(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> asyncio.Task[None]:
-        """Starts the application's task in a context that knows the request's id, for log lines."""
+    def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
+        """Has the application's task begin in the loop's next turn, behind all frames of this read:
+        it may read others itself. The task factory of an application makes tasks as ever."""
+        context = self._context(scope) if self._request_ids else None
+        if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
+            if not self._beginning:
+                self.loop.call_soon(self._begin_eagerly)
+            self._beginning.append((cycle, context))
+        elif context is None:
+            cycle.task = self.loop.create_task(cycle.run())
+        else:
+            cycle.task = context.run(self.loop.create_task, cycle.run())
+
+    def _begin_eagerly(self) -> None:
+        beginning, self._beginning = self._beginning, []
+        if sys.version_info >= (3, 12):
+            for cycle, context in beginning:
+                cycle.task = asyncio.Task(
+                    cycle.run(), loop=self.loop, context=context, eager_start=True
+                )
+
+    def _context(self, scope: Scope) -> contextvars.Context:
+        """One that knows the request's id, for log lines."""
         values = (value for name, value in scope["headers"] if name == b"x-request-id")
         number = next(values, b"").decode("latin-1")
         scope["extensions"] = {**scope["extensions"], "hornbeam.request_id": {"id": number}}
-        token = logs.request_id.set(number)
-        try:
-            return self.loop.create_task(cycle.run())
-        finally:
-            logs.request_id.reset(token)
+        context = contextvars.copy_context()
+        context.run(logs.request_id.set, number)
+        return context
 
     def _on_stop(self, payload: bytes) -> None:
         self._patience = int.from_bytes(payload, "big") / 1000
