@@ -55,7 +55,7 @@
     buffer = <<>> :: binary(),              % read, and not looked at yet
     http2 = none :: none | fun(() -> no_return()),  % before the first request: what a preface begins
     served = 0 :: non_neg_integer(),
-    looked = 0 :: non_neg_integer(),        % what had been served when the timer fired last
+    looked = 0 :: non_neg_integer(),        % what had been served when the timer fired last, or it went to sleep
     stopping = false :: boolean(),          % no further request
     phase = idle :: idle | head | request | drain,
     %% The request in progress:
@@ -418,9 +418,10 @@ look(_Over, Conn) ->
     close(Conn).
 
 -spec sleep(#conn{}) -> no_return().
-sleep(#conn{times = Times, parser = Parser, settings = #{parser := New}} = Conn) ->
+sleep(#conn{times = Times, parser = Parser, served = Served, settings = #{parser := New}} = Conn) ->
     ok = hornbeam_date:forget(),
-    proc_lib:hibernate(?MODULE, loop, [Conn#conn{times = hornbeam_http1_times:asleep(Times), parser = hornbeam_http1_head:forget(Parser, New)}]).
+    proc_lib:hibernate(?MODULE, loop, [Conn#conn{times = hornbeam_http1_times:asleep(Times), looked = Served,
+                                                 parser = hornbeam_http1_head:forget(Parser, New)}]).
 
 progress(#conn{body = none} = Conn) -> Conn;
 progress(#conn{phase = request} = Conn) -> await(body(Conn));
