@@ -106,6 +106,8 @@ def test_a_client_that_leaves(server: Http1, how: str) -> None:
     ):
         for _ in range(times):
             with server.raw() as connection:
+                if b"/wait" in text:
+                    wait_until(lambda: server.facts()["running"] == 0, 10, "nothing else runs")
                 connection.send(text)
                 if answered:
                     connection.sock.recv(1000)

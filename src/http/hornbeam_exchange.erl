@@ -1,7 +1,8 @@
 %%% One request and its response, between a protocol and the pool.
 %%%
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here. Calls: hornbeam_gate (may
-%%% it come in), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and worker are carried out here), hornbeam_pool,
+%%% it come in), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and
+%%% worker are carried out here), hornbeam_pool, hornbeam_pool_choice (is_quiet/1),
 %%% hornbeam_worker, hornbeam_websocket_handshake, hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:

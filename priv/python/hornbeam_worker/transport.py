@@ -173,10 +173,12 @@ class Transport:
 
     def _write(self, parts: list[bytes | bytearray | memoryview]) -> None:
         size, written = sum(map(len, parts)), 0
+        if size < JOINED:
+            parts = [b"".join(parts)]
         if not self._unwritten:
             try:
-                if size < JOINED:
-                    written = os.write(self._write_fd, b"".join(parts))
+                if len(parts) == 1:
+                    written = os.write(self._write_fd, parts[0])
                 else:
                     written = os.writev(self._write_fd, parts[:MOST])
             except BlockingIOError:
