@@ -50,10 +50,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Level:
-    """What comes first, lanes that run side by side, then what must have the machine for itself."""
+    """Lanes that run side by side, then what must have the machine for itself."""
 
     purpose: str
-    first: tuple[Step, ...]
     lanes: tuple[tuple[Step, ...], ...]
     alone: tuple[Step, ...] = ()
 
@@ -84,11 +83,11 @@ def _chaos() -> Step:
     return Step("chaos", ("nice", "-n", "5", *_pytest("", CHAOS).argv))
 
 
-def _eunit(name: str, slow: bool) -> Step:
-    """The modules that start many processes or run for long, or all others."""
+def _quick_eunit() -> Step:
+    """All modules but those that start many processes or run for long."""
     names = sorted(path.stem for path in (ROOT / "test").glob("*_tests.erl"))
-    chosen = [name for name in names if (name in SLOW_EUNIT) == slow]
-    return Step(name, ("rebar3", "eunit", f"--module={','.join(chosen)}"))
+    chosen = [name for name in names if name not in SLOW_EUNIT]
+    return Step("eunit", ("rebar3", "eunit", f"--module={','.join(chosen)}"))
 
 
 SLOW_EUNIT = {
@@ -99,12 +98,8 @@ SLOW_EUNIT = {
     "hornbeam_worker_tests",
 }
 
-# Once, before what would all compile into _build/test.
-COMPILE = Step("compile the Erlang tests", ("rebar3", "as", "test", "compile"))
-ERLANG = (
-    (_eunit("eunit", slow=False), Step("ct", ("rebar3", "ct"))),
-    (_eunit("eunit, slow", slow=True),),
-)
+# One after the other: both compile into _build/test.
+ERLANG = (Step("eunit", ("rebar3", "eunit")), Step("ct", ("rebar3", "ct")))
 QUICK = ("python_tests/smoke", "python_tests/unit")
 # What meets OTP, Cowboy and Python the most.
 SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/services")
@@ -112,19 +107,16 @@ SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/se
 LEVELS = {
     "all": Level(
         "every suite",
-        (COMPILE,),
-        (*ERLANG, (_side_by_side(),), (_chaos(),)),
+        (ERLANG, (_side_by_side(),), (_chaos(),)),
         (_alone(),),
     ),
     "short": Level(
         "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",
-        (COMPILE,),
-        (*ERLANG, (_side_by_side(*SHORT),)),
+        (ERLANG, (_side_by_side(*SHORT),)),
     ),
     "quick": Level(
         "the parts without processes, and one request per protocol",
-        (),
-        ((_eunit("eunit", slow=False),), (_pytest("pytest", "-m", "not alone", *QUICK),)),
+        ((_quick_eunit(),), (_pytest("pytest", "-m", "not alone", *QUICK),)),
     ),
 }
 
@@ -137,7 +129,6 @@ def main(arguments: list[str]) -> int:
         return 2
     level = LEVELS[arguments[0]]
     run = Run()
-    run.lanes([level.first])
     run.lanes(level.lanes)
     run.lanes([level.alone])
     print(f"suites {arguments[0]}: {run.verdict()}")
