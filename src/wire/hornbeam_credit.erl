@@ -33,7 +33,8 @@
 -define(WIDE, 1048576).
 -define(LOG_WINDOW, 1048576).
 
--spec may_send(Uncredited :: non_neg_integer(), Window :: pos_integer()) -> boolean().
+%% Negative where the window has been widened.
+-spec may_send(Uncredited :: integer(), Window :: pos_integer()) -> boolean().
 may_send(Uncredited, Window) ->
     Uncredited < Window.
 
