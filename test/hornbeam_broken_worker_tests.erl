@@ -162,7 +162,7 @@ broken(Kind, Frames) ->
     ?assertEqual(2, length(errors())).
 
 late_frame() ->
-    {ok, Slot, Id} = hornbeam_pool:checkout(?POOL),
+    {ok, Slot, Id, _} = hornbeam_pool:checkout(?POOL),
     ok = hornbeam_worker:close(Slot, Id, []),
     atomics:sub(Slot#slot.counters, ?SLOT_LOAD, 1),
     Before = worker(),
@@ -182,7 +182,7 @@ nothing_after() ->
 open(Kind, Frames) ->
     flushed(),
     _ = whereis(?MODULE) =:= self() orelse register(?MODULE, self()),
-    {ok, Slot, Id} = place(),
+    {ok, Slot, Id, _} = place(),
     Script = iolist_to_binary(["script=", binary:encode_hex(iolist_to_binary(Frames))]),
     Scope = string:lowercase(Script),
     Frame = case Kind of
@@ -197,7 +197,7 @@ open(Kind, Frames) ->
 
 answer() ->
     Tag = make_ref(),
-    {ok, Slot, Id} = place(),
+    {ok, Slot, Id, _} = place(),
     ok = hornbeam_worker:open(Slot, Id, {self(), Tag}, hornbeam_frame:request(Id, 1, <<"plain">>, <<>>, 0)),
     case heard(Tag) of
         {worker, response, _} -> <<"still here">>;
@@ -251,7 +251,7 @@ worker() ->
     maps:with([os_pid, in_flight, restarts], fake_worker:info()).
 
 process() ->
-    {ok, #slot{worker = Pid, counters = Counters}, _} = place(),
+    {ok, #slot{worker = Pid, counters = Counters}, _, _} = place(),
     atomics:sub(Counters, ?SLOT_LOAD, 1),
     Pid.
 

@@ -148,7 +148,7 @@ slow() ->
 %%% Helpers
 
 open(Tag, Body) ->
-    {ok, Slot, Id} = hornbeam_pool:checkout(?POOL),
+    {ok, Slot, Id, _} = hornbeam_pool:checkout(?POOL),
     ok = hornbeam_worker:open(Slot, Id, {self(), Tag}, hornbeam_frame:request(Id, 0, <<16#90>>, Body, byte_size(Body))),
     {Slot, Id}.
 
@@ -175,7 +175,7 @@ written() ->
     Bytes.
 
 process() ->
-    {ok, #slot{worker = Pid, counters = Counters}, _} = hornbeam_pool:checkout(?POOL),
+    {ok, #slot{worker = Pid, counters = Counters}, _, _} = hornbeam_pool:checkout(?POOL),
     atomics:sub(Counters, ?SLOT_LOAD, 1),
     Pid.
 

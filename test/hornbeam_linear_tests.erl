@@ -229,7 +229,7 @@ relays_are_done() ->
 with_pool(Run) ->
     {ok, _} = fake_worker:start("hold", #{max_concurrency => 1, max_queue => 100000}),
     try
-        {ok, Slot, Id} = hornbeam_pool:checkout(?POOL),
+        {ok, Slot, Id, _} = hornbeam_pool:checkout(?POOL),
         ok = hornbeam_worker:open(Slot, Id, {self(), stream}, hornbeam_frame:request(Id, 0, <<16#90>>, <<>>, 0)),
         Pool = element(3, hd(ets:lookup(hornbeam_pools, ?POOL))),
         Run(Pool, fun() -> hornbeam_worker:close(Slot, Id, hornbeam_frame:encode(disconnect, Id, <<0>>)) end)

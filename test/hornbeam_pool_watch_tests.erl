@@ -121,7 +121,7 @@ slots() ->
 %% Takes places and gives them back.
 taken(Count) ->
     [begin
-        {ok, #slot{counters = Counters} = Slot, _} = hornbeam_pool:checkout(?POOL),
+        {ok, #slot{counters = Counters} = Slot, _, _} = hornbeam_pool:checkout(?POOL),
         atomics:sub(Counters, ?SLOT_LOAD, 1),
         Slot
      end || _ <- lists:seq(1, Count)].

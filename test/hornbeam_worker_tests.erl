@@ -57,7 +57,7 @@ start_failures() ->
 
 %% Opens a stream as hornbeam_stream does; its messages come to the calling process under Tag.
 open(Tag) ->
-    {ok, Slot, Id} = hornbeam_pool:checkout(?POOL),
+    {ok, Slot, Id, _} = hornbeam_pool:checkout(?POOL),
     ok = hornbeam_worker:open(Slot, Id, {self(), Tag}, hornbeam_frame:request(Id, 0, ?SCOPE, <<>>, 0)),
     {Slot, Id}.
 
@@ -116,7 +116,7 @@ places_are_given_back() ->
     finish(lists:last(Streams), <<>>),
     _ = heard(b),
     await:until(fun() -> in_flight() =:= 0 end),
-    ?assertMatch({ok, _, _}, hornbeam_pool:checkout(?POOL)).
+    ?assertMatch({ok, _, _, _}, hornbeam_pool:checkout(?POOL)).
 
 queue() ->
     {ok, _} = fake_worker:start("hold", #{max_concurrency => 1}),

@@ -61,10 +61,10 @@ drop_messages() ->
 
 %% A response in pieces, with the alarms of HTTP/2; of a worker that is quiet, or not.
 prop_response() ->
-    ?FORALL({Window, Sizes, Order, IsQuiet}, {oneof([range(1024, 5000), range(250000, 1100000)]), sizes(), order(), boolean()},
+    ?FORALL({Window, Sizes, Order, Load}, {oneof([range(1024, 5000), range(250000, 1100000)]), sizes(), order(), load()},
         begin
-            {_, Request} = request(#{window => Window}, 0, IsQuiet),
-            More = case IsQuiet of true -> hornbeam_credit:wide(Window) - Window; false -> 0 end,
+            {_, Request} = request(#{window => Window}, 0, Load),
+            More = case Load =< 32 of true -> hornbeam_credit:wide(Window) - Window; false -> 0 end,
             Start = <<0, 200:16, 1:32, 16#90>>,
             {_, Answering} = hornbeam_request:event({worker, response, Start}, Request),
             finishes(#link{window = Window, left = Sizes, receiver = Answering, more = More}, Order, fun responded/3)
@@ -82,10 +82,10 @@ credited({Effects, Request}) ->
 %% A request's body: the protocol, as a model with its way to forget what it has read too much, is the sender; Python, as a model,
 %% the receiver. What the application has not consumed stays below the prefetch and one read.
 prop_request_body() ->
-    ?FORALL({Prefetch, Sizes, Order, IsQuiet}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume])), boolean()},
+    ?FORALL({Prefetch, Sizes, Order, Load}, {range(0, 3000), non_empty(list(range(1, 4000))), list(oneof([read, consume])), load()},
         begin
-            {Effects, Request} = request(#{body_prefetch => Prefetch}, lists:sum(Sizes) + 1, IsQuiet),
-            Most = case IsQuiet of true -> hornbeam_credit:wide(Prefetch); false -> Prefetch end,
+            {Effects, Request} = request(#{body_prefetch => Prefetch}, lists:sum(Sizes) + 1, Load),
+            Most = case Load =< 32 of true -> hornbeam_credit:wide(Prefetch); false -> Prefetch end,
             uploads(Order, Sizes, #{flow => may_read(Effects), prefetch => max(1, Prefetch), most => max(1, Most), unread => [], taken => 0,
                                     request => Request})
         end).
@@ -169,11 +169,13 @@ sizes() ->
 
 order() -> list(oneof([send, send, arrive, arrive, credit, stall, flush])).
 
-request(Options, Length, IsQuiet) ->
+load() -> oneof([1, 32, 33, 1000]).
+
+request(Options, Length, Load) ->
     {ok, Settings} = hornbeam_options:resolve(Options),
     Head = #head{method = <<"POST">>, path = <<"/">>, version = 'HTTP/1.1', length = Length},
     {Effects, New} = hornbeam_request:new(Head, <<16#90>>, Settings),
     {_, Placing} = hornbeam_request:event(submit, New),
     Slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
-    {More, Sent} = hornbeam_request:event({placed, Slot, 1, IsQuiet}, Placing),
+    {More, Sent} = hornbeam_request:event({placed, Slot, 1, Load}, Placing),
     {Effects ++ More, Sent}.

@@ -56,7 +56,7 @@ effects(Effects, Run) ->
 
 effect(checkout, #run{choices = [true | Choices], next_id = Id} = Run) ->
     Slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])},
-    fed({placed, Slot, Id, Id rem 2 =:= 0}, Run#run{choices = Choices, next_id = Id + 1});
+    fed({placed, Slot, Id, 32 + Id rem 2}, Run#run{choices = Choices, next_id = Id + 1});
 effect(checkout, #run{choices = Choices} = Run) ->
     fed(no_place, Run#run{choices = case Choices of [] -> []; [_ | Rest] -> Rest end});
 effect({open, _, Id, Frame}, #run{open = []} = Run) ->

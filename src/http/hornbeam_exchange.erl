@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here. Calls: hornbeam_gate (may
 %%% it come in), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and
-%%% worker are carried out here), hornbeam_pool, hornbeam_pool_choice (is_quiet/1),
+%%% worker are carried out here), hornbeam_pool,
 %%% hornbeam_worker, hornbeam_websocket_handshake, hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
@@ -174,7 +174,7 @@ run([], Commands, Exchange) ->
     respond(lists:reverse(Commands), Exchange);
 run([checkout | Rest], Commands, #exchange{pool = Pool} = Exchange) ->
     case hornbeam_pool:checkout(Pool) of
-        {ok, Slot, Id} -> again({placed, Slot, Id, hornbeam_pool_choice:is_quiet(Slot)}, Rest, Commands, Exchange);
+        {ok, Slot, Id, Load} -> again({placed, Slot, Id, Load}, Rest, Commands, Exchange);
         none -> again(no_place, Rest, Commands, Exchange)
     end;
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->

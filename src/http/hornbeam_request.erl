@@ -27,7 +27,7 @@
 %%% not consumed, as the application's `demand' says. Towards the client: each piece of the response counts as taken
 %%% when it is handed to the protocol. On HTTP/1 its write blocks while the client is slow. On HTTP/2 it waits
 %%% for the client's windows and the protocol says so with an alarm: credit is withheld until it is off. Both windows are wide
-%%% when the worker is quiet; that of the response when the client has taken a window.
+%%% when it is one of few; that of the response when the client has taken a window.
 %%%
 %%% Once more. A worker that dies costs what it had not answered. When a request has not started its response, its method
 %%% is safe (RFC 9110, 9.2.1) and all of it is still here, it goes to another worker, once. One that a worker refused without
@@ -41,7 +41,7 @@
 -include("hornbeam_head.hrl").
 
 -type event() :: {body, fin | nofin, iodata()} | submit
-               | {placed, #slot{}, hornbeam_frame:stream_id(), IsQuiet :: boolean()} | no_place | try_again | {wait_failed, term()}
+               | {placed, #slot{}, hornbeam_frame:stream_id(), Load :: pos_integer()} | no_place | try_again | {wait_failed, term()}
                | {worker, hornbeam_frame:type(), binary()} | {worker_lost, refused | died | drained} | drain
                | {accept_failed, term()} | {timeout, response | queue} | {body_failed, body_timeout | malformed} | {alarm, on | off}.
 
@@ -140,8 +140,8 @@ event({body, IsFin, Data}, #request{received = Received0, settings = Settings} =
     end;
 event(submit, #request{phase = gathering} = Request) ->
     place(Request);
-event({placed, Slot, Id, IsQuiet}, #request{phase = placing, settings = #{timeout := Timeout, window := Window}} = Request) ->
-    Sent = Request#request{phase = sent, slot = Slot, id = Id, wide = case IsQuiet of true -> Window; false -> no end},
+event({placed, Slot, Id, Load}, #request{phase = placing, settings = #{timeout := Timeout, window := Window}} = Request) ->
+    Sent = Request#request{phase = sent, slot = Slot, id = Id, wide = case hornbeam_credit:is_wide(Load) of true -> Window; false -> no end},
     {[{timer, response, Timeout},
       {open, Slot, Id, open_frame(Sent)} | more_room(Request, Sent)], Sent};
 event(no_place, #request{phase = placing, again = Again, waited = Waited, settings = Settings} = Request) ->

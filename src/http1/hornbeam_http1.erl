@@ -97,8 +97,6 @@ loop(Conn) ->
 handle({tcp, _, Data}, Conn) -> received(Data, Conn);
 handle({{_, N}, Event}, #conn{served = N, phase = request} = Conn) -> progress(event(Event, Conn));
 handle({ssl, _, Data}, Conn) -> received(Data, Conn);
-handle({Passive, _}, #conn{socket = Socket} = Conn) when Passive =:= tcp_passive; Passive =:= ssl_passive ->
-    await(socket(hornbeam_http1_socket:is_passive(Socket), Conn));
 handle({timeout, Ref, deadline}, #conn{times = Times0} = Conn) ->
     case hornbeam_http1_times:fired(Ref, Times0) of
         {Over, Times} -> look(Over, Conn#conn{times = Times});

@@ -5,23 +5,26 @@
 %%% Modes
 %%%
 %%%     many   up to ?READS messages, each of ?SMALL octets at most, come by themselves: heads of requests, and the client's end while a
-%%%            request is in progress. A socket that is not made passive for a while is polled by the scheduler itself: 9.8 us of CPU a
-%%%            request, where 10 messages at a time took 11.7 and single ones 13.3 (a bare loop, 64 connections)
+%%%            request is in progress. When ?FEW of them are left, as many as have come are asked for: a socket that does not become
+%%%            passive is polled by the scheduler itself, one that does by another thread for its next ten messages, which costs a
+%%%            twentieth of all CPU of small requests. Single messages cost a third more (a bare loop, 64 connections)
 %%%     once   one message: a body, of up to ?LARGE octets at a time, ?HUGE where ?LARGE were all there: the driver holds a buffer of that
 %%%            size for each, so a client has to earn it. A connection that has had a body stays with single messages
 %%%     off    none. What had come before is at most ?READS small reads, 93 KiB
 %%%
+%%% That it is passive the socket says in vain: it has been asked for more by then, or is off.
+%%%
 %%% A write blocks until the socket's queue has room, for send_timeout at most (an option of the listening socket).
 -module(hornbeam_http1_socket).
 
--export([new/2, received/2, is_passive/1, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
+-export([new/2, received/2, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
 -export([is_secure/1, send/2, sendfile/3, shutdown/1, close/1, abort/1]).
 -export_type([socket/0]).
 
 -record(socket, {
     transport :: module(),
     socket :: inet:socket() | ssl:sslsocket(),
-    mode = off :: off | once | many,
+    mode = off :: off | once | pos_integer(),    % how many messages may come of many
     buffer = none :: none | small | large | huge,   % of one read
     next = large :: large | huge,           % of the next of a body
     half_closed = false :: boolean()
@@ -29,6 +32,7 @@
 -opaque socket() :: #socket{}.
 
 -define(READS, 64).
+-define(FEW, 8).
 -define(SMALL, 1460).
 -define(LARGE, 65536).
 -define(HUGE, 262144).
@@ -48,18 +52,15 @@ is_secure(#socket{transport = Transport}) -> Transport:secure().
 -spec received(Size :: non_neg_integer(), socket()) -> socket().
 received(Size, #socket{mode = once} = Socket) when Size >= ?LARGE -> Socket#socket{mode = off, next = huge};
 received(_Size, #socket{mode = once} = Socket) -> Socket#socket{mode = off, next = large};
-received(_Size, Socket) -> Socket.
-
-%% @doc The socket has said that it sends no more messages. It says so late, after a mode has been set anew, in vain.
--spec is_passive(socket()) -> socket().
-is_passive(#socket{mode = many} = Socket) -> Socket#socket{mode = off};
-is_passive(Socket) -> Socket.
+received(_Size, #socket{mode = off} = Socket) -> Socket;
+received(_Size, #socket{mode = Left} = Socket) when Left > ?FEW + 1 -> Socket#socket{mode = Left - 1};
+received(_Size, Socket) -> set([{active, ?READS - ?FEW}], Socket#socket{mode = ?READS}).
 
 %% @doc Heads, and the client's end.
 -spec watch(socket()) -> socket().
 watch(#socket{mode = Mode} = Socket) when Mode =/= off -> Socket;
-watch(#socket{buffer = small} = Socket) -> set([{active, ?READS}], Socket#socket{mode = many});
-watch(#socket{buffer = none} = Socket) -> set([{active, ?READS}, {buffer, ?SMALL}], Socket#socket{mode = many, buffer = small});
+watch(#socket{buffer = small} = Socket) -> set([{active, ?READS}], Socket#socket{mode = ?READS});
+watch(#socket{buffer = none} = Socket) -> set([{active, ?READS}, {buffer, ?SMALL}], Socket#socket{mode = ?READS, buffer = small});
 watch(Socket) -> read(Socket#socket{next = large}).
 
 %% @doc A piece of a body.

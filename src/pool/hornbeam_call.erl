@@ -69,7 +69,7 @@ in_process(Pool, Packed, Deadline) ->
 %% Takes a place and sends the call; waits for a place when there is none.
 attempt(#{pool := Pool, packed := Packed, owner := Owner} = Call) ->
     case hornbeam_pool:checkout(Pool) of
-        {ok, Slot, Id} ->
+        {ok, Slot, Id, _Load} ->
             ok = hornbeam_worker:open(Slot, Id, Owner, hornbeam_frame:encode(invoke, Id, Packed)),
             await_result(Slot, Id, Call);
         none ->

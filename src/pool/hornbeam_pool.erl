@@ -91,12 +91,12 @@ await_ready(Id, Timeout) ->
     end.
 
 %% @doc Takes a place on the least loaded ready worker and the id of a new stream on it. The place is
-%% given back by the worker, when the stream ends or when it refuses it.
--spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id()} | none.
+%% given back by the worker, when the stream ends or when it refuses it. Load: as hornbeam_pool_choice:take/3.
+-spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id(), Load :: pos_integer()} | none.
 checkout(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
-            hornbeam_pool_choice:take(Slots, atomics:add_get(Shared, ?ROTATION, 1), MaxLoad);
+            hornbeam_pool_choice:take(Slots, fun() -> atomics:add_get(Shared, ?ROTATION, 1) end, MaxLoad);
         _ ->
             none
     end.

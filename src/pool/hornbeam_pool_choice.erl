@@ -1,24 +1,25 @@
 %%% Which of a pool's ready workers gets a request: an atomic operation or two, no message.
 %%%
-%%% Called by: hornbeam_pool and hornbeam_exchange, in the process that has a request.
+%%% Called by: hornbeam_pool, in the process that has a request.
 %%%
 %%% Why no request is lost on a worker that leaves: this side counts itself in and then looks whether the worker is open;
 %%% the worker closes and then looks whether anybody is counted. Atomics are sequentially consistent, so at
 %%% least one sees the other.
 -module(hornbeam_pool_choice).
 
--export([take/3, is_quiet/1, free/2, load/1]).
+-export([take/3, free/2, load/1]).
 
 -include("hornbeam.hrl").
 
-%% Requests in progress on a worker, up to which each may have more than its share (hornbeam_credit:wide/1).
--define(FEW, 32).
-
-%% @doc A place on the least loaded worker, one that is late only if there is no other. Turn makes equals take turns.
--spec take(Slots :: tuple(), Turn :: integer(), MaxLoad :: pos_integer()) -> {ok, #slot{}, hornbeam_frame:stream_id()} | none.
+%% @doc A place on the least loaded worker, one that is late only if there is no other. Turn makes equals take turns. Load: how many
+%% requests the worker now has, this one among them.
+-spec take(Slots :: tuple(), Turn :: fun(() -> integer()), MaxLoad :: pos_integer()) ->
+          {ok, #slot{}, hornbeam_frame:stream_id(), Load :: pos_integer()} | none.
+take({Slot}, _Turn, MaxLoad) ->
+    take(Slot, MaxLoad);
 take(Slots, Turn, MaxLoad) ->
     Size = tuple_size(Slots),
-    First = Turn rem Size,
+    First = Turn() rem Size,
     case least_loaded(Slots, Size, First, Size, none, MaxLoad, open) of
         none -> take(least_loaded(Slots, Size, First, Size, none, MaxLoad, late), MaxLoad);
         Slot -> take(Slot, MaxLoad)
@@ -44,17 +45,11 @@ take(#slot{counters = Counters} = Slot, MaxLoad) ->
     Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
     case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
         true ->
-            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1)};
+            {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1), Load};
         false ->
             atomics:sub(Counters, ?SLOT_LOAD, 1),
             none
     end.
-
-%% @doc Whether the worker has few requests in progress, the caller's among them. At most ?FEW of them have been told so: they all are in progress
-%% when the last of them asks.
--spec is_quiet(#slot{}) -> boolean().
-is_quiet(#slot{counters = Counters}) ->
-    atomics:get(Counters, ?SLOT_LOAD) =< ?FEW.
 
 %% @doc How many places there are.
 -spec free([#slot{}], MaxLoad :: pos_integer()) -> non_neg_integer().

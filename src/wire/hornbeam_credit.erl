@@ -14,7 +14,7 @@
 %%% frame arrives, what it has not credited before it is less than a window (credit on its way only makes the sender's
 %%% own count larger).
 %%%
-%%% A request that is one of few on its worker gets more: what is in flight is what two processes can do at the same time, and how much they do
+%%% A request that is one of ?FEW on its worker gets more: what is in flight is what two processes can do at the same time, and how much they do
 %%% each time that one has woken the other (wide/1; 100 MiB take half the time). It is the receiver that widens a window, by a credit of more than has
 %%% been taken, so that the sender need not know.
 %%%
@@ -26,10 +26,11 @@
 %%%     log records of a worker   log                   message/1                 log_window/0      credit of stream 0
 -module(hornbeam_credit).
 
--export([may_send/2, room/2, is_due/2, wide/1, message/1, log_window/0]).
+-export([may_send/2, room/2, is_due/2, is_wide/1, wide/1, message/1, log_window/0]).
 
 %% What a message counts besides its bytes, so that empty ones are bounded too.
 -define(OVERHEAD, 64).
+-define(FEW, 32).
 -define(WIDE, 1048576).
 -define(LOG_WINDOW, 1048576).
 
@@ -47,6 +48,12 @@ room(Uncredited, Window) ->
 -spec is_due(Taken :: non_neg_integer(), Window :: pos_integer()) -> boolean().
 is_due(Taken, Window) ->
     Taken * 4 >= Window.
+
+%% @doc Whether a request's windows are wide: its worker has few in progress, with it. No more than ?FEW are at a time, for they all are in progress when
+%% the last of them is counted.
+-spec is_wide(Load :: pos_integer()) -> boolean().
+is_wide(Load) ->
+    Load =< ?FEW.
 
 %% @doc The window of one that is wide: four times as much, up to 1 MiB.
 -spec wide(Window :: non_neg_integer()) -> non_neg_integer().
