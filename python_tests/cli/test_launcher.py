@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,10 +94,9 @@ def test_what_lies_about_is_not_imported(tmp_path: Path) -> None:
 
 
 def test_before_make_it_says_how_to_compile(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
+    for part in ("bin", "priv/python/hornbeam"):
+        shutil.copytree(ROOT / part, tmp_path / part)
     copy = tmp_path / "bin" / "hornbeam"
-    copy.write_bytes(LAUNCHER.read_bytes())
-    copy.chmod(0o755)
     done = subprocess.run([copy, "version"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == f"hornbeam: not compiled yet; run: make -C {tmp_path} compile\n"

@@ -1,0 +1,187 @@
+"""Starts the Erlang VM for every command of `hornbeam`, and passes signals on to it.
+
+The work is done by src/cli/hornbeam_cli.erl; this only starts the VM (vm.py knows which) as a child
+in a session of its own, so that a terminal's Ctrl-C reaches this process alone, and waits:
+
+- SIGTERM and SIGINT (Ctrl-C) stop the VM gracefully; a second one kills it. Erlang cannot handle
+  SIGINT, so SIGTSTP stands for it (hornbeam_signals), which does nothing to a VM that does not know
+  of it: its session has no terminal. SIGTERM follows. The Python workers see the end of their pipe
+  and end by themselves.
+- SIGHUP reloads, unless it comes from a terminal that is closing (stdin is one): then it stops.
+- When this process dies without having been asked to, the kernel sends SIGTERM to the VM (Linux).
+- The VM gets as many open files as the hard limit allows; the workers get the soft one back.
+- The exit status is the VM's; 128 + N when signal N killed it.
+
+Every local user can read a command line and none but its owner an environment, so the arguments,
+which may hold secrets (--env), go to the VM as HORNBEAM_ARGUMENTS (how many) and
+HORNBEAM_ARGUMENT_1 and so on; hornbeam_cli takes them out before anything else is started. Neither
+a crash dump of the VM nor a core dump of it or of a worker is left behind: they hold keys, cookies
+and tokens (the option crash_dump_dir asks for the first).
+
+Environment: HORNBEAM_ERL_FLAGS adds flags for the VM; they win over those of vm.py.
+
+It stays for as long as the server runs, so it imports little (no site, pathlib or subprocess;
+ctypes and resource only in the child, where they are gone with the exec): 4 MB of its own instead
+of 7. And it runs isolated (-I), because PYTHONPATH is for the application and may hold a signal.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+from hornbeam import vm
+
+__all__ = ["Launcher", "main"]
+
+# The VM asks for no more open files than this, whatever the hard limit says: its table of ports is
+# smaller, and where there is no closefrom(3) it closes as many one by one when it starts.
+MAX_FILES = 1048576
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1
+# A VM that boots loses SIGTERM for about a tenth of a second (measured) before its handler is
+# there; so one sent to a VM younger than this is sent again.
+BOOT_SECONDS = 2.0
+REPEAT_SECONDS = 0.5
+
+
+def is_text(argument: str) -> bool:
+    return os.fsencode(argument).decode("utf-8", "replace") == argument
+
+
+def environment(arguments: list[str]) -> dict[str, str]:
+    """Ours and the arguments, with HORNBEAM_ERL_FLAGS where erl reads (and unquotes) the flags
+    that count last."""
+    env = dict(os.environ)
+    own, zflags = env.pop("HORNBEAM_ERL_FLAGS", ""), env.get("ERL_ZFLAGS", "")
+    if own:
+        env["ERL_ZFLAGS"] = f"{zflags} {own}".strip()
+    env["ERL_CRASH_DUMP_BYTES"] = "0"
+    env["HORNBEAM_ARGUMENTS"] = str(len(arguments))
+    numbered = enumerate(arguments, 1)
+    return env | {f"HORNBEAM_ARGUMENT_{number}": text for number, text in numbered}
+
+
+def become_vm(parent: int, command: list[str], env: dict[str, str]) -> None:
+    """In the child: a session of its own, tied to the launcher's life, then erl. Never returns."""
+    try:
+        os.setsid()
+        die_with(parent)
+        no_core_dumps()
+        raise_descriptor_limit(env)
+        for number in (*STOP_SIGNALS, signal.SIGPIPE):  # Python itself ignores SIGPIPE
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        os.execve(command[0], command, env)
+    except OSError as error:
+        sys.stderr.write(f"hornbeam: {command[0]} cannot be started: {error}\n")
+    finally:
+        os._exit(1)
+
+
+def die_with(parent: int) -> None:
+    """SIGTERM when the parent dies. Without prctl the VM simply outlives a killed launcher."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (ImportError, OSError, AttributeError):
+        return
+    if os.getppid() != parent:  # it died before the kernel was told
+        os._exit(1)
+
+
+def no_core_dumps() -> None:
+    """The soft limit only: an application may still ask for one of its own."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def raise_descriptor_limit(env: dict[str, str]) -> None:
+    """The soft limit becomes the hard one; `env` tells the workers what it was (main.py)."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with suppress(ValueError, OSError):  # what macOS calls no limit is one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        env["HORNBEAM_SOFT_NOFILE"] = str(soft)
+
+
+class Launcher:
+    """The child, and whether it has been asked to stop."""
+
+    def __init__(self) -> None:
+        self.child = 0
+        self.started = 0.0
+        self.asked_to_stop = False
+
+    def run(self, command: list[str], env: dict[str, str]) -> int:
+        # Blocked until the child is known: a signal in between would have nobody to go to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self.on_signal)
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        self.started = time.monotonic()
+        parent = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            become_vm(parent, command, env)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        _, status = os.waitpid(self.child, 0)
+        # Nobody is there to be told, and a late one would end Python once its handlers are gone.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGALRM))
+        return self.exit_status(os.waitstatus_to_exitcode(status))
+
+    def on_signal(self, number: int, frame: object) -> None:
+        if number == signal.SIGHUP and not os.isatty(0):
+            self.send(signal.SIGHUP)
+        elif self.asked_to_stop:
+            self.send(signal.SIGKILL)
+        else:
+            self.asked_to_stop = True
+            if number == signal.SIGINT:
+                self.send(signal.SIGTSTP)
+                signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
+            else:
+                self.on_alarm(number, frame)
+
+    def on_alarm(self, _number: int, _frame: object) -> None:
+        self.send(signal.SIGTERM)
+        if time.monotonic() - self.started < BOOT_SECONDS:
+            signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(self.child, number)
+
+    def exit_status(self, code: int) -> int:
+        if code >= 0:
+            return code
+        if self.asked_to_stop and -code == signal.SIGTERM:
+            return 0  # before the VM handled the signal: nothing had been started yet
+        return 128 - code
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status of `hornbeam ARGUMENTS`."""
+    try:
+        command, added = vm.command()
+    except vm.CannotStart as reason:
+        sys.stderr.write(f"hornbeam: {reason}\n")
+        return 1
+    if not all(map(is_text, arguments)):  # an environment variable would bend it
+        sys.stderr.write("hornbeam: an argument is not Unicode text\nTry: hornbeam help\n")
+        return 2
+    return Launcher().run(command, environment(arguments) | added)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

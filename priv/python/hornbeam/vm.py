@@ -1,0 +1,100 @@
+"""Where the Erlang VM is and how it is started: the wheel's own, or the machine's for a checkout.
+
+A wheel holds a release in the folder `_vm` beside this file: ERTS, the applications, the boot files
+(tools/wheel.py). In a checkout the code is what `make compile` has left in _build and .deps.
+"""
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH120, PTH208  (pathlib: see launcher.py)
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["CannotStart", "command"]
+
+# Python and the VM share the cores, so the schedulers do not spin while they wait for work, and
+# one is online for every two cores: on two, one scheduler took 19 us of CPU for a small request
+# where two took 25 (waking each other). All are while many WebSockets are open (hornbeam_cores).
+# A first heap of 1024 words spares most requests a collection. Binaries are placed by good fit:
+# what was freed last is taken first and still in the processor's cache, a tenth of a request's
+# CPU. When the machine's clock is set, durations must not be bent to follow it. A write to
+# standard output or standard error that its reader does not take blocks one of the async threads
+# and whatever else is written by the same (hornbeam_output): with one thread alone, the log would
+# stand still with the access log. The VM ignores Ctrl-C. File names, arguments and output are
+# Unicode whatever the locale says.
+CORES = os.cpu_count() or 1
+FLAGS = (
+    *("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+    *("+S", f"{CORES}:{(CORES + 1) // 2}", "+hms", "1024", "+MBas", "gf"),
+    *("+C", "multi_time_warp", "+A", "32", "+Bi", "+fnu", "+pc", "unicode"),
+)
+# -launcher: a second SIGTERM is a repetition of the first, not impatience (hornbeam_signals).
+START = ("-launcher", "-half_of_the_cores", "-noinput", "-s", "hornbeam_cli", "main")
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+class CannotStart(Exception):
+    """There is no VM, or nothing for it to run; the text says what to do."""
+
+
+def command() -> tuple[list[str], dict[str, str]]:
+    """The program with its arguments, and what goes into its environment."""
+    release = os.path.join(HERE, "_vm")
+    return of_release(release) if os.path.isdir(release) else of_checkout(_parent(HERE, 3))
+
+
+def of_release(root: str) -> tuple[list[str], dict[str, str]]:
+    """What is below `lib` is on the code path by itself."""
+    erts = os.path.join(root, _only(root, "erts-"), "bin")
+    releases = os.path.join(root, "releases")
+    version = next(name for name in sorted(os.listdir(releases)) if name[0].isdigit())
+    boot = os.path.join(releases, version, "no_dot_erlang")
+    env = {"ROOTDIR": root, "BINDIR": erts, "EMU": "beam", "PROGNAME": "hornbeam"}
+    program = os.path.join(erts, "erlexec")
+    return [program, *FLAGS, "-boot", boot, "-mode", "interactive", *START], env
+
+
+def of_checkout(root: str) -> tuple[list[str], dict[str, str]]:
+    erl = _find_erl()
+    if erl is None:
+        raise CannotStart("there is no erl in PATH; `make setup` installs Erlang")
+    folders = _code_path(root)
+    if not folders:
+        raise CannotStart(f"not compiled yet; run: make -C {root} compile")
+    paths = [part for folder in folders for part in ("-pa", folder)]
+    return [erl, *FLAGS, *paths, "-boot", "no_dot_erlang", *START], {}
+
+
+def _code_path(root: str) -> list[str]:
+    """The ebin folders of the compiled project and of its dependencies; empty before `make`."""
+    for profile in ("default", "prod"):
+        lib = os.path.join(root, "_build", profile, "lib")
+        if os.path.exists(os.path.join(lib, "hornbeam", "ebin", "hornbeam_cli.beam")):
+            return _ebins(lib) + _ebins(os.path.join(root, ".deps", "erlang", "lib"))
+    return []
+
+
+def _ebins(lib: str) -> list[str]:
+    if not os.path.isdir(lib):
+        return []
+    found = (os.path.join(lib, name, "ebin") for name in sorted(os.listdir(lib)))
+    return [ebin for ebin in found if os.path.isdir(ebin)]
+
+
+def _find_erl() -> str | None:
+    for folder in os.get_exec_path():
+        candidate = os.path.join(folder, "erl")
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    return None
+
+
+def _only(folder: str, prefix: str) -> str:
+    (found,) = [name for name in os.listdir(folder) if name.startswith(prefix)]
+    return found
+
+
+def _parent(path: str, levels: int) -> str:
+    for _ in range(levels):
+        path = os.path.dirname(path)
+    return path
