@@ -25,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check bench bench-smoke bench-state bench-websocket chaos fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check bench bench-smoke bench-state bench-websocket chaos fuzz \
     clean distclean
 
 help: ## List the commands
@@ -39,9 +39,12 @@ compile: ## Compile the Erlang side
 	@$(SETUP) run
 	@$(REBAR3) compile
 
-docs: compile ## Write docs/options.md from the table of options
-	@erl -noshell -pa _build/default/lib/hornbeam/ebin \
-	    -eval 'ok = file:write_file("docs/options.md", hornbeam_options:markdown()), halt().'
+docs: compile ## Write docs/options.md and hornbeam/options.py from the table of options
+	@erl -noshell -pa _build/default/lib/hornbeam/ebin -eval '$(WRITE_DOCS), halt().'
+
+# What of the documentation a function of hornbeam_options gives.
+WRITE_DOCS = ok = file:write_file("docs/options.md", hornbeam_options:markdown()), \
+    ok = file:write_file("priv/python/hornbeam/options.py", hornbeam_options:python())
 
 run: compile ## Serve examples/fastapi_app on http://127.0.0.1:8000, or what the variables below say
 	@exec bin/hornbeam run '$(APP)' --bind '$(BIND)' --workers '$(WORKERS)' --venv $(VENV) \
@@ -76,6 +79,16 @@ check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
 	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
 	$(call step,mypy,$(PYTHON) -m mypy) \
 	$(verdict)
+
+wheel: ## Build dist/hornbeam-*.whl, which brings Erlang along, and the sdist
+	@$(SETUP) run wheel
+	@$(PYTHON) tools/wheel.py
+
+# In which of the bare roots of tools/wheel_check.py, all if empty.
+RELEASES ?=
+
+wheel-check: ## Install and use the wheel of dist where there is nothing but Python (RELEASES=bookworm)
+	@python3 tools/wheel_check.py $(RELEASES)
 
 # Which scenarios, how long and so on: `make bench BENCH=--help`.
 BENCH ?=

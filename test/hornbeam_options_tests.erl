@@ -412,6 +412,10 @@ the_reference_page_is_up_to_date_test() ->
     {ok, Page} = file:read_file(find_up("docs/options.md", filename:dirname(code:which(?MODULE)))),
     ?assert(Page =:= hornbeam_options:markdown(), "docs/options.md is out of date: run make docs").
 
+the_keyword_arguments_are_up_to_date_test() ->
+    {ok, Module} = file:read_file(find_up("priv/python/hornbeam/options.py", filename:dirname(code:which(?MODULE)))),
+    ?assert(Module =:= hornbeam_options:python(), "priv/python/hornbeam/options.py is out of date: run make docs").
+
 %% The project's root is above the folder of the compiled tests.
 find_up(File, Dir) ->
     Path = filename:join(Dir, File),

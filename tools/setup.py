@@ -45,6 +45,7 @@ GROUPS = {
         "run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL, CC, FAKETIME), erlang.PROPER
     ),
     "check": Group("run the static checks", "check.txt"),
+    "wheel": Group("build the wheel", "wheel.txt", (OPENSSL,)),
     "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, NGINX, CC)),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.
     "browser": Group("test in a real browser", tools=(CHROMIUM, CHROMEDRIVER), optional=True),

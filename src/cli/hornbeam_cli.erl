@@ -102,10 +102,17 @@ run(Args) ->
 resolve(Given) ->
     ok = hornbeam_log:install(),
     ok = load(),
-    case hornbeam_options:resolve(Given) of
+    case hornbeam_options:resolve(Given, launcher_defaults()) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
         {ok, Options} -> dump_and_start(Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
+    end.
+
+%% A wheel's workers run in the interpreter that it is installed in (priv/python/hornbeam/vm.py).
+launcher_defaults() ->
+    case os:getenv("HORNBEAM_INTERPRETER") of
+        false -> #{};
+        Interpreter -> true = os:unsetenv("HORNBEAM_INTERPRETER"), #{python => Interpreter}
     end.
 
 dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
@@ -144,7 +151,7 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
                   " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
-    hornbeam_systemd:ready(),
+    hornbeam_systemd:ready(Binds),
     stay.
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
@@ -155,11 +162,12 @@ remote({usage, Text}) -> usage_error(Text).
 failed(Text) ->
     case init:get_status() of
         {stopping, _} -> stay;
-        _ -> complain(Text), {exit, 1}
+        _ -> complain(Text), hornbeam_systemd:failed(Text), {exit, 1}
     end.
 
 usage_error(Text) ->
     complain([Text, "\nTry: hornbeam help"]),
+    hornbeam_systemd:failed(Text),
     {exit, 2}.
 
 complain(Text) ->

@@ -30,7 +30,7 @@ reload(Name, Given) ->
 with_systemd(Reload) ->
     hornbeam_systemd:reloading(),
     try Reload()
-    after hornbeam_systemd:ready()
+    after hornbeam_systemd:ready([])
     end.
 
 report(Name, ok) ->

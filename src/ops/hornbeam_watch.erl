@@ -29,7 +29,7 @@ init({_Name, #{reload := false}}) ->
     ignore;
 init({Name, #{reload := true} = Config}) ->
     {ok, Interpreter} = hornbeam_python:interpreter(interpreter_settings(Name, Config)),
-    Script = filename:join([code:priv_dir(hornbeam), "python", "hornbeam_worker", "watch.py"]),
+    Script = filename:join([hornbeam_python:packages(), "hornbeam_worker", "watch.py"]),
     Folders = lists:usort(lists:append([Folders || #mount{settings = #{pythonpath := Folders}}
                                                        <- hornbeam_mounts:all(Name)])),
     Port = erlang:open_port({spawn_executable, Interpreter},

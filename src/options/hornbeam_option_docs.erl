@@ -1,15 +1,16 @@
-%%% The documentation that the table of options gives: the flags in `hornbeam --help`, the page docs/options.md.
+%%% The documentation that the table of options gives: the flags in `hornbeam --help`, the page docs/options.md, the types of the keyword
+%%% arguments in Python (priv/python/hornbeam/options.py).
 %%%
 %%% Pure functions of a table. Called by hornbeam_options; calls hornbeam_option_table for the groups, and
 %%% hornbeam_option_types, _sources and _text.
 -module(hornbeam_option_docs).
 
--export([help_text/1, markdown/1]).
+-export([help_text/1, markdown/1, python/1]).
 
 -type spec() :: hornbeam_option_types:spec().
 
 -define(WIDTH, 80).
--define(INDENT, 6).
+-define(INDENT, "      ").
 
 -spec help_text([spec()]) -> unicode:chardata().
 help_text(Specs) ->
@@ -19,16 +20,19 @@ help(#{doc := Doc, type := Type} = Spec) ->
     Repeat = case hornbeam_option_types:is_multiple(Type) of true -> "Repeatable. "; false -> "" end,
     Words = string:lexemes(unicode:characters_to_list([Doc, " ", Repeat, per_mount(Spec)]), " "),
     Default = unicode:characters_to_list(["[default: ", default(Spec), "]"]),
-    ["  ", usage(Spec), "\n", wrap(Words ++ [Default], [], 0)].
+    ["  ", usage(Spec), "\n", wrap(Words ++ [Default], ?INDENT)].
 
-wrap([Word | Words], Line, Length) when Line =/= [], Length + 1 + length(Word) > ?WIDTH - ?INDENT ->
-    [line(Line), wrap([Word | Words], [], 0)];
-wrap([Word | Words], Line, Length) ->
-    wrap(Words, [Word | Line], Length + 1 + length(Word));
-wrap([], Line, _) ->
-    line(Line).
+%% The words in lines that each begin with Indent.
+wrap(Words, Indent) -> wrap(Words, [], 0, Indent).
 
-line(Reversed) -> [lists:duplicate(?INDENT, $\s), lists:join(" ", lists:reverse(Reversed)), "\n"].
+wrap([Word | Words], Line, Length, Indent) when Line =/= [], Length + 1 + length(Word) > ?WIDTH - length(Indent) ->
+    [line(Line, Indent), wrap([Word | Words], [], 0, Indent)];
+wrap([Word | Words], Line, Length, Indent) ->
+    wrap(Words, [Word | Line], Length + 1 + length(Word), Indent);
+wrap([], Line, _, Indent) ->
+    line(Line, Indent).
+
+line(Reversed, Indent) -> [Indent, lists:join(" ", lists:reverse(Reversed)), "\n"].
 
 usage(#{type := boolean} = Spec) ->
     Flag = hornbeam_option_sources:flag(Spec),
@@ -119,3 +123,43 @@ escape(Cell) ->
 grouped(Specs) ->
     [{Heading, InGroup} || {Group, Heading} <- hornbeam_option_table:groups(),
                            InGroup <- [[Spec || #{group := G} = Spec <- Specs, G =:= Group]], InGroup =/= []].
+
+%%% Python
+
+%% @doc A module with the keyword arguments of hornbeam.run and hornbeam.Server, and the flag of each.
+-spec python([spec()]) -> binary().
+python(AllSpecs) ->
+    Specs = [Spec || #{key := Key} = Spec <- AllSpecs, Key =/= app],    % an argument of its own
+    unicode:characters_to_binary([
+        "\"\"\"The options as keyword arguments. Generated from the table of options by `make docs`.\"\"\"\n\n"
+        "from __future__ import annotations\n\n"
+        "from collections.abc import Mapping, Sequence\n"
+        "from os import PathLike\n"
+        "from typing import Literal, TypedDict\n\n"
+        "__all__ = [\"FLAGS\", \"Options\"]\n\n\n"
+        "class Options(TypedDict, total=False):\n"
+        "    \"\"\"Of docs/options.md, with its units; None is the default. A list may be one item.\"\"\"\n",
+        [python_field(Spec) || Spec <- Specs],
+        "\n\nFLAGS = {\n",
+        [["    \"", atom_to_list(Key), "\": \"", hornbeam_option_sources:flag(Spec), "\",\n"] || #{key := Key} = Spec <- Specs],
+        "}\n"]).
+
+python_field(#{key := Key, type := Type, doc := Doc} = Spec) ->
+    Words = string:lexemes(unicode:characters_to_list([Doc, unit(Spec)]), " "),
+    Types = python_types(Type) ++ ["None"],
+    ["\n", wrap(Words, "    # "), "    ", atom_to_list(Key), ": ", lists:join(" | ", Types), "\n"].
+
+python_types({integer, _, _}) -> ["int"];
+python_types({limit, _, _}) -> ["int", "Literal[\"infinity\"]"];
+python_types({timeout, _}) -> ["int", "Literal[\"infinity\"]"];
+python_types({enum, Values}) -> [["Literal[", lists:join(", ", [["\"", Name, "\""] || Name <- hornbeam_option_text:names(Values)]), "]"]];
+python_types(boolean) -> ["bool"];
+python_types(environment) -> ["Mapping[str, str]"];
+python_types(Path) when Path =:= directory; Path =:= venv; Path =:= interpreter -> ["str", "PathLike[str]"];
+python_types({custom, hornbeam_option_file}) -> ["str", "PathLike[str]"];
+python_types({optional, Type}) -> python_types(Type);
+python_types({auto, Type}) -> python_types(Type) ++ ["Literal[\"auto\"]"];
+python_types({list, Type}) ->
+    Item = python_types(Type),
+    Item ++ [["Sequence[", lists:join(" | ", Item), "]"]];
+python_types(_) -> ["str"].

@@ -6,9 +6,9 @@
 %%% state.
 -module(hornbeam_options).
 
--export([validate/1, resolve/1, defaults/0, spec/1, keys/0]).
+-export([validate/1, resolve/1, resolve/2, defaults/0, spec/1, keys/0]).
 -export([from_env/0, from_env/1, from_args/1, from_app_env/0]).
--export([help_text/0, markdown/0, format_error/1, mask/1]).
+-export([help_text/0, markdown/0, python/0, format_error/1, mask/1]).
 -export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
 -export_type([options/0, given/0, error/0]).
 
@@ -36,9 +36,16 @@ validate(Given) ->
 
 %% Validates what is explicitly given, over environment variables, over sys.config, over the defaults.
 -spec resolve(given() | term()) -> {ok, options()} | {error, error()}.
-resolve(Explicit) ->
+resolve(Explicit) -> resolve(Explicit, #{}).
+
+%% The same, over what stands in place of defaults. An interpreter there gives way to a virtual environment.
+-spec resolve(given() | term(), Defaults :: #{atom() => term()}) -> {ok, options()} | {error, error()}.
+resolve(Explicit, Defaults) ->
     case {from_app_env(), from_env(), to_map(Explicit)} of
-        {{ok, Config}, {ok, Env}, {ok, Map}} -> validate(maps:merge(maps:merge(Config, Env), Map));
+        {{ok, Config}, {ok, Env}, {ok, Map}} ->
+            Given = maps:merge(maps:merge(Config, Env), Map),
+            Weaker = case is_map_key(venv, Given) of true -> maps:remove(python, Defaults); false -> Defaults end,
+            validate(maps:merge(Weaker, Given));
         {{error, _} = Error, _, _} -> Error;
         {_, {error, _} = Error, _} -> Error;
         {_, _, Error} -> Error
@@ -77,6 +84,10 @@ help_text() -> hornbeam_option_docs:help_text(hornbeam_option_table:specs()).
 %% docs/options.md.
 -spec markdown() -> binary().
 markdown() -> hornbeam_option_docs:markdown(hornbeam_option_table:specs()).
+
+%% priv/python/hornbeam/options.py.
+-spec python() -> binary().
+python() -> hornbeam_option_docs:python(hornbeam_option_table:specs()).
 
 -spec format_error(error() | {usage, binary()}) -> unicode:chardata().
 format_error({bad_option, Key, Reason}) -> ["bad option ", key_text(Key), ": ", Reason];

@@ -4,7 +4,7 @@
 %%% Calls: hornbeam_signaller.
 -module(hornbeam_python).
 
--export([interpreter/1, open/1, write/2, kill/1, signal/2]).
+-export([interpreter/1, packages/0, open/1, write/2, kill/1, signal/2]).
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -17,6 +17,14 @@ executable(Name) ->
     case os:find_executable(unicode:characters_to_list(Name)) of
         false -> {error, {python_not_found, unicode:characters_to_binary(Name)}};
         Path -> {ok, filename:absname(Path)}
+    end.
+
+%% @doc The folder of hornbeam_worker and hornbeam_erlang: ours, or where pip has put a wheel (priv/python/hornbeam/vm.py).
+-spec packages() -> file:filename().
+packages() ->
+    case os:getenv("HORNBEAM_PACKAGES") of
+        false -> filename:join(code:priv_dir(hornbeam), "python");
+        Folder -> Folder
     end.
 
 %% @doc Starts a worker process. Its descriptors 3 (read) and 4 (write) are the port; stdin, stdout and
@@ -35,7 +43,7 @@ open(Settings) ->
     end.
 
 open(Interpreter, #{env := Env, chdir := Chdir}) ->
-    Main = filename:join([code:priv_dir(hornbeam), "python", "hornbeam_worker", "__main__.py"]),
+    Main = filename:join([packages(), "hornbeam_worker", "__main__.py"]),
     try erlang:open_port({spawn_executable, Interpreter},
                          [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,
                           {busy_limits_port, disabled}, {busy_limits_msgq, disabled},

@@ -1,4 +1,5 @@
-"""Owns the roots of other Debian releases, in which ``tools/platforms.py`` runs the project.
+"""Owns the roots of other Debian releases, in which ``tools/platforms.py`` runs the project and
+``tools/wheel_check.py`` the wheel.
 
 A root is a folder below ``ROOTS``, outside the tree, made by debootstrap from the machine's own
 mirror. A stamp in it, written last, says of what it was made; while that holds it is used again.
@@ -63,11 +64,12 @@ chroot "$0" "$@"
 
 @dataclass(frozen=True)
 class Root:
-    """The root ``name`` of the Debian release ``suite``, with ``packages`` beyond ``BASE``."""
+    """The root ``name`` of the Debian release ``suite``, with ``packages`` beyond ``base``."""
 
     name: str
     suite: str
     packages: tuple[str, ...] = ()
+    base: tuple[str, ...] = BASE
 
     @property
     def path(self) -> Path:
@@ -103,6 +105,10 @@ class Root:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
 
+    def put(self, source: Path, name: str) -> None:
+        """A copy of a file where the root has its tree."""
+        shutil.copy(source, self.path / TREE / name)
+
     def call(self, *argv: str) -> int:
         """Run a command in the root's tree, its output on this terminal; the exit status."""
         return subprocess.run(self._entered(argv), stdin=subprocess.DEVNULL, check=False).returncode
@@ -137,7 +143,7 @@ class Root:
 
     def _debootstrap(self) -> None:
         signer = f"--keyring={debian_source.keyring()}"
-        options = ("--variant=minbase", f"--include={','.join(BASE)}", signer)
+        options = ("--variant=minbase", f"--include={','.join(self.base)}", signer)
         mirror = debian_source.mirrors()[0]
         run(
             (*NAMESPACES, "debootstrap", *options, self.suite, self.path, mirror, SCRIPT),
@@ -157,7 +163,7 @@ class Root:
             return None  # none yet, or one whose making was interrupted
 
     def _recipe(self) -> object:
-        return {"suite": self.suite, "packages": [*BASE, *self.packages]}
+        return {"suite": self.suite, "packages": [*self.base, *self.packages]}
 
     def _take_settings(self) -> None:
         bundles = (os.environ[name] for name in CERTIFICATES if name in os.environ)

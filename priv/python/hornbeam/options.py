@@ -1,16 +1,462 @@
-"""The options, generated."""
+"""The options as keyword arguments. Generated from the table of options by `make docs`."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Literal, TypedDict
 
 __all__ = ["FLAGS", "Options"]
 
 
 class Options(TypedDict, total=False):
-    """docs/options.md."""
+    """Of docs/options.md, with its units; None is the default. A list may be one item."""
 
-    bind: str | None
+    # Interface of the application.
+    worker_class: Literal["asgi"] | None
+
+    # APP is a factory: it is called with nothing and returns the application.
+    # A callable that takes nothing is called in any case; with this option a
+    # factory that cannot be called is said to be one.
+    factory: bool | None
+
+    # ASGI lifespan events: auto runs without them where the application does
+    # not support them, on makes that a start-up error, off never sends them.
+    lifespan: Literal["auto", "on", "off"] | None
+
+    # Path under which a proxy publishes the server: begins with "/" and does
+    # not end with it; "" for none.
+    root_path: str | None
+
+    # Further applications, each below a path of its own; the longest prefix
+    # wins. A mount may have its own value of each option marked "per mount".
+    mounts: str | Sequence[str] | None
+
+    # For development: watches the Python files in pythonpath and reloads when
+    # one changes.
+    reload: bool | None
+
+    # Socket for bin/hornbeam status, reload and stop: a path; auto for one in
+    # the user's runtime folder, off for none.
+    control: str | None
+
+    # Name of the server; one node can run several under different names.
+    name: str | None
+
+    # Interpreter of the workers: a name that is looked up in PATH, or a path.
+    # Not together with venv.
+    python: str | PathLike[str] | None
+
+    # Virtual environment whose interpreter runs the workers; "" for none.
+    venv: str | PathLike[str] | None
+
+    # Directories put in front of sys.path.
+    pythonpath: str | PathLike[str] | Sequence[str | PathLike[str]] | None
+
+    # Directory that the workers run in, and that relative paths of the other
+    # Python options start from; "" for the server's own.
+    chdir: str | PathLike[str] | None
+
+    # Environment variables of the workers, besides those of the server.
+    env: Mapping[str, str] | None
+
+    # Level of Python's root logger.
+    log_level: Literal["debug", "info", "warning", "error", "critical"] | None
+
+    # Event loop; auto takes uvloop where it can be imported.
+    loop: Literal["auto", "uvloop", "asyncio"] | None
+
+    # How long a synchronous call to Erlang polls for its answer before it
+    # blocks, and Erlang for the next of a row of calls; 0 blocks at once.
+    # Polling makes such calls about nine times as fast. (microseconds)
+    call_poll_time: int | None
+
+    # Addresses to listen on; port 0 takes a free port, ":PORT" is every IPv4
+    # address.
+    bind: str | Sequence[str] | None
+
+    # Processes that accept connections, for each address.
+    acceptors: int | None
+
+    # Open connections for each address; more are answered with 503, with TLS
+    # closed. WebSockets have websocket_max_connections. Lowered to what the
+    # limit of open files leaves.
+    max_connections: int | Literal["infinity"] | None
+
+    # Permissions of the socket files of "unix:" addresses.
+    unix_mode: str | None
+
+    # Protocols to speak; HTTP/1.0 comes with HTTP/1.1. With TLS the client
+    # chooses by ALPN, in clear text by how it begins.
+    http_version: Literal["HTTP/1.1", "HTTP/2"] | Sequence[Literal["HTTP/1.1", "HTTP/2"]] | None
+
+    # Proxies whose Forwarded and X-Forwarded-* fields are believed: addresses,
+    # networks such as 10.0.0.0/8, "unix" for every peer of a Unix socket, "*"
+    # for everybody.
+    forwarded_allow_ips: str | Sequence[str] | None
+
+    # Each connection begins with a PROXY protocol header, version 1 or 2;
+    # without one it is closed.
+    proxy_protocol: bool | None
+
+    # Drop request header fields with "_" in their names.
+    drop_underscore_headers: bool | None
+
+    # Accept in a request's target only what RFC 3986 has there. By default it
+    # may hold what browsers send: also |, {, }, ", ^, ` and bytes of UTF-8;
+    # control characters, spaces and fragments never.
+    strict_target: bool | None
+
+    # A client that has shut down its sending side still gets the answers to
+    # all that it has asked (HTTP/1 in clear text); one that has gone without a
+    # reset is then noticed only when something is sent to it.
+    half_close: bool | None
+
+    # Compress responses with gzip where the client takes it: text, JSON, XML,
+    # JavaScript, SVG and the like.
+    compress: bool | None
+
+    # Length of the shortest response that is compressed, where the length is
+    # known. (bytes)
+    compress_min_size: int | None
+
+    # Speak TLS on every address. Given with certfile, keyfile or sni, which
+    # turn it on by themselves, it must be true.
+    ssl: bool | None
+
+    # The server's certificate in PEM, with the intermediate ones after it.
+    certfile: str | PathLike[str] | None
+
+    # Its private key in PEM, not encrypted; "" when certfile holds it as well.
+    keyfile: str | PathLike[str] | None
+
+    # Other certificates for the names that clients ask for; "*.example.org" is
+    # every name one label below.
+    sni: str | Sequence[str] | None
+
+    # Ask clients for a certificate: none does not, optional takes a connection
+    # without one, require does not.
+    verify: Literal["none", "optional", "require"] | None
+
+    # Certificates in PEM of the authorities that clients' certificates are
+    # checked against.
+    cacertfile: str | PathLike[str] | None
+
+    # Versions of TLS.
+    versions: Literal["tlsv1.3", "tlsv1.2"] | Sequence[Literal["tlsv1.3", "tlsv1.2"]] | None
+
+    # Cipher suites by their OpenSSL names, the preferred one first; none for
+    # all that OTP has with ECDHE and authenticated encryption. DHE, which
+    # costs the server several times as much, is used where it is named here.
+    ciphers: str | Sequence[str] | None
+
+    # Python processes of the application. One is enough to begin with, as in
+    # uvicorn; more use more cores.
+    workers: int | None
+
+    # Requests in progress in one worker; more wait in the queue.
+    max_concurrency: int | None
+
+    # Requests that may wait for a worker; more are answered with 503. 0 for no
+    # queue.
+    max_queue: int | None
+
+    # Requests after which a worker is replaced by a fresh one, without a
+    # request noticing; infinity for never.
+    max_requests: int | Literal["infinity"] | None
+
+    # Up to so many requests are added to max_requests, at random for each
+    # worker.
+    max_requests_jitter: int | None
+
+    # Age at which a worker is replaced, less up to a tenth at random; infinity
+    # for never. (milliseconds)
+    max_worker_lifetime: int | Literal["infinity"] | None
+
+    # Resident memory at which a worker is replaced (looked at every 2 s;
+    # Linux); infinity for never. auto: while less than a tenth of the
+    # machine's or the control group's memory is left, a worker that has
+    # doubled since its first ten minutes. (bytes)
+    max_worker_memory: int | Literal["infinity"] | Literal["auto"] | None
+
+    # What a worker may have sent that waits, since it does not read its
+    # answers or sends without an end; beyond it it is killed. Its calls wait
+    # while an eighth of this is not read, published messages are dropped from
+    # a half. (bytes)
+    max_worker_backlog: int | None
+
+    # How long a worker's event loop may be blocked before its stacks are
+    # logged and it is replaced. (milliseconds)
+    worker_heartbeat: int | Literal["infinity"] | None
+
+    # Bytes of a response that the client has not taken yet before the
+    # application's send() waits; four times as many, up to 1 MiB, when its
+    # worker has 32 requests in progress or fewer. (bytes)
+    window: int | None
+
+    # Bytes of a request's body sent to the worker before the application asks
+    # for them; as many more as for `window`. (bytes)
+    body_prefetch: int | None
+
+    # One line for each request: in the combined format that web servers share,
+    # or as JSON.
+    access_log: Literal["off", "combined", "json"] | None
+
+    # File of the access log; it is made again when it was moved away. "" for
+    # standard output.
+    access_log_file: str | None
+
+    # Fields of the JSON access log, in order; none given for all but
+    # header:NAME.
+    access_log_fields: str | Sequence[str] | None
+
+    # Gives every request an id: that of its x-request-id header or a new one;
+    # returned, in the scope and in log lines.
+    request_id: bool | None
+
+    # Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the
+    # public.
+    metrics_bind: str | Sequence[str] | None
+
+    # Folder of mode 0700 (made where it is not there) for the Erlang VM's
+    # crash dump of at most 256 MiB, which holds keys, cookies and the like; ""
+    # for no dump. Only where bin/hornbeam has started the VM.
+    crash_dump_dir: str | None
+
+    # Until the application has started its response; then 504. Not a limit on
+    # the response itself. (milliseconds)
+    timeout: int | Literal["infinity"] | None
+
+    # How long a request may wait for a worker; then 503. (milliseconds)
+    queue_timeout: int | Literal["infinity"] | None
+
+    # Until a worker is ready: imports and lifespan start-up included.
+    # (milliseconds)
+    startup_timeout: int | Literal["infinity"] | None
+
+    # How long a stop waits for what is in progress; 0 does not wait.
+    # (milliseconds)
+    graceful_timeout: int | Literal["infinity"] | None
+
+    # How long a worker may take to end: half of it for tasks in progress, then
+    # lifespan shutdown. (milliseconds)
+    shutdown_timeout: int | None
+
+    # How long a connection may stay idle between requests. Longer than the 60
+    # s after which common load balancers give up, so that they close first and
+    # never send a request into a closing connection. (milliseconds)
+    keepalive_timeout: int | Literal["infinity"] | None
+
+    # How long a client may take nothing of what is sent to it; then the
+    # connection (HTTP/2: the stream) is closed. (milliseconds)
+    send_timeout: int | Literal["infinity"] | None
+
+    # From the first byte of a request's head to the last; then 408, on HTTP/2
+    # the connection closes. (milliseconds)
+    header_timeout: int | Literal["infinity"] | None
+
+    # How long a request's body that is waited for may pause; then 408, or the
+    # response is cut. (milliseconds)
+    body_timeout: int | Literal["infinity"] | None
+
+    # Length of the request line; beyond it 414. (bytes)
+    max_request_line: int | None
+
+    # Length of one header field's value; beyond it 431. (bytes)
+    max_header_size: int | None
+
+    # Header fields of a request; beyond it 431.
+    max_headers: int | None
+
+    # All header fields of a request together; beyond it 431. (bytes)
+    max_head_size: int | None
+
+    # Requests on one connection; then it closes.
+    max_keepalive: int | Literal["infinity"] | None
+
+    # Requests in progress at once on one HTTP/2 connection. An HTTP/1
+    # connection has one.
+    max_streams: int | None
+
+    # Requests in progress at once from one client address (IPv6: one /64);
+    # beyond it 429. By default half the places of one worker, and more than a
+    # proxy or a load generator has in progress. A client is whom a trusted
+    # proxy names; Unix sockets and trusted proxies themselves are not counted.
+    max_client_requests: int | Literal["infinity"] | None
+
+    # HTTP/2 frames of all kinds from one client in ten seconds; beyond it the
+    # connection closes. An upload of 160 MB/s in frames of 16 KiB takes
+    # 100000, and one here may be four times as fast.
+    max_frame_rate: int | None
+
+    # HTTP/2 frames that carry nothing (PING, SETTINGS, empty DATA) from one
+    # client in ten seconds; beyond it the connection closes. Clients that
+    # watch over their connections send a few.
+    max_empty_frame_rate: int | None
+
+    # HTTP/2 streams of one connection that are reset in ten seconds; beyond it
+    # the connection closes.
+    max_reset_rate: int | None
+
+    # Length of a request's body; beyond it 413. Little of a body is held here,
+    # but an application that reads all of it holds all of it, and one that
+    # saves it fills a disk. 1 GiB is Apache's default, too. (bytes)
+    max_body_size: int | Literal["infinity"] | None
+
+    # How much of the memory that the cgroup (else the machine) allows the
+    # Erlang VM may take, in percent: beyond it, requests are answered with 503
+    # until it takes less. 100 for no limit. One limit for the node.
+    max_memory_percent: int | None
+
+    # How long a WebSocket client may say nothing, not even answer a ping,
+    # before its connection is closed. (milliseconds)
+    websocket_timeout: int | Literal["infinity"] | None
+
+    # How often a WebSocket client is sent a ping; infinity for never.
+    # (milliseconds)
+    websocket_ping_interval: int | Literal["infinity"] | None
+
+    # Length of one WebSocket message of a client, all its fragments together
+    # and unpacked; beyond it close code 1009, and beyond one fragment for each
+    # 64 of these bytes (1024 at least). (bytes)
+    websocket_max_frame_size: int | None
+
+    # Open WebSocket connections, which max_connections does not count; more
+    # handshakes are answered with 503. So many that are idle take 160 MB, over
+    # TLS 2 GB.
+    websocket_max_connections: int | Literal["infinity"] | None
+
+    # Origins whose pages may open a WebSocket, like "https://example.com";
+    # others are answered with 403. None given: all may. A client that sends no
+    # Origin is no browser and always may.
+    websocket_origins: str | Sequence[str] | None
+
+    # What a published message costs a WebSocket subscriber whose socket is
+    # full: the message (drop) or the connection (close, with code 1008).
+    websocket_slow_consumer: Literal["close", "drop"] | None
+
+    # Whether WebSocket messages are compressed for clients that offer it
+    # (permessage-deflate).
+    websocket_compress: bool | None
+
+    # Window of the compression as a power of two: a connection takes 4 times
+    # 2^bits bytes for it.
+    websocket_compress_window_bits: int | None
+
+    # Memory of the compression: a connection takes 2^(level + 9) bytes for it.
+    websocket_compress_mem_level: int | None
+
+    # Whether a message is compressed with what came before it; without, less
+    # memory is in use between messages and less is saved.
+    websocket_compress_context: bool | None
+
+    # Entries of the shared state; beyond it those written longest ago are
+    # evicted. One limit for the node.
+    state_max_entries: int | Literal["infinity"] | None
+
+    # Keys and values of the shared state together, in the external term
+    # format; evicted likewise. With what the tables take besides, the state
+    # has three times this at most. auto: 512 MiB, but no more than a tenth of
+    # the machine's or the control group's memory; infinity for no limit.
+    # (bytes)
+    state_max_bytes: int | Literal["infinity"] | Literal["auto"] | None
+
+    # Functions that rpc_call and rpc_cast may run on any node: {Module,
+    # Function}, or all; nothing by default.
+    rpc_allow: str | Sequence[str] | None
+
+    # Erlang nodes that connect() may reach though this node does not know them
+    # yet.
+    cluster_nodes: str | Sequence[str] | None
 
 
-FLAGS = {"bind": "bind"}
+FLAGS = {
+    "worker_class": "worker-class",
+    "factory": "factory",
+    "lifespan": "lifespan",
+    "root_path": "root-path",
+    "mounts": "mount",
+    "reload": "reload",
+    "control": "control",
+    "name": "name",
+    "python": "python",
+    "venv": "venv",
+    "pythonpath": "pythonpath",
+    "chdir": "chdir",
+    "env": "env",
+    "log_level": "log-level",
+    "loop": "loop",
+    "call_poll_time": "call-poll-time",
+    "bind": "bind",
+    "acceptors": "acceptors",
+    "max_connections": "max-connections",
+    "unix_mode": "unix-mode",
+    "http_version": "http-version",
+    "forwarded_allow_ips": "forwarded-allow-ips",
+    "proxy_protocol": "proxy-protocol",
+    "drop_underscore_headers": "drop-underscore-headers",
+    "strict_target": "strict-target",
+    "half_close": "half-close",
+    "compress": "compress",
+    "compress_min_size": "compress-min-size",
+    "ssl": "ssl",
+    "certfile": "certfile",
+    "keyfile": "keyfile",
+    "sni": "sni",
+    "verify": "verify",
+    "cacertfile": "cacertfile",
+    "versions": "versions",
+    "ciphers": "ciphers",
+    "workers": "workers",
+    "max_concurrency": "max-concurrency",
+    "max_queue": "max-queue",
+    "max_requests": "max-requests",
+    "max_requests_jitter": "max-requests-jitter",
+    "max_worker_lifetime": "max-worker-lifetime",
+    "max_worker_memory": "max-worker-memory",
+    "max_worker_backlog": "max-worker-backlog",
+    "worker_heartbeat": "worker-heartbeat",
+    "window": "window",
+    "body_prefetch": "body-prefetch",
+    "access_log": "access-log",
+    "access_log_file": "access-log-file",
+    "access_log_fields": "access-log-fields",
+    "request_id": "request-id",
+    "metrics_bind": "metrics-bind",
+    "crash_dump_dir": "crash-dump-dir",
+    "timeout": "timeout",
+    "queue_timeout": "queue-timeout",
+    "startup_timeout": "startup-timeout",
+    "graceful_timeout": "graceful-timeout",
+    "shutdown_timeout": "shutdown-timeout",
+    "keepalive_timeout": "keepalive-timeout",
+    "send_timeout": "send-timeout",
+    "header_timeout": "header-timeout",
+    "body_timeout": "body-timeout",
+    "max_request_line": "max-request-line",
+    "max_header_size": "max-header-size",
+    "max_headers": "max-headers",
+    "max_head_size": "max-head-size",
+    "max_keepalive": "max-keepalive",
+    "max_streams": "max-streams",
+    "max_client_requests": "max-client-requests",
+    "max_frame_rate": "max-frame-rate",
+    "max_empty_frame_rate": "max-empty-frame-rate",
+    "max_reset_rate": "max-reset-rate",
+    "max_body_size": "max-body-size",
+    "max_memory_percent": "max-memory-percent",
+    "websocket_timeout": "websocket-timeout",
+    "websocket_ping_interval": "websocket-ping-interval",
+    "websocket_max_frame_size": "websocket-max-frame-size",
+    "websocket_max_connections": "websocket-max-connections",
+    "websocket_origins": "websocket-origin",
+    "websocket_slow_consumer": "websocket-slow-consumer",
+    "websocket_compress": "websocket-compress",
+    "websocket_compress_window_bits": "websocket-compress-window-bits",
+    "websocket_compress_mem_level": "websocket-compress-mem-level",
+    "websocket_compress_context": "websocket-compress-context",
+    "state_max_entries": "state-max-entries",
+    "state_max_bytes": "state-max-bytes",
+    "rpc_allow": "rpc-allow",
+    "cluster_nodes": "cluster-node",
+}

@@ -21,6 +21,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -97,6 +98,11 @@ def _flags(key: str, value: Any) -> Iterator[str]:
             yield from _flags(key, item)
 
 
+def _environment() -> dict[str, str]:
+    """The workers run in this interpreter unless an option says otherwise."""
+    return {**os.environ, "HORNBEAM_INTERPRETER": sys.executable}
+
+
 def run(
     app: str, *, host: str | None = None, port: int | None = None, **options: Unpack[Options]
 ) -> None:
@@ -109,7 +115,11 @@ def run(
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run() handles signals, in the main thread; elsewhere, use Server")
     # In a session of its own: a terminal's Ctrl-C comes here alone, and is passed on once.
-    process = subprocess.Popen(command(arguments(app, host, port, options)), start_new_session=True)
+    process = subprocess.Popen(
+        command(arguments(app, host, port, options)),
+        env=_environment(),
+        start_new_session=True,
+    )
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         # A terminal that closes ends what it has started; elsewhere SIGHUP reloads (launcher.py).
@@ -189,7 +199,7 @@ class Server:
                 process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "NOTIFY_SOCKET": path},
+                    env={**_environment(), "NOTIFY_SOCKET": path},
                     start_new_session=True,
                 )
                 self._process = process

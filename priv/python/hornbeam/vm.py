@@ -1,13 +1,16 @@
 """Where the Erlang VM is and how it is started: the wheel's own, or the machine's for a checkout.
 
-A wheel holds a release in the folder `_vm` beside this file: ERTS, the applications, the boot files
-(tools/wheel.py). In a checkout the code is what `make compile` has left in _build and .deps.
+A wheel holds a release in the folder `_vm` beside this file: ERTS, the applications, a boot file
+(tools/wheel_hook.py). Its workers run in the interpreter that it is installed in, and find
+hornbeam_worker where pip has put it, beside this package. In a checkout the code is what
+`make compile` has left in _build and .deps.
 """
 # ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH120, PTH208  (pathlib: see launcher.py)
 
 from __future__ import annotations
 
 import os
+import sys
 
 __all__ = ["CannotStart", "command"]
 
@@ -44,12 +47,14 @@ def command() -> tuple[list[str], dict[str, str]]:
 
 
 def of_release(root: str) -> tuple[list[str], dict[str, str]]:
-    """What is below `lib` is on the code path by itself."""
+    """What is below `lib` is on the code path by itself. The interpreter is the workers' unless an
+    option says otherwise (hornbeam_cli)."""
     erts = os.path.join(root, _only(root, "erts-"), "bin")
     releases = os.path.join(root, "releases")
     version = next(name for name in sorted(os.listdir(releases)) if name[0].isdigit())
     boot = os.path.join(releases, version, "no_dot_erlang")
     env = {"ROOTDIR": root, "BINDIR": erts, "EMU": "beam", "PROGNAME": "hornbeam"}
+    env |= {"HORNBEAM_INTERPRETER": sys.executable, "HORNBEAM_PACKAGES": _parent(HERE, 1)}
     program = os.path.join(erts, "erlexec")
     return [program, *FLAGS, "-boot", boot, "-mode", "interactive", *START], env
 
