@@ -4,11 +4,15 @@ It makes the release of rebar3's profile `prod` and leaves out of it what a serv
 that hornbeam/_vm in the wheel holds ERTS, the applications' compiled code and NIFs, and one boot
 file (priv/python/hornbeam/vm.py starts it). Needs Erlang and rebar3 on the machine. The wheel is
 for this platform and any Python 3; tools/wheel.py makes it one for others of the kind.
+
+The licences of what it brings along go to hornbeam/_vm/licenses: those that stand in the folders of
+the applications, and on Debian the copyright files of the packages that the rest is of.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -24,6 +28,8 @@ __all__ = ["VmHook"]
 PROGRAMS = ("beam.smp", "erlexec", "erl_child_setup", "inet_gethost")
 # Only for people who look at a release from inside.
 LEFT_OUT = ("sasl", "runtime_tools")
+# Shared libraries that a Linux has, and that stay there (tools/wheel.py).
+THE_MACHINES = ("libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "libz.so")
 # Where rebar3 is asked to build; in an sdist that pip has unpacked there is nothing yet.
 RELEASE = Path("_build", "prod", "rel", "hornbeam")
 
@@ -39,7 +45,7 @@ class VmHook(BuildHookInterface[Any]):
             return
         root = Path(self.root)
         self._release(root)
-        files = dict(self._files(root / RELEASE))
+        files = {**dict(self._files(root / RELEASE)), **dict(self._licences(root))}
         build_data["force_include"].update({str(file): str(to) for file, to in files.items()})
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -51,6 +57,33 @@ class VmHook(BuildHookInterface[Any]):
         env = os.environ | {"ERL_LIBS": ":".join([str(libraries), *([given] if given else [])])}
         shutil.rmtree(root / RELEASE, ignore_errors=True)
         subprocess.run(["rebar3", "as", "prod", "release"], cwd=root, env=env, check=True)
+
+    def _licences(self, root: Path) -> Iterator[tuple[Path, Path]]:
+        folder = Path("hornbeam", "_vm", "licenses")
+        for libraries in (root / ".deps" / "erlang" / "lib", root / "_build" / "default" / "lib"):
+            for text in libraries.glob("*/LICENSE*"):
+                yield text, folder / text.parent.name
+        for package in sorted(set(self._packages(root / RELEASE))):
+            text = Path("/usr/share/doc", package, "copyright")
+            if text.exists():
+                yield text, folder / package
+
+    def _packages(self, release: Path) -> Iterator[str]:
+        """Debian's names of those that the machine's part of the wheel is of."""
+        if shutil.which("dpkg-query") is None:
+            return
+        show = "io:put_chars(code:root_dir()), halt()."
+        erlang = Path(_output("erl", "-noshell", "-eval", show))
+        brought = [next(erlang.glob("erts-*/bin/beam.smp"))]
+        for file in self._chosen(release):
+            if file.suffix == ".so" or file.name in PROGRAMS:
+                needed = re.findall(r"=> (/\S+)", _output("ldd", str(file)))
+                brought += map(Path, needed)
+        for path in brought:
+            if not path.name.startswith(THE_MACHINES):
+                # The file system may know it by the name before /lib became a link to /usr/lib.
+                owner = _output("dpkg-query", "-S", f"*/{path.name}").splitlines()[0]
+                yield owner.split(":")[0].split(",")[0]
 
     def _files(self, release: Path) -> Iterator[tuple[Path, Path]]:
         """Each file, and where it is in the wheel."""
@@ -64,4 +97,9 @@ class VmHook(BuildHookInterface[Any]):
         for application in sorted((release / "lib").iterdir()):
             if application.name.rpartition("-")[0] not in LEFT_OUT:
                 yield from application.glob("ebin/*")
-                yield from (file for file in application.glob("priv/**/*.so") if file.is_file())
+                nifs = (file for file in application.glob("priv/**/*.so") if file.is_file())
+                yield from (file for file in nifs if "test" not in file.name)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
