@@ -70,11 +70,12 @@ SUITES    ?= all
 platforms: ## Build and test in roots of other Debian releases (PLATFORMS=testing SUITES=short)
 	@python3 tools/platforms.py --suites '$(SUITES)' $(PLATFORMS)
 
-check: ## Run the static checks: xref, dialyzer, ruff, mypy --strict
+check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
 	@$(SETUP) run check
 	@failed=; \
 	$(call step,xref,$(REBAR3) xref) \
 	$(call step,dialyzer,$(REBAR3) dialyzer) \
+	$(call step,edoc,$(REBAR3) edoc >/dev/null) \
 	$(call step,ruff check,$(PYTHON) -m ruff check) \
 	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
 	$(call step,mypy,$(PYTHON) -m mypy) \

@@ -127,6 +127,7 @@ format_error(Reason) -> hornbeam_reason:format(Reason).
 call(Target, Arguments) ->
     call(Target, Arguments, 5000).
 
+%% @doc As call/4, on the default server.
 -spec call(Target :: string() | binary(), Arguments :: [term()], timeout()) ->
     {ok, term()} | {error, hornbeam_call:failure()}.
 call(Target, Arguments, Timeout) ->
@@ -146,10 +147,12 @@ call(Target, Arguments, Timeout, Options) ->
 register_function(Name, Fun) ->
     hornbeam_callbacks:register(Name, Fun).
 
+%% @doc The same for a function of a module, of which the newest code is called.
 -spec register_function(hornbeam_callbacks:name(), module(), atom()) -> ok.
 register_function(Name, Module, Function) ->
     hornbeam_callbacks:register(Name, Module, Function).
 
+%% @doc Takes the offer back; calls that run go on.
 -spec unregister_function(hornbeam_callbacks:name()) -> ok | {error, not_registered}.
 unregister_function(Name) ->
     hornbeam_callbacks:unregister(Name).

@@ -11,7 +11,7 @@
 
 -define(MAX_BYTES, 268435456).
 
-%% @doc Folder: <<>> for no dump; else made with mode 0700, or refused when others may look into it.
+%% @doc Folder: `<<>>' for no dump; else made with mode 0700, or refused when others may look into it.
 -spec allow(Folder :: binary(), Server :: atom()) -> ok | {error, iodata()}.
 allow(<<>>, _Server) ->
     ok;
