@@ -21,15 +21,15 @@ export ERL_LIBS="$ROOT/lib"
 # first; the second is a soft limit, that an application may raise for itself.
 export ERL_CRASH_DUMP_BYTES=0
 ulimit -S -c 0
-# One scheduler online for every two cores, as bin/hornbeam of the project has it (and says why).
+# One scheduler online for every two cores once it serves, as hornbeam/vm.py has it (and says why).
 HALF=
 if [ -z "${HORNBEAM_SCHEDULERS:-}" ]; then
-    CORES=$(getconf _NPROCESSORS_ONLN)
-    export HORNBEAM_SCHEDULERS="$CORES:$(((CORES + 1) / 2))"
+    HORNBEAM_SCHEDULERS=$(getconf _NPROCESSORS_ONLN)
+    export HORNBEAM_SCHEDULERS
     HALF=-half_of_the_cores
 fi
 
-# As many open files as the hard limit allows, but no more than the VM can use (bin/hornbeam says why); workers get the soft one back.
+# As many open files as the hard limit allows, but no more than the VM can use (hornbeam/launcher.py says why); workers get the soft one back.
 raise_descriptor_limit() {
     soft=$(ulimit -S -n) hard=$(ulimit -H -n)
     [ "$hard" != unlimited ] && [ "$hard" -le 1048576 ] || hard=1048576

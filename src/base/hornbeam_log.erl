@@ -1,4 +1,4 @@
-%%% The handler of OTP's logger in a VM that bin/hornbeam has started: one line for each event, to standard error.
+%%% The handler of OTP's logger in a VM that the launcher has started: one line for each event, to standard error.
 %%%
 %%% Called by: hornbeam_cli (install/0, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, and the formatter that is configured.
 %%%

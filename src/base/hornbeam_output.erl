@@ -4,7 +4,7 @@
 %%% driver of descriptors ("fd") does the writing, in a port of its own.
 %%%
 %%% A reader that stands still suspends this process alone, and blocks one of the VM's async threads, in which the driver writes to
-%%% what is no terminal (so there are several: bin/hornbeam, vm.args). What waits for it meanwhile is bounded by ?MAX_QUEUED bytes (an atomic
+%%% what is no terminal (so there are several: vm.py, vm.args). What waits for it meanwhile is bounded by ?MAX_QUEUED bytes (an atomic
 %%% counter); what does not fit is dropped and counted by whoever brings it.
 %%%
 %%% Failure modes: the descriptor takes nothing more (the reader has gone, the disk is full): the port ends, what it had is counted

@@ -2,10 +2,10 @@
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
-%%% has ended by itself. Called by bin/hornbeam and config/release.sh as
-%%% `erl -s hornbeam_cli main`, with the arguments in the environment (bin/hornbeam says why). Calls hornbeam_options,
+%%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
+%%% `erl -s hornbeam_cli main`, with the arguments in the environment (launcher.py says why). Calls hornbeam_options,
 %%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd, hornbeam_vm and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm, hornbeam_cores and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
@@ -89,6 +89,8 @@ help() ->
     {exit, 0}.
 
 run(Args) ->
+    ok = load(),
+    ok = start_needed(),
     case hornbeam_options:from_args(Args) of
         {ok, [App], Given} -> resolve(Given#{app => App});
         {ok, [], Given} -> resolve(Given);
@@ -101,7 +103,6 @@ run(Args) ->
 %% sys.config is there once the application is loaded.
 resolve(Given) ->
     ok = hornbeam_log:install(),
-    ok = load(),
     case hornbeam_options:resolve(Given, launcher_defaults()) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
         {ok, Options} -> dump_and_start(Options);
@@ -128,7 +129,6 @@ start(Options) ->
     true = os:unsetenv("HORNBEAM_APP"),
     ok = hornbeam_vm:own(),
     ok = hornbeam_signals:install(),
-    ok = set_ranch(),
     case application:ensure_all_started(hornbeam) of
         {ok, _} ->
             case hornbeam:serve(Options, vital) of
@@ -138,6 +138,14 @@ start(Options) ->
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
+
+%% The applications that Hornbeam needs, while the options are read: a twentieth of a second less. Whether they could be started is asked when
+%% Hornbeam is.
+start_needed() ->
+    ok = set_ranch(),
+    {ok, Needed} = application:get_key(hornbeam, applications),
+    _ = spawn(fun() -> lists:foreach(fun application:ensure_all_started/1, Needed) end),
+    ok.
 
 %% Ranch ends as a whole when one of its listeners has ended twice in five seconds; it need not be stricter than hornbeam_server.
 set_ranch() ->
@@ -151,6 +159,7 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = O
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
                   " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
+    ok = hornbeam_cores:serving(),
     hornbeam_systemd:ready(Binds),
     stay.
 

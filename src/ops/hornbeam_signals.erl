@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_cli (install/0). The handler of OTP's erl_signal_server, in place of OTP's own, whose part for the other
 %%% signals it does as well. Embedded in somebody else's VM nothing is installed.
 %%%
-%%% Erlang cannot handle SIGINT: bin/hornbeam sends SIGTSTP for it, so that the log can say what came. Only there: a release is
+%%% Erlang cannot handle SIGINT: the launcher sends SIGTSTP for it, so that the log can say what came. Only there: a release is
 %%% the terminal's own process, gets a SIGTSTP for a Ctrl-Z, and ignores a Ctrl-C (+Bi).
 -module(hornbeam_signals).
 -behaviour(gen_event).
@@ -33,7 +33,7 @@ handle_event(sigterm, running) ->
 handle_event(sigtstp, running) ->
     stop("SIGINT");
 handle_event(sigterm, stopping) ->
-    %% bin/hornbeam repeats itself, and kills at the second by itself.
+    %% The launcher repeats itself, and kills at the second by itself.
     case has_launcher() of
         true -> {ok, stopping};
         %% The Python workers see the end of their pipes.

@@ -35,7 +35,7 @@ from contextlib import suppress
 
 from hornbeam import vm
 
-__all__ = ["Launcher", "main"]
+__all__ = ["Launcher", "main", "start"]
 
 # The VM asks for no more open files than this, whatever the hard limit says: its table of ports is
 # smaller, and where there is no closefrom(3) it closes as many one by one when it starts.
@@ -115,25 +115,42 @@ def raise_descriptor_limit(env: dict[str, str]) -> None:
         env["HORNBEAM_SOFT_NOFILE"] = str(soft)
 
 
+def start(arguments: list[str]) -> int:
+    """Starts the VM for `hornbeam ARGUMENTS`; the child's process id, or SystemExit.
+
+    The signals are blocked until somebody waits for it, in this program or, as __main__ does, in
+    one that this process becomes: one in between would have nobody to go to.
+    """
+    try:
+        command, added = vm.command()
+    except vm.CannotStart as reason:
+        sys.stderr.write(f"hornbeam: {reason}\n")
+        sys.exit(1)
+    if not all(map(is_text, arguments)):  # an environment variable would bend it
+        sys.stderr.write("hornbeam: an argument is not Unicode text\nTry: hornbeam help\n")
+        sys.exit(2)
+    env = environment(arguments) | added
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        become_vm(parent, command, env)
+    return child
+
+
 class Launcher:
     """The child, and whether it has been asked to stop."""
 
-    def __init__(self) -> None:
-        self.child = 0
-        self.started = 0.0
+    def __init__(self, child: int) -> None:
+        self.child = child
+        self.started = time.monotonic()
         self.asked_to_stop = False
 
-    def run(self, command: list[str], env: dict[str, str]) -> int:
-        # Blocked until the child is known: a signal in between would have nobody to go to.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    def wait(self) -> int:
+        """The exit status."""
         for number in STOP_SIGNALS:
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGALRM, self.on_alarm)
-        self.started = time.monotonic()
-        parent = os.getpid()
-        self.child = os.fork()
-        if self.child == 0:
-            become_vm(parent, command, env)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _, status = os.waitpid(self.child, 0)
         # Nobody is there to be told, and a late one would end Python once its handlers are gone.
@@ -172,16 +189,4 @@ class Launcher:
 
 def main(arguments: list[str]) -> int:
     """The exit status of `hornbeam ARGUMENTS`."""
-    try:
-        command, added = vm.command()
-    except vm.CannotStart as reason:
-        sys.stderr.write(f"hornbeam: {reason}\n")
-        return 1
-    if not all(map(is_text, arguments)):  # an environment variable would bend it
-        sys.stderr.write("hornbeam: an argument is not Unicode text\nTry: hornbeam help\n")
-        return 2
-    return Launcher().run(command, environment(arguments) | added)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return Launcher(start(arguments)).wait()

@@ -15,8 +15,9 @@ import sys
 __all__ = ["CannotStart", "command"]
 
 # Python and the VM share the cores, so the schedulers do not spin while they wait for work, and
-# one is online for every two cores: on two, one scheduler took 19 us of CPU for a small request
-# where two took 25 (waking each other). All are while many WebSockets are open (hornbeam_cores).
+# once it serves one is online for every two cores: on two, one scheduler took 19 us of CPU for a
+# small request where two took 25 (waking each other). All are while it boots, which takes a
+# seventh less, and while many WebSockets are open (hornbeam_cores).
 # A first heap of 1024 words spares most requests a collection. Binaries are placed by good fit:
 # what was freed last is taken first and still in the processor's cache, a tenth of a request's
 # CPU. When the machine's clock is set, durations must not be bent to follow it. A write to
@@ -27,11 +28,12 @@ __all__ = ["CannotStart", "command"]
 CORES = os.cpu_count() or 1
 FLAGS = (
     *("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
-    *("+S", f"{CORES}:{(CORES + 1) // 2}", "+hms", "1024", "+MBas", "gf"),
+    *("+hms", "1024", "+MBas", "gf"),
     *("+C", "multi_time_warp", "+A", "32", "+Bi", "+fnu", "+pc", "unicode"),
 )
 # -launcher: a second SIGTERM is a repetition of the first, not impatience (hornbeam_signals).
-START = ("-launcher", "-half_of_the_cores", "-noinput", "-s", "hornbeam_cli", "main")
+START = ("-launcher", "-noinput", "-s", "hornbeam_cli", "main")
+FLAGS_FROM_OUTSIDE = ("ERL_AFLAGS", "ERL_FLAGS", "ERL_ZFLAGS", "HORNBEAM_ERL_FLAGS")
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 
@@ -56,7 +58,7 @@ def of_release(root: str) -> tuple[list[str], dict[str, str]]:
     env = {"ROOTDIR": root, "BINDIR": erts, "EMU": "beam", "PROGNAME": "hornbeam"}
     env |= {"HORNBEAM_INTERPRETER": sys.executable, "HORNBEAM_PACKAGES": _parent(HERE, 1)}
     program = os.path.join(erts, "erlexec")
-    return [program, *FLAGS, "-boot", boot, "-mode", "interactive", *START], env
+    return [program, *FLAGS, *_cores(), "-boot", boot, "-mode", "interactive", *START], env
 
 
 def of_checkout(root: str) -> tuple[list[str], dict[str, str]]:
@@ -67,7 +69,14 @@ def of_checkout(root: str) -> tuple[list[str], dict[str, str]]:
     if not folders:
         raise CannotStart(f"not compiled yet; run: make -C {root} compile")
     paths = [part for folder in folders for part in ("-pa", folder)]
-    return [erl, *FLAGS, *paths, "-boot", "no_dot_erlang", *START], {}
+    return [erl, *FLAGS, *_cores(), *paths, "-boot", "no_dot_erlang", *START], {}
+
+
+def _cores() -> list[str]:
+    """A scheduler for each core, of which hornbeam_cores uses half; unless somebody has chosen."""
+    words = " ".join(os.environ.get(name, "") for name in FLAGS_FROM_OUTSIDE).split()
+    chosen = any(word[:2] == "+S" and (not word[2:] or word[2] in "0123456789P") for word in words)
+    return [] if chosen else ["+S", f"{CORES}:{CORES}", "-half_of_the_cores"]
 
 
 def _code_path(root: str) -> list[str]:
