@@ -39,9 +39,10 @@ compile: ## Compile the Erlang side
 	@$(SETUP) run
 	@$(REBAR3) compile
 
-docs: compile ## Write docs/options.md from the table of options
+docs: compile ## Write docs/options.md and docs/coming-from.md from their tables
 	@erl -noshell -pa _build/default/lib/hornbeam/ebin \
-	    -eval 'ok = file:write_file("docs/options.md", hornbeam_options:markdown()), halt().'
+	    -eval 'ok = file:write_file("docs/options.md", hornbeam_options:markdown()).' \
+	    -eval 'ok = file:write_file("docs/coming-from.md", hornbeam_options:coming_from()), halt().'
 
 run: compile ## Serve examples/fastapi_app on http://127.0.0.1:8000, or what the variables below say
 	@exec bin/hornbeam run '$(APP)' --bind '$(BIND)' --workers '$(WORKERS)' --venv $(VENV) \
