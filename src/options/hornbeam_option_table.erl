@@ -91,7 +91,7 @@ application() ->
               "end of their paths; or directories, which are watched as well. A file named without a wildcard, such as .env, is not "
               "excluded."},
      #{group => application, key => reload_exclude, metavar => "PATTERN", type => {list, text}, default => [], scope => server,
-       doc => "What reload does not watch, besides .*, .py[cod], .sw.*, ~*, __pycache__, node_modules and virtual environments: glob "
+       doc => "What reload does not watch, besides .*, *.py[cod], .sw.*, ~*, __pycache__, node_modules and virtual environments: glob "
               "patterns of files, or of directories with all below them. Where it names *.py itself, that is not included."},
      #{group => application, key => control, type => text, default => "auto", scope => server,
        doc => "Socket for bin/hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "

@@ -23,7 +23,7 @@ INTERVAL: Final = 0.5
 # Beyond this many files polling would be too dear; the rest are not watched.
 MOST_FILES: Final = 20_000
 INCLUDED: Final = ("*.py", "*.pyi", "*.pyx")
-EXCLUDED: Final = (".*", ".py[cod]", ".sw.*", "~*")
+EXCLUDED: Final = (".*", "*.py[cod]", ".sw.*", "~*")
 NEVER: Final = ("__pycache__", "node_modules")
 
 
