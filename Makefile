@@ -39,11 +39,12 @@ compile: ## Compile the Erlang side
 	@$(SETUP) run
 	@$(REBAR3) compile
 
-docs: compile ## Write docs/options.md and hornbeam/options.py from the table of options
+docs: compile ## Write docs/options.md, docs/coming-from.md and hornbeam/options.py from their tables
 	@erl -noshell -pa _build/default/lib/hornbeam/ebin -eval '$(WRITE_DOCS), halt().'
 
 # What of the documentation a function of hornbeam_options gives.
 WRITE_DOCS = ok = file:write_file("docs/options.md", hornbeam_options:markdown()), \
+    ok = file:write_file("docs/coming-from.md", hornbeam_options:coming_from()), \
     ok = file:write_file("priv/python/hornbeam/options.py", hornbeam_options:python())
 
 run: compile ## Serve examples/fastapi_app on http://127.0.0.1:8000, or what the variables below say

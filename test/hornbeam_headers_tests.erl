@@ -68,9 +68,21 @@ drops_what_is_the_connection_s_test_() ->
 
 keeps_the_application_s_date_and_server_test() ->
     Given = [{<<"server">>, <<"mine">>}, {<<"date">>, <<"today">>}],
-    ?assertEqual(Given, hornbeam_headers:with_defaults(Given)),
-    ?assertMatch([{<<"x">>, <<>>}, {<<"date">>, _}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"x">>, <<>>}])),
-    ?assertMatch([{<<"date">>, <<"d">>}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"date">>, <<"d">>}])).
+    ?assertEqual(Given, hornbeam_headers:with_defaults(Given, plain)),
+    ?assertMatch([{<<"x">>, <<>>}, {<<"date">>, _}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"x">>, <<>>}], plain)),
+    ?assertMatch([{<<"date">>, <<"d">>}, {<<"server">>, <<"hornbeam">>}], hornbeam_headers:with_defaults([{<<"date">>, <<"d">>}], plain)).
+
+options_say_what_is_added_test_() ->
+    Own = [{<<"x">>, <<"1">>}],
+    Plain = #{date_header => true, server_header => true, headers => []},
+    [?_assertEqual(plain, hornbeam_headers:defaults(Plain)),
+     ?_assertEqual({true, false, []}, hornbeam_headers:defaults(Plain#{server_header := false})),
+     ?_assertEqual({false, true, Own}, hornbeam_headers:defaults(Plain#{date_header := false, headers := Own})),
+     ?_assertEqual([{<<"a">>, <<>>} | Own], hornbeam_headers:with_defaults([{<<"a">>, <<>>}], {false, false, Own})),
+     ?_assertEqual([{<<"x">>, <<"2">>}], hornbeam_headers:with_defaults([{<<"x">>, <<"2">>}], {false, false, Own})),
+     ?_assertMatch([{<<"x">>, <<"1">>}, {<<"date">>, _}, {<<"server">>, <<"hornbeam">>}],
+                   hornbeam_headers:with_defaults([], {true, true, Own})),
+     ?_assertMatch([{<<"server">>, <<"s">>}], hornbeam_headers:with_defaults([], {false, true, [{<<"server">>, <<"s">>}]}))].
 
 %%% Texts
 

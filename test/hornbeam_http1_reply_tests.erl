@@ -6,7 +6,7 @@
 -define(OWN, [{<<"date">>, <<"d">>}, {<<"server">>, <<"s">>}]).
 
 head(Headers, Framing, Connection) ->
-    {Bytes, Said} = hornbeam_http1_reply:head(200, Headers, Framing, Connection),
+    {Bytes, Said} = hornbeam_http1_reply:head(200, Headers, Framing, Connection, plain),
     {lines(Bytes), Said}.
 
 lines(Bytes) ->
@@ -28,6 +28,21 @@ keeps_the_application_s_date_and_server_test_() ->
      ?_assertMatch([<<"server: s">>, <<"date: ", _/binary>>], fields([{<<"server">>, <<"s">>}])),
      ?_assertMatch([<<"date: ", _/binary>>, <<"server: hornbeam">>], fields([]))].
 
+%% What the options say is added, date and server are left out where they say so; the application's own fields win.
+options_defaults_test_() ->
+    Fields = fun(Headers, Defaults) ->
+        {Bytes, default} = hornbeam_http1_reply:head(200, Headers, none, default, Defaults),
+        tl(lines(Bytes))
+    end,
+    [?_assertEqual([], Fields([], {false, false, []})),
+     ?_assertEqual([<<"server: hornbeam">>], Fields([], {false, true, []})),
+     ?_assertMatch([<<"date: ", _/binary>>], Fields([], {true, false, []})),
+     ?_assertEqual([<<"date: d">>, <<"server: s">>], Fields(?OWN, {false, false, []})),
+     ?_assertEqual([<<"x: 1">>, <<"x: 2">>, <<"server: hornbeam">>],
+                   Fields([], {false, true, [{<<"x">>, <<"1">>}, {<<"x">>, <<"2">>}]})),
+     ?_assertEqual([<<"x: 3">>], Fields([{<<"x">>, <<"3">>}], {false, false, [{<<"x">>, <<"1">>}, {<<"x">>, <<"2">>}]})),
+     ?_assertEqual([<<"server: other">>], Fields([], {false, true, [{<<"server">>, <<"other">>}]}))].
+
 drops_what_is_the_connection_s_test_() ->
     Names = [<<"content-length">>, <<"transfer-encoding">>, <<"keep-alive">>, <<"proxy-connection">>, <<"te">>, <<"upgrade">>],
     [?_assertEqual([<<"date: d">>, <<"server: s">>], fields([{Name, <<"v">>} | ?OWN])) || Name <- Names].
@@ -48,7 +63,7 @@ framing_and_connection_test_() ->
 
 %% RFC 9112, 4: the phrase may be empty, the space before it not.
 status_lines_test_() ->
-    Line = fun(Status) -> {Bytes, _} = hornbeam_http1_reply:head(Status, [], none, default), hd(lines(Bytes)) end,
+    Line = fun(Status) -> {Bytes, _} = hornbeam_http1_reply:head(Status, [], none, default, plain), hd(lines(Bytes)) end,
     [?_assertEqual(<<"HTTP/1.1 200 OK">>, Line(200)), ?_assertEqual(<<"HTTP/1.1 404 Not Found">>, Line(404)),
      ?_assertEqual(<<"HTTP/1.1 599 ">>, Line(599)), ?_assertEqual(<<"HTTP/1.1 999 ">>, Line(999))].
 
@@ -62,7 +77,9 @@ switch_test() ->
     Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>}],
     ?assertEqual(<<"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nx: 1\r\ndate: d\r\nserver: s\r\n\r\n">>,
                  iolist_to_binary(hornbeam_http1_reply:switch(Own, [{<<"x">>, <<"1">>}, {<<"upgrade">>, <<"other">>},
-                                                                    {<<"content-length">>, <<"0">>} | ?OWN]))).
+                                                                    {<<"content-length">>, <<"0">>} | ?OWN], plain))),
+    ?assertEqual(<<"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nx: 1\r\n\r\n">>,
+                 iolist_to_binary(hornbeam_http1_reply:switch(Own, [], {false, false, [{<<"x">>, <<"1">>}]}))).
 
 chunks_test_() ->
     Bytes = fun(Data) -> iolist_to_binary(Data) end,

@@ -6,7 +6,7 @@
 -include("hornbeam_head.hrl").
 
 response(Version, Method, Persistent) ->
-    hornbeam_http1_response:new(#head{method = Method, path = <<"/">>, version = Version}, Persistent).
+    hornbeam_http1_response:new(#head{method = Method, path = <<"/">>, version = Version}, Persistent, plain).
 
 %% What the bytes of a head say, as a client reads them: the fields that matter.
 said(Bytes) ->

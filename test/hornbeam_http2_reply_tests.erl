@@ -3,7 +3,12 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
-head(Headers) -> hornbeam_http2_reply:head(200, Headers, none).
+head(Headers) -> hornbeam_http2_reply:head(200, Headers, none, plain).
+
+options_defaults_test() ->
+    ?assertEqual([{<<":status">>, <<"200">>}, {<<"x">>, <<"1">>}, {<<"server">>, <<"hornbeam">>}, {<<"content-length">>, <<"2">>}],
+                 hornbeam_http2_reply:head(200, [], 2, {false, true, [{<<"x">>, <<"1">>}]})),
+    ?assertEqual([{<<":status">>, <<"200">>}], hornbeam_http2_reply:head(200, [], none, {false, false, []})).
 
 keeps_the_application_s_date_and_server_test() ->
     Given = [{<<"date">>, <<"today">>}, {<<"server">>, <<"mine">>}],
@@ -27,7 +32,7 @@ drops_what_is_the_connection_s_test_() ->
 
 says_the_length_that_it_is_told_test() ->
     Headers = [{<<"content-length">>, <<"5">>}],
-    ?assertEqual([<<"7">>], [Value || {<<"content-length">>, Value} <- hornbeam_http2_reply:head(200, Headers, 7)]),
+    ?assertEqual([<<"7">>], [Value || {<<"content-length">>, Value} <- hornbeam_http2_reply:head(200, Headers, 7, plain)]),
     ?assertNot(lists:keymember(<<"content-length">>, 1, head(Headers))).
 
 nothing_is_added_to_trailers_and_to_what_comes_before_test() ->

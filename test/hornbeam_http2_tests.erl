@@ -17,11 +17,11 @@ close(Tester) -> Tester ! closed, ok.
 
 settings() ->
     #{keepalive_timeout => 60000, header_timeout => 60000, body_timeout => 60000, send_timeout => 60000, max_keepalive => infinity,
-      max_streams => 10, body_prefetch => 65536, max_frame_rate => 10000, max_empty_frame_rate => 1000, max_reset_rate => 100,
+      max_streams => 10, body_prefetch => 65536, websocket => true, max_frame_rate => 10000, max_empty_frame_rate => 1000, max_reset_rate => 100,
       max_request_line => 100, max_headers => 10, max_header_size => 300, max_head_size => 1000, strict_target => false}.
 
 context() ->
-    #{server => ?MODULE, gate => #{}, max_client_requests => infinity, observer => none, compress => off,
+    #{server => ?MODULE, gate => #{}, max_client_requests => infinity, observer => none, compress => off, defaults => plain,
       place => hornbeam_scope:place({{127, 0, 0, 1}, 1}, {{127, 0, 0, 1}, 2}, none)}.
 
 start() ->

@@ -337,7 +337,7 @@ wrong_command_lines_are_usage_errors_test_() ->
     [?_assertEqual({error, {usage, Text}}, hornbeam_options:from_args(Args)) || {Args, Text} <- [
         {["--wrokers", "2"], <<"unknown flag --wrokers; did you mean --workers?">>},
         {["--xyzzy=2"], <<"unknown flag --xyzzy">>},
-        {["-w", "2"], <<"unknown flag -w">>},
+        {["-x", "2"], <<"unknown flag -x">>},
         {["--workers"], <<"the flag --workers needs a value">>},
         {["--workers", "--bind"], <<"the flag --workers needs a value">>}]].
 

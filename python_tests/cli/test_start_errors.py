@@ -164,7 +164,7 @@ def test_an_address_that_the_machine_does_not_have(marker: dict[str, str]) -> No
         ({"bind": "nowhere"}, "bad option bind: "),
         ({"timeout": "-1"}, "bad option timeout: "),
         ({"root_path": "api"}, "bad option root_path: "),
-        ({"worker_class": "gevent"}, "bad option worker_class: "),
+        ({"lifespan": "perhaps"}, "bad option lifespan: "),
     ],
 )
 def test_a_bad_option_by_name(marker: dict[str, str], options: dict[str, Any], text: str) -> None:

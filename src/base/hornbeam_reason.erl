@@ -61,6 +61,8 @@ format({listen_failed, Bind, Reason}) ->
     io_lib:format("cannot listen on ~ts: ~ts", [Bind, listen_reason(Reason)]);
 format({few_descriptors, Limit, Needed}) ->
     io_lib:format("the limit of open files (ulimit -n) is ~b, and at least ~b are needed", [Limit, Needed]);
+format({env_file, Text}) ->
+    ["env_file ", Text];
 format({cannot_start, Reason}) ->
     io_lib:format("its process cannot be started: ~ts", [posix(Reason)]);
 format({access_log_failed, Path, Reason}) ->

@@ -84,7 +84,14 @@ help() ->
         "70 when the server has ended by itself.\n\n"
         "SERVER, where several run: the name, or the process id, of one; or --control PATH.\n\n"
         "Flags of run. Each may also be given as an environment variable: HORNBEAM_MAX_QUEUE\n"
-        "for --max-queue. docs/options.md says more.\n",
+        "for --max-queue. docs/options.md says more.\n\n"
+        "Flags of uvicorn, gunicorn, hypercorn and granian are taken as well:\n"
+        "  --host HOST --port PORT, --uds PATH, --fd N, -b ADDRESS\n"
+        "  -w N, -k uvicorn.workers.UvicornWorker, --limit-concurrency N\n"
+        "  --timeout-keep-alive SECONDS, --timeout-graceful-shutdown SECONDS\n"
+        "  --ssl-keyfile FILE, --ssl-certfile FILE, --access-logfile FILE, --app-dir DIR\n"
+        "and more, and the variables PORT and WEB_CONCURRENCY: docs/coming-from.md has\n"
+        "all, and what is used instead of those that are not taken.\n",
         hornbeam_options:help_text()]),
     {exit, 0}.
 

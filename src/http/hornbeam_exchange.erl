@@ -32,7 +32,7 @@
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
-                     compress := off | non_neg_integer(), place := hornbeam_scope:place()}.
+                     compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
 -type body() :: iodata() | {sendfile, Size :: non_neg_integer(), Path :: binary()}.
 -type command() :: {inform, 100..199, hornbeam_headers:headers()}
                  | {reply, 200..999, hornbeam_headers:headers(), non_neg_integer() | none, body()}
@@ -94,7 +94,7 @@ observe(Head0, {Module, Settings}) ->
 
 admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, #{place := Place, compress := Compress} = Context) ->
     Leaves = Head#head.version =/= 'HTTP/2',
-    case hornbeam_websocket_handshake:is_upgrade(Head) of
+    case hornbeam_websocket_handshake:is_upgrade(Head, Settings) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,

@@ -9,7 +9,8 @@
 %%% (5.5), so that no value can split a response. What belongs to the connection is the protocol's to say.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, content_length/1, end_to_end/1, with_defaults/1]).
+-export([encode_request/1, decode/1, content_length/1, end_to_end/1, defaults/1, with_defaults/2, with_own/2]).
+-export_type([defaults/0]).
 -export([find/2, tokens/1, split/2, unquote/1, trim/1, trim_end/2, lower/1, is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
 
@@ -226,8 +227,24 @@ is_end_to_end(<<"te">>) -> false;
 is_end_to_end(<<"upgrade">>) -> false;
 is_end_to_end(_) -> true.
 
-%% @doc date (RFC 9110, 6.6.1) and server (10.2.4), unless the application has said so itself; at the end.
--spec with_defaults(headers()) -> headers().
-with_defaults(Headers) ->
-    Headers ++ [Default || {Name, _} = Default <- [{<<"date">>, hornbeam_date:now()}, {<<"server">>, <<"hornbeam">>}],
-                           not lists:keymember(Name, 1, Headers)].
+%% What a server adds to a response where the application has not said so itself: date and server (`plain'), or whether each of them and
+%% which fields besides.
+-type defaults() :: plain | {Date :: boolean(), Server :: boolean(), Own :: headers()}.
+
+%% @doc As a server's options want it; they do not change while it runs.
+-spec defaults(Config :: map()) -> defaults().
+defaults(#{date_header := true, server_header := true, headers := []}) -> plain;
+defaults(#{date_header := Date, server_header := Server, headers := Own}) -> {Date, Server, Own}.
+
+%% @doc With date (RFC 9110, 6.6.1), server (10.2.4) and what the options say, at the end.
+-spec with_defaults(headers(), defaults()) -> headers().
+with_defaults(Headers, plain) ->
+    with_own(Headers, [{<<"date">>, hornbeam_date:now()}, {<<"server">>, <<"hornbeam">>}]);
+with_defaults(Headers0, {Date, Server, Own}) ->
+    Headers = with_own(Headers0, Own),
+    with_own(Headers, [{<<"date">>, hornbeam_date:now()} || Date] ++ [{<<"server">>, <<"hornbeam">>} || Server]).
+
+%% @doc With those of the fields whose names are not there yet.
+-spec with_own(headers(), Own :: headers()) -> headers().
+with_own(Headers, []) -> Headers;
+with_own(Headers, Own) -> Headers ++ [Field || {Name, _} = Field <- Own, not lists:keymember(Name, 1, Headers)].

@@ -10,7 +10,7 @@
 %%% HTTP/1.1: RFC 6455, 4.2. HTTP/2: RFC 8441, with an extended CONNECT.
 -module(hornbeam_websocket_handshake).
 
--export([is_upgrade/1, check/3, accept/5, failed/1, handover/2, key/1]).
+-export([is_upgrade/2, check/3, accept/5, failed/1, handover/2, key/1]).
 -export_type([handshake/0, accepted/0, refusal/0]).
 
 -include("hornbeam.hrl").
@@ -32,12 +32,14 @@
 -opaque accepted() :: #accepted{}.
 -type refusal() :: {Status :: 400..599, hornbeam_headers:headers(), Body :: binary()}.
 
-%% @doc Whether a request asks for a WebSocket. Every request is asked.
--spec is_upgrade(#head{}) -> boolean().
-is_upgrade(#head{upgrade = undefined, protocol = undefined}) -> false;
-is_upgrade(#head{upgrade = Upgrade, version = 'HTTP/1.1'}) when Upgrade =/= undefined -> has_token(<<"websocket">>, Upgrade);
-is_upgrade(#head{protocol = Protocol}) when Protocol =/= undefined -> hornbeam_headers:lower(Protocol) =:= <<"websocket">>;
-is_upgrade(_Head) -> false.
+%% @doc Whether a request asks for a WebSocket. Every request is asked. Where there are none, an upgrade is a request like others (RFC 9110,
+%% 7.8), while an extended CONNECT can be nothing else: check/3 refuses it.
+-spec is_upgrade(#head{}, Settings :: map()) -> boolean().
+is_upgrade(#head{upgrade = undefined, protocol = undefined}, _Settings) -> false;
+is_upgrade(#head{protocol = undefined}, #{websocket := false}) -> false;
+is_upgrade(#head{upgrade = Upgrade, version = 'HTTP/1.1'}, _Settings) when Upgrade =/= undefined -> has_token(<<"websocket">>, Upgrade);
+is_upgrade(#head{protocol = Protocol}, _Settings) when Protocol =/= undefined -> hornbeam_headers:lower(Protocol) =:= <<"websocket">>;
+is_upgrade(_Head, _Settings) -> false.
 
 has_token(Token, Value) ->
     lists:member(Token, [string:trim(Element) || Element <- binary:split(hornbeam_headers:lower(Value), <<",">>, [global])]).
@@ -45,6 +47,8 @@ has_token(Token, Value) ->
 %% @doc What the server can say without the application. A handshake that passes has taken a place
 %% (hornbeam_websockets:enter/2).
 -spec check(#head{}, Server :: atom(), Settings :: map()) -> {ok, handshake()} | {refuse, refusal()}.
+check(_Head, _Server, #{websocket := false}) ->
+    {refuse, {501, [], <<"Not Implemented">>}};
 check(#head{fields = Fields} = Head, Server, Settings) ->
     case valid(Head, allowed(Fields, Settings)) of
         true -> enter(#handshake{server = Server, settings = Settings, key = value(<<"sec-websocket-key">>, Fields),

@@ -147,16 +147,16 @@ http2(_Bytes, Conn) ->
     refuse(http_version, Conn).
 
 %% What follows a head that is not understood is nothing but octets without an end.
-refuse(Reason, #conn{context = #{place := Place} = Context} = Conn) ->
+refuse(Reason, #conn{context = #{place := Place, defaults := Defaults} = Context} = Conn) ->
     {Peer, Sock} = hornbeam_scope:ends(Place),
     Head = #head{method = <<>>, path = <<>>, version = 'HTTP/1.1', peer = Peer, sock = Sock},
     commands(hornbeam_exchange:refuse(Reason, Head, Context),
              Conn#conn{phase = request, exchange = undefined, buffer = <<>>, body = hornbeam_http1_body:new(unknown),
-                       response = hornbeam_http1_response:new(Head, false)}).
+                       response = hornbeam_http1_response:new(Head, false, Defaults)}).
 
 %%% A request
 
-request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = #{place := Place} = Context, served = Served0,
+request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = #{place := Place, defaults := Defaults} = Context, served = Served0,
                                    scheme = Scheme, stopping = Stopping, socket = Socket, times = Times} = Conn0) ->
     Served = Served0 + 1,
     {Peer, Sock} = hornbeam_scope:ends(Place),
@@ -165,7 +165,7 @@ request(Head0, Rest, Parser, #conn{settings = #{max_requests := Max}, context = 
              andalso (Rest =/= <<>> orelse not hornbeam_http1_socket:is_half_closed(Socket)),
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Served}, Context),
     Conn = Conn0#conn{parser = Parser, http2 = none, served = Served, phase = request, times = hornbeam_http1_times:no_limit(Times), buffer = Rest,
-                      exchange = Exchange, last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn)},
+                      exchange = Exchange, last = not Persistent, response = hornbeam_http1_response:new(Head, GoesOn, Defaults)},
     case Length of
         0 -> await(commands(Commands, Conn));
         _ -> await(submit(body(commands(Commands, Conn#conn{body = hornbeam_http1_body:new(Length), flow = 0, dropped = 0,
@@ -267,11 +267,11 @@ file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
         {error, _} -> gone(Conn)
     end.
 
-upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, times = Times} = Conn) ->
+upgrade(Accepted, #conn{parent = Parent, socket = Socket, buffer = Buffer, times = Times, context = #{defaults := Defaults}} = Conn) ->
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, self()),
     Own = [{<<"connection">>, <<"Upgrade">>}, {<<"upgrade">>, <<"websocket">>},
            {<<"sec-websocket-accept">>, hornbeam_websocket_handshake:key(Accepted)}],
-    _ = write(hornbeam_http1_reply:switch(Own, Headers), Conn),
+    _ = write(hornbeam_http1_reply:switch(Own, Headers, Defaults), Conn),
     ok = hornbeam_http1_times:cancel(Times),
     ok = hornbeam_date:forget(),
     {Transport, Raw} = hornbeam_http1_socket:hand_over(Buffer, Socket),

@@ -4,12 +4,13 @@
 %%%
 %%% The fields have been checked (hornbeam_headers:decode/1): names are tokens in lower case, values hold no CR, LF or NUL. What belongs to the
 %%% connection is said here and dropped from what the application says: content-length, transfer-encoding, keep-alive,
-%%% proxy-connection, te, upgrade; of `connection' only "close" counts. Date and server come last, unless the application has its own.
+%%% proxy-connection, te, upgrade; of `connection' only "close" counts. What the server adds (hornbeam_headers:defaults()) comes last,
+%%% unless the application has its own.
 %%%
 %%% A head is one binary that grows in place: cheaper to make, and to write, than a list of its parts.
 -module(hornbeam_http1_reply).
 
--export([head/4, inform/2, switch/2, chunk/1, last_chunk/1]).
+-export([head/5, inform/2, switch/3, chunk/1, last_chunk/1]).
 -export_type([framing/0, connection/0]).
 
 %% How the body ends: after so many octets; in chunks; with the connection; `none': the status has no body.
@@ -18,12 +19,21 @@
 -type connection() :: default | keep_alive | close.
 
 %% @doc The head of a response, and whether the connection ends after it: as asked for, or because the application says so.
--spec head(Status :: 200..999, hornbeam_headers:headers(), framing(), connection()) -> {binary(), connection()}.
-head(Status, Headers, Framing, Connection) ->
-    fields(Headers, status_line(Status), Framing, Connection, 0).
+-spec head(Status :: 200..999, hornbeam_headers:headers(), framing(), connection(), hornbeam_headers:defaults()) ->
+    {binary(), connection()}.
+head(Status, Headers, Framing, Connection, plain) ->
+    fields(Headers, status_line(Status), Framing, Connection, 0);
+head(Status, Headers, Framing, Connection, {Date, Server, Own}) ->
+    fields(hornbeam_headers:with_own(Headers, Own), status_line(Status), Framing, Connection, unwanted(Date, Server)).
 
 -define(DATE, 1).
 -define(SERVER, 2).
+
+%% What is not to be added, as if the application had said it.
+unwanted(true, true) -> 0;
+unwanted(true, false) -> ?SERVER;
+unwanted(false, true) -> ?DATE;
+unwanted(false, false) -> ?DATE bor ?SERVER.
 
 fields([{Name, Value} | Rest], Acc, Framing, Connection, Seen) ->
     case Name of
@@ -78,9 +88,9 @@ inform(Status, Headers) ->
     [status_line(Status), lines(hornbeam_headers:end_to_end(Headers)), <<"\r\n">>].
 
 %% @doc The answer to a handshake (RFC 6455, 4.2.2): fields of the protocol's own first.
--spec switch(Own :: hornbeam_headers:headers(), hornbeam_headers:headers()) -> iodata().
-switch(Own, Headers) ->
-    [status_line(101), lines(Own), lines(hornbeam_headers:with_defaults(hornbeam_headers:end_to_end(Headers))), <<"\r\n">>].
+-spec switch(Own :: hornbeam_headers:headers(), hornbeam_headers:headers(), hornbeam_headers:defaults()) -> iodata().
+switch(Own, Headers, Defaults) ->
+    [status_line(101), lines(Own), lines(hornbeam_headers:with_defaults(hornbeam_headers:end_to_end(Headers), Defaults)), <<"\r\n">>].
 
 %% @doc A piece of a chunked body (RFC 9112, 7.1); never empty.
 -spec chunk(iodata()) -> iodata().

@@ -8,7 +8,7 @@
 %%% The framing (RFC 9112, 6.3 and 7): the length where it is known; chunks for HTTP/1.1; else the end of the connection.
 -module(hornbeam_http1_response).
 
--export([new/2, encode/2, close/1, is_persistent/1, is_close_delimited/1]).
+-export([new/3, encode/2, close/1, is_persistent/1, is_close_delimited/1]).
 -export_type([response/0]).
 
 -include("hornbeam_head.hrl").
@@ -17,14 +17,15 @@
     version :: hornbeam_headers:version(),
     head_only :: boolean(),
     persistent :: boolean(),
+    defaults :: hornbeam_headers:defaults(),
     framing = waiting :: waiting | hornbeam_http1_reply:framing()
 }).
 -opaque response() :: #response{}.
 
 %% @doc Persistent: the connection may go on after it.
--spec new(#head{}, Persistent :: boolean()) -> response().
-new(#head{version = Version, method = Method}, Persistent) ->
-    #response{version = Version, head_only = Method =:= <<"HEAD">>, persistent = Persistent}.
+-spec new(#head{}, Persistent :: boolean(), hornbeam_headers:defaults()) -> response().
+new(#head{version = Version, method = Method}, Persistent, Defaults) ->
+    #response{version = Version, head_only = Method =:= <<"HEAD">>, persistent = Persistent, defaults = Defaults}.
 
 %% @doc The connection ends after it.
 -spec close(response()) -> response().
@@ -70,11 +71,11 @@ encode({inform, _Status, _Headers}, #response{version = 'HTTP/1.0'} = Response) 
 encode({inform, Status, Headers}, Response) ->
     {hornbeam_http1_reply:inform(Status, Headers), Response}.
 
-head(Status, Headers, Framing, #response{version = Version, persistent = Persistent} = Response) ->
+head(Status, Headers, Framing, #response{version = Version, persistent = Persistent, defaults = Defaults} = Response) ->
     Connection = case Persistent of
         false -> close;
         true when Version =:= 'HTTP/1.0' -> keep_alive;
         true -> default
     end,
-    {Head, Said} = hornbeam_http1_reply:head(Status, Headers, Framing, Connection),
+    {Head, Said} = hornbeam_http1_reply:head(Status, Headers, Framing, Connection, Defaults),
     {Head, Response#response{framing = Framing, persistent = Said =/= close}}.

@@ -3,14 +3,15 @@
 %%% Called by: hornbeam_http2_stream. Calls: hornbeam_headers. Pure but for the time of day.
 -module(hornbeam_http2_reply).
 
--export([head/3, inform/2, fields/1]).
+-export([head/4, inform/2, fields/1]).
 
 %% @doc Of a response. Length: what content-length says, or `none'.
--spec head(Status :: 200..999, hornbeam_headers:headers(), non_neg_integer() | none) -> hornbeam_headers:headers().
-head(Status, Headers, none) ->
-    [status(Status) | fields(hornbeam_headers:with_defaults(Headers))];
-head(Status, Headers, Length) ->
-    [status(Status) | fields(hornbeam_headers:with_defaults(Headers)) ++ [{<<"content-length">>, integer_to_binary(Length)}]].
+-spec head(Status :: 200..999, hornbeam_headers:headers(), non_neg_integer() | none, hornbeam_headers:defaults()) ->
+    hornbeam_headers:headers().
+head(Status, Headers, none, Defaults) ->
+    [status(Status) | fields(hornbeam_headers:with_defaults(Headers, Defaults))];
+head(Status, Headers, Length, Defaults) ->
+    [status(Status) | fields(hornbeam_headers:with_defaults(Headers, Defaults)) ++ [{<<"content-length">>, integer_to_binary(Length)}]].
 
 %% @doc Of an informational response: nothing is added.
 -spec inform(100..199, hornbeam_headers:headers()) -> hornbeam_headers:headers().

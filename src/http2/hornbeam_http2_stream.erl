@@ -32,6 +32,7 @@
     source :: hornbeam_exchange:exchange() | {websocket, pid()},
     body :: hornbeam_http2_body:body(),
     body_timeout :: timeout(),
+    defaults :: hornbeam_headers:defaults(),    % what every response gets
     is_whole = false :: boolean(),          % the exchange waits for nothing of it: there is none, or all has come
     sent = nothing :: nothing | head | ended,   % of the response
     expects = false :: boolean(),           % the client waits for 100 (Continue)
@@ -45,19 +46,20 @@
 %% @doc IsFin: the head has ended the stream. Window: what the client may send at first.
 -spec open(pos_integer(), fin | nofin, #head{}, Window :: pos_integer(), timeout(), Now :: integer(), hornbeam_exchange:context()) ->
     {[action()], stream()}.
-open(Id, IsFin, #head{length = Length, protocol = Protocol, expect = Expect} = Head, Window, BodyTimeout, Now, Context) ->
+open(Id, IsFin, #head{length = Length, protocol = Protocol, expect = Expect} = Head, Window, BodyTimeout, Now, #{defaults := Defaults} = Context) ->
     %% For a WebSocket nothing may come before it is accepted.
     Expected = case Protocol of undefined -> Length; _ -> 0 end,
     {Commands, Exchange} = hornbeam_exchange:open(Head, {self(), Id}, Context),
     run(Commands, [], Now, #stream{id = Id, source = Exchange, body = hornbeam_http2_body:new(IsFin, Expected, Window),
-                                   body_timeout = BodyTimeout, is_whole = Expected =:= 0, expects = Expect =:= continue}).
+                                   body_timeout = BodyTimeout, defaults = Defaults, is_whole = Expected =:= 0, expects = Expect =:= continue}).
 
 %% @doc The answer to what was never a request.
 -spec refuse(pos_integer(), fin | nofin, hornbeam_error:reason(), #head{}, Window :: pos_integer(), hornbeam_exchange:context()) ->
     {[action()], stream()}.
-refuse(Id, IsFin, Reason, #head{length = Length} = Head, Window, Context) ->
+refuse(Id, IsFin, Reason, #head{length = Length} = Head, Window, #{defaults := Defaults} = Context) ->
     run(hornbeam_exchange:refuse(Reason, Head, Context), [], 0,
-        #stream{id = Id, source = hornbeam_exchange:over(), body = hornbeam_http2_body:new(IsFin, Length, Window), body_timeout = infinity}).
+        #stream{id = Id, source = hornbeam_exchange:over(), body = hornbeam_http2_body:new(IsFin, Length, Window), body_timeout = infinity,
+                defaults = Defaults}).
 
 %% @doc What of the body came together with the head has been given; the rest is not waited for.
 -spec submit(stream()) -> {[action()], stream()}.
@@ -178,18 +180,18 @@ run([{inform, 100, _} = Command | Rest], Actions, Now, #stream{expects = true} =
     run([Command | Rest], Actions, Now, waits(Now, Stream#stream{expects = false}));
 run([{inform, Status, Headers} | Rest], Actions, Now, Stream) ->
     run(Rest, [{head, nofin, hornbeam_http2_reply:inform(Status, Headers)} | Actions], Now, Stream);
-run([{reply, Status, Headers, Length, {sendfile, Size, Path}} | Rest], Actions, Now, Stream) ->
-    Fields = hornbeam_http2_reply:head(Status, Headers, Length),
+run([{reply, Status, Headers, Length, {sendfile, Size, Path}} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
+    Fields = hornbeam_http2_reply:head(Status, Headers, Length, Defaults),
     run(Rest, [{file, Size, Path}, {head, nofin, Fields} | Actions], Now, Stream#stream{sent = ended});
-run([{reply, Status, Headers, Length, Body} | Rest], Actions, Now, Stream) ->
-    Fields = hornbeam_http2_reply:head(Status, Headers, Length),
+run([{reply, Status, Headers, Length, Body} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
+    Fields = hornbeam_http2_reply:head(Status, Headers, Length, Defaults),
     More = case iolist_to_binary(Body) of
         <<>> -> [{head, fin, Fields} | Actions];
         Data -> [{data, fin, Data}, {head, nofin, Fields} | Actions]
     end,
     run(Rest, More, Now, Stream#stream{sent = ended});
-run([{start, Status, Headers, Length} | Rest], Actions, Now, Stream) ->
-    run(Rest, [{head, nofin, hornbeam_http2_reply:head(Status, Headers, Length)} | Actions], Now, Stream#stream{sent = head});
+run([{start, Status, Headers, Length} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
+    run(Rest, [{head, nofin, hornbeam_http2_reply:head(Status, Headers, Length, Defaults)} | Actions], Now, Stream#stream{sent = head});
 run([{data, IsFin, Data} | Rest], Actions, Now, Stream) ->
     Sent = case IsFin of fin -> ended; nofin -> head end,
     run(Rest, [{data, IsFin, iolist_to_binary(Data)} | Actions], Now, Stream#stream{sent = Sent});
@@ -208,12 +210,12 @@ run([cancel_timer | Rest], Actions, Now, Stream) ->
     run(Rest, Actions, Now, Stream#stream{until = infinity});
 run([close | Rest], Actions, Now, Stream) ->
     run(Rest, Actions, Now, Stream);
-run([{upgrade, Accepted} | _], Actions, _Now, #stream{id = Id, body = Body} = Stream) ->
+run([{upgrade, Accepted} | _], Actions, _Now, #stream{id = Id, body = Body, defaults = Defaults} = Stream) ->
     Pid = hornbeam_websocket:start_stream(self(), Id),
     {Headers, Handover} = hornbeam_websocket_handshake:handover(Accepted, Pid),
     Pid ! {start, Handover},
     _ = is_read(Stream) andalso (Pid ! {websocket_data, fin, <<>>}),
-    {lists:reverse(Actions, [{head, nofin, hornbeam_http2_reply:head(200, Headers, none)}]),
+    {lists:reverse(Actions, [{head, nofin, hornbeam_http2_reply:head(200, Headers, none, Defaults)}]),
      Stream#stream{source = {websocket, Pid}, sent = head, until = infinity, body = hornbeam_http2_body:unbounded(Body)}};
 %% The client must see that the response is not complete.
 run([cut | _], Actions, _Now, Stream) ->

@@ -67,8 +67,8 @@ new(IsSecure, {#{body_prefetch := Prefetch, max_reset_rate := Resets} = Settings
              slack = max(0, ?DEFAULT_WINDOW - hornbeam_http2_body:window(Prefetch)), resets = hornbeam_http2_rate:new(Resets),
              out = hello(Settings)}.
 
-hello(#{body_prefetch := Prefetch, max_streams := Streams, max_head_size := HeadSize, max_headers := Headers}) ->
-    [cow_http2:settings(#{initial_window_size => hornbeam_http2_body:window(Prefetch), max_concurrent_streams => Streams, enable_connect_protocol => true,
+hello(#{body_prefetch := Prefetch, max_streams := Streams, max_head_size := HeadSize, max_headers := Headers, websocket := WebSocket}) ->
+    [cow_http2:settings(#{initial_window_size => hornbeam_http2_body:window(Prefetch), max_concurrent_streams => Streams, enable_connect_protocol => WebSocket,
                           %% Which counts 32 octets for each field (6.5.2).
                           max_header_list_size => HeadSize + 32 * Headers}),
      cow_http2:window_update(?MAX_WINDOW - ?DEFAULT_WINDOW)].

@@ -64,7 +64,7 @@ refuse(ranch_ssl, Socket) ->
     await_close(?CLOSE_MS);
 refuse(ranch_tcp, Socket) ->
     ok = hornbeam_descriptors:refused(),
-    {Head, close} = hornbeam_http1_reply:head(503, [], 0, close),
+    {Head, close} = hornbeam_http1_reply:head(503, [], 0, close, {false, false, []}),
     _ = ranch_tcp:send(Socket, Head),
     _ = ranch_tcp:shutdown(Socket, write),
     _ = ranch_tcp:recv(Socket, 0, 0),

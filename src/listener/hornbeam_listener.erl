@@ -141,6 +141,7 @@ protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Ve
     #{secure => Tls, max_connections => Max, proxy_protocol => Proxy, http_version => lists:usort(Versions),
       context => #{server => Name, gate => hornbeam_gate:settings(Config), max_client_requests => MaxRequests,
                    observer => hornbeam_observe:observer(Name, Config),
+                   defaults => hornbeam_headers:defaults(Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
 
@@ -151,7 +152,7 @@ http1(#{max_keepalive := MaxKeepalive} = Config) ->
 http2(Config) ->
     maps:with([keepalive_timeout, header_timeout, body_timeout, send_timeout, max_keepalive, max_streams, body_prefetch,
                max_frame_rate, max_empty_frame_rate, max_reset_rate, max_request_line, max_headers, max_header_size, max_head_size,
-               strict_target], Config).
+               strict_target, websocket], Config).
 
 -spec handle_call(binds | reload_certs, gen_server:from(), #state{}) ->
     {reply, [binary()] | ok | {error, term()}, #state{}}.

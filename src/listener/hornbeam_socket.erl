@@ -7,9 +7,6 @@
 
 -export([probe/1, options/2, opened/2, url/3, status/1, connections/1, close_left/1]).
 
-%% The queue of the kernel for connections that are not accepted yet.
--define(BACKLOG, 2048).
-
 %% @doc Whether the address can be listened on. Ranch opens the socket itself and makes several crash
 %% reports of a failure; asked first, the reason reaches the caller alone.
 -spec probe(hornbeam_option_bind:bind()) -> ok | {error, inet:posix()}.
@@ -53,8 +50,8 @@ family_of(Number) ->
 
 %% @doc The options of the listening socket, which accepted connections inherit.
 -spec options(hornbeam_option_bind:bind(), map()) -> [gen_tcp:listen_option()].
-options(Bind, #{send_timeout := SendTimeout, half_close := HalfClose}) ->
-    address(Bind) ++ [{backlog, ?BACKLOG}, {send_timeout, SendTimeout},
+options(Bind, #{send_timeout := SendTimeout, half_close := HalfClose, backlog := Backlog}) ->
+    address(Bind) ++ [{backlog, Backlog}, {send_timeout, SendTimeout},
                       {send_timeout_close, true}] ++ [{exit_on_close, false} || HalfClose].
 
 address({tcp, Ip, Port, _Host}) -> [{ip, Ip}, {port, Port}, family(Ip)];

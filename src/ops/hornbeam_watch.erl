@@ -30,11 +30,20 @@ init({_Name, #{reload := false}}) ->
 init({Name, #{reload := true} = Config}) ->
     {ok, Interpreter} = hornbeam_python:interpreter(interpreter_settings(Name, Config)),
     Script = filename:join([hornbeam_python:packages(), "hornbeam_worker", "watch.py"]),
-    Folders = lists:usort(lists:append([Folders || #mount{settings = #{pythonpath := Folders}}
-                                                       <- hornbeam_mounts:all(Name)])),
     Port = erlang:open_port({spawn_executable, Interpreter},
-                            [{args, ["-u", Script | Folders]}, {line, ?MAX_LINE}, binary, exit_status]),
+                            [{args, ["-u", Script | arguments(Name, Config)]}, {line, ?MAX_LINE}, binary, exit_status]
+                            ++ [{cd, unicode:characters_to_list(Chdir)} || Chdir <- [maps:get(chdir, Config)], Chdir =/= <<>>]),
     {ok, #state{name = Name, port = Port}}.
+
+%% Patterns that name directories start, like other paths, from chdir.
+arguments(Name, #{reload_include := Includes, reload_exclude := Excludes} = Config) ->
+    [<<"--include=", Pattern/binary>> || Pattern <- Includes] ++ [<<"--exclude=", Pattern/binary>> || Pattern <- Excludes]
+    ++ [<<"--">> | folders(Name, Config)].
+
+folders(Name, #{reload_dirs := []}) ->
+    lists:usort(lists:append([Folders || #mount{settings = #{pythonpath := Folders}} <- hornbeam_mounts:all(Name)]));
+folders(_Name, #{reload_dirs := Folders}) ->
+    lists:usort(Folders).
 
 %% Any of the mounts' interpreters will do.
 interpreter_settings(Name, Config) ->

@@ -3,9 +3,11 @@
 %%% Owns: what options exist: key, type, default, scope, group, documentation, and the checks that involve several
 %%% options. Everything else is derived from it: validation (hornbeam_options), environment variables, flags and
 %%% sys.config (hornbeam_option_sources), `--help` and docs/options.md (hornbeam_option_docs).
-%%% Called by those modules and by hornbeam_option_mount. Calls nothing but text helpers.
+%%% Called by those modules and by hornbeam_option_mount. Calls hornbeam_option_table_listener (the options of the sockets), and
+%%% text helpers.
 %%%
-%%% To add an option: add one entry to the group it belongs to, and run `make docs`. Nothing else names options.
+%%% To add an option: add one entry to the group it belongs to, and run `make docs`. Nothing else names options, but for
+%%% hornbeam_option_aliases, which has the flags of other servers.
 %%%
 %%%   key      the atom in a map of options; `--kebab-case` and HORNBEAM_UPPER_CASE follow from it
 %%%   type     see hornbeam_option_types:type(); a new kind of value is a module with that behaviour: {custom, Module}
@@ -42,7 +44,7 @@ groups() ->
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ listener() ++ tls() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ hornbeam_option_table_listener:listener() ++ hornbeam_option_table_listener:tls() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
     ++ services().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -55,7 +57,7 @@ find(Key) ->
 %% Checks of the whole map, after every value has been normalised. The first error is reported.
 -spec cross_checks() -> [fun((map()) -> ok | {error, {atom(), iodata()}})].
 cross_checks() ->
-    [fun one_interpreter/1, fun tls_is_complete/1].
+    [fun one_interpreter/1, fun hornbeam_option_table_listener:tls_is_complete/1].
 
 %% --- the options ---------------------------------------------------------------------------------------------------
 
@@ -82,6 +84,15 @@ application() ->
               "value of each option marked \"per mount\"."},
      #{group => application, key => reload, type => boolean, default => false, scope => server,
        doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
+     #{group => application, key => reload_dirs, flag => "reload-dir", type => {list, directory}, default => [], scope => server,
+       doc => "Directories that reload watches, in place of those in pythonpath."},
+     #{group => application, key => reload_include, metavar => "PATTERN", type => {list, text}, default => [], scope => server,
+       doc => "Other files that reload watches besides *.py, *.pyi and *.pyx: glob patterns of their names, such as *.html, or of the "
+              "end of their paths; or directories, which are watched as well. A file named without a wildcard, such as .env, is not "
+              "excluded."},
+     #{group => application, key => reload_exclude, metavar => "PATTERN", type => {list, text}, default => [], scope => server,
+       doc => "What reload does not watch, besides .*, *.py[cod], .sw.*, ~*, __pycache__, node_modules and virtual environments: glob "
+              "patterns of files, or of directories with all below them. Where it names *.py itself, that is not included."},
      #{group => application, key => control, type => text, default => "auto", scope => server,
        doc => "Socket for bin/hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "
               "none."},
@@ -100,6 +111,11 @@ python() ->
               "for the server's own."},
      #{group => python, key => env, type => environment, default => [], scope => mount, secret => true,
        doc => "Environment variables of the workers, besides those of the server."},
+     #{group => python, key => env_file, metavar => "FILE", type => {list, {custom, hornbeam_option_env_file}}, default => [],
+       scope => mount,
+       doc => "Files of further environment variables of the workers (.env), a later one before an earlier one: lines NAME=VALUE, also "
+              "with export, quotes and # comments. What the server's own environment or env has is not replaced. Read when a worker "
+              "starts."},
      #{group => python, key => log_level, type => {enum, [debug, info, warning, error, critical]}, default => info,
        scope => server, doc => "Level of Python's root logger."},
      #{group => python, key => loop, type => {enum, [auto, uvloop, asyncio]}, default => auto, scope => server,
@@ -108,66 +124,6 @@ python() ->
        scope => server,
        doc => "How long a synchronous call to Erlang polls for its answer before it blocks, and Erlang for the next "
               "of a row of calls; 0 blocks at once. Polling makes such calls about nine times as fast."}].
-
-listener() ->
-    [#{group => listener, key => bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
-       default => "127.0.0.1:8000", scope => server, check => fun at_least_one/1,
-       doc => "Addresses to listen on; port 0 takes a free port, \":PORT\" is every IPv4 address."},
-     #{group => listener, key => acceptors, type => {integer, 1, 1024}, default => 10, scope => server,
-       doc => "Processes that accept connections, for each address."},
-     #{group => listener, key => max_connections, type => {limit, 1, 10000000}, default => 16384, scope => server,
-       doc => "Open connections for each address; more are answered with 503, with TLS closed. WebSockets have "
-              "websocket_max_connections. Lowered to what the limit of open files leaves."},
-     #{group => listener, key => unix_mode, type => text, default => "660", scope => server,
-       check => fun octal/1, metavar => "OCTAL",
-       doc => "Permissions of the socket files of \"unix:\" addresses."},
-     #{group => listener, key => http_version, type => {list, {enum, ['HTTP/1.1', 'HTTP/2']}},
-       default => ['HTTP/1.1', 'HTTP/2'], scope => server, check => fun not_empty/1,
-       doc => "Protocols to speak; HTTP/1.0 comes with HTTP/1.1. With TLS the client chooses by ALPN, in clear text by "
-              "how it begins."},
-     #{group => listener, key => forwarded_allow_ips, type => {list, {custom, hornbeam_option_proxy}}, default => [],
-       scope => server, metavar => "ADDRESS",
-       doc => "Proxies whose Forwarded and X-Forwarded-* fields are believed: addresses, networks such as 10.0.0.0/8, "
-              "\"unix\" for every peer of a Unix socket, \"*\" for everybody."},
-     #{group => listener, key => proxy_protocol, type => boolean, default => false, scope => server,
-       doc => "Each connection begins with a PROXY protocol header, version 1 or 2; without one it is closed."},
-     #{group => listener, key => drop_underscore_headers, type => boolean, default => false, scope => server,
-       doc => "Drop request header fields with \"_\" in their names."},
-     #{group => listener, key => strict_target, type => boolean, default => false, scope => server,
-       doc => "Accept in a request's target only what RFC 3986 has there. By default it may hold what browsers send: also |, {, }, "
-              "\", ^, ` and bytes of UTF-8; control characters, spaces and fragments never."},
-     #{group => listener, key => half_close, type => boolean, default => false, scope => server,
-       doc => "A client that has shut down its sending side still gets the answers to all that it has asked (HTTP/1 in clear text); "
-              "one that has gone without a reset is then noticed only when something is sent to it."},
-     #{group => listener, key => compress, type => boolean, default => false, scope => server,
-       doc => "Compress responses with gzip where the client takes it: text, JSON, XML, JavaScript, SVG and the like."},
-     #{group => listener, key => compress_min_size, type => {integer, 0, 1024 * ?MIB}, unit => bytes, default => 1024,
-       scope => server, doc => "Length of the shortest response that is compressed, where the length is known."}].
-
-tls() ->
-    [#{group => tls, key => ssl, type => boolean, default => false, implied_by => [certfile, keyfile, sni], scope => server,
-       doc => "Speak TLS on every address. Given with certfile, keyfile or sni, which turn it on by themselves, it must be "
-              "true."},
-     #{group => tls, key => certfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
-       metavar => "FILE", doc => "The server's certificate in PEM, with the intermediate ones after it."},
-     #{group => tls, key => keyfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
-       metavar => "FILE", doc => "Its private key in PEM, not encrypted; \"\" when certfile holds it as well."},
-     #{group => tls, key => sni, type => {list, {custom, hornbeam_option_sni}}, default => [], scope => server,
-       metavar => "HOST=CERTFILE;KEYFILE",
-       doc => "Other certificates for the names that clients ask for; \"*.example.org\" is every name one label below."},
-     #{group => tls, key => verify, type => {enum, [none, optional, require]}, default => none, scope => server,
-       doc => "Ask clients for a certificate: none does not, optional takes a connection without one, require does not."},
-     #{group => tls, key => cacertfile, type => {optional, {custom, hornbeam_option_file}}, default => "",
-       scope => server, metavar => "FILE",
-       doc => "Certificates in PEM of the authorities that clients' certificates are checked against."},
-     #{group => tls, key => versions, type => {list, {enum, ['tlsv1.3', 'tlsv1.2']}},
-       default => ['tlsv1.3', 'tlsv1.2'], scope => server, check => fun not_empty/1,
-       doc => "Versions of TLS."},
-     #{group => tls, key => ciphers, type => {list, {custom, hornbeam_option_cipher}}, default => [], scope => server,
-       metavar => "NAME",
-       doc => "Cipher suites by their OpenSSL names, the preferred one first; none for all that OTP has with ECDHE "
-              "and authenticated encryption. DHE, which costs the server several times as much, is used where it is "
-              "named here."}].
 
 workers() ->
     [#{group => workers, key => workers, type => {integer, 1, 1024}, default => 1, scope => mount,
@@ -296,7 +252,9 @@ services() ->
        doc => "Erlang nodes that connect() may reach though this node does not know them yet."}].
 
 websocket() ->
-    [#{group => websocket, key => websocket_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 60000,
+    [#{group => websocket, key => websocket, type => boolean, default => true, scope => server,
+       doc => "Whether WebSockets are accepted. Without, an upgrade is a request like others, and HTTP/2 does not offer them."},
+     #{group => websocket, key => websocket_timeout, type => {limit, 1, ?MAX_MS}, unit => ms, default => 60000,
        scope => server,
        doc => "How long a WebSocket client may say nothing, not even answer a ping, before its connection is closed."},
      #{group => websocket, key => websocket_ping_interval, type => {limit, 1, ?MAX_MS}, unit => ms, default => 20000,
@@ -347,18 +305,6 @@ origins(Origins) ->
 is_origin(Origin) ->
     re:run(Origin, "^[a-z][a-z0-9+.-]*://[^/[:space:][:upper:]]+$", [unicode, dollar_endonly]) =/= nomatch.
 
-at_least_one([]) -> {error, "must name at least one address"};
-at_least_one(_) -> ok.
-
-not_empty([]) -> {error, "must not be empty"};
-not_empty(_) -> ok.
-
-octal(Text) ->
-    case re:run(Text, "^[0-7]{3,4}$", [dollar_endonly]) of
-        {match, _} -> ok;
-        nomatch -> {error, "must be permissions in octal, such as 660", Text}
-    end.
-
 different_prefixes(Mounts) ->
     Prefixes = [Prefix || {Prefix, _, _} <- Mounts],
     case Prefixes -- lists:usort(Prefixes) of
@@ -374,21 +320,3 @@ one_interpreter(#{venv := Venv, python := Python}) ->
                                ", python ", hornbeam_option_text:show(Python)]}};
         false -> ok
     end.
-
-%% Clear text where somebody has gone to the length of naming a certificate would be a surprise.
-tls_is_complete(#{ssl := true, certfile := <<>>} = Options) ->
-    {error, {certfile, ["is needed ", case tls_files(Options) of [] -> "when ssl is true"; [Key | _] -> ["beside ", Key] end]}};
-tls_is_complete(#{verify := Verify, cacertfile := <<>>}) when Verify =/= none ->
-    {error, {cacertfile, "is needed to verify clients"}};
-tls_is_complete(#{ssl := false, verify := Verify}) when Verify =/= none ->
-    {error, {verify, "needs ssl"}};
-tls_is_complete(#{ssl := false} = Options) ->
-    case tls_files(Options) of
-        [] -> ok;
-        [Key | _] -> {error, {ssl, ["is false, but there is a ", Key]}}
-    end;
-tls_is_complete(_) ->
-    ok.
-
-tls_files(#{certfile := Cert, keyfile := Key, sni := Sni}) ->
-    [Name || {Name, Given} <- [{"certfile", Cert =/= <<>>}, {"keyfile", Key =/= <<>>}, {"sni", Sni =/= []}], Given].

@@ -209,7 +209,7 @@ check_items(Type, Improper, _) ->
     wrong({list, Type}, Improper).
 
 %% The texts given for one option -> a term for value/2. What cannot be read stays text, which check/2 then refuses.
--spec parse(type(), [string(), ...]) -> term().
+-spec parse(type(), [string()]) -> term().
 parse({list, Type}, Texts) -> [parse(Type, [Text]) || Text <- Texts];
 parse(environment, Texts) -> Texts;
 parse({Or, Type}, Texts) when Or =:= optional; Or =:= auto -> parse(Type, Texts);

@@ -2,13 +2,13 @@
 %%%
 %%% Owns the rules that hold for all options; the options themselves are declared in hornbeam_option_table, which says
 %%% how to add one. Called by hornbeam (start, reload, info), hornbeam_cli and the documentation's build. Calls
-%%% hornbeam_option_table, _types, _sources (environment, flags, sys.config), _docs, _bind and _mount. No process, no
+%%% hornbeam_option_table, _types, _sources (environment, flags, sys.config), _docs, _coming_from, _bind and _mount. No process, no
 %%% state.
 -module(hornbeam_options).
 
 -export([validate/1, resolve/1, resolve/2, defaults/0, spec/1, keys/0]).
 -export([from_env/0, from_env/1, from_args/1, from_app_env/0]).
--export([help_text/0, markdown/0, python/0, format_error/1, mask/1]).
+-export([help_text/0, markdown/0, coming_from/0, python/0, format_error/1, mask/1]).
 -export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
 -export_type([options/0, given/0, error/0]).
 
@@ -88,6 +88,10 @@ markdown() -> hornbeam_option_docs:markdown(hornbeam_option_table:specs()).
 %% priv/python/hornbeam/options.py.
 -spec python() -> binary().
 python() -> hornbeam_option_docs:python(hornbeam_option_table:specs()).
+
+%% docs/coming-from.md.
+-spec coming_from() -> binary().
+coming_from() -> hornbeam_option_coming_from:markdown().
 
 -spec format_error(error() | {usage, binary()}) -> unicode:chardata().
 format_error({bad_option, Key, Reason}) -> ["bad option ", key_text(Key), ": ", Reason];

@@ -1,7 +1,7 @@
 %%% The Python interpreter as an operating system process: which one, how it is started, how it is ended.
 %%%
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker and what it has of its own.
-%%% Calls: hornbeam_signaller.
+%%% Calls: hornbeam_signaller, hornbeam_option_env_file.
 -module(hornbeam_python).
 
 -export([interpreter/1, packages/0, open/1, write/2, kill/1, signal/2]).
@@ -34,15 +34,35 @@ packages() ->
 %% credit of each stream and the number of streams, and by hornbeam_worker_backlog; and a port that suspended its owner would stop
 %% the heartbeat of the very worker that it should watch.
 %%
-%% An error is what may pass: the interpreter has vanished; no descriptor, process or port is left.
--spec open(map()) -> {ok, port()} | {error, {python_not_found, binary()} | {cannot_start, atom()}}.
+%% An error is what may pass: the interpreter has vanished, or a file of variables; no descriptor, process or port is left.
+-spec open(map()) -> {ok, port()} | {error, {python_not_found, binary()} | {env_file, binary()} | {cannot_start, atom()}}.
 open(Settings) ->
     case interpreter(Settings) of
-        {ok, Interpreter} -> open(Interpreter, Settings);
+        {ok, Interpreter} ->
+            case variables(Settings) of
+                {ok, Variables} -> open(Interpreter, Variables, Settings);
+                {error, Reason} -> {error, Reason}
+            end;
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+%% `env', and of the files what neither it nor the server's own environment has.
+variables(#{env := Env, env_file := Files}) ->
+    case files(Files, #{}) of
+        {ok, Read} -> {ok, maps:merge(maps:filter(fun(Name, _) -> os:getenv(to_list(Name)) =:= false end, Read), Env)};
         {error, Reason} -> {error, Reason}
     end.
 
-open(Interpreter, #{env := Env, chdir := Chdir}) ->
+files([], Done) ->
+    {ok, Done};
+files([File | Rest], Done) ->
+    case hornbeam_option_env_file:read(File) of
+        {ok, Variables} -> files(Rest, maps:merge(Done, maps:from_list(Variables)));
+        {error, Text} -> {error, {env_file, unicode:characters_to_binary([Text, ": ", File])}}
+    end.
+
+open(Interpreter, Env, #{chdir := Chdir}) ->
     Main = filename:join([packages(), "hornbeam_worker", "__main__.py"]),
     try erlang:open_port({spawn_executable, Interpreter},
                          [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,

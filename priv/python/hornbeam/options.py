@@ -36,6 +36,21 @@ class Options(TypedDict, total=False):
     # one changes.
     reload: bool | None
 
+    # Directories that reload watches, in place of those in pythonpath.
+    reload_dirs: str | PathLike[str] | Sequence[str | PathLike[str]] | None
+
+    # Other files that reload watches besides *.py, *.pyi and *.pyx: glob
+    # patterns of their names, such as *.html, or of the end of their paths; or
+    # directories, which are watched as well. A file named without a wildcard,
+    # such as .env, is not excluded.
+    reload_include: str | Sequence[str] | None
+
+    # What reload does not watch, besides .*, *.py[cod], .sw.*, ~*,
+    # __pycache__, node_modules and virtual environments: glob patterns of
+    # files, or of directories with all below them. Where it names *.py itself,
+    # that is not included.
+    reload_exclude: str | Sequence[str] | None
+
     # Socket for bin/hornbeam status, reload and stop: a path; auto for one in
     # the user's runtime folder, off for none.
     control: str | None
@@ -60,6 +75,12 @@ class Options(TypedDict, total=False):
     # Environment variables of the workers, besides those of the server.
     env: Mapping[str, str] | None
 
+    # Files of further environment variables of the workers (.env), a later one
+    # before an earlier one: lines NAME=VALUE, also with export, quotes and #
+    # comments. What the server's own environment or env has is not replaced.
+    # Read when a worker starts.
+    env_file: str | Sequence[str] | None
+
     # Level of Python's root logger.
     log_level: Literal["debug", "info", "warning", "error", "critical"] | None
 
@@ -77,6 +98,10 @@ class Options(TypedDict, total=False):
 
     # Processes that accept connections, for each address.
     acceptors: int | None
+
+    # Connections that the kernel keeps for each address until they are
+    # accepted; Linux allows no more than net.core.somaxconn.
+    backlog: int | None
 
     # Open connections for each address; more are answered with 503, with TLS
     # closed. WebSockets have websocket_max_connections. Lowered to what the
@@ -119,6 +144,16 @@ class Options(TypedDict, total=False):
     # Length of the shortest response that is compressed, where the length is
     # known. (bytes)
     compress_min_size: int | None
+
+    # Fields that are added to every response that does not have one of the
+    # name already.
+    headers: str | Sequence[str] | None
+
+    # Add "server: hornbeam" to every response that has no such field.
+    server_header: bool | None
+
+    # Add the date to every response that has no such field.
+    date_header: bool | None
 
     # Speak TLS on every address. Given with certfile, keyfile or sni, which
     # turn it on by themselves, it must be true.
@@ -308,6 +343,10 @@ class Options(TypedDict, total=False):
     # until it takes less. 100 for no limit. One limit for the node.
     max_memory_percent: int | None
 
+    # Whether WebSockets are accepted. Without, an upgrade is a request like
+    # others, and HTTP/2 does not offer them.
+    websocket: bool | None
+
     # How long a WebSocket client may say nothing, not even answer a ping,
     # before its connection is closed. (milliseconds)
     websocket_timeout: int | Literal["infinity"] | None
@@ -377,6 +416,9 @@ FLAGS = {
     "root_path": "root-path",
     "mounts": "mount",
     "reload": "reload",
+    "reload_dirs": "reload-dir",
+    "reload_include": "reload-include",
+    "reload_exclude": "reload-exclude",
     "control": "control",
     "name": "name",
     "python": "python",
@@ -384,11 +426,13 @@ FLAGS = {
     "pythonpath": "pythonpath",
     "chdir": "chdir",
     "env": "env",
+    "env_file": "env-file",
     "log_level": "log-level",
     "loop": "loop",
     "call_poll_time": "call-poll-time",
     "bind": "bind",
     "acceptors": "acceptors",
+    "backlog": "backlog",
     "max_connections": "max-connections",
     "unix_mode": "unix-mode",
     "http_version": "http-version",
@@ -399,6 +443,9 @@ FLAGS = {
     "half_close": "half-close",
     "compress": "compress",
     "compress_min_size": "compress-min-size",
+    "headers": "header",
+    "server_header": "server-header",
+    "date_header": "date-header",
     "ssl": "ssl",
     "certfile": "certfile",
     "keyfile": "keyfile",
@@ -445,6 +492,7 @@ FLAGS = {
     "max_reset_rate": "max-reset-rate",
     "max_body_size": "max-body-size",
     "max_memory_percent": "max-memory-percent",
+    "websocket": "websocket",
     "websocket_timeout": "websocket-timeout",
     "websocket_ping_interval": "websocket-ping-interval",
     "websocket_max_frame_size": "websocket-max-frame-size",
