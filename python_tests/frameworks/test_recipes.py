@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from pages import DOCS, ROOT, Block, commands, sections
-
 from recipes import Recipe
 
 SECTIONS = {
@@ -17,8 +16,6 @@ SECTIONS = {
     for title, blocks in sections((DOCS / f"{page}.md").read_text()).items()
     if any(block.title for block in blocks)
 }
-# What a package is imported as, where that is not its name.
-MODULES = {"fastapi": "fastapi", "django": "django"}
 
 
 def installed(blocks: list[Block]) -> list[str]:
