@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from provision.machine import DEPS, ROOT, SetupError, lock, run, say
 
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> int:
         print(*(f"    {line}" for line in error.tail()), sep="\n", file=sys.stderr)
         print(f"site: {error}", file=sys.stderr)
         return 1
-    command = arguments or ["build", "--clean", "--quiet"]
+    command = arguments or ["build", "--clean"]
     status = subprocess.run(
         [ENVIRONMENT / "bin" / "python", "-m", "mkdocs", *command, "--strict"], cwd=ROOT
     ).returncode

@@ -143,8 +143,9 @@ def test_haproxy_takes_its_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not NGINX, reason="nginx is not installed")
 def test_nginx_in_front(project: Path) -> None:
     assert NGINX
-    flags = {"forwarded_allow_ips": "127.0.0.1", "pythonpath": str(project)}
-    with Hornbeam("app:app", **flags) as server:
+    with Hornbeam(
+        "app:app", cwd=project, pythonpath=".", forwarded_allow_ips="127.0.0.1"
+    ) as server:
         port = free_port()
         site = FILES["app.conf"].replace("listen 80;", f"listen 127.0.0.1:{port};")
         site = site.replace("127.0.0.1:8000", "{}:{}".format(*server.address))
