@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 PAGE = (DOCS / "deployment.md").read_text()
 FILES = {block.title: block.text for block in blocks(PAGE) if block.title}
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+HAPROXY = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
 
 APP = """
 async def app(scope, receive, send):
@@ -72,6 +73,36 @@ def test_the_unit_waits_longer_than_a_stop_takes() -> None:
     assert int(service["TimeoutStartSec"]) > seconds("startup_timeout")
     # What is sent by a process below the main one is ignored otherwise.
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "all")
+
+
+def test_what_the_unit_starts_and_reloads(project: Path) -> None:
+    """With the environment that systemd would give: its commands, its RuntimeDirectory."""
+    service = FILES["hornbeam.service"]
+    env = dict(re.findall(r"^Environment=(\w+)=(.*)$", service, re.MULTILINE))
+    commands = dict(re.findall(r"^(Exec\w+)=\S+/bin/hornbeam (.*)$", service, re.MULTILINE))
+    port = free_port()
+    env |= {"HORNBEAM_BIND": f"127.0.0.1:{port}", "HORNBEAM_METRICS_BIND": "127.0.0.1:0"}
+    env |= {"RUNTIME_DIRECTORY": str(project), "HORNBEAM_PYTHON": sys.executable}
+    launcher = str(ROOT / "bin" / "hornbeam")
+
+    def command(name: str) -> list[str]:
+        return [launcher, *commands[name].split()]
+
+    server = subprocess.Popen(command("ExecStart"), cwd=project, env=os.environ | env)
+    try:
+        wait_until(lambda: answers(port), 60, "it answers")
+
+        def reload() -> int:
+            done = subprocess.run(command("ExecReload"), env=os.environ | env, timeout=90)
+            return done.returncode
+
+        assert reload() == 0
+        (project / "app.py").write_text("raise RuntimeError\n")
+        assert reload() == 1
+        assert answers(port)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
 
 
 def seconds(*keys: str) -> float:
@@ -130,12 +161,13 @@ def test_the_image_runs_what_there_is() -> None:
     assert {"bind", "metrics_bind"} <= variables <= options
 
 
-@pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
+@pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed")
 def test_haproxy_takes_its_file(tmp_path: Path) -> None:
+    assert HAPROXY
     file = tmp_path / "haproxy.cfg"
     file.write_text(FILES["haproxy.cfg"])
     done = subprocess.run(
-        ["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, timeout=60
+        [HAPROXY, "-c", "-f", str(file)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
 
