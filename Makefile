@@ -25,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check bench bench-smoke bench-state bench-websocket chaos fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-state bench-websocket chaos fuzz \
     clean distclean
 
 help: ## List the commands
@@ -82,6 +82,9 @@ check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
 	$(call step,mypy,$(PYTHON) -m mypy) \
 	$(verdict)
 
+site: ## Make the documentation's site in site/, without a dead link
+	@python3 tools/site.py
+
 wheel: ## Build dist/hornbeam-*.whl, which brings Erlang along, and the sdist
 	@$(SETUP) run wheel
 	@$(PYTHON) tools/wheel.py
@@ -133,4 +136,4 @@ clean: ## Remove what compilers and tests made
 	@find . \( -path './$(VENV)' -o -path ./.git \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## Remove what the set-up made, too
-	@rm -rf .deps $(VENV) _build rebar.lock
+	@rm -rf .deps $(VENV) _build site rebar.lock

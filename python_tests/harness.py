@@ -45,11 +45,12 @@ class StartError(Exception):
 class Hornbeam:
     """One server in a process of its own. Options are those of docs/options.md, by their keys.
 
-    And `files`: its limits of open files (ulimit -n), soft and hard.
+    And `files`: its limits of open files (ulimit -n), soft and hard; `cwd`: where it is started.
     """
 
     def __init__(self, app: str, *, env: dict[str, str] | None = None, **options: Any) -> None:
         self._files: tuple[int, int] | None = options.pop("files", None)
+        self._cwd: Path = options.pop("cwd", ROOT)
         options.setdefault("bind", "127.0.0.1:0")
         options.setdefault("python", sys.executable)
         options.setdefault("pythonpath", str(APPS))
@@ -76,7 +77,7 @@ class Hornbeam:
             stderr=subprocess.STDOUT,
             text=True,
             env=self._env,
-            cwd=ROOT,
+            cwd=self._cwd,
             preexec_fn=self._limit_files if self._files else None,
         )
         self._collector = threading.Thread(target=self._collect, daemon=True)

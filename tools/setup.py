@@ -33,6 +33,7 @@ WRK = Tool(("wrk",), "wrk")
 REDIS = Tool(("redis-server",), "redis-server")
 # It may stand where only root looks for commands.
 NGINX = Tool(("nginx", "/usr/sbin/nginx"), "nginx")
+HAPROXY = Tool(("haproxy", "/usr/sbin/haproxy"), "haproxy")
 # With the C library's headers, which gcc alone does not bring.
 CC = Tool(("cc",), "build-essential")
 FAKETIME = Tool(("faketime",), "faketime")
@@ -42,7 +43,11 @@ CHROMEDRIVER = Tool(("chromedriver",), "chromium-driver")
 GROUPS = {
     "run": Group("serve an application", "run.txt"),
     "test": Group(
-        "run the test suites", "test.txt", (CURL, NGHTTP, OPENSSL, CC, FAKETIME), erlang.PROPER
+        "run the test suites",
+        "test.txt",
+        # nginx and HAProxy read the configurations of docs/deployment.md.
+        (CURL, NGHTTP, OPENSSL, CC, FAKETIME, NGINX, HAPROXY),
+        erlang.PROPER,
     ),
     "check": Group("run the static checks", "check.txt"),
     "wheel": Group("build the wheel", "wheel.txt", (OPENSSL,)),
