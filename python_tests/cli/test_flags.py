@@ -254,6 +254,12 @@ def test_env_file(folder: Path) -> None:
         os.kill(server.pid, signal.SIGHUP)
         server.wait_for_output("server default reloaded")
         wait_until(lambda: variable(server, "ONE") == "new", 10, "it is read")
+        # Without its file a worker is tried again, as without its interpreter.
+        file.unlink()
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for_output("env_file names a file that does not exist")
+        file.write_text("ONE=back\n")
+        assert variable(server, "ONE") == "back"
     file.write_text("ONE=1\nhush\n")
     with pytest.raises(StartError) as failure:
         serving(folder, *flags).start()

@@ -61,6 +61,7 @@ def test_what_cannot_be_changed_is_refused_by_name(tmp_path: Path) -> None:
         for flags, message in (
             (["--bind", ":1"], "bad option bind: cannot be changed by a reload"),
             (["--window", "4096"], "bad option window: cannot be changed by a reload"),
+            (["--reload-dir", "."], "bad option reload_dirs: cannot be changed by a reload"),
             (["--workers", "0"], "bad option workers: must be an integer from 1 to 1024"),
             (["--mount", "/b=b:c"], "bad option mounts: cannot get other paths by a reload"),
             (["--python", "no-such-python"], "there is no Python interpreter no-such-python"),

@@ -36,7 +36,7 @@
                       max_keepalive := pos_integer() | infinity, max_streams := pos_integer(), body_prefetch := non_neg_integer(),
                       max_frame_rate := pos_integer(), max_empty_frame_rate := pos_integer(), max_reset_rate := pos_integer(),
                       max_request_line := pos_integer(), max_headers := pos_integer(), max_header_size := pos_integer(),
-                      max_head_size := pos_integer(), strict_target := boolean()}.
+                      max_head_size := pos_integer(), strict_target := boolean(), websocket := boolean()}.
 
 -define(BATCH, 32).
 -define(TURN, 65536).
