@@ -32,7 +32,7 @@ Loop = fun(Self) ->
             exit(Server, kill),
             io:format("broken~n"), Self(Self);
         "url\\n" ->
-            Url = try shop_web:url() catch error:_ -> none end,
+            Url = try shop_web:url() catch _:_ -> none end,
             io:format("~ts~n", [Url]), Self(Self);
         _ -> ok
     end

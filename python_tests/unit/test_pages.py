@@ -120,17 +120,13 @@ def help_text() -> str:
 
 @cache
 def flags() -> set[str]:
-    return {*re.findall(r"^  .*?(--[a-z-]+)(?=[ ,])", help_text(), re.MULTILINE)} | {
-        *re.findall(r"--no-[a-z-]+", help_text())
-    }
+    lines = "\n".join(re.findall(r"^  --.*", help_text(), re.MULTILINE))
+    return set(re.findall(r"(?<![a-z-])--[a-z-]+", lines))
 
 
 @cache
 def subcommands() -> set[str]:
-    return set(re.findall(r"^  hornbeam ([a-z_]+)", help_text(), re.MULTILINE)) | {
-        *re.findall(r"[|] ([a-z]+) ", help_text().partition("hornbeam status | ")[2][:60] + " "),
-        "version", "help",
-    }  # fmt: skip
+    return set(re.findall(r"^  hornbeam ([a-z_]+)", help_text(), re.MULTILINE))
 
 
 @cache
@@ -197,3 +193,17 @@ def other_variables() -> set[str]:
     files += (ROOT / "priv" / "python").rglob("*.py")
     found = (re.findall(r"\bHORNBEAM_[A-Z_]*[A-Z]\b", file.read_text()) for file in files)
     return {name for names in found for name in names}
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    """Of each row that cites results: requests and deliveries a second, by their digits."""
+    rows = re.findall(r"^\|.*bench/results/.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    figures = 0
+    for row in rows:
+        cited = [ROOT / name for name in re.findall(r"\((bench/results/\w+\.md)\)", row)]
+        results = " ".join(file.read_text() for file in cited)
+        for figure in re.findall(r"(?<= |\*)\d{2,3},\d{3}(?= |\*)", row.partition("|")[2]):
+            if figure != "10,000":  # how many connections, not what came of them
+                figures += 1
+                assert re.search(rf"\b{figure}\b", results), f"{figure}: {row}"
+    assert figures >= 4
