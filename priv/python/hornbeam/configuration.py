@@ -20,7 +20,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import re
 import sys
 from typing import Any, NoReturn
 
@@ -30,8 +29,6 @@ __all__ = ["COMMANDS", "take"]
 COMMANDS = ("run", "config")
 FILES = ("hornbeam.toml", "pyproject.toml")
 FLAGS = ("--config", "-c")
-# As it is nearly always written; only where there is nothing to read TOML with.
-TABLE = re.compile(rb"""^\s*\[+\s*tool\s*\.\s*["']?hornbeam["']?\s*[].]""", re.MULTILINE)
 
 
 def take(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -88,13 +85,21 @@ def _settings(path: str) -> dict[str, Any] | None:
         _fail(f"the configuration file {path} cannot be read: {error.strerror}", 1)
     if os.path.basename(path) != "pyproject.toml":
         return _parse(path, content)
-    if b"hornbeam" not in content or (_toml() is None and not TABLE.search(content)):
+    if b"hornbeam" not in content or (_toml() is None and not _seems_ours(content)):
         return None
     tool = _parse(path, content).get("tool")
     table = tool.get("hornbeam") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         _fail(f"{path}: tool.hornbeam must be a table", 1)
     return table
+
+
+def _seems_ours(content: bytes) -> bool:
+    """The table's head as it is nearly always written, where there is nothing to read TOML with."""
+    import re
+
+    head = rb"""^\s*\[+\s*tool\s*\.\s*["']?hornbeam["']?\s*[].]"""
+    return re.search(head, content, re.MULTILINE) is not None
 
 
 def _parse(path: str, content: bytes) -> dict[str, Any]:
