@@ -144,7 +144,8 @@ def test_another_file_is_named(tmp_path: Path) -> None:
     other = ["workers = 3 # other.toml"]
     assert changed("--config", "other.toml", cwd=tmp_path) == other
     assert changed("--config=other.toml", cwd=tmp_path) == other
-    assert changed("a:b", "-c", "other.toml", cwd=tmp_path)[1:] == other
+    named = ['app = "a:b" # argument', *other]
+    assert changed("a:b", "-c", "other.toml", cwd=tmp_path) == named
     assert changed(cwd=tmp_path, HORNBEAM_CONFIG="other.toml") == other
     assert changed("-c", "other.toml", cwd=tmp_path, HORNBEAM_CONFIG="none") == other
     assert changed("-c", "none", "-c", "other.toml", cwd=tmp_path) == other

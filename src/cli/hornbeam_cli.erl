@@ -129,17 +129,18 @@ options(Args, {File, Settings}, Then) ->
     ok = load(),
     resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File, Then).
 
-resolve({ok, Given}, {ok, Settings}, File, Then) ->
+resolve({ok, Given, Named}, {ok, Settings}, File, Then) ->
     case hornbeam_options:resolve(Given, {File, Settings}) of
-        {ok, Options, Sources} -> Then(Options, Sources);
+        {ok, Options, Sources} -> Then(Options, maps:merge(Sources, Named));
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end;
 resolve({error, {usage, Text}}, _, _, _) -> usage_error(Text);
 resolve({error, Reason}, _, _, _) -> failed(hornbeam_options:format_error(Reason));
 resolve(_, {error, Reason}, _, _) -> failed(hornbeam_options:format_error(Reason)).
 
-given({ok, [App], Given}) -> {ok, Given#{app => App}};
-given({ok, [], Given}) -> {ok, Given};
+%% And the source of what is no flag.
+given({ok, [App], Given}) -> {ok, Given#{app => App}, #{app => "argument"}};
+given({ok, [], Given}) -> {ok, Given, #{}};
 given({ok, [_, Second | _], _}) ->
     {error, {usage, ["one application is served; what is ", hornbeam_option_text:show(Second), "?"]}};
 given(Error) -> Error.
