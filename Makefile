@@ -83,7 +83,7 @@ check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
 	$(verdict)
 
 site: ## Make the documentation's site in site/, without a dead link
-	@python3 tools/site.py
+	@python3 tools/website.py
 
 wheel: ## Build dist/hornbeam-*.whl, which brings Erlang along, and the sdist
 	@$(SETUP) run wheel

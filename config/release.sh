@@ -42,7 +42,8 @@ usage() {
     cat <<'TEXT'
 Usage:
   hornbeam foreground [flags]            serve HORNBEAM_APP until SIGTERM; SIGHUP reloads
-  hornbeam run MODULE:ATTRIBUTE [flags]  the same for an application that is named here
+  hornbeam run APP [flags]               the same for an application that is named here
+  hornbeam config [APP] [flags]          every option's value and where it comes from
   hornbeam daemon [flags]                the same in the background; returns when it serves
   hornbeam status | reload [flags] | stop    of a server that runs
   hornbeam remote_console                an Erlang shell in it (needs HORNBEAM_NODE, there and here)
@@ -147,6 +148,7 @@ command=${1:-}
 case "$command" in
     foreground) start_vm run "$@" ;;
     run) start_vm run "$@" ;;
+    config) start_vm config "$@" ;;
     daemon) daemon "$@" ;;
     status | reload | stop | version) ask_vm "$command" "$@" ;;
     remote_console) remote_console ;;

@@ -43,18 +43,22 @@ class StartError(Exception):
 
 
 class Hornbeam:
-    """One server in a process of its own. Options are those of docs/options.md, by their keys.
+    """One server in a process of its own. Options are those of docs/options.md, by their keys; None
+    leaves out one that is given here otherwise. No app: none is named.
 
     And `files`: its limits of open files (ulimit -n), soft and hard; `cwd`: where it is started.
     """
 
-    def __init__(self, app: str, *, env: dict[str, str] | None = None, **options: Any) -> None:
+    def __init__(
+        self, app: str | None, *, env: dict[str, str] | None = None, **options: Any
+    ) -> None:
         self._files: tuple[int, int] | None = options.pop("files", None)
         self._cwd: Path = options.pop("cwd", ROOT)
         options.setdefault("bind", "127.0.0.1:0")
         options.setdefault("python", sys.executable)
         options.setdefault("pythonpath", str(APPS))
-        self.command = [str(ROOT / "bin" / "hornbeam"), "run", app, *_flags(options)]
+        named = [] if app is None else [app]
+        self.command = [str(ROOT / "bin" / "hornbeam"), "run", *named, *_flags(options)]
         self.url = ""
         self._env = {**os.environ, **(env or {})}
         self._lines: list[str] = []
@@ -239,6 +243,8 @@ def open_files(pid: int) -> int:
 def _flags(options: dict[str, Any]) -> Iterator[str]:
     for key, value in options.items():
         flag = "--" + key.replace("_", "-")
+        if value is None:
+            continue
         if value is True:
             yield flag
         elif value is False:

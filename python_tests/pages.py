@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-# Pages outside docs/ that are part of the site (tools/site.py).
+# Pages outside docs/ that are part of the site (tools/website.py).
 OUTER = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"]
 RESULTS = ["bench", "smoke", "state", "websocket"]
 

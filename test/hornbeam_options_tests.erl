@@ -78,10 +78,10 @@ bad_values() ->
      {ciphers, "ROT13", <<"must be the OpenSSL name of a cipher suite, such as \"ECDHE-RSA-AES256-GCM-SHA384\", "
                           "got \"ROT13\"">>},
      {mounts, 1, <<"must be {Prefix, App}, {Prefix, App, Options} or "
-                   "\"PREFIX=MODULE:ATTRIBUTE[;OPTION=VALUE]...\"">>},
+                   "\"PREFIX=APP[;OPTION=VALUE]...\"">>},
      {mounts, [{"/", "a:b"}], <<"has a prefix that must be a path below \"/\", such as \"/api\", got \"/\"">>},
-     {mounts, [{"/a", "a"}],
-      <<"has an application that must be \"module:attribute\", such as \"app:app\", got \"a\"">>},
+     {mounts, [{"/a", "a:"}],
+      <<"has an application that must be \"module:attribute\", such as \"app:app\", or \"module\", got \"a:\"">>},
      {mounts, [{"/a", "a:b"}, {"a/", "c:d"}], <<"has two applications at \"/a\"">>},
      {mounts, [{"/a", "a:b", #{workers => 0}}],
       <<"in the mount /a: workers must be an integer from 1 to 1024, got 0">>},
@@ -238,8 +238,10 @@ bad_binds_are_explained_test_() ->
 applications_are_checked_test_() ->
     [?_assertEqual({ok, <<"app:app">>}, hornbeam_options:check_app('app:app')),
      ?_assertEqual({ok, <<"a.b:c.d">>}, hornbeam_options:check_app("a.b:c.d")),
-     ?_assertMatch({error, {bad_option, app, <<"must be \"module:attribute\"", _/binary>>}},
-                   hornbeam_options:check_app("app"))]
+     ?_assertEqual({ok, <<"a.b">>}, hornbeam_options:check_app("a.b")),
+     ?_assertEqual({error, {bad_option, app, <<"must be \"module:attribute\", such as \"app:app\", or \"module\", "
+                                               "got \"src/app.py\"">>}},
+                   hornbeam_options:check_app("src/app.py"))]
     ++ [?_assertMatch({error, {bad_option, app, _}}, hornbeam_options:check_app(Bad))
         || Bad <- ["", ":", "a:", ":b", "a:b:c", "a/b:c", "a b:c", "1a:b", "a..b:c", 7, "a:b\n"]].
 

@@ -4,7 +4,7 @@
 
 -include_lib("proper/include/proper.hrl").
 
--export([prop_validate_answers/0, prop_flags_answer/0]).
+-export([prop_validate_answers/0, prop_flags_answer/0, prop_settings_answer/0]).
 
 -spec prop_validate_answers() -> proper:test().
 prop_validate_answers() ->
@@ -23,6 +23,24 @@ prop_flags_answer() ->
             {ok, Positional, Given} -> is_list(Positional) andalso is_map(Given);
             {error, Reason} -> is_text(hornbeam_options:format_error(Reason))
         end).
+
+%% Whatever a file says is refused, or is valid where it stands.
+-spec prop_settings_answer() -> proper:test().
+prop_settings_answer() ->
+    ?FORALL(Settings, list({setting(), toml(3)}),
+        case hornbeam_options:from_file(Settings, "hornbeam.toml") of
+            {ok, Given} -> map_size(Given) =:= length(Settings);
+            {error, {bad_option, _, Text} = Reason} ->
+                string:find(Text, " (hornbeam.toml)") =:= <<" (hornbeam.toml)">> andalso is_text(hornbeam_options:format_error(Reason))
+        end).
+
+setting() ->
+    frequency([{20, ?LET(Key, oneof(hornbeam_options:keys()), atom_to_binary(Key))}, {1, utf8()}]).
+
+toml(0) -> oneof([integer(), boolean(), float(), utf8(), <<"infinity">>, <<"auto">>, <<"/a">>, <<"a:b">>, <<"A=B">>, <<"::1">>]);
+toml(Depth) ->
+    Names = oneof([utf8(), setting(), <<"prefix">>, <<"app">>]),
+    frequency([{4, toml(0)}, {1, list(toml(Depth - 1))}, {1, mapping(Names, toml(Depth - 1))}]).
 
 is_text(Chardata) -> is_binary(unicode:characters_to_binary(Chardata)).
 

@@ -1,4 +1,5 @@
-"""What "module:attribute" may lead to: applications, factories, and what is refused, and how."""
+"""What "module:attribute", or a module alone, may lead to: applications, factories, and what is
+refused, and how; and which application is found where none is named."""
 
 from __future__ import annotations
 
@@ -98,3 +99,89 @@ def test_real_frameworks(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/quart").text == "Quart"
         assert httpx.get(f"{server.url}/django").status_code in (400, 404, 500)
         assert "WSGI" not in server.output
+
+
+# A module alone, and none
+
+APP = """
+async def {name}(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"{text}"}})
+"""
+FACTORY = (
+    APP.format(name="built", text="built") + "\ndef create_app(setting=1):\n    return built\n"
+)
+
+
+def write(folder: Path, **modules: str) -> None:
+    for name, source in modules.items():
+        file = folder / f"{name.replace('__', '/')}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(source)
+
+
+def test_a_module_alone(tmp_path: Path) -> None:
+    """`app` before `application`, a mount's, too; with --factory create_app goes before both."""
+    both = APP.format(name="app", text="app") + APP.format(name="application", text="no")
+    write(
+        tmp_path,
+        both=both,
+        other="app = {}\n" + APP.format(name="application", text="application"),
+        made=FACTORY + "app = None\n",
+    )
+    mounts = ["/other=other", "/made=made;factory=true"]
+    with Hornbeam("both", mount=mounts, pythonpath=str(tmp_path)) as server:
+        texts = [httpx.get(f"{server.url}/{path}").text for path in ("", "other", "made")]
+    assert texts == ["app", "application", "built"]
+
+
+def test_a_module_alone_from_the_environment(tmp_path: Path) -> None:
+    write(tmp_path, only=APP.format(name="app", text="only"))
+    with Hornbeam(None, env={"HORNBEAM_APP": "only"}, cwd=tmp_path, pythonpath=None) as server:
+        assert httpx.get(server.url).text == "only"
+
+
+@pytest.mark.parametrize(
+    ("modules", "found"),
+    [
+        (["app", "main"], "app"),
+        (["main", "application"], "main"),
+        (["application", "asgi"], "application"),
+        (["asgi", "wsgi", "app__main"], "asgi"),
+        (["app__main", "wsgi"], "app__main"),
+    ],
+)
+def test_the_application_is_found(tmp_path: Path, modules: list[str], found: str) -> None:
+    write(tmp_path, **{name: APP.format(name="app", text=name) for name in modules})
+    with Hornbeam(None, cwd=tmp_path, pythonpath=None) as server:
+        assert httpx.get(server.url).text == found
+    file, module = found.replace("__", "/"), found.replace("__", ".")
+    said = f'No application is named: taking "{module}", which is {tmp_path}/{file}.py\n'
+    assert said in server.output
+    assert f" serving {module} on http://" in server.output
+
+
+def test_it_is_found_in_the_applications_folder(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    write(tmp_path, app="raise LookupError\n", code__main=FACTORY)
+    with Hornbeam(None, cwd=tmp_path, pythonpath="code", factory=True) as server:
+        assert httpx.get(server.url).text == "built"
+
+
+def test_nothing_is_looked_for_where_there_are_mounts(tmp_path: Path) -> None:
+    write(tmp_path, app=APP.format(name="app", text="app"))
+    with Hornbeam(None, cwd=tmp_path, mount="/a=app", pythonpath=None) as server:
+        assert [httpx.get(server.url + path).status_code for path in ("/", "/a")] == [404, 200]
+
+
+def test_no_application_is_found(tmp_path: Path) -> None:
+    write(tmp_path, wsgi="", server="")
+    with pytest.raises(StartError) as error, Hornbeam(None, cwd=tmp_path, pythonpath=None):
+        pass
+    assert error.value.status == 2
+    assert error.value.output == (
+        "hornbeam: run needs the application to serve, such as app:app: none is named, and there is"
+        f" no app.py, main.py, application.py, asgi.py or app/main.py in {tmp_path}\n"
+        "Try: hornbeam help\n"
+    )

@@ -245,7 +245,7 @@ def test_run_is_for_the_main_thread(folder: Path) -> None:
 )
 def test_options_become_flags(options: dict[str, Any], flags: list[str]) -> None:
     host, port = options.pop("host", None), options.pop("port", None)
-    assert arguments("a:b", host, port, options) == ["run", "a:b", *flags]
+    assert arguments("a:b", host, port, options) == ["run", "a:b", "--config=none", *flags]
 
 
 @pytest.mark.parametrize(

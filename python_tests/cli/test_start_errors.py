@@ -70,10 +70,24 @@ def test_not_callable(marker: dict[str, str]) -> None:
     )
 
 
-def test_no_attribute_is_named(marker: dict[str, str]) -> None:
-    output = failed("core_http", marker)
-    assert "module:attribute" in output or "MODULE:ATTRIBUTE" in output
-    assert output.count("\n") == 1
+def test_what_names_no_application(marker: dict[str, str]) -> None:
+    assert failed("core_http:", marker) == (
+        'hornbeam: bad option app: must be "module:attribute", such as "app:app", or "module", got'
+        ' "core_http:"\n'
+    )
+
+
+def test_a_module_that_is_not_there_where_none_is_needed(marker: dict[str, str]) -> None:
+    assert failed("core_http.py", marker).endswith('); did you mean "core_http"?\n')
+    assert failed("core_http.app", marker).endswith('); did you mean "core_http:app"?\n')
+
+
+def test_a_module_without_an_application(marker: dict[str, str]) -> None:
+    assert failed("http_client", marker, pythonpath=str(ROOT / "python_tests")) == (
+        "hornbeam: the application was not found in its module: tried "
+        '"http_client:app", "http_client:application"; '
+        'one of another name is given as "http_client:NAME"\n'
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 4])

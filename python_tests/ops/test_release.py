@@ -186,6 +186,18 @@ def test_options_come_from_sys_config_too(release: Release) -> None:
         config.write_text(before)
 
 
+def test_config_shows_where_options_come_from(release: Release) -> None:
+    (file,) = release.folder.glob("rel/releases/*/sys.config.src")
+    before = file.read_text()
+    file.write_text(before.replace("{hornbeam, []}", "{hornbeam, [{max_queue, 7}]}"))
+    try:
+        lines = release.run("config", "--changed", "--workers=2").splitlines()
+    finally:
+        file.write_text(before)
+    assert ["max_queue = 7", "sys.config"] in [re.split(r" +# ", line) for line in lines]
+    assert ["workers = 2", "flag --workers"] in [re.split(r" +# ", line) for line in lines]
+
+
 def test_as_a_service_of_systemd(release: Release) -> None:
     """Socket activation (fd 3); READY, RELOADING, STOPPING; SIGHUP and SIGTERM."""
     notify_path = str(release.folder / "notify")

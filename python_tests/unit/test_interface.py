@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import django.core.handlers.asgi
@@ -115,3 +117,33 @@ def test_a_factory_that_raises(name: str, last: str) -> None:
         loader.load(f"apps.core_kinds:{name}")
     assert failure.value.kind is FailureKind.FACTORY_FAILED
     assert failure.value.text.splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("source", "factory", "kind", "text"),
+    [
+        ("app = {}", False, FailureKind.NOT_CALLABLE, '"alone:app" is of type dict'),
+        ("application = 1", True, FailureKind.NOT_CALLABLE, '"alone:application" is of type int'),
+        (
+            "",
+            True,
+            FailureKind.ATTRIBUTE_MISSING,
+            'tried "alone:create_app", "alone:make_app", "alone:app", "alone:application";'
+            ' one of another name is given as "alone:NAME"',
+        ),
+    ],
+)
+def test_a_module_alone_that_has_no_application(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    factory: bool,
+    kind: FailureKind,
+    text: str,
+) -> None:
+    (tmp_path / "alone.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "alone", raising=False)
+    with pytest.raises(StartFailure) as failure:
+        loader.load("alone", factory=factory)
+    assert (failure.value.kind, failure.value.text) == (kind, text)

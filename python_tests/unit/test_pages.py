@@ -78,9 +78,9 @@ def test_what_is_a_link_and_what_an_anchor() -> None:
 
 
 def test_what_pages_link_to_is_part_of_the_site() -> None:
-    """tools/site.py takes these folders along."""
+    """tools/website.py takes these folders along."""
     shown = re.findall(
-        r'"([^"]+)"', (ROOT / "tools" / "site.py").read_text().partition("SHOWN =")[2]
+        r'"([^"]+)"', (ROOT / "tools" / "website.py").read_text().partition("SHOWN =")[2]
     )
     for page in PAGES:
         for link in links(page.read_text()):

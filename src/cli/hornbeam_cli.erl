@@ -1,10 +1,10 @@
-%%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `config`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
-%%% `erl -s hornbeam_cli main`, with the arguments in the environment (launcher.py says why). Calls hornbeam_options,
-%%% hornbeam_option_text, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
+%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd, hornbeam_vm, hornbeam_cores and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
@@ -22,18 +22,33 @@ main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
     ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
-    case command(arguments()) of
+    Settings = settings(),
+    ok = load(),
+    case command(arguments(), Settings) of
         stay -> ok;
         {exit, Status} -> erlang:halt(Status, [{flush, true}])
     end.
 
 %% What runs below this VM must not find them: they are taken out of its environment.
-arguments() ->
-    Number = list_to_integer(os:getenv("HORNBEAM_ARGUMENTS", "0")),
-    Names = ["HORNBEAM_ARGUMENT_" ++ integer_to_list(N) || N <- lists:seq(1, Number)],
-    Arguments = [os:getenv(Name, "") || Name <- Names],
-    lists:foreach(fun os:unsetenv/1, ["HORNBEAM_ARGUMENTS" | Names]),
-    Arguments.
+arguments() -> numbered("HORNBEAM_ARGUMENT").
+
+%% What the launcher has read in a configuration file (priv/python/hornbeam/configuration.py); its name is "" where there is none.
+settings() ->
+    File = os:getenv("HORNBEAM_SETTINGS_FILE", ""),
+    true = os:unsetenv("HORNBEAM_SETTINGS_FILE"),
+    {File, [term(Text) || Text <- numbered("HORNBEAM_SETTING")]}.
+
+numbered(Name) ->
+    Number = list_to_integer(os:getenv(Name ++ "S", "0")),
+    Names = [Name ++ "_" ++ integer_to_list(N) || N <- lists:seq(1, Number)],
+    Texts = [os:getenv(Each, "") || Each <- Names],
+    lists:foreach(fun os:unsetenv/1, [Name ++ "S" | Names]),
+    Texts.
+
+term(Text) ->
+    {ok, Tokens, _} = erl_scan:string(Text ++ "."),
+    {ok, Term} = erl_parse:parse_term(Tokens),
+    Term.
 
 %% What config/release.sh filled in for the VM: it has been read, and it may hold a cookie.
 remove_boot_files(false) ->
@@ -44,12 +59,24 @@ remove_boot_files(Folder) ->
     _ = file:del_dir(Folder),
     ok.
 
--spec command([string()]) -> outcome().
-command(["run" | Args]) ->
+-spec command([string()], {File :: string(), [{binary(), term()}]}) -> outcome().
+command(["run" | Args], Settings) ->
     case wants_help(Args) of
         true -> help();
-        false -> run(Args)
+        false ->
+            ok = start_needed(),
+            options(Args, Settings, fun run/2)
     end;
+command(["config" | Args], Settings) ->
+    case wants_help(Args) of
+        true -> help();
+        false ->
+            {Which, Others} = changed_only(Args),
+            options(Others, Settings, fun(Options, Sources) -> print(Options, Sources, Which) end)
+    end;
+command(Args, _) ->
+    command(Args).
+
 command([Help | _]) when Help =:= "help"; Help =:= "--help"; Help =:= "-h" ->
     help();
 command([Version | _]) when Version =:= "version"; Version =:= "--version" ->
@@ -64,7 +91,7 @@ command([Command | Args]) when Command =:= "status"; Command =:= "reload"; Comma
     end;
 command([Unknown | _]) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
-                 hornbeam_option_text:suggest(Unknown, ["run", "status", "reload", "stop", "help", "version"])]).
+                 hornbeam_option_text:suggest(Unknown, ["run", "config", "status", "reload", "stop", "help", "version"])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -74,46 +101,87 @@ help() ->
     io:put_chars([
         "Hornbeam serves Python ASGI applications from Erlang.\n\n"
         "Usage:\n"
-        "  hornbeam run MODULE:ATTRIBUTE [flags]   serve an application until SIGTERM or Ctrl-C\n"
-        "  hornbeam status [SERVER]                show a running server and its workers\n"
-        "  hornbeam reload [SERVER] [flags]        start new workers, with other options; no request is lost\n"
-        "  hornbeam stop [SERVER]                  stop it and wait until it has ended\n"
-        "  hornbeam version                        print the version\n"
-        "  hornbeam help                           print this text\n\n"
+        "  hornbeam run [APP] [flags]        serve an application until SIGTERM or Ctrl-C\n"
+        "  hornbeam config [APP] [flags]     show every option's value and where it comes\n"
+        "                                    from; --changed: only those that are set\n"
+        "  hornbeam status [SERVER]          show a running server and its workers\n"
+        "  hornbeam reload [SERVER] [flags]  start new workers, with other options; no\n"
+        "                                    request is lost\n"
+        "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
+        "  hornbeam version                  print the version\n"
+        "  hornbeam help                     print this text\n\n"
         "run exits with 0 after a graceful stop, 1 when it could not start, 2 for a wrong command line,\n"
         "70 when the server has ended by itself.\n\n"
+        "APP is module:attribute, or a module alone, in which app and application are\n"
+        "looked for. Where none is named, app.py, main.py, application.py, asgi.py or\n"
+        "app/main.py in the application's folder is taken.\n\n"
         "SERVER, where several run: the name, or the process id, of one; or --control PATH.\n\n"
-        "Flags of run. Each may also be given as an environment variable: HORNBEAM_MAX_QUEUE\n"
-        "for --max-queue. docs/options.md says more.\n\n"
+        "Flags of run and config. Each may also be given as an environment variable\n"
+        "(HORNBEAM_MAX_QUEUE for --max-queue) and in a file: hornbeam.toml, or\n"
+        "[tool.hornbeam] in pyproject.toml.\n"
+        "docs/options.md and docs/configuration.md say more.\n\n"
         "Flags of uvicorn, gunicorn, hypercorn and granian are taken as well:\n"
         "  --host HOST --port PORT, --uds PATH, --fd N, -b ADDRESS\n"
         "  -w N, -k uvicorn.workers.UvicornWorker, --limit-concurrency N\n"
         "  --timeout-keep-alive SECONDS, --timeout-graceful-shutdown SECONDS\n"
         "  --ssl-keyfile FILE, --ssl-certfile FILE, --access-logfile FILE, --app-dir DIR\n"
         "and more, and the variables PORT and WEB_CONCURRENCY: docs/coming-from.md has\n"
-        "all, and what is used instead of those that are not taken.\n",
+        "all, and what is used instead of those that are not taken.\n\n"
+        "  -c, --config PATH\n"
+        "      Configuration file in place of the one in the current folder; none to\n"
+        "      read none.\n",
         hornbeam_options:help_text()]),
     {exit, 0}.
 
-run(Args) ->
-    ok = load(),
-    ok = start_needed(),
-    case hornbeam_options:from_args(Args) of
-        {ok, [App], Given} -> resolve(Given#{app => App});
-        {ok, [], Given} -> resolve(Given);
-        {ok, [_, Second | _], _} ->
-            usage_error(["run takes one application; what is ", hornbeam_option_text:show(Second), "?"]);
-        {error, {usage, Text}} -> usage_error(Text);
-        {error, Reason} -> failed(hornbeam_options:format_error(Reason))
-    end.
-
-%% sys.config is there once the application is loaded.
-resolve(Given) ->
+%% Then is told the options and where each comes from. sys.config is there once the application is loaded.
+options(Args, {File, Settings}, Then) ->
     ok = hornbeam_log:install(),
-    case hornbeam_options:resolve(Given, launcher_defaults()) of
-        {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
-        {ok, Options} -> dump_and_start(Options);
+    resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File, Then).
+
+resolve({ok, Given, Named}, {ok, Settings}, File, Then) ->
+    case hornbeam_options:resolve(Given, {File, Settings}, launcher_defaults()) of
+        {ok, Options, Sources} -> Then(Options, maps:merge(Sources, Named));
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
+    end;
+resolve({error, {usage, Text}}, _, _, _) -> usage_error(Text);
+resolve({error, Reason}, _, _, _) -> failed(hornbeam_options:format_error(Reason));
+resolve(_, {error, Reason}, _, _) -> failed(hornbeam_options:format_error(Reason)).
+
+%% And the source of what is no flag.
+given({ok, [App], Given}) -> {ok, Given#{app => App}, #{app => "argument"}};
+given({ok, [], Given}) -> {ok, Given, #{}};
+given({ok, [_, Second | _], _}) ->
+    {error, {usage, ["one application is served; what is ", hornbeam_option_text:show(Second), "?"]}};
+given(Error) -> Error.
+
+run(#{app := <<>>, mounts := []} = Options, _) ->
+    case hornbeam_discovery:find(Options) of
+        {ok, Module, File} ->
+            io:put_chars(["No application is named: taking \"", Module, "\", which is ", File, "\n"]),
+            dump_and_start(Options#{app := Module});
+        {error, Text} ->
+            usage_error(["run needs the application to serve, such as app:app: none is named, and ", Text])
+    end;
+run(Options, _) ->
+    dump_and_start(Options).
+
+%% Without an application, too: what else holds may be looked at before there is one.
+print(Options, Sources, Which) ->
+    {Shown, From} = case Options of
+        #{app := <<>>, mounts := []} -> print_found(hornbeam_discovery:find(Options), Options, Sources);
+        #{} -> {Options, Sources}
+    end,
+    io:put_chars(hornbeam_options:report(Shown, From, Which)),
+    {exit, 0}.
+
+print_found({ok, Module, File}, Options, Sources) -> {Options#{app := Module}, Sources#{app => ["found: ", File]}};
+print_found({error, _}, Options, Sources) -> {Options, Sources}.
+
+changed_only(Args) ->
+    {Flags, Rest} = lists:splitwith(fun(Arg) -> Arg =/= "--" end, Args),
+    case lists:member("--changed", Flags) of
+        true -> {changed, [Flag || Flag <- Flags, Flag =/= "--changed"] ++ Rest};
+        false -> {all, Args}
     end.
 
 %% A wheel's workers run in the interpreter that it is installed in (priv/python/hornbeam/vm.py).

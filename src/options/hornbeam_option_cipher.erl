@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, format/1, describe/0]).
 
 -spec check(term()) -> {ok, binary()} | hornbeam_option_types:problem().
 check(Given) ->
@@ -23,6 +23,9 @@ wrong(Given) -> {error, ["must be ", describe()], Given}.
 
 -spec anchor(binary(), binary()) -> {ok, binary()}.
 anchor(Name, _) -> {ok, Name}.
+
+-spec format(binary()) -> binary().
+format(Name) -> Name.
 
 -spec describe() -> iodata().
 describe() -> "the OpenSSL name of a cipher suite, such as \"ECDHE-RSA-AES256-GCM-SHA384\"".

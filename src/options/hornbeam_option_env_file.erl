@@ -14,7 +14,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, read/1, parse/1]).
+-export([check/1, anchor/2, describe/0, format/1, read/1, parse/1]).
 
 %% Longer ones are no such files.
 -define(MAX_SIZE, 1048576).
@@ -34,6 +34,9 @@ anchor(Path, Base) ->
         {ok, _} -> {ok, Absolute};
         {error, Text} -> {error, [Text, ": ", Absolute]}
     end.
+
+-spec format(binary()) -> binary().
+format(Path) -> Path.
 
 -spec describe() -> iodata().
 describe() -> "a file".

@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, format/1, describe/0]).
 
 -spec check(term()) -> {ok, binary()} | hornbeam_option_types:problem().
 check(Given) ->
@@ -21,6 +21,9 @@ anchor(Path, Base) ->
         true -> {ok, Absolute};
         false -> {error, ["names a file that does not exist: ", Absolute]}
     end.
+
+-spec format(binary()) -> binary().
+format(Path) -> Path.
 
 -spec describe() -> iodata().
 describe() -> "a file".

@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, describe/0, format/1]).
 
 -define(OWN, [<<"connection">>, <<"content-length">>, <<"date">>, <<"keep-alive">>, <<"proxy-connection">>, <<"te">>, <<"trailer">>,
               <<"transfer-encoding">>, <<"upgrade">>]).
@@ -48,3 +48,6 @@ anchor(Field, _) -> {ok, Field}.
 
 -spec describe() -> iodata().
 describe() -> "{Name, Value} or \"NAME:VALUE\"".
+
+-spec format({binary(), binary()}) -> binary().
+format({Name, Value}) -> <<Name/binary, ": ", Value/binary>>.

@@ -1,13 +1,13 @@
 %%% Applications below a path: the type of the option `mounts`.
 %%%
-%%% Reads {Prefix, App}, {Prefix, App, Overrides} and the text "PREFIX=MODULE:ATTRIBUTE;key=value;key=value" that flags
+%%% Reads {Prefix, App}, {Prefix, App, Overrides} and the text "PREFIX=APP;key=value;key=value" that flags
 %%% and environment variables use. Called through hornbeam_option_types; calls hornbeam_option_table for the options
 %%% that a mount may override, and hornbeam_option_types for their values.
 -module(hornbeam_option_mount).
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, with_overrides/2]).
+-export([check/1, anchor/2, format/1, describe/0, with_overrides/2]).
 -export_type([mount/0]).
 
 %% Prefix begins with "/", does not end with it and is not "/" itself. Overrides holds only what was given for this
@@ -36,8 +36,14 @@ anchor({Prefix, App, Overrides}, Base) ->
         {error, Text} -> {error, ["in the mount ", Prefix, ": ", Text]}
     end.
 
+-spec format(mount()) -> hornbeam_option_toml:value().
+format({Prefix, App, Overrides}) ->
+    Options = [{atom_to_binary(Key), hornbeam_option_types:format(Type, maps:get(Key, Overrides))}
+               || #{key := Key, type := Type} <- hornbeam_option_table:specs(), is_map_key(Key, Overrides)],
+    {table, [{<<"prefix">>, Prefix}, {<<"app">>, App} | Options]}.
+
 -spec describe() -> iodata().
-describe() -> "{Prefix, App}, {Prefix, App, Options} or \"PREFIX=MODULE:ATTRIBUTE[;OPTION=VALUE]...\"".
+describe() -> "{Prefix, App}, {Prefix, App, Options} or \"PREFIX=APP[;OPTION=VALUE]...\"".
 
 %% The options that a mount's workers run with. Its own interpreter replaces the server's, however that was given.
 -spec with_overrides(map(), #{atom() => term()}) -> map().
@@ -120,8 +126,9 @@ overrides([{Key, Given} | Rest], Done) ->
             end;
         _ ->
             Allowed = [K || #{key := K, scope := mount} <- hornbeam_option_table:specs()],
-            {error, [hornbeam_option_text:show(Key), " is not an option of a mount; these are: ",
-                     lists:join(", ", hornbeam_option_text:names(Allowed))]}
+            Names = hornbeam_option_text:names(Allowed),
+            {error, [hornbeam_option_text:show(Key), " is not an option of a mount",
+                     hornbeam_option_text:suggest(Key, Names), "; these are: ", lists:join(", ", Names)]}
     end;
 overrides([], #{venv := Venv, python := _}) when Venv =/= <<>> ->
     {error, "venv and python cannot both be given"};

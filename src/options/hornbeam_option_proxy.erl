@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, bytes/1]).
+-export([check/1, anchor/2, format/1, describe/0, bytes/1]).
 -export_type([trusted/0]).
 
 -type trusted() :: all | unix | {Network :: binary(), Bits :: 0..128}.
@@ -60,6 +60,20 @@ wrong(Given) -> {error, ["must be ", describe()], Given}.
 
 -spec anchor(trusted(), binary()) -> {ok, trusted()}.
 anchor(Trusted, _) -> {ok, Trusted}.
+
+-spec format(trusted()) -> binary().
+format(all) -> <<"*">>;
+format(unix) -> <<"unix">>;
+format({Network, Bits}) ->
+    Ip = case Network of
+        <<A, B, C, D>> -> {A, B, C, D};
+        _ -> list_to_tuple([Part || <<Part:16>> <= Network])
+    end,
+    Address = list_to_binary(inet:ntoa(Ip)),
+    case bit_size(Network) of
+        Bits -> Address;
+        _ -> <<Address/binary, "/", (integer_to_binary(Bits))/binary>>
+    end.
 
 -spec describe() -> iodata().
 describe() -> "an IP address, a network such as \"10.0.0.0/8\", \"unix\" or \"*\"".

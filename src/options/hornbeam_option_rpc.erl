@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, format/1, describe/0]).
 -export_type([entry/0]).
 
 -type entry() :: all | {module(), atom()}.
@@ -33,6 +33,10 @@ wrong(Given) -> {error, ["must be ", describe()], Given}.
 
 -spec anchor(entry(), binary()) -> {ok, entry()}.
 anchor(Entry, _Base) -> {ok, Entry}.
+
+-spec format(entry()) -> binary().
+format(all) -> <<"all">>;
+format({Module, Function}) -> <<(atom_to_binary(Module))/binary, ":", (atom_to_binary(Function))/binary>>.
 
 -spec describe() -> iodata().
 describe() -> "{Module, Function}, \"MODULE:FUNCTION\" or all".

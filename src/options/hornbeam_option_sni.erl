@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0]).
+-export([check/1, anchor/2, format/1, describe/0]).
 -export_type([sni/0]).
 
 %% Host is lower-case; "*.example.org" is every name one label below example.org.
@@ -45,6 +45,9 @@ anchor({Host, Cert, Key}, Base) ->
         {{error, Text}, _} -> {error, Text};
         {_, {error, Text}} -> {error, Text}
     end.
+
+-spec format(sni()) -> hornbeam_option_toml:value().
+format({Host, Cert, Key}) -> {table, [{<<"host">>, Host}, {<<"certfile">>, Cert}, {<<"keyfile">>, Key}]}.
 
 -spec describe() -> iodata().
 describe() -> "{Host, CertFile, KeyFile} or \"HOST=CERTFILE;KEYFILE\"".

@@ -1,12 +1,13 @@
-%%% Where options come from besides a map: environment variables, flags of the command line, sys.config.
+%%% Where options come from besides a map: environment variables, flags of the command line, a configuration file,
+%%% sys.config.
 %%%
 %%% Pure functions of a table of options, so that tests can pass their own. Called by hornbeam_options (and
-%%% hornbeam_option_docs for the names); calls hornbeam_option_types, hornbeam_option_aliases and
+%%% hornbeam_option_docs for the names); calls hornbeam_option_types, hornbeam_option_toml, hornbeam_option_aliases and
 %%% hornbeam_option_text. Values are checked and
 %%% normalised here, so that an error says where the value stands; paths are anchored later, by validate/1.
 -module(hornbeam_option_sources).
 
--export([env/2, args/2, app_env/2, flag/1, variable/1]).
+-export([env/2, variable/2, args/2, file/3, app_env/2, flag/1, variable/1]).
 
 -type spec() :: hornbeam_option_types:spec().
 -type error() :: {error, hornbeam_options:error()}.
@@ -27,6 +28,12 @@ set_to(Getenv, #{key := Key} = Spec) ->
                                       Text <- [Getenv(Name)], Text =/= false, Text =/= ""],
     lists:sublist(Set, 1).
 
+%% @doc The variable that an option of env/2 was read from.
+-spec variable(fun((string()) -> string() | false), spec()) -> string().
+variable(Getenv, Spec) ->
+    [{Name, _}] = set_to(Getenv, Spec),
+    Name.
+
 -spec variable(spec()) -> string().
 variable(#{key := Key}) -> "HORNBEAM_" ++ string:uppercase(atom_to_list(Key)).
 
@@ -46,6 +53,34 @@ app_env(Env, Specs) ->
             Names = hornbeam_option_text:names(maps:keys(Known)),
             Text = ["there is no such option", hornbeam_option_text:suggest(Unknown, Names), " (sys.config)"],
             {error, {bad_option, Unknown, unicode:characters_to_binary(Text)}}
+    end.
+
+%% --- a configuration file -------------------------------------------------------------------------------------------
+
+%% Its keys and values as TOML has them. File: its name, for errors.
+-spec file([{binary(), term()}], unicode:chardata(), [spec()]) -> {ok, map()} | error().
+file(Settings, File, Specs) ->
+    Names = maps:from_list([{unicode:characters_to_binary(Name), Spec}
+                            || #{key := Key} = Spec <- Specs, Name <- [flag(Spec), underscores(flag(Spec)), atom_to_list(Key)]]),
+    Found = [{hornbeam_option_toml:name(Key, Names), Key, Value} || {Key, Value} <- Settings],
+    Keys = [Key || {{ok, #{key := Key}}, _, _} <- Found],
+    case {[Key || {error, Key, _} <- Found], Keys -- lists:usort(Keys)} of
+        {[], []} ->
+            read(fun(#{type := Type}, Value) -> hornbeam_option_toml:given(Type, Value, Names) end, fun(_, _) -> File end,
+                 [{Spec, Value} || {{ok, Spec}, _, Value} <- Found], #{});
+        {[Unknown | _], _} ->
+            Text = ["there is no such option", suggest_name(Unknown, Specs), " (", File, ")"],
+            {error, {bad_option, Unknown, unicode:characters_to_binary(Text)}};
+        {[], [Twice | _]} ->
+            {error, {bad_option, Twice, unicode:characters_to_binary(["is given twice (", File, ")"])}}
+    end.
+
+%% In the way in which the unknown one is written.
+suggest_name(Unknown, Specs) ->
+    Names = lists:usort(lists:append([[underscores(flag(Spec)), atom_to_list(Key)] || #{key := Key} = Spec <- Specs])),
+    case binary:match(Unknown, <<"-">>) of
+        nomatch -> hornbeam_option_text:suggest(Unknown, Names);
+        _ -> hornbeam_option_text:suggest(Unknown, [dashes(Name) || Name <- Names])
     end.
 
 %% --- flags ---------------------------------------------------------------------------------------------------------
@@ -112,7 +147,11 @@ all_given(#said{given = Given, implied = Implied, empty = Empty}) ->
 %% The flag's name without the dashes.
 -spec flag(spec()) -> string().
 flag(#{flag := Flag}) -> Flag;
-flag(#{key := Key}) -> [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)].
+flag(#{key := Key}) -> dashes(atom_to_list(Key)).
+
+dashes(Name) -> [case C of $_ -> $-; _ -> C end || C <- Name].
+
+underscores(Name) -> [case C of $- -> $_; _ -> C end || C <- Name].
 
 flags(#{type := boolean} = Spec) -> [{"--" ++ flag(Spec), {Spec, "true"}}, {"--no-" ++ flag(Spec), {Spec, "false"}}];
 flags(Spec) -> [{"--" ++ flag(Spec), {Spec, value}}].
@@ -184,7 +223,7 @@ set({Key, Text}, Flag, #said{given = Given} = Said) ->
         false -> Said#said{given = [{Key, [{Text, Flag}]} | Given]}
     end.
 
-%% --- all three -----------------------------------------------------------------------------------------------------
+%% --- all of them -----------------------------------------------------------------------------------------------------
 
 read(Parse, Where, [{#{key := Key} = Spec, Given} | Rest], Done) ->
     case hornbeam_option_types:value(Spec, Parse(Spec, Given)) of

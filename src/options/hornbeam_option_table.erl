@@ -62,8 +62,9 @@ cross_checks() ->
 %% --- the options ---------------------------------------------------------------------------------------------------
 
 application() ->
-    [#{group => application, key => app, type => {optional, app}, default => "", scope => server,
-       doc => "The application to serve, as MODULE:ATTRIBUTE; run's first argument. Set in sys.config or the environment, "
+    [#{group => application, key => app, type => {optional, app}, default => "", scope => server, metavar => "APP",
+       doc => "The application to serve, as MODULE:ATTRIBUTE, or MODULE, in which app and application are looked for (with "
+              "factory first create_app and make_app); run's first argument. Set in sys.config or the environment, "
               "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
      #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
        doc => "Interface of the application."},

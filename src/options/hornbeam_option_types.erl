@@ -1,19 +1,21 @@
 %%% The types of options: what each accepts, what it normalises to, how it is read from text, how it is described.
 %%%
 %%% Pure but for the directories that anchor/3 looks for. Called by hornbeam_options, hornbeam_option_sources,
-%%% hornbeam_option_mount and hornbeam_option_docs; calls hornbeam_option_text and the modules of {custom, Module}.
+%%% hornbeam_option_mount, _report and _docs; calls hornbeam_option_text and the modules of {custom, Module}.
 %%%
 %%% A value goes through three steps. parse/2: text of a flag or a variable -> a term that the type may accept.
 %%% check/2 (through value/2): a term as a user wrote it -> the normalised value. anchor/3: once `chdir` is known,
-%%% relative paths -> absolute ones that exist. check and anchor leave a normalised value as it is.
+%%% relative paths -> absolute ones that exist. check and anchor leave a normalised value as it is. format/2 goes back: to
+%%% what check/2 takes for the same, of the types that TOML has.
 -module(hornbeam_option_types).
 
--export([value/2, check/2, parse/2, anchor/3, describe/1, split/2, is_multiple/1]).
+-export([value/2, check/2, parse/2, anchor/3, format/2, describe/1, split/2, is_multiple/1]).
 -export_type([type/0, spec/0, problem/0]).
 
 %% A kind of value that needs a module of its own.
 -callback check(term()) -> {ok, term()} | problem().
 -callback anchor(Normalised :: term(), Base :: binary()) -> {ok, term()} | problem().
+-callback format(Normalised :: term()) -> hornbeam_option_toml:value().
 -callback describe() -> iodata().
 
 -type type() ::
@@ -24,7 +26,7 @@
     | boolean
     | text                                              % binary()
     | name                                              % atom(), also made from text: the only type that makes atoms
-    | app                                               % "module:attribute" as a binary()
+    | app                                               % "module:attribute" or "module" as a binary()
     | directory | venv | interpreter                    % binary(), absolute once anchored
     | environment                                       % #{binary() => binary()}
     | {optional, type()}                                % or <<>> for none
@@ -134,14 +136,15 @@ check_name(V) ->
             wrong(name, V)
     end.
 
-%% Dotted identifiers on both sides of one colon; Python allows letters of any script in them.
+%% Dotted identifiers on both sides of one colon, or a module alone, in which the worker looks for the usual names
+%% (hornbeam_worker/loader.py). Python allows letters of any script in identifiers.
 check_app(V) when is_atom(V) ->
     check_app(atom_to_binary(V));
 check_app(V) ->
     case hornbeam_option_text:to_text(V) of
         {ok, Text} ->
             Dotted = "[\\p{L}_][\\p{L}\\p{N}_]*(\\.[\\p{L}_][\\p{L}\\p{N}_]*)*",
-            case re:run(Text, ["^", Dotted, ":", Dotted, "$"], [unicode, ucp, dollar_endonly]) of
+            case re:run(Text, ["^", Dotted, "(:", Dotted, ")?$"], [unicode, ucp, dollar_endonly]) of
                 {match, _} -> {ok, Text};
                 nomatch -> wrong(app, V)
             end;
@@ -291,6 +294,18 @@ existing(Path, Exists, Otherwise) ->
 absolute(Path, Base) ->
     filename:join([Part || Part <- filename:split(filename:absname(Path, Base)), Part =/= <<".">>]).
 
+%% A normalised value, or a masked one, as a configuration file would have it.
+-spec format(type(), term()) -> hornbeam_option_toml:value().
+format(_, Secret) when Secret =:= <<"***">> -> Secret;
+format({optional, _}, <<>>) -> <<>>;
+format({auto, _}, auto) -> <<"auto">>;
+format({Or, Type}, Value) when Or =:= optional; Or =:= auto -> format(Type, Value);
+format({list, Type}, Values) -> [format(Type, Value) || Value <- Values];
+format({custom, Module}, Value) -> Module:format(Value);
+format(environment, Variables) -> {table, lists:sort(maps:to_list(Variables))};
+format(_, Value) when is_atom(Value), not is_boolean(Value) -> atom_to_binary(Value);
+format(_, Value) -> Value.
+
 %% What the type accepts, to be read after "must be".
 -spec describe(type()) -> iodata().
 describe({integer, Min, Max}) -> io_lib:format("an integer from ~b to ~b", [Min, Max]);
@@ -300,7 +315,7 @@ describe({enum, Values}) -> hornbeam_option_text:enumerate(hornbeam_option_text:
 describe(boolean) -> "true or false";
 describe(text) -> "text";
 describe(name) -> "a name of at most 64 letters, digits and \"_\", \"-\", \".\", \"@\" that begins with a letter";
-describe(app) -> "\"module:attribute\", such as \"app:app\"";
+describe(app) -> "\"module:attribute\", such as \"app:app\", or \"module\"";
 describe(directory) -> "a directory";
 describe(venv) -> "the directory of a virtual environment";
 describe(interpreter) -> "the name or the path of a Python interpreter";

@@ -2,15 +2,15 @@
 %%%
 %%% Owns the rules that hold for all options; the options themselves are declared in hornbeam_option_table, which says
 %%% how to add one. Called by hornbeam (start, reload, info), hornbeam_cli and the documentation's build. Calls
-%%% hornbeam_option_table, _types, _sources (environment, flags, sys.config), _docs, _coming_from, _bind and _mount. No process, no
+%%% hornbeam_option_table, _types, _sources (environment, flags, file, sys.config), _docs, _coming_from, _report, _bind and _mount. No process, no
 %%% state.
 -module(hornbeam_options).
 
--export([validate/1, resolve/1, resolve/2, defaults/0, spec/1, keys/0]).
--export([from_env/0, from_env/1, from_args/1, from_app_env/0]).
--export([help_text/0, markdown/0, coming_from/0, python/0, format_error/1, mask/1]).
+-export([validate/1, resolve/1, resolve/3, defaults/0, spec/1, keys/0]).
+-export([from_env/0, from_env/1, from_args/1, from_file/2, from_app_env/0]).
+-export([help_text/0, markdown/0, coming_from/0, python/0, report/3, format_error/1, mask/1]).
 -export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
--export_type([options/0, given/0, error/0]).
+-export_type([options/0, given/0, file/0, error/0]).
 
 %% Every option of the table, normalised: the shapes are those of hornbeam_option_types:type(). A validated map is
 %% valid, and validates to itself.
@@ -18,6 +18,9 @@
 
 %% Options as somebody wrote them.
 -type given() :: #{term() => term()} | proplists:proplist().
+
+%% The name of a configuration file and what it says (from_file/2); none was read: {"", #{}}.
+-type file() :: {unicode:chardata(), #{atom() => term()}}.
 
 -type error() :: {bad_option, Key :: term(), Reason :: binary()}.
 
@@ -36,16 +39,28 @@ validate(Given) ->
 
 %% Validates what is explicitly given, over environment variables, over sys.config, over the defaults.
 -spec resolve(given() | term()) -> {ok, options()} | {error, error()}.
-resolve(Explicit) -> resolve(Explicit, #{}).
+resolve(Explicit) ->
+    case resolve(Explicit, {"", #{}}, #{}) of
+        {ok, Options, _} -> {ok, Options};
+        Error -> Error
+    end.
 
-%% The same, over what stands in place of defaults. An interpreter there gives way to a virtual environment.
--spec resolve(given() | term(), Defaults :: #{atom() => term()}) -> {ok, options()} | {error, error()}.
-resolve(Explicit, Defaults) ->
+%% The same with a configuration file, which is weaker than the environment and stronger than sys.config; and where each value
+%% comes from. Defaults: what stands in place of ours; an interpreter there gives way to a virtual environment.
+-spec resolve(given() | term(), file(), Defaults :: map()) -> {ok, options(), hornbeam_option_report:sources()} | {error, error()}.
+resolve(Explicit, {File, Settings}, Defaults) ->
     case {from_app_env(), from_env(), to_map(Explicit)} of
         {{ok, Config}, {ok, Env}, {ok, Map}} ->
-            Given = maps:merge(maps:merge(Config, Env), Map),
+            Layers = [{Config, fun(_) -> "sys.config" end}, {Settings, fun(_) -> File end},
+                      {Env, fun(Key) -> {ok, Spec} = spec(Key), ["environment ", hornbeam_option_sources:variable(fun os:getenv/1, Spec)] end},
+                      {Map, fun(Key) -> {ok, Spec} = spec(Key), ["flag --", hornbeam_option_sources:flag(Spec)] end}],
+            Merge = fun(Maps) -> lists:foldl(fun(Stronger, Weaker) -> maps:merge(Weaker, Stronger) end, #{}, Maps) end,
+            Given = Merge([Layer || {Layer, _} <- Layers]),
             Weaker = case is_map_key(venv, Given) of true -> maps:remove(python, Defaults); false -> Defaults end,
-            validate(maps:merge(Weaker, Given));
+            case validate(maps:merge(Weaker, Given)) of
+                {ok, Options} -> {ok, Options, Merge([maps:map(fun(Key, _) -> Source(Key) end, Layer) || {Layer, Source} <- Layers])};
+                Error -> Error
+            end;
         {{error, _} = Error, _, _} -> Error;
         {_, {error, _} = Error, _} -> Error;
         {_, _, Error} -> Error
@@ -73,6 +88,10 @@ from_env(Getenv) -> hornbeam_option_sources:env(Getenv, hornbeam_option_table:sp
     {ok, Positional :: [string()], #{atom() => term()}} | {error, error() | {usage, binary()}}.
 from_args(Args) -> hornbeam_option_sources:args(Args, hornbeam_option_table:specs()).
 
+%% Settings: keys and values of a configuration file, as TOML has them; File: its name, for errors.
+-spec from_file([{binary(), term()}], unicode:chardata()) -> {ok, #{atom() => term()}} | {error, error()}.
+from_file(Settings, File) -> hornbeam_option_sources:file(Settings, File, hornbeam_option_table:specs()).
+
 %% The application environment of hornbeam, which sys.config sets.
 -spec from_app_env() -> {ok, #{atom() => term()}} | {error, error()}.
 from_app_env() -> hornbeam_option_sources:app_env(application:get_all_env(hornbeam), hornbeam_option_table:specs()).
@@ -92,6 +111,10 @@ python() -> hornbeam_option_docs:python(hornbeam_option_table:specs()).
 %% docs/coming-from.md.
 -spec coming_from() -> binary().
 coming_from() -> hornbeam_option_coming_from:markdown().
+
+%% What `hornbeam config` prints of what resolve/2 has returned, without secrets.
+-spec report(options(), hornbeam_option_report:sources(), all | changed) -> unicode:chardata().
+report(Options, Sources, Which) -> hornbeam_option_report:lines(mask(Options), Sources, Which).
 
 -spec format_error(error() | {usage, binary()}) -> unicode:chardata().
 format_error({bad_option, Key, Reason}) -> ["bad option ", key_text(Key), ": ", Reason];
@@ -113,7 +136,7 @@ parse_bind(Given) -> single(bind, {custom, hornbeam_option_bind}, Given).
 -spec format_bind(hornbeam_option_bind:bind()) -> binary().
 format_bind(Bind) -> hornbeam_option_bind:format(Bind).
 
-%% "module:attribute", as in hornbeam:start/2 and in mounts. It is no option, but it is refused in the same way.
+%% "module:attribute" or "module", as in hornbeam:start/2 and in mounts. It is no option, but it is refused in the same way.
 -spec check_app(term()) -> {ok, binary()} | {error, error()}.
 check_app(Given) -> single(app, app, Given).
 

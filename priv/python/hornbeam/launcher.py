@@ -14,15 +14,17 @@ in a session of its own, so that a terminal's Ctrl-C reaches this process alone,
 
 Every local user can read a command line and none but its owner an environment, so the arguments,
 which may hold secrets (--env), go to the VM as HORNBEAM_ARGUMENTS (how many) and
-HORNBEAM_ARGUMENT_1 and so on; hornbeam_cli takes them out before anything else is started. Neither
-a crash dump of the VM nor a core dump of it or of a worker is left behind: they hold keys, cookies
-and tokens (the option crash_dump_dir asks for the first).
+HORNBEAM_ARGUMENT_1 and so on; hornbeam_cli takes them out before anything else is started. What a
+configuration file says goes the same way (configuration.py). Neither a crash dump of the VM nor a
+core dump of it or of a worker is left behind: they hold keys, cookies and tokens (the option
+crash_dump_dir asks for the first).
 
 Environment: HORNBEAM_ERL_FLAGS adds flags for the VM; they win over those of vm.py.
 
 It stays for as long as the server runs, so it imports little (no site, pathlib or subprocess;
-ctypes and resource only in the child, where they are gone with the exec): 4 MB of its own instead
-of 7. And it runs isolated (-I), because PYTHONPATH is for the application and may hold a signal.py.
+ctypes, resource and what reads a configuration file only in the child, where they are gone with
+the exec): 4 MB of its own instead of 7. And it runs isolated (-I), because PYTHONPATH is for the
+application and may hold a signal.py.
 """
 
 from __future__ import annotations
@@ -53,8 +55,13 @@ def is_text(argument: str) -> bool:
 
 
 def environment(arguments: list[str]) -> dict[str, str]:
-    """Ours and the arguments, with HORNBEAM_ERL_FLAGS where erl reads (and unquotes) the flags
-    that count last."""
+    """Ours, the arguments and what the configuration file says, with HORNBEAM_ERL_FLAGS where erl
+    reads (and unquotes) the flags that count last."""
+    from hornbeam import configuration
+
+    settings: dict[str, str] = {}
+    if arguments and arguments[0] in configuration.COMMANDS:
+        arguments, settings = configuration.take(arguments)
     env = dict(os.environ)
     own, zflags = env.pop("HORNBEAM_ERL_FLAGS", ""), env.get("ERL_ZFLAGS", "")
     if own:
@@ -62,20 +69,23 @@ def environment(arguments: list[str]) -> dict[str, str]:
     env["ERL_CRASH_DUMP_BYTES"] = "0"
     env["HORNBEAM_ARGUMENTS"] = str(len(arguments))
     numbered = enumerate(arguments, 1)
-    return env | {f"HORNBEAM_ARGUMENT_{number}": text for number, text in numbered}
+    return env | settings | {f"HORNBEAM_ARGUMENT_{number}": text for number, text in numbered}
 
 
-def become_vm(parent: int, command: list[str], env: dict[str, str]) -> None:
+def become_vm(parent: int, command: list[str], arguments: list[str], added: dict[str, str]) -> None:
     """In the child: a session of its own, tied to the launcher's life, then erl. Never returns."""
     try:
         os.setsid()
         die_with(parent)
         no_core_dumps()
-        raise_descriptor_limit(env)
         for number in (*STOP_SIGNALS, signal.SIGPIPE):  # Python itself ignores SIGPIPE
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        env = environment(arguments) | added
+        raise_descriptor_limit(env)
         os.execve(command[0], command, env)
+    except SystemExit as reason:  # the configuration file's; it has said why
+        os._exit(reason.code if isinstance(reason.code, int) else 1)
     except OSError as error:
         sys.stderr.write(f"hornbeam: {command[0]} cannot be started: {error}\n")
     finally:
@@ -129,12 +139,11 @@ def start(arguments: list[str]) -> int:
     if not all(map(is_text, arguments)):  # an environment variable would bend it
         sys.stderr.write("hornbeam: an argument is not Unicode text\nTry: hornbeam help\n")
         sys.exit(2)
-    env = environment(arguments) | added
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        become_vm(parent, command, env)
+        become_vm(parent, command, arguments, added)
     return child
 
 

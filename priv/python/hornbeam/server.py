@@ -55,11 +55,16 @@ class ServerError(Exception):
 
 
 def arguments(
-    app: str, host: str | None, port: int | None, options: Mapping[str, Any]
+    app: str,
+    host: str | None,
+    port: int | None,
+    options: Mapping[str, Any],
+    config: str | os.PathLike[str] | None = None,
 ) -> list[str]:
     """What stands behind `hornbeam` on a command line; TypeError for what is no option.
 
-    A list becomes a flag for each of its items; None stands for the default.
+    A list becomes a flag for each of its items; None stands for the default. No configuration file
+    is read but the one that is named: a script's or a test's server is what its call says.
     """
     if not isinstance(app, str):
         raise TypeError(
@@ -72,7 +77,7 @@ def arguments(
             raise TypeError("either bind, or host and port")
         given["bind"] = _bind(host or "127.0.0.1", 8000 if port is None else port)
     flags = [flag for key, value in given.items() for flag in _flags(key, value)]
-    return ["run", app, *flags]
+    return ["run", app, f"--config={'none' if config is None else os.fspath(config)}", *flags]
 
 
 def _bind(host: str, port: int) -> str:
@@ -104,22 +109,25 @@ def _environment() -> dict[str, str]:
 
 
 def run(
-    app: str, *, host: str | None = None, port: int | None = None, **options: Unpack[Options]
+    app: str,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    config: str | os.PathLike[str] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """Serves until SIGINT (Ctrl-C) or SIGTERM, which stop it gracefully, or its end.
 
-    `options` are those of docs/options.md. SystemExit with the server's exit status where that is
-    not 0; what was wrong is on standard error. In another thread than the main one no signal can
-    be waited for: a `Server` can be stopped from there.
+    `options` are those of docs/options.md; `config` is a file with more of them, which are weaker;
+    without it none is read (docs/configuration.md). SystemExit with the server's exit status where
+    that is not 0; what was wrong is on standard error. In another thread than the main one no
+    signal can be waited for: a `Server` can be stopped from there.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run() handles signals, in the main thread; elsewhere, use Server")
     # In a session of its own: a terminal's Ctrl-C comes here alone, and is passed on once.
-    process = subprocess.Popen(
-        command(arguments(app, host, port, options)),
-        env=_environment(),
-        start_new_session=True,
-    )
+    line = command(arguments(app, host, port, options, config))
+    process = subprocess.Popen(line, env=_environment(), start_new_session=True)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         # A terminal that closes ends what it has started; elsewhere SIGHUP reloads (launcher.py).
@@ -142,9 +150,10 @@ class Server:
         with hornbeam.Server("app:app") as server:
             httpx.get(f"{server.url}/items")
 
-    `options` are those of docs/options.md. `url` is the first address, as in "http://127.0.0.1:41573",
-    "https://[::1]:443" or "unix:/run/web.sock"; `urls` has all of them. What the server and the
-    application print goes where this process's output goes. Leaving the block stops it gracefully.
+    `options` are those of docs/options.md; `config` is a file with more of them, as for `run`.
+    `url` is the first address, as in "http://127.0.0.1:41573", "https://[::1]:443" or
+    "unix:/run/web.sock"; `urls` has all of them. What the server and the application print goes
+    where this process's output goes. Leaving the block stops it gracefully.
     """
 
     def __init__(
@@ -153,13 +162,14 @@ class Server:
         *,
         host: str | None = None,
         port: int | None = None,
+        config: str | os.PathLike[str] | None = None,
         start_timeout: float = 60.0,
         stop_timeout: float = 60.0,
         **options: Unpack[Options],
     ) -> None:
         if options.get("bind") is None and port is None:
             port = 0
-        self._command = command(arguments(app, host, port, options))
+        self._command = command(arguments(app, host, port, options, config))
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,5 +1,5 @@
-"""From "module:attribute" to an application that takes (scope, receive, send). The only code that
-imports applications, and that calls factories.
+"""From "module:attribute", or a module alone, to an application that takes (scope, receive, send).
+The only code that imports applications, and that calls factories.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ __all__ = ["Application", "application_traceback", "extend_path", "load"]
 
 Application = Callable[..., Awaitable[None]]
 
+# What an application is called where only its module is named; with `factory`, these go first.
+NAMES = ("app", "application")
+FACTORY_NAMES = ("create_app", "make_app")
+
 logger = logging.getLogger("hornbeam.asgi")
 
 _OUR_FOLDERS = tuple(f"{Path(file).parent}/" for file in (__file__, importlib.__file__))
@@ -34,10 +38,11 @@ def extend_path(directories: Sequence[str]) -> None:
 
 def load(target: str, *, factory: bool = False) -> Application:
     """Imports "package.module:object.attribute"; StartFailure with a text to act on otherwise.
+    "package.module" alone is searched for the usual names.
 
     `factory`: it is to be called for the application. What takes no argument is, in any case.
     """
-    found = _find(target)
+    target, found = _find(target, factory)
     if not factory:
         kind = interface.judge(found)
         if kind is not Interface.FACTORY:
@@ -52,12 +57,16 @@ def load(target: str, *, factory: bool = False) -> Application:
     return _served(made, kind, f'"{target}" returned an object of type {type(made).__name__}')
 
 
-def _find(target: str) -> Callable[..., Any]:
-    module_name, _, attributes = target.partition(":")
-    if not module_name or not attributes:
+def _find(target: str, factory: bool) -> tuple[str, Callable[..., Any]]:
+    """As "module:attribute", and what is there."""
+    module_name, colon, attributes = target.partition(":")
+    if not module_name or (colon and not attributes):
         raise StartFailure(
-            FailureKind.MODULE_NOT_FOUND, f'"{target}" is not of the form "module:attribute"'
+            FailureKind.MODULE_NOT_FOUND,
+            f'"{target}" is not of the form "module:attribute" or "module"',
         )
+    if not colon:
+        return _search(module_name, (*FACTORY_NAMES, *NAMES) if factory else NAMES)
     found: Any = _import(module_name)
     try:
         found = operator.attrgetter(attributes)(found)
@@ -66,10 +75,36 @@ def _find(target: str) -> Callable[..., Any]:
             FailureKind.ATTRIBUTE_MISSING, f'"{attributes}" in module "{module_name}"'
         ) from None
     if not callable(found):
-        raise StartFailure(
-            FailureKind.NOT_CALLABLE, f'"{target}" is of type {type(found).__name__}'
-        )
-    return found  # type: ignore[no-any-return]
+        _not_callable(target, found)
+    return target, found
+
+
+def _search(module_name: str, names: Sequence[str]) -> tuple[str, Callable[..., Any]]:
+    """The first of the names that can be called; a module of that name, in a package, cannot."""
+    module = _import(module_name, _meant(module_name))
+    there = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    for name, found in there.items():
+        if callable(found):
+            return f"{module_name}:{name}", found
+    for name, found in there.items():
+        _not_callable(f"{module_name}:{name}", found)
+    tried = ", ".join(f'"{module_name}:{name}"' for name in names)
+    raise StartFailure(
+        FailureKind.ATTRIBUTE_MISSING,
+        f'tried {tried}; one of another name is given as "{module_name}:NAME"',
+    )
+
+
+def _meant(module_name: str) -> str:
+    """A hint for a module that is not there: the ways in which others name applications."""
+    front, dot, last = module_name.rpartition(".")
+    if not dot:
+        return ""
+    return f'; did you mean "{front}"?' if last == "py" else f'; did you mean "{front}:{last}"?'
+
+
+def _not_callable(target: str, found: object) -> NoReturn:
+    raise StartFailure(FailureKind.NOT_CALLABLE, f'"{target}" is of type {type(found).__name__}')
 
 
 def _make(factory: Callable[..., Any]) -> Any:
@@ -105,7 +140,7 @@ def _refuse(text: str) -> NoReturn:
     raise StartFailure(FailureKind.NOT_ASGI, text)
 
 
-def _import(name: str) -> object:
+def _import(name: str, hint: str = "") -> object:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -113,7 +148,7 @@ def _import(name: str) -> object:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             looked = ", ".join(sys.path)
             raise StartFailure(
-                FailureKind.MODULE_NOT_FOUND, f'no module "{name}" (looked in: {looked})'
+                FailureKind.MODULE_NOT_FOUND, f'no module "{name}" (looked in: {looked}){hint}'
             ) from None
         raise StartFailure(FailureKind.IMPORT_FAILED, application_traceback(error)) from None
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the application, too

@@ -1,4 +1,4 @@
-"""Makes the documentation's site: `make site`, or `python3 tools/site.py serve` to look at it.
+"""Makes the documentation's site: `make site`, or `python3 tools/website.py serve` to look at it.
 
 Pages link to each other by their places in the repository, README among them. So the folder that
 mkdocs reads, `.deps/site-pages`, is the part of the repository that the site has, in its own
@@ -29,7 +29,7 @@ SHOWN = (
 def main(arguments: list[str]) -> int:
     """The exit status."""
     if arguments not in ([], ["serve"]):
-        print("usage: tools/site.py [serve]", file=sys.stderr)
+        print("usage: tools/website.py [serve]", file=sys.stderr)
         return 2
     try:
         with lock():

@@ -1,0 +1,34 @@
+%%% What `hornbeam config` prints: every option's value as a line of a configuration file, and where it comes from.
+%%%
+%%% Pure functions of a table and of what hornbeam_options has resolved and masked. Called by hornbeam_options; calls
+%%% hornbeam_option_table for the order, hornbeam_option_types, _sources and _toml.
+-module(hornbeam_option_report).
+
+-export([lines/3]).
+-export_type([sources/0]).
+
+%% Where each option's value comes from; one that is not in it has its default.
+-type sources() :: #{atom() => iodata()}.
+
+%% Comments begin below each other where the values are short.
+-define(COLUMN, 44).
+
+%% In the order of the documentation. Which: all options, or only those whose value comes from somewhere.
+-spec lines(hornbeam_options:options(), sources(), all | changed) -> unicode:chardata().
+lines(Options, Sources, Which) ->
+    [line(Spec, maps:get(Key, Options), Source)
+     || {Group, _} <- hornbeam_option_table:groups(), #{key := Key, group := G} = Spec <- hornbeam_option_table:specs(),
+        G =:= Group, Source <- [source(Spec, maps:get(Key, Options), Sources)],
+        Which =:= all orelse Source =/= "default"].
+
+line(#{key := Key, type := Type}, Value, Source) ->
+    Setting = unicode:characters_to_binary(hornbeam_option_toml:line(Key, hornbeam_option_types:format(Type, Value))),
+    [Setting, lists:duplicate(max(0, ?COLUMN - string:length(Setting)), $\s), "  # ", Source, "\n"].
+
+source(#{key := Key} = Spec, Value, Sources) ->
+    case {Sources, Spec} of
+        {#{Key := Source}, _} -> Source;
+        {_, #{implied_by := Others, default := Default}} when Value =/= Default ->
+            ["implied by ", lists:join(", ", [atom_to_list(Other) || Other <- Others, is_map_key(Other, Sources)])];
+        _ -> "default"
+    end.
