@@ -16,7 +16,7 @@ import pytest
 from pages import DOCS, ROOT, Block, anchors, blocks, commands, links, name_of, pages
 
 # Pages and commands that other changes bring; each name goes when what it names is there.
-ANNOUNCED_PAGES = {"docs/coming-from.md", "docs/configuration.md"}
+ANNOUNCED_PAGES = {"docs/configuration.md"}
 ANNOUNCED_COMMANDS = {"dev", "config"}
 
 PAGES = pages()
@@ -120,7 +120,7 @@ def help_text() -> str:
 
 @cache
 def flags() -> set[str]:
-    lines = "\n".join(re.findall(r"^  --.*", help_text(), re.MULTILINE))
+    lines = "\n".join(re.findall(r"^  -.*", help_text(), re.MULTILINE))
     return set(re.findall(r"(?<![a-z-])--[a-z-]+", lines))
 
 
