@@ -120,8 +120,9 @@ def help_text() -> str:
 
 @cache
 def flags() -> set[str]:
+    commands = help_text().partition("Usage:")[2].partition("\n\n")[0]
     lines = "\n".join(re.findall(r"^  -.*", help_text(), re.MULTILINE))
-    return set(re.findall(r"(?<![a-z-])--[a-z-]+", lines))
+    return set(re.findall(r"(?<![a-z-])--[a-z-]+", commands + lines))
 
 
 @cache
