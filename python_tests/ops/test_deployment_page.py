@@ -221,12 +221,15 @@ def test_the_procfile_serves_on_the_port_that_it_is_given(project: Path) -> None
     (tools / "hornbeam").symlink_to(ROOT / "bin" / "hornbeam")
     path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PORT": str(port), "WEB_CONCURRENCY": "2"}
+    env["XDG_RUNTIME_DIR"] = str(project)
     server = subprocess.Popen(["sh", "-c", f"exec {line}"], cwd=project, env=env)
     try:
         wait_until(lambda: answers(port), 60, "it answers")
         headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
         said = httpx.get(f"http://127.0.0.1:{port}/", headers=headers).text
         assert said == f"http 127.0.0.1 127.0.0.1:{port}"  # we are no router of 10.0.0.0/8
+        status = subprocess.run(["hornbeam", "status"], env=env, capture_output=True, text=True)
+        assert status.stdout.count(" ready ") == 2
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0

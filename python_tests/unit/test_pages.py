@@ -16,7 +16,7 @@ import pytest
 from pages import DOCS, ROOT, Block, anchors, blocks, commands, links, name_of, pages
 
 # Pages and commands that other changes bring; each name goes when what it names is there.
-ANNOUNCED_PAGES = {"docs/coming-from.md", "docs/configuration.md"}
+ANNOUNCED_PAGES = {"docs/configuration.md"}
 ANNOUNCED_COMMANDS = {"dev", "config"}
 
 PAGES = pages()
@@ -120,8 +120,9 @@ def help_text() -> str:
 
 @cache
 def flags() -> set[str]:
-    lines = "\n".join(re.findall(r"^  --.*", help_text(), re.MULTILINE))
-    return set(re.findall(r"(?<![a-z-])--[a-z-]+", lines))
+    commands = help_text().partition("Usage:")[2].partition("\n\n")[0]
+    lines = "\n".join(re.findall(r"^  -.*", help_text(), re.MULTILINE))
+    return set(re.findall(r"(?<![a-z-])--[a-z-]+", commands + lines))
 
 
 @cache

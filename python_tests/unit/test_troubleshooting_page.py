@@ -113,6 +113,9 @@ def test_the_errors_of_the_command_line_are_on_the_page() -> None:
     texts += re.findall(r'failed\(\[?io_lib:format\("([^~]+)', cli)
     texts += re.findall(r'\{error, \["(the flag --)', sources)
     texts += re.findall(r'"( needs a value| takes no value|unknown flag )"', sources)
+    aliases = (ROOT / "src" / "options" / "hornbeam_option_aliases.erl").read_text()
+    texts += re.findall(r'"([a-z ]+not taken here: )"', aliases)
+    texts += re.findall(r'error, "([^"]+)"', aliases)
     assert len(texts) > 6
     for text in texts:
         assert text.strip() in PAGE, text
