@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from certificates import Authority
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RemoteSettingsChanged, ResponseReceived
@@ -240,6 +242,36 @@ def test_reload_dir_include_and_exclude(folder: Path, *, polling: bool) -> None:
         assert server.stop() == 0
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa", "ed25519"])
+def test_an_encrypted_key(folder: Path, kind: str) -> None:
+    authority = Authority(folder / "ca").create()
+    cert, plain = authority.issue("localhost", kind=kind)
+    key = folder / "key.pem"
+    encrypt = ["openssl", "pkey", "-in", str(plain), "-aes256", "-passout", "pass:hush"]
+    subprocess.run([*encrypt, "-out", str(key)], check=True, capture_output=True)
+    flags = ["--port", "0", "--ssl-certfile", str(cert), "--ssl-keyfile", str(key)]
+    trusting = ssl.create_default_context(cafile=str(authority.cert))
+    with serving(folder, *flags, env={"HORNBEAM_KEYFILE_PASSWORD": "hush"}) as server:
+        assert httpx.get(server.url, verify=trusting).status_code == 200
+
+
+def test_an_encrypted_key_without_its_password(folder: Path) -> None:
+    cert, plain = Authority(folder / "ca").create().issue("localhost")
+    key = folder / "key.pem"
+    encrypt = ["openssl", "pkey", "-in", str(plain), "-aes256", "-passout", "pass:hush"]
+    subprocess.run([*encrypt, "-out", str(key)], check=True, capture_output=True)
+    flags = ["--port", "0", "--ssl-certfile", str(cert), "--ssl-keyfile", str(key)]
+    for more, message in (
+        ([], "its key is encrypted, and keyfile_password is not given"),
+        (["--ssl-keyfile-password=secret1"], "keyfile_password does not open its key"),
+    ):
+        with pytest.raises(StartError) as failure:
+            serving(folder, *flags, *more).start()
+        assert failure.value.status == 1
+        assert message in failure.value.output
+        assert "secret1" not in failure.value.output
 
 
 def test_env_file(folder: Path) -> None:

@@ -77,7 +77,9 @@ format(Other) ->
     io_lib:format("~tp", [Other]).
 
 certificate_reason(no_certificate) -> "there is no certificate in it";
-certificate_reason(no_private_key) -> "there is no private key in it that is not encrypted";
+certificate_reason(no_private_key) -> "there is no private key in it";
+certificate_reason(encrypted_key) -> "its key is encrypted, and keyfile_password is not given";
+certificate_reason(wrong_password) -> "keyfile_password does not open its key, or it is encrypted in a way that OTP does not know";
 certificate_reason(key_of_another_certificate) -> "the key does not belong to the certificate";
 certificate_reason(not_pem) -> "it is not in PEM format";
 certificate_reason(Posix) -> file:format_error(Posix).

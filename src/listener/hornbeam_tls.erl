@@ -30,11 +30,11 @@
 -spec load(Name :: atom(), Config :: map()) -> ok | {error, {bad_certificate, file:filename_all(), term()}}.
 load(_Name, #{ssl := false}) ->
     ok;
-load(Name, #{certfile := Cert, keyfile := Key, sni := Sni, cacertfile := Authorities}) ->
+load(Name, #{certfile := Cert, keyfile := Key, keyfile_password := Password, sni := Sni, cacertfile := Authorities}) ->
     try
         persistent_term:put({?MODULE, Name}, #store{
-            default = identity(Cert, Key),
-            named = [{Host, identity(C, K)} || {Host, C, K} <- Sni],
+            default = identity(Cert, Key, Password),
+            named = [{Host, identity(C, K, Password)} || {Host, C, K} <- Sni],
             authorities = authorities(Authorities)})
     catch
         throw:{bad_certificate, _, _} = Reason -> {error, Reason}
@@ -45,16 +45,30 @@ forget(Name) ->
     _ = persistent_term:erase({?MODULE, Name}),
     ok.
 
-identity(CertFile, KeyFile0) ->
+identity(CertFile, KeyFile0, Password) ->
     KeyFile = case KeyFile0 of <<>> -> CertFile; _ -> KeyFile0 end,
     Cert = [Der || {'Certificate', Der, not_encrypted} <- entries(CertFile)],
-    Keys = [{Type, Der} || {Type, Der, not_encrypted} <- entries(KeyFile), lists:member(Type, key_types())],
+    Keys = [key(Entry, KeyFile, Password) || {Type, _, _} = Entry <- entries(KeyFile), lists:member(Type, key_types())],
     case {Cert, Keys} of
         {[], _} -> throw({bad_certificate, CertFile, no_certificate});
         {_, []} -> throw({bad_certificate, KeyFile, no_private_key});
         {[Leaf | _], [Key | _]} ->
             fits(Leaf, Key) orelse throw({bad_certificate, KeyFile, key_of_another_certificate}),
             #identity{cert = Cert, key = Key}
+    end.
+
+%% As ssl wants it.
+key({Type, Der, not_encrypted}, _File, _Password) ->
+    {Type, Der};
+key(_Encrypted, File, <<>>) ->
+    throw({bad_certificate, File, encrypted_key});
+key(Encrypted, File, Password) ->
+    try
+        Key = public_key:pem_entry_decode(Encrypted, unicode:characters_to_list(Password)),
+        {Type, Der, not_encrypted} = public_key:pem_entry_encode(element(1, Key), Key),
+        {Type, Der}
+    catch
+        error:_ -> throw({bad_certificate, File, wrong_password})
     end.
 
 key_types() -> ['RSAPrivateKey', 'ECPrivateKey', 'PrivateKeyInfo', 'DSAPrivateKey'].

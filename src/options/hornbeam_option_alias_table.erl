@@ -14,7 +14,6 @@
 -define(H, hypercorn).
 -define(R, granian).
 -define(WATCHING, "leave it out: watchfiles says what has changed; without it files are looked at twice a second").
--define(PASSWORD, "the key must not be encrypted: openssl pkey -in KEY -out PLAIN, readable for the server alone").
 -define(PID, "hornbeam status, reload and stop find the server by its name; systemd knows its process").
 -define(LOG_FORMAT, "use --access-log json with --access-log-fields").
 -define(V(Function), fun hornbeam_option_alias_values:Function/1).
@@ -153,10 +152,10 @@ limits() ->
       {refuse, "use --body-prefetch for what is read ahead of a body, --window for what is kept of a response"}, ""}].
 
 times() ->
-    [{["--timeout"], [?G], same, "**milliseconds**, and another thing: until a response begins, not how long a worker may be silent"},
+    [{["--timeout"], [?G], unlike, "**milliseconds** until a response begins, where gunicorn has seconds for which a worker may be silent"},
      {["-t"], [?G], {refuse, "use --worker-heartbeat MS for a worker that does not react (gunicorn's meaning, in milliseconds), "
                              "--timeout MS for a response that does not begin"}, ""},
-     {["--graceful-timeout"], [?G, ?H], same, "**milliseconds**, where gunicorn and hypercorn have seconds"},
+     {["--graceful-timeout"], [?G, ?H], unlike, "**milliseconds**, where gunicorn and hypercorn have seconds"},
      {["--timeout-graceful-shutdown"], [?U], {to, graceful_timeout, ?V(seconds)}, "seconds"},
      {["--keep-alive"], [?G, ?H], {by, [keepalive_timeout], ?V(keep_alive)}, "seconds; 0 is `--max-keepalive 1`"},
      {["--timeout-keep-alive"], [?U], {by, [keepalive_timeout], ?V(keep_alive)}, "seconds; 0 is `--max-keepalive 1`"},
@@ -168,7 +167,7 @@ times() ->
      {["--no-http1-keep-alive"], [?R], {sets, [{max_keepalive, "1"}]}, ""},
      {["--http2-keep-alive-interval", "--http2-keep-alive-timeout"], [?R],
       {refuse, "leave it out: an idle connection is closed after --keepalive-timeout"}, ""},
-     {["--websocket-ping-interval"], [?H], same, "**milliseconds**, where hypercorn has seconds"}].
+     {["--websocket-ping-interval"], [?H], unlike, "**milliseconds**, where hypercorn has seconds"}].
 
 tls() ->
     [{["--ssl-keyfile"], [?U, ?R], {to, keyfile}, ""},
@@ -188,8 +187,8 @@ tls() ->
      {["--ssl-version"], [?U, ?G], {by, [versions], ?V(ssl_version)}, "17 (TLS) is the default, 5 is TLS 1.2; older ones are not spoken"},
      {["--ssl-protocol-min"], [?R], {words, [{["tls1.2"], [{versions, "tlsv1.3"}, {versions, "tlsv1.2"}]}, {["tls1.3"], [{versions, "tlsv1.3"}]}]},
       ""},
-     {["--ssl-keyfile-password"], [?U, ?R], {refuse, ?PASSWORD}, ""},
-     {["--keyfile-password"], [?H], {refuse, ?PASSWORD}, ""},
+     {["--ssl-keyfile-password"], [?U, ?R], {to, keyfile_password}, "rather HORNBEAM_KEYFILE_PASSWORD: a command line is public"},
+     {["--keyfile-password"], [?H], same, "rather HORNBEAM_KEYFILE_PASSWORD: a command line is public"},
      {["--ssl-crl"], [?R], {refuse, "lists of revoked certificates are not read; let a proxy check clients"}, ""}].
 
 protocols() ->

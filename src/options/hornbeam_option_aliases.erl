@@ -21,7 +21,7 @@
 -type part() :: host | port | ping_timeout.
 -type setting() :: {atom(), string()} | {implied, atom(), string()} | {empty, atom()} | {part, part(), string()}.
 -type rule() ::
-    same                                                    % the option's own flag
+    same | unlike                                           % the option's own flag; with another unit or meaning there
     | {to, Key :: atom()}                                   % the value is the option's
     | {to, Key :: atom(), fun((string()) -> {ok, string() | [string()]} | {error, iodata()})}
     | {by, Keys :: [atom()], fun((string()) -> {ok, [setting()]} | {error, iodata()})}

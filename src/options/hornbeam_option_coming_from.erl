@@ -41,6 +41,7 @@ row(Flags, Rule, Note) ->
 
 %% What stands for a flag, and what there is to say of it.
 here(same) -> {"the same", []};
+here(unlike) -> {"**unlike**", []};
 here({to, Key}) -> {own(Key), []};
 here({to, Key, _}) -> {own(Key), []};
 here({by, [], _}) -> {"nothing", []};

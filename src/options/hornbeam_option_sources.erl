@@ -173,7 +173,7 @@ flag(Flag, Value, Rest, #said{flags = Flags} = Said) ->
     case {hornbeam_option_aliases:find(Flag), Flags} of
         {{ok, {more, Rule}}, #{Flag := _}} -> alias(Flag, Rule, Value, Rest, Said);
         {_, #{Flag := {Spec, Takes}}} -> own(Flag, Spec, Takes, Value, Rest, Said);
-        {{ok, Rule}, _} when Rule =/= same -> alias(Flag, Rule, Value, Rest, Said);
+        {{ok, Rule}, _} when Rule =/= same, Rule =/= unlike -> alias(Flag, Rule, Value, Rest, Said);
         _ -> {error, unknown(Flag, Flags)}
     end.
 

@@ -61,7 +61,10 @@ tls() ->
      #{group => tls, key => certfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
        metavar => "FILE", doc => "The server's certificate in PEM, with the intermediate ones after it."},
      #{group => tls, key => keyfile, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
-       metavar => "FILE", doc => "Its private key in PEM, not encrypted; \"\" when certfile holds it as well."},
+       metavar => "FILE", doc => "Its private key in PEM; \"\" when certfile holds it as well."},
+     #{group => tls, key => keyfile_password, type => text, default => "", scope => server, secret => true, metavar => "PASSWORD",
+       doc => "Password of the private keys, those of sni included, that are encrypted. Every user of the machine can read a command "
+              "line: rather HORNBEAM_KEYFILE_PASSWORD."},
      #{group => tls, key => sni, type => {list, {custom, hornbeam_option_sni}}, default => [], scope => server,
        metavar => "HOST=CERTFILE;KEYFILE",
        doc => "Other certificates for the names that clients ask for; \"*.example.org\" is every name one label below."},
