@@ -101,7 +101,13 @@ python() ->
      #{group => python, key => env, type => environment, default => [], scope => mount, secret => true,
        doc => "Environment variables of the workers, besides those of the server."},
      #{group => python, key => log_level, type => {enum, [debug, info, warning, error, critical]}, default => info,
-       scope => server, doc => "Level of Python's root logger."},
+       scope => server,
+       doc => "Level of the logger hornbeam in the workers: what the server says itself there. Other loggers have the levels that "
+              "the application or log_config gives them; where neither does, WARNING and up is logged."},
+     #{group => python, key => log_config, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
+       metavar => "FILE",
+       doc => "File for Python's logging, read before the application is imported: .json, .yaml, .yml and .toml as "
+              "logging.config.dictConfig takes them, others (.ini) as fileConfig does. \"\" for none."},
      #{group => python, key => loop, type => {enum, [auto, uvloop, asyncio]}, default => auto, scope => server,
        doc => "Event loop; auto takes uvloop where it can be imported."},
      #{group => python, key => call_poll_time, type => {integer, 0, 10000}, unit => us, default => 200,
