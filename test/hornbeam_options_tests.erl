@@ -289,6 +289,7 @@ every_default_can_be_a_flag_test_() ->
 %% A boolean's flag says its value by its name.
 flags({ok, #{type := boolean}}, Name, "true") -> [["--" ++ Name]];
 flags({ok, #{type := boolean}}, Name, "false") -> [["--no-" ++ Name]];
+flags({ok, #{type := {auto, boolean}}}, Name, "auto") -> [["--" ++ Name ++ "=auto"]];
 flags({ok, _}, Name, Text) -> [["--" ++ Name, Text], ["--" ++ Name ++ "=" ++ Text]].
 
 %% A list's flag is repeated.

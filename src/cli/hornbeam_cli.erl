@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run APP [flags]`, `status`, `reload`, `stop`, `help`, `version`.
+%%% The command line: `hornbeam run APP [flags]`, `dev` (run with other defaults), `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -48,7 +48,12 @@ remove_boot_files(Folder) ->
 command(["run" | Args]) ->
     case wants_help(Args) of
         true -> help();
-        false -> run(Args)
+        false -> run(Args, #{})
+    end;
+command(["dev" | Args]) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> run(Args, #{reload => true, access_log => combined})
     end;
 command([Help | _]) when Help =:= "help"; Help =:= "--help"; Help =:= "-h" ->
     help();
@@ -64,7 +69,7 @@ command([Command | Args]) when Command =:= "status"; Command =:= "reload"; Comma
     end;
 command([Unknown | _]) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
-                 hornbeam_option_text:suggest(Unknown, ["run", "status", "reload", "stop", "help", "version"])]).
+                 hornbeam_option_text:suggest(Unknown, ["run", "dev", "status", "reload", "stop", "help", "version"])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -75,6 +80,7 @@ help() ->
         "Hornbeam serves Python ASGI applications from Erlang.\n\n"
         "Usage:\n"
         "  hornbeam run MODULE:ATTRIBUTE [flags]   serve an application until SIGTERM or Ctrl-C\n"
+        "  hornbeam dev MODULE:ATTRIBUTE [flags]   the same for development: --reload, --access-log combined\n"
         "  hornbeam status [SERVER]                show a running server and its workers\n"
         "  hornbeam reload [SERVER] [flags]        start new workers, with other options; no request is lost\n"
         "  hornbeam stop [SERVER]                  stop it and wait until it has ended\n"
@@ -88,10 +94,11 @@ help() ->
         hornbeam_options:help_text()]),
     {exit, 0}.
 
-run(Args) ->
+%% Defaults: what counts where neither a flag nor the environment nor sys.config says anything.
+run(Args, Defaults) ->
     case hornbeam_options:from_args(Args) of
-        {ok, [App], Given} -> resolve(Given#{app => App});
-        {ok, [], Given} -> resolve(Given);
+        {ok, [App], Given} -> resolve(Given#{app => App}, Defaults);
+        {ok, [], Given} -> resolve(Given, Defaults);
         {ok, [_, Second | _], _} ->
             usage_error(["run takes one application; what is ", hornbeam_option_text:show(Second), "?"]);
         {error, {usage, Text}} -> usage_error(Text);
@@ -99,12 +106,14 @@ run(Args) ->
     end.
 
 %% sys.config is there once the application is loaded.
-resolve(Given) ->
+resolve(Given, Defaults) ->
     ok = hornbeam_log:install(),
     ok = load(),
-    case hornbeam_options:resolve(Given) of
+    case hornbeam_options:resolve(Given, Defaults) of
         {ok, #{app := <<>>, mounts := []}} -> usage_error("run needs the application to serve, such as app:app");
-        {ok, Options} -> dump_and_start(Options);
+        {ok, Options} ->
+            ok = hornbeam_log:configure(Options),
+            dump_and_start(Options);
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end.
 
@@ -137,13 +146,17 @@ set_ranch() ->
     _ = application:load(ranch),
     application:set_env([{ranch, [{ranch_sup_intensity, 5}, {ranch_sup_period, 30}]}]).
 
-serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
-    #{binds := Binds} = hornbeam:info(Name),
+serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers, log_format := Format} = Options) ->
+    #{binds := Binds, applications := Infos} = hornbeam:info(Name),
     Applications = [App || App =/= <<>>] ++ [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts],
     Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
-    io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
-                  " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
+    Pythons = lists:usort([Python || #{workers := Each} <- Infos, #{python := Python} <- Each]),
+    Number = [integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end],
+    Versions = [["Python ", Python] || Python <- Pythons] ++ [["Erlang/OTP ", erlang:system_info(otp_release)]],
+    Text = ["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
+            " (", lists:join(", ", [Number | Versions]), ")"],
+    io:put_chars(hornbeam_log:line(Format, Text)),
     hornbeam_systemd:ready(),
     stay.
 

@@ -30,7 +30,7 @@ wrap([], Line, _) ->
 
 line(Reversed) -> [lists:duplicate(?INDENT, $\s), lists:join(" ", lists:reverse(Reversed)), "\n"].
 
-usage(#{type := boolean} = Spec) ->
+usage(#{type := Type} = Spec) when Type =:= boolean; Type =:= {auto, boolean} ->
     Flag = hornbeam_option_sources:flag(Spec),
     ["--", Flag, ", --no-", Flag];
 usage(#{type := Type} = Spec) ->

@@ -70,7 +70,7 @@ text_args(Args, Specs) ->
 flag(#{flag := Flag}) -> Flag;
 flag(#{key := Key}) -> [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)].
 
-flags(#{type := boolean} = Spec) -> [{flag(Spec), {Spec, "true"}}, {"no-" ++ flag(Spec), {Spec, "false"}}];
+flags(#{type := Type} = Spec) when Type =:= boolean; Type =:= {auto, boolean} -> [{flag(Spec), {Spec, "true"}}, {"no-" ++ flag(Spec), {Spec, "false"}}];
 flags(Spec) -> [{flag(Spec), {Spec, value}}].
 
 split_args(["--" | Rest], _, Positional, Given) ->

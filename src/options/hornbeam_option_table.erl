@@ -216,6 +216,12 @@ observability() ->
      #{group => observability, key => access_log_fields, type => {list, text}, default => [], scope => server,
        check => fun hornbeam_option_fields:check/1,
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
+     #{group => observability, key => log_format, type => {enum, [text, json]}, default => text, scope => server,
+       doc => "The server's log: lines of text, or a JSON object per line with time, level, logger, message, pid and, where there "
+              "are such, traceback, request_id and worker. Only where bin/hornbeam has started the VM."},
+     #{group => observability, key => use_colors, type => {auto, boolean}, default => auto, scope => server,
+       doc => "Colours in the log and in a combined access log; auto: on a terminal, unless NO_COLOR is set (FORCE_COLOR: always). "
+              "Only where bin/hornbeam has started the VM."},
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
               "lines."},

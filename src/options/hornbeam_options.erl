@@ -6,7 +6,7 @@
 %%% state.
 -module(hornbeam_options).
 
--export([validate/1, resolve/1, defaults/0, spec/1, keys/0]).
+-export([validate/1, resolve/1, resolve/2, defaults/0, spec/1, keys/0]).
 -export([from_env/0, from_env/1, from_args/1, from_app_env/0]).
 -export([help_text/0, markdown/0, format_error/1, mask/1]).
 -export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
@@ -36,9 +36,13 @@ validate(Given) ->
 
 %% Validates what is explicitly given, over environment variables, over sys.config, over the defaults.
 -spec resolve(given() | term()) -> {ok, options()} | {error, error()}.
-resolve(Explicit) ->
+resolve(Explicit) -> resolve(Explicit, #{}).
+
+%% Defaults: of a command; weaker than all that anybody gives, stronger than those of the table.
+-spec resolve(given() | term(), Defaults :: #{atom() => term()}) -> {ok, options()} | {error, error()}.
+resolve(Explicit, Defaults) ->
     case {from_app_env(), from_env(), to_map(Explicit)} of
-        {{ok, Config}, {ok, Env}, {ok, Map}} -> validate(maps:merge(maps:merge(Config, Env), Map));
+        {{ok, Config}, {ok, Env}, {ok, Map}} -> validate(maps:merge(maps:merge(maps:merge(Defaults, Config), Env), Map));
         {{error, _} = Error, _, _} -> Error;
         {_, {error, _} = Error, _} -> Error;
         {_, _, Error} -> Error

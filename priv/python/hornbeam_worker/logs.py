@@ -154,6 +154,7 @@ class ErlangHandler(logging.Handler):
                 "level": record.levelno,
                 "logger": _text(record.name),
                 "message": _text(self.format_message(record)),
+                "pid": record.process or os.getpid(),
             }
             if (request := request_id.get()) is not None:
                 fields["request_id"] = request

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import platform
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -90,7 +91,7 @@ class Server:
         self._lifespan = Lifespan(self.app, self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        about = {"dump": health.offer_stacks()}
+        about = {"dump": health.offer_stacks(), "python": platform.python_version()}
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
