@@ -9,6 +9,8 @@ import pty
 import re
 import signal
 import sys
+import termios
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -21,10 +23,13 @@ print()
 async def app(scope, receive, send):
     if scope["type"] != "http":
         raise RuntimeError("no lifespan")
+    answer = b"first"
+    if scope["path"] == "/break":
+        breakpoint()
     if scope["path"] == "/raise":
         raise LookupError("of the application")
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"first"})
+    await send({"type": "http.response.body", "body": answer})
 """
 
 
@@ -73,41 +78,101 @@ def test_the_first_line_names_address_workers_and_versions(tmp_path: Path) -> No
         )
 
 
-# Colour
+class Terminal:
+    """A terminal in which `hornbeam dev` runs."""
+
+    def __init__(self, folder: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+        (folder / "dev_app.py").write_text(APP)
+        command = [
+            str(ROOT / "bin" / "hornbeam"), "dev", "dev_app:app", "--bind=127.0.0.1:0",
+            f"--python={sys.executable}", f"--pythonpath={folder}", "--no-reload", *flags,
+        ]  # fmt: skip
+        clean = {name: os.environ[name] for name in os.environ if name != "NO_COLOR"}
+        self.output = ""
+        self.seen = 0
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:  # pragma: no cover (the child)
+            os.execve(command[0], command, clean | {"TERM": "xterm"} | (env or {}))
+        self.url = self.show(r" on (http://\S+) \(").group(1)
+
+    def show(self, pattern: str) -> re.Match[str]:
+        """Reads until what it shows after the match before this one matches."""
+        while not (match := re.search(pattern, self.output[self.seen :])):
+            data = self._read()
+            assert data, f"no {pattern!r} in {self.output}"
+            self.output += data
+        self.seen += match.end()
+        return match
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def end(self) -> int:
+        """The exit status, once nobody has the terminal open any more."""
+        while data := self._read():
+            self.output += data
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def _read(self) -> str:
+        try:
+            return os.read(self.master, 4096).decode()
+        except OSError:  # Linux: the last one has closed it
+            return ""
 
 
 def on_a_terminal(folder: Path, env: dict[str, str], *flags: str) -> str:
     """What a terminal shows of a server that answers one request and is stopped by Ctrl-C."""
-    (folder / "dev_app.py").write_text(APP)
-    command = [
-        str(ROOT / "bin" / "hornbeam"), "dev", "dev_app:app", "--bind=127.0.0.1:0",
-        f"--python={sys.executable}", f"--pythonpath={folder}", "--no-reload", *flags,
-    ]  # fmt: skip
-    clean = {name: os.environ[name] for name in os.environ if name not in ("NO_COLOR", "TERM")}
-    clean |= {"TERM": "xterm", **env}
-    pid, terminal = pty.fork()
-    if pid == 0:  # pragma: no cover (the child)
-        os.execve(command[0], command, clean)
-    output = ""
-    while not (match := re.search(r" on (http://\S+) \(", output)):
-        output += os.read(terminal, 4096).decode()
-    httpx.get(f"{match.group(1)}/raise")
-    while " /raise " not in output:
-        output += os.read(terminal, 4096).decode()
-    os.write(terminal, b"\x03")
-    while data := _read(terminal):
-        output += data
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0, output
-    return output
+    terminal = Terminal(folder, *flags, env=env)
+    httpx.get(f"{terminal.url}/raise")
+    terminal.show(" /raise HTTP")
+    terminal.type("\x03")
+    assert terminal.end() == 0, terminal.output
+    return terminal.output
 
 
-def _read(terminal: int) -> str:
-    try:
-        return os.read(terminal, 4096).decode()
-    except OSError:  # Linux: nobody has it open any more
-        return ""
+# A debugger
+
+
+def test_a_breakpoint_reads_the_terminal_and_with_debug_has_all_the_time(tmp_path: Path) -> None:
+    """A limit of a millisecond would have ended each step."""
+    terminal = Terminal(tmp_path, "--debug", "--timeout=1", "--worker-heartbeat=1")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, f"{terminal.url}/break", timeout=60)
+        terminal.show(r"\(Pdb\) ")
+        terminal.type("p 6 * 7 + len(answer)\n")
+        terminal.show(r"\s47\s")
+        terminal.show(r"\(Pdb\) ")
+        terminal.type("answer = b'typed'\n")
+        terminal.show(r"\(Pdb\) ")
+        terminal.type("c\n")
+        assert (answer.result().status_code, answer.result().text) == (200, "typed")
+    terminal.type("\x03")
+    assert terminal.end() == 0, terminal.output
+
+
+def test_ctrl_c_reaches_the_server_from_a_debugger_and_leaves_the_terminal_as_it_was(
+    tmp_path: Path,
+) -> None:
+    terminal = Terminal(tmp_path, "--debug", "--graceful-timeout=60000")
+    before = termios.tcgetattr(terminal.master)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, f"{terminal.url}/break", timeout=60)
+        terminal.show(r"\(Pdb\) ")
+        assert termios.tcgetattr(terminal.master) != before  # readline has it
+        terminal.type("\x03")
+        terminal.show("SIGINT received")
+        terminal.type("\x03")
+        _, status = os.waitpid(terminal.pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGKILL
+        assert termios.tcgetattr(terminal.master) == before
+        with pytest.raises(httpx.HTTPError):
+            answer.result()
+    while terminal._read():  # the worker has ended, too
+        pass
+
+
+# Colour
 
 
 def test_levels_and_statuses_are_coloured_on_a_terminal(tmp_path: Path) -> None:

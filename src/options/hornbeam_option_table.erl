@@ -225,6 +225,9 @@ observability() ->
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
               "lines."},
+     #{group => observability, key => debug, type => boolean, default => false, scope => server,
+       doc => "For a debugger in the application (breakpoint() reads the terminal): timeout, queue_timeout, startup_timeout and "
+              "worker_heartbeat are infinity, whatever is given for them."},
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},

@@ -27,7 +27,7 @@ validate(Given) ->
     case to_map(Given) of
         {ok, Map} ->
             case known(Map) of
-                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1]);
+                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1, fun without_limits/1]);
                 Error -> Error
             end;
         Error ->
@@ -108,7 +108,9 @@ check_app(Given) -> single(app, app, Given).
 
 %% The options that a mount's workers run with: its own overrides over the server's.
 -spec for_mount(options(), #{atom() => term()}) -> options().
-for_mount(Options, Overrides) -> hornbeam_option_mount:with_overrides(Options, Overrides).
+for_mount(Options, Overrides) ->
+    {ok, Settings} = without_limits(hornbeam_option_mount:with_overrides(Options, Overrides)),
+    Settings.
 
 %% --- validation ----------------------------------------------------------------------------------------------------
 
@@ -181,6 +183,13 @@ cross_check(Options) ->
         [] -> {ok, Options};
         [{Key, Text} | _] -> {error, {bad_option, Key, unicode:characters_to_binary(Text)}}
     end.
+
+%% What ends a request or a worker that somebody looks at in a debugger.
+without_limits(#{debug := true} = Options) ->
+    {ok, maps:merge(Options, #{timeout => infinity, queue_timeout => infinity, startup_timeout => infinity,
+                               worker_heartbeat => infinity})};
+without_limits(Options) ->
+    {ok, Options}.
 
 single(Key, Type, Given) ->
     Spec = #{key => Key, type => Type, default => Given, scope => server, group => application, doc => ""},
