@@ -86,7 +86,7 @@ class Hornbeam:
         )
         self._collector = threading.Thread(target=self._collect, daemon=True)
         self._collector.start()
-        line = self.wait_for_output(r"^Hornbeam .* serving .* on (\S+)", START_TIMEOUT)
+        line = self.wait_for_output(r"^(?:\{.*\")?Hornbeam .* serving .* on (\S+)", START_TIMEOUT)
         self.url = line.group(1).rstrip(",")
         self._descendants = set(self.descendants())
         return self

@@ -16,6 +16,10 @@ combined_test() ->
                    "\"x\\x22\\x5C\\x0D\\x0A\\xFF\"\n">>,
                  line(combined, hornbeam_access_line:fields(combined, []))).
 
+the_status_may_be_in_colour_test() ->
+    Fields = hornbeam_access_line:fields(combined, []),
+    ?assertEqual(binary:replace(line(combined, Fields), <<" 200 ">>, <<" \e[32m200\e[0m ">>), line(coloured, Fields)).
+
 json_test() ->
     ?assertEqual(<<"{\"time\":\"1970-01-01T00:00:00.000Z\",\"path\":\"/a\\u000Ab\",\"header:user-agent\":"
                    "\"x\\\"\\\\\\u000D\\u000A", 16#fffd/utf8, "\",\"header:x\":null}\n">>,

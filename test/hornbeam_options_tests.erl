@@ -291,6 +291,7 @@ every_default_can_be_a_flag_test_() ->
 %% A boolean's flag says its value by its name.
 flags({ok, #{type := boolean}}, Name, "true") -> [["--" ++ Name]];
 flags({ok, #{type := boolean}}, Name, "false") -> [["--no-" ++ Name]];
+flags({ok, #{type := {auto, boolean}}}, Name, "auto") -> [["--" ++ Name ++ "=auto"]];
 flags({ok, _}, Name, Text) -> [["--" ++ Name, Text], ["--" ++ Name ++ "=" ++ Text]].
 
 %% A list's flag is repeated.
@@ -426,4 +427,21 @@ find_up(File, Dir) ->
         false ->
             ?assertNotEqual(Dir, filename:dirname(Dir), "not in the project's folder"),
             find_up(File, filename:dirname(Dir))
+    end.
+
+debug_takes_the_limits_off_test() ->
+    Given = #{debug => true, timeout => 5, worker_heartbeat => 5, mounts => [{"/a", "a:a", #{timeout => 7}}]},
+    {ok, #{mounts := [{_, _, Overrides}]} = Options} = hornbeam_options:validate(Given),
+    Limits = #{timeout => infinity, queue_timeout => infinity, startup_timeout => infinity, worker_heartbeat => infinity},
+    ?assertEqual(Limits, maps:with(maps:keys(Limits), Options)),
+    ?assertMatch(#{timeout := infinity}, hornbeam_options:for_mount(Options, Overrides)),
+    ?assertEqual({ok, Options}, hornbeam_options:validate(Options)).
+
+the_defaults_of_a_command_are_the_weakest_test() ->
+    ok = application:set_env(hornbeam, access_log, json),
+    try
+        {ok, Options} = hornbeam_options:resolve(#{workers => 2}, #{workers => 3, access_log => combined, reload => true}),
+        ?assertMatch(#{workers := 2, access_log := json, reload := true}, Options)
+    after
+        application:unset_env(hornbeam, access_log)
     end.

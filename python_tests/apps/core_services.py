@@ -14,8 +14,11 @@ from typing import Any
 
 import hornbeam_erlang
 from hornbeam_erlang import state_get, state_incr, state_set
+from hornbeam_worker import logs
 
 logger = logging.getLogger("core_services")
+logger.setLevel(os.environ.get("APP_LOG_LEVEL", "INFO"))
+logger.addHandler(logs.handler())
 print("printed at import")
 logger.info("logged at import")
 

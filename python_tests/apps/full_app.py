@@ -94,7 +94,7 @@ async def sleep(query: dict[str, str]) -> int:
 async def names(query: dict[str, str]) -> int:
     """Everything that a worker can send with a name of its own choice in it."""
     name = query["name"]
-    logging.getLogger(name).info("logged by %s", name)
+    logging.getLogger(name).warning("logged by %s", name)
     hornbeam_erlang.state_set(name, {name: name}, ttl=1)
     hornbeam_erlang.state_keys(name)
     hornbeam_erlang.subscribe(name)

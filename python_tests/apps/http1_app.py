@@ -49,7 +49,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def own(name: str, send: Send) -> None:
     if name == "vm":
         # Its first line opens the VM's port to standard error, which then is there for good.
-        logging.getLogger("http1_app").info("looked at")
+        logging.getLogger("http1_app").warning("looked at")
         await answer(send, json.dumps(await aio.call("vm")).encode())
     elif name == "release":
         released.set()

@@ -12,8 +12,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import hornbeam_erlang
+from hornbeam_worker import logs
 
 logger = logging.getLogger("ops_app")
+logger.setLevel(logging.INFO)
+logger.addHandler(logs.handler())
 hoard: list[bytearray] = []
 
 

@@ -54,7 +54,7 @@ def test_logging_reaches_the_terminal_with_level_logger_and_worker(server: Hornb
 
 
 def test_each_worker_logs_with_its_own_number() -> None:
-    with Hornbeam("core_services:app", workers=3, log_level="debug") as server:
+    with Hornbeam("core_services:app", workers=3, env={"APP_LOG_LEVEL": "DEBUG"}) as server:
         for number in (1, 2, 3):
             server.wait_for_output(f"info worker {number} core_services: logged at import")
         get(server, "/output")

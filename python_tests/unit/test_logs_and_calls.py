@@ -144,19 +144,19 @@ def test_a_forked_child_logs_to_standard_error() -> None:
         "from hornbeam_worker import logs\n"
         "window = logs.Window(lambda done, timeout=None: None)\n"
         "logs.install('info', lambda frame: os.write(1, b'parent '), window)\n"
-        "logging.getLogger('one').info('first')\n"
+        "logging.getLogger('one').warning('first')\n"
         "if os.fork() == 0:\n"
-        "    logging.getLogger('two').info('in the child')\n"
+        "    logging.getLogger('two').warning('in the child')\n"
         "    os._exit(0)\n"
         "os.wait()\n"
-        "logging.getLogger('one').info('last')\n"
+        "logging.getLogger('one').warning('last')\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT / "priv/python")},
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert ended.stdout == "parent parent "
-    assert ended.stderr == "INFO two: in the child\n"
+    assert ended.stderr == "WARNING two: in the child\n"
 
 
 def test_a_worker_keeps_what_a_full_pipe_does_not_take(tmp_path: Path) -> None:

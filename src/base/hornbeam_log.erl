@@ -1,13 +1,13 @@
 %%% The handler of OTP's logger in a VM that the launcher has started: one line for each event, to standard error.
 %%%
-%%% Called by: hornbeam_cli (install/0, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, and the formatter that is configured.
+%%% Called by: hornbeam_cli (install/0, configure/1, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, hornbeam_log_format, and the formatter that is configured.
 %%%
 %%% Why not logger_std_h: when nobody reads standard error, it makes whoever logs wait (its `sync' mode), a worker's Erlang process
 %%% included, or lets its queue grow; and a stop waits for it without end. Here the line is made by whoever logs, unless there is no
 %%% room for it, and never waited for; how many were dropped is logged when there is room again.
 -module(hornbeam_log).
 
--export([install/0, halt/1, dropped/0]).
+-export([install/0, configure/1, line/2, in_colour/2, halt/1, dropped/0]).
 -export([adding_handler/1, removing_handler/1, log/2]).
 
 -define(ID, default).
@@ -35,6 +35,37 @@ replace(Config) ->
 formatter() ->
     {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
                          single_line => false}}.
+
+%% @doc What the options say, once they are known. A handler that is not ours stays as it is.
+-spec configure(#{log_format := text | json, use_colors := boolean() | auto, _ => _}) -> ok.
+configure(#{log_format := Format, use_colors := Colours}) ->
+    case logger:get_handler_config(?ID) of
+        {ok, #{module := ?MODULE, formatter := Plain}} ->
+            Formatter = hornbeam_log_format:formatter(Format, in_colour(standard_error, Colours), Plain),
+            logger:set_handler_config(?ID, formatter, Formatter);
+        _ ->
+            ok
+    end.
+
+%% @doc What is said to a person on standard output, as a line of the log's format.
+-spec line(text | json, unicode:chardata()) -> unicode:chardata().
+line(text, Text) ->
+    [Text, "\n"];
+line(json, Text) ->
+    {Module, Config} = hornbeam_log_format:formatter(json, false, {logger_formatter, #{}}),
+    Module:format(#{level => notice, msg => {string, Text}, meta => #{time => logger:timestamp()}}, Config).
+
+%% @doc Whether what goes to a device may be in colour: where it is a terminal, unless NO_COLOR (no-color.org) or FORCE_COLOR say
+%% otherwise. A terminal has a size, though it may be 0.
+-spec in_colour(standard_io | standard_error, boolean() | auto) -> boolean().
+in_colour(Device, auto) ->
+    case {os:getenv("NO_COLOR", ""), os:getenv("FORCE_COLOR", ""), os:getenv("TERM", "")} of
+        {"", Force, _} when Force =/= "", Force =/= "0" -> true;
+        {"", _, Terminal} when Terminal =/= "dumb" -> is_integer(io:request(Device, {get_geometry, columns}));
+        _ -> false
+    end;
+in_colour(_Device, Colours) ->
+    Colours.
 
 %% @doc Ends the VM once what was logged and printed is written, or its readers have had their time for it: erlang:halt/2 would wait
 %% for them without end.
@@ -71,8 +102,9 @@ config() ->
 %%% OTP's logger
 
 -spec adding_handler(logger:handler_config()) -> {ok, logger:handler_config()}.
-adding_handler(#{formatter := Formatter} = Config) ->
+adding_handler(Config) ->
     Report = fun(Number) ->
+        {ok, #{formatter := Formatter}} = logger:get_handler_config(?ID),
         Text = io_lib:format("~b log lines were dropped: standard error did not take them", [Number]),
         Meta = #{time => logger:timestamp(), pid => self(), gl => group_leader()},
         text(#{level => warning, msg => {string, Text}, meta => Meta}, Formatter)

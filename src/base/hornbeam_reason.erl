@@ -30,6 +30,8 @@ format({import_failed, Traceback}) ->
     ["the application could not be imported:\n", text(Traceback)];
 format({lifespan_failed, Text}) ->
     ["the application's lifespan failed: ", text(Text)];
+format({log_config_failed, Text}) ->
+    ["the logging configuration (log_config) cannot be used: ", text(Text)];
 format({worker_failed, Text}) ->
     ["the worker failed:\n", text(Text)];
 format({python_killed, 0}) ->

@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `config`, `status`, `reload`, `stop`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -63,16 +63,19 @@ remove_boot_files(Folder) ->
 command(["run" | Args], Settings) ->
     case wants_help(Args) of
         true -> help();
-        false ->
-            ok = start_needed(),
-            options(Args, Settings, fun run/2)
+        false -> serve(Args, Settings, #{})
+    end;
+command(["dev" | Args], Settings) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> serve(Args, Settings, #{reload => true, access_log => combined})
     end;
 command(["config" | Args], Settings) ->
     case wants_help(Args) of
         true -> help();
         false ->
             {Which, Others} = changed_only(Args),
-            options(Others, Settings, fun(Options, Sources) -> print(Options, Sources, Which) end)
+            options(Others, Settings, #{}, fun(Options, Sources) -> print(Options, Sources, Which) end)
     end;
 command(Args, _) ->
     command(Args).
@@ -91,7 +94,7 @@ command([Command | Args]) when Command =:= "status"; Command =:= "reload"; Comma
     end;
 command([Unknown | _]) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
-                 hornbeam_option_text:suggest(Unknown, ["run", "config", "status", "reload", "stop", "help", "version"])]).
+                 hornbeam_option_text:suggest(Unknown, ["run", "dev", "config", "status", "reload", "stop", "help", "version"])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -102,6 +105,8 @@ help() ->
         "Hornbeam serves Python ASGI applications from Erlang.\n\n"
         "Usage:\n"
         "  hornbeam run [APP] [flags]        serve an application until SIGTERM or Ctrl-C\n"
+        "  hornbeam dev [APP] [flags]        the same for development: --reload,\n"
+        "                                    --access-log combined\n"
         "  hornbeam config [APP] [flags]     show every option's value and where it comes\n"
         "                                    from; --changed: only those that are set\n"
         "  hornbeam status [SERVER]          show a running server and its workers\n"
@@ -133,19 +138,24 @@ help() ->
         hornbeam_options:help_text()]),
     {exit, 0}.
 
-%% Then is told the options and where each comes from. sys.config is there once the application is loaded.
-options(Args, {File, Settings}, Then) ->
-    ok = hornbeam_log:install(),
-    resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File, Then).
+serve(Args, Settings, Defaults) ->
+    ok = start_needed(),
+    options(Args, Settings, Defaults, fun run/2).
 
-resolve({ok, Given, Named}, {ok, Settings}, File, Then) ->
-    case hornbeam_options:resolve(Given, {File, Settings}, launcher_defaults()) of
+%% Defaults: of the command, weaker than all that anybody gives. Then is told the options and where each comes from. sys.config is there once the application is loaded.
+options(Args, {File, Settings}, Defaults, Then) ->
+    ok = hornbeam_log:install(),
+    resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File,
+            maps:merge(launcher_defaults(), Defaults), Then).
+
+resolve({ok, Given, Named}, {ok, Settings}, File, Defaults, Then) ->
+    case hornbeam_options:resolve(Given, {File, Settings}, Defaults) of
         {ok, Options, Sources} -> Then(Options, maps:merge(Sources, Named));
         {error, Reason} -> failed(hornbeam_options:format_error(Reason))
     end;
-resolve({error, {usage, Text}}, _, _, _) -> usage_error(Text);
-resolve({error, Reason}, _, _, _) -> failed(hornbeam_options:format_error(Reason));
-resolve(_, {error, Reason}, _, _) -> failed(hornbeam_options:format_error(Reason)).
+resolve({error, {usage, Text}}, _, _, _, _) -> usage_error(Text);
+resolve({error, Reason}, _, _, _, _) -> failed(hornbeam_options:format_error(Reason));
+resolve(_, {error, Reason}, _, _, _) -> failed(hornbeam_options:format_error(Reason)).
 
 %% And the source of what is no flag.
 given({ok, [App], Given}) -> {ok, Given#{app => App}, #{app => "argument"}};
@@ -158,11 +168,15 @@ run(#{app := <<>>, mounts := []} = Options, _) ->
     case hornbeam_discovery:find(Options) of
         {ok, Module, File} ->
             io:put_chars(["No application is named: taking \"", Module, "\", which is ", File, "\n"]),
-            dump_and_start(Options#{app := Module});
+            configured(Options#{app := Module});
         {error, Text} ->
             usage_error(["run needs the application to serve, such as app:app: none is named, and ", Text])
     end;
 run(Options, _) ->
+    configured(Options).
+
+configured(Options) ->
+    ok = hornbeam_log:configure(Options),
     dump_and_start(Options).
 
 %% Without an application, too: what else holds may be looked at before there is one.
@@ -227,13 +241,17 @@ set_ranch() ->
     _ = application:load(ranch),
     application:set_env([{ranch, [{ranch_sup_intensity, 5}, {ranch_sup_period, 30}]}]).
 
-serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers} = Options) ->
-    #{binds := Binds} = hornbeam:info(Name),
+serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers, log_format := Format} = Options) ->
+    #{binds := Binds, applications := Infos} = hornbeam:info(Name),
     Applications = [App || App =/= <<>>] ++ [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts],
     Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
-    io:put_chars(["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
-                  " (", integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end, ")\n"]),
+    Pythons = lists:usort([Python || #{workers := Each} <- Infos, #{python := Python} <- Each]),
+    Number = [integer_to_list(Workers), case Workers of 1 -> " worker"; _ -> " workers" end],
+    Versions = [["Python ", Python] || Python <- Pythons] ++ [["Erlang/OTP ", erlang:system_info(otp_release)]],
+    Text = ["Hornbeam ", version(), " serving ", lists:join(", ", Applications), " on ", lists:join(", ", Binds),
+            " (", lists:join(", ", [Number | Versions]), ")"],
+    io:put_chars(hornbeam_log:line(Format, Text)),
     ok = hornbeam_cores:serving(),
     hornbeam_systemd:ready(Binds),
     stay.

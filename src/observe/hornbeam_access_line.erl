@@ -50,14 +50,22 @@ header(Name, #head{fields = Fields}) ->
     end.
 
 %% @doc The text, with its line break. Time: system time in ms.
--spec format(combined | json, integer(), [hornbeam_option_fields:field()], [term()]) -> iodata().
-format(combined, Time, _Fields, [Client, Method, Path, Query, Version, Status, Bytes, Referer, Agent]) ->
+-spec format(combined | coloured | json, integer(), [hornbeam_option_fields:field()], [term()]) -> iodata().
+format(json, Time, Fields, Values) ->
+    ["{\"time\":\"", stamp(Time), $" | pairs(Fields, Values)];
+format(Kind, Time, _Fields, [Client, Method, Path, Query, Version, Status, Bytes, Referer, Agent]) ->
     Question = case Query of undefined -> ""; <<>> -> ""; _ -> [$?, escape(Query)] end,
     [client(Client), " - - [", clock(Time), "] \"", escape(Method), $\s, escape(Path), Question, $\s,
-     version(Version), "\" ", integer_to_binary(Status), $\s, integer_to_binary(Bytes), " \"", escape(Referer), "\" \"",
-     escape(Agent), "\"\n"];
-format(json, Time, Fields, Values) ->
-    ["{\"time\":\"", stamp(Time), $" | pairs(Fields, Values)].
+     version(Version), "\" ", status(Kind, Status), $\s, integer_to_binary(Bytes), " \"", escape(Referer), "\" \"",
+     escape(Agent), "\"\n"].
+
+status(combined, Status) -> integer_to_binary(Status);
+status(coloured, Status) -> ["\e[", colour(Status div 100), $m, integer_to_binary(Status), "\e[0m"].
+
+colour(5) -> "31";
+colour(4) -> "33";
+colour(3) -> "36";
+colour(_) -> "32".
 
 pairs([Field | Fields], [Value | Values]) ->
     [$,, $", name(Field), "\":", json(Field, Value) | pairs(Fields, Values)];

@@ -1,7 +1,7 @@
 %%% The access log: one line for each request, in the combined format or as JSON.
 %%%
 %%% Called by: hornbeam_server (a child), hornbeam_observe (write/6, in the connection's process), hornbeam_metrics_text
-%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_output (standard output).
+%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_output (standard output), hornbeam_log (whether in colour).
 %%%
 %%% A connection's process only picks what the line needs and sends it here; this process makes the text, as many lines as have
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
@@ -40,7 +40,7 @@
 
 -record(state, {
     ref :: ref(),
-    format :: combined | json,
+    format :: combined | coloured | json,
     path :: binary(),
     file :: file:io_device() | hornbeam_output:output() | undefined,
     inode = 0 :: non_neg_integer(),
@@ -97,8 +97,12 @@ write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status,
     end.
 
 -spec init({ref(), map()}) -> {ok, #state{}} | {stop, term()}.
-init({#ref{counters = Counters} = Ref, #{access_log := Format, access_log_file := Path}}) ->
+init({#ref{counters = Counters} = Ref, #{access_log := Given, access_log_file := Path, use_colors := Colours}}) ->
     process_flag(trap_exit, true),
+    Format = case Given =:= combined andalso Path =:= <<>> andalso hornbeam_log:in_colour(standard_io, Colours) of
+        true -> coloured;
+        false -> Given
+    end,
     atomics:put(Counters, ?QUEUED, 0),
     case open(#state{ref = Ref, format = Format, path = Path, warned = atomics:get(Counters, ?DROPPED)}) of
         {ok, State} -> _ = erlang:send_after(?LOOK, self(), look), {ok, State};

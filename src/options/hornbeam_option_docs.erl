@@ -34,7 +34,7 @@ wrap([], Line, _, Indent) ->
 
 line(Reversed, Indent) -> [Indent, lists:join(" ", lists:reverse(Reversed)), "\n"].
 
-usage(#{type := boolean} = Spec) ->
+usage(#{type := Type} = Spec) when Type =:= boolean; Type =:= {auto, boolean} ->
     Flag = hornbeam_option_sources:flag(Spec),
     ["--", Flag, ", --no-", Flag];
 usage(#{type := Type} = Spec) ->

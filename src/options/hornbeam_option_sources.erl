@@ -153,7 +153,7 @@ dashes(Name) -> [case C of $_ -> $-; _ -> C end || C <- Name].
 
 underscores(Name) -> [case C of $- -> $_; _ -> C end || C <- Name].
 
-flags(#{type := boolean} = Spec) -> [{"--" ++ flag(Spec), {Spec, "true"}}, {"--no-" ++ flag(Spec), {Spec, "false"}}];
+flags(#{type := Type} = Spec) when Type =:= boolean; Type =:= {auto, boolean} -> [{"--" ++ flag(Spec), {Spec, "true"}}, {"--no-" ++ flag(Spec), {Spec, "false"}}];
 flags(Spec) -> [{"--" ++ flag(Spec), {Spec, value}}].
 
 split_args(["--" | Rest], #said{positional = Positional} = Said) ->

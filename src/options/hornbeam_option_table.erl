@@ -118,7 +118,13 @@ python() ->
               "with export, quotes and # comments. What the server's own environment or env has is not replaced. Read when a worker "
               "starts."},
      #{group => python, key => log_level, type => {enum, [debug, info, warning, error, critical]}, default => info,
-       scope => server, doc => "Level of Python's root logger."},
+       scope => server,
+       doc => "Level of the logger hornbeam in the workers: what the server says itself there. Other loggers have the levels that "
+              "the application or log_config gives them; where neither does, WARNING and up is logged."},
+     #{group => python, key => log_config, type => {optional, {custom, hornbeam_option_file}}, default => "", scope => server,
+       metavar => "FILE",
+       doc => "File for Python's logging, read before the application is imported: .json, .yaml, .yml and .toml as "
+              "logging.config.dictConfig takes them, others (.ini) as fileConfig does. \"\" for none."},
      #{group => python, key => loop, type => {enum, [auto, uvloop, asyncio]}, default => auto, scope => server,
        doc => "Event loop; auto takes uvloop where it can be imported."},
      #{group => python, key => call_poll_time, type => {integer, 0, 10000}, unit => us, default => 200,
@@ -167,9 +173,18 @@ observability() ->
      #{group => observability, key => access_log_fields, type => {list, text}, default => [], scope => server,
        check => fun hornbeam_option_fields:check/1,
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
+     #{group => observability, key => log_format, type => {enum, [text, json]}, default => text, scope => server,
+       doc => "The server's log: lines of text, or a JSON object per line with time, level, logger, message, pid and, where there "
+              "are such, traceback, request_id and worker. Only where bin/hornbeam has started the VM."},
+     #{group => observability, key => use_colors, type => {auto, boolean}, default => auto, scope => server,
+       doc => "Colours in the log and in a combined access log; auto: on a terminal, unless NO_COLOR is set (FORCE_COLOR: always). "
+              "Only where bin/hornbeam has started the VM."},
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
               "lines."},
+     #{group => observability, key => debug, type => boolean, default => false, scope => server,
+       doc => "For a debugger in the application (breakpoint() reads the terminal): timeout, queue_timeout, startup_timeout and "
+              "worker_heartbeat are infinity, whatever is given for them."},
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},

@@ -30,29 +30,33 @@ validate(Given) ->
     case to_map(Given) of
         {ok, Map} ->
             case known(Map) of
-                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1]);
+                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1, fun without_limits/1]);
                 Error -> Error
             end;
         Error ->
             Error
     end.
 
-%% Validates what is explicitly given, over environment variables, over sys.config, over the defaults.
+%% Validates what is explicitly given, over environment variables, over sys.config, over the defaults. In somebody else's VM, PORT and the
+%% like are somebody else's.
 -spec resolve(given() | term()) -> {ok, options()} | {error, error()}.
 resolve(Explicit) ->
-    case resolve(Explicit, {"", #{}}, #{}) of
+    Own = fun("HORNBEAM_" ++ _ = Name) -> os:getenv(Name); (_Other) -> false end,
+    case resolve(Explicit, {"", #{}}, #{}, Own) of
         {ok, Options, _} -> {ok, Options};
         Error -> Error
     end.
 
 %% The same with a configuration file, which is weaker than the environment and stronger than sys.config; and where each value
-%% comes from. Defaults: what stands in place of ours; an interpreter there gives way to a virtual environment.
+%% comes from. Defaults: of a command, weaker than all that anybody gives; an interpreter there gives way to a virtual environment.
 -spec resolve(given() | term(), file(), Defaults :: map()) -> {ok, options(), hornbeam_option_report:sources()} | {error, error()}.
-resolve(Explicit, {File, Settings}, Defaults) ->
-    case {from_app_env(), from_env(), to_map(Explicit)} of
+resolve(Explicit, File, Defaults) -> resolve(Explicit, File, Defaults, fun os:getenv/1).
+
+resolve(Explicit, {File, Settings}, Defaults, Getenv) ->
+    case {from_app_env(), from_env(Getenv), to_map(Explicit)} of
         {{ok, Config}, {ok, Env}, {ok, Map}} ->
             Layers = [{Config, fun(_) -> "sys.config" end}, {Settings, fun(_) -> File end},
-                      {Env, fun(Key) -> {ok, Spec} = spec(Key), ["environment ", hornbeam_option_sources:variable(fun os:getenv/1, Spec)] end},
+                      {Env, fun(Key) -> {ok, Spec} = spec(Key), ["environment ", hornbeam_option_sources:variable(Getenv, Spec)] end},
                       {Map, fun(Key) -> {ok, Spec} = spec(Key), ["flag --", hornbeam_option_sources:flag(Spec)] end}],
             Merge = fun(Maps) -> lists:foldl(fun(Stronger, Weaker) -> maps:merge(Weaker, Stronger) end, #{}, Maps) end,
             Given = Merge([Layer || {Layer, _} <- Layers]),
@@ -142,7 +146,9 @@ check_app(Given) -> single(app, app, Given).
 
 %% The options that a mount's workers run with: its own overrides over the server's.
 -spec for_mount(options(), #{atom() => term()}) -> options().
-for_mount(Options, Overrides) -> hornbeam_option_mount:with_overrides(Options, Overrides).
+for_mount(Options, Overrides) ->
+    {ok, Settings} = without_limits(hornbeam_option_mount:with_overrides(Options, Overrides)),
+    Settings.
 
 %% --- validation ----------------------------------------------------------------------------------------------------
 
@@ -215,6 +221,13 @@ cross_check(Options) ->
         [] -> {ok, Options};
         [{Key, Text} | _] -> {error, {bad_option, Key, unicode:characters_to_binary(Text)}}
     end.
+
+%% What ends a request or a worker that somebody looks at in a debugger.
+without_limits(#{debug := true} = Options) ->
+    {ok, maps:merge(Options, #{timeout => infinity, queue_timeout => infinity, startup_timeout => infinity,
+                               worker_heartbeat => infinity})};
+without_limits(Options) ->
+    {ok, Options}.
 
 single(Key, Type, Given) ->
     Spec = #{key => Key, type => Type, default => Given, scope => server, group => application, doc => ""},

@@ -58,6 +58,7 @@
     os_pid :: pos_integer() | undefined,
     counters :: atomics:atomics_ref(),
     limit :: timeout(),
+    python :: binary(),                 % the interpreter's version
     dump :: {Descriptor :: integer(), Signal :: integer()} | none,
     sequence = 0 :: non_neg_integer(),
     sent = 0 :: integer(),
@@ -78,7 +79,11 @@ start(Number, OsPid, Counters, Limit, About) ->
             {Descriptor, Signal};
         #{} -> none
     end,
-    {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump}}.
+    Python = case About of
+        #{<<"python">> := Version} when is_binary(Version), byte_size(Version) < 64 -> Version;
+        #{} -> <<"of unknown version">>
+    end,
+    {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump, python = Python}}.
 
 %% @doc The timer has fired: what to do, and when to come again.
 -spec beat(stage(), health()) -> {{ping, binary()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
@@ -127,14 +132,14 @@ pong(Figures, #health{counters = Counters, sent = Sent} = Health) ->
 
 %% @doc Figures for hornbeam:info/1 and the metrics: `lag' is how long the loop took to answer the last ping, or has
 %% been taking so far, in ms; the others are the worker's own (health.py).
--spec describe(health()) -> #{atom() => non_neg_integer()}.
-describe(#health{lag = Lag, figures = Figures, sent = Sent, counters = Counters}) ->
+-spec describe(health()) -> #{atom() => non_neg_integer() | binary()}.
+describe(#health{lag = Lag, figures = Figures, sent = Sent, counters = Counters, python = Python}) ->
     Now = case atomics:get(Counters, ?SLOT_OPEN) of
         ?LATE -> now_ms() - Sent;
         _ -> Lag
     end,
     Own = [{running, <<"running">>}, {threads, <<"threads">>}, {collections, <<"collections">>}],
-    maps:from_list([{lag, Now} | [{Key, N} || {Key, Name} <- Own, #{Name := N} <- [Figures], is_integer(N), N >= 0]]).
+    maps:from_list([{lag, Now}, {python, Python} | [{Key, N} || {Key, Name} <- Own, #{Name := N} <- [Figures], is_integer(N), N >= 0]]).
 
 %% A worker that has begun to leave stays closed.
 mark(Counters, From, To) ->

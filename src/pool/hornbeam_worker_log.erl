@@ -14,21 +14,24 @@ init() ->
     logger:set_module_level(?MODULE, all).
 
 %% @doc Logs a record: `level' (a number of Python's logging), `logger', `message', and `traceback'
-%% when there is one. The event's metadata carry worker and logger name for other handlers.
+%% when there is one. The event's metadata carry its parts for other handlers and formatters (hornbeam_log_format).
 -spec write(Worker :: pos_integer(), Record :: map()) -> ok.
 write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Message} = Record)
         when is_integer(Number), is_binary(Name), is_binary(Message) ->
-    Trace = case Record of
-        #{<<"traceback">> := Text} when is_binary(Text) -> [$\n, Text];
-        _ -> []
+    {Trace, Below} = case Record of
+        #{<<"traceback">> := Text} when is_binary(Text) -> {Text, [$\n, Text]};
+        _ -> {none, []}
     end,
-    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Trace],
-         maps:merge(#{hornbeam_worker => Worker, python_logger => Name}, request_id(Record)));
+    Meta = #{hornbeam_worker => Worker, python_logger => Name, python_record => {Message, Trace}},
+    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Below], maps:merge(Meta, maps:merge(request_id(Record), pid(Record))));
 write(Worker, Record) ->
     ?LOG_ERROR("worker ~b sent a log record of another form: ~tp", [Worker, Record]).
 
 request_id(#{<<"request_id">> := Id}) when is_binary(Id) -> #{request_id => unicode:characters_to_list(Id)};
 request_id(_) -> #{}.
+
+pid(#{<<"pid">> := Pid}) when is_integer(Pid) -> #{python_pid => Pid};
+pid(_) -> #{}.
 
 level(Number) when Number >= 50 -> critical;
 level(Number) when Number >= 40 -> error;

@@ -291,6 +291,7 @@ failure(7, Text) -> {ok, {worker_failed, Text}};
 failure(8, Text) -> {ok, {python_unsupported, Text}};
 failure(9, Text) -> {ok, {factory_failed, Text}};
 failure(10, Text) -> {ok, {not_asgi, Text}};
+failure(11, Text) -> {ok, {log_config_failed, Text}};
 failure(_, _) -> error.
 
 code(boot) -> 16#01;

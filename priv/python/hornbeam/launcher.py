@@ -10,6 +10,9 @@ in a session of its own, so that a terminal's Ctrl-C reaches this process alone,
 - SIGHUP reloads, unless it comes from a terminal that is closing (stdin is one): then it stops.
 - When this process dies without having been asked to, the kernel sends SIGTERM to the VM (Linux).
 - The VM gets as many open files as the hard limit allows; the workers get the soft one back.
+- Standard input is the workers', which are in the VM's session: a terminal lets whoever does not
+  have it as a controlling terminal read it, so breakpoint() works. A debugger that was killed may
+  leave it without echo; the modes that it had are put back at the end.
 - The exit status is the VM's; 128 + N when signal N killed it.
 
 Every local user can read a command line and none but its owner an environment, so the arguments,
@@ -36,6 +39,10 @@ import time
 from contextlib import suppress
 
 from hornbeam import vm
+
+TYPE_CHECKING = False  # without importing typing; type checkers know the name
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Launcher", "main", "start"]
 
@@ -125,6 +132,29 @@ def raise_descriptor_limit(env: dict[str, str]) -> None:
         env["HORNBEAM_SOFT_NOFILE"] = str(soft)
 
 
+def terminal_modes() -> list[Any] | None:
+    """Those of standard input, where it is a terminal."""
+    if not os.isatty(0):
+        return None
+    import termios
+
+    return termios.tcgetattr(0)
+
+
+def restore_terminal(modes: list[Any] | None) -> None:
+    """Not from the background, where it would stop this process, and where another one has it."""
+    if modes is None:
+        return
+    import termios
+
+    with suppress(OSError):  # ENOTTY: it is not the terminal of this session, which may set it
+        if os.tcgetpgrp(0) != os.getpgrp():
+            return
+    with suppress(termios.error):  # it has gone
+        if termios.tcgetattr(0) != modes:
+            termios.tcsetattr(0, termios.TCSADRAIN, modes)
+
+
 def start(arguments: list[str]) -> int:
     """Starts the VM for `hornbeam ARGUMENTS`; the child's process id, or SystemExit.
 
@@ -160,10 +190,12 @@ class Launcher:
         for number in STOP_SIGNALS:
             signal.signal(number, self.on_signal)
         signal.signal(signal.SIGALRM, self.on_alarm)
+        modes = terminal_modes()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         _, status = os.waitpid(self.child, 0)
         # Nobody is there to be told, and a late one would end Python once its handlers are gone.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGALRM))
+        restore_terminal(modes)
         return self.exit_status(os.waitstatus_to_exitcode(status))
 
     def on_signal(self, number: int, frame: object) -> None:

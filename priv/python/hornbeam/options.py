@@ -81,8 +81,15 @@ class Options(TypedDict, total=False):
     # Read when a worker starts.
     env_file: str | Sequence[str] | None
 
-    # Level of Python's root logger.
+    # Level of the logger hornbeam in the workers: what the server says itself
+    # there. Other loggers have the levels that the application or log_config
+    # gives them; where neither does, WARNING and up is logged.
     log_level: Literal["debug", "info", "warning", "error", "critical"] | None
+
+    # File for Python's logging, read before the application is imported:
+    # .json, .yaml, .yml and .toml as logging.config.dictConfig takes them,
+    # others (.ini) as fileConfig does. "" for none.
+    log_config: str | PathLike[str] | None
 
     # Event loop; auto takes uvloop where it can be imported.
     loop: Literal["auto", "uvloop", "asyncio"] | None
@@ -162,8 +169,13 @@ class Options(TypedDict, total=False):
     # The server's certificate in PEM, with the intermediate ones after it.
     certfile: str | PathLike[str] | None
 
-    # Its private key in PEM, not encrypted; "" when certfile holds it as well.
+    # Its private key in PEM; "" when certfile holds it as well.
     keyfile: str | PathLike[str] | None
+
+    # Password of the private keys, those of sni included, that are encrypted.
+    # Every user of the machine can read a command line: rather
+    # HORNBEAM_KEYFILE_PASSWORD.
+    keyfile_password: str | None
 
     # Other certificates for the names that clients ask for; "*.example.org" is
     # every name one label below.
@@ -245,9 +257,24 @@ class Options(TypedDict, total=False):
     # header:NAME.
     access_log_fields: str | Sequence[str] | None
 
+    # The server's log: lines of text, or a JSON object per line with time,
+    # level, logger, message, pid and, where there are such, traceback,
+    # request_id and worker. Only where bin/hornbeam has started the VM.
+    log_format: Literal["text", "json"] | None
+
+    # Colours in the log and in a combined access log; auto: on a terminal,
+    # unless NO_COLOR is set (FORCE_COLOR: always). Only where bin/hornbeam has
+    # started the VM.
+    use_colors: bool | Literal["auto"] | None
+
     # Gives every request an id: that of its x-request-id header or a new one;
     # returned, in the scope and in log lines.
     request_id: bool | None
+
+    # For a debugger in the application (breakpoint() reads the terminal):
+    # timeout, queue_timeout, startup_timeout and worker_heartbeat are
+    # infinity, whatever is given for them.
+    debug: bool | None
 
     # Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the
     # public.
@@ -428,6 +455,7 @@ FLAGS = {
     "env": "env",
     "env_file": "env-file",
     "log_level": "log-level",
+    "log_config": "log-config",
     "loop": "loop",
     "call_poll_time": "call-poll-time",
     "bind": "bind",
@@ -449,6 +477,7 @@ FLAGS = {
     "ssl": "ssl",
     "certfile": "certfile",
     "keyfile": "keyfile",
+    "keyfile_password": "keyfile-password",
     "sni": "sni",
     "verify": "verify",
     "cacertfile": "cacertfile",
@@ -468,7 +497,10 @@ FLAGS = {
     "access_log": "access-log",
     "access_log_file": "access-log-file",
     "access_log_fields": "access-log-fields",
+    "log_format": "log-format",
+    "use_colors": "use-colors",
     "request_id": "request-id",
+    "debug": "debug",
     "metrics_bind": "metrics-bind",
     "crash_dump_dir": "crash-dump-dir",
     "timeout": "timeout",

@@ -28,6 +28,7 @@ class FailureKind(enum.IntEnum):
     PYTHON_UNSUPPORTED = 8
     FACTORY_FAILED = 9
     NOT_ASGI = 10
+    LOG_CONFIG_FAILED = 11
 
 
 class StartFailure(Exception):

@@ -1,7 +1,16 @@
 """Python's logging records, sent to the OTP logger.
 
-The handler sits on the root logger, as `logging.basicConfig` would put one there; an application
-that configures its own handlers keeps them. Records go out at once, from whatever thread.
+Two places have a handler of ours, and neither is the root logger, so that `logging.basicConfig` of
+an application does what it does anywhere, and no record is shown by two handlers:
+
+- the logger "hornbeam", for the server's own records. They go no further up, and a configuration
+  that disables loggers that are there (dictConfig's default) leaves them. One that names the logger
+  "hornbeam" is obeyed.
+- `logging.lastResort`, for records that meet no handler at all: those of an application that
+  configures nothing. As in Python's own, WARNING and up.
+
+An application that wants its records in the server's log as well takes `handler()`, in a
+configuration `"()": "hornbeam_worker.logs.handler"`. Records go out at once, from whatever thread.
 
 How much may be on its way is bounded by a window (`Window`; the rule is `credit`'s), since the BEAM
 reads whatever is written. Where an application logs faster than the BEAM takes it, whoever logs
@@ -26,7 +35,7 @@ import msgpack
 
 from hornbeam_worker import credit, frames
 
-__all__ = ["Window", "install", "request_id"]
+__all__ = ["Window", "handler", "install", "request_id"]
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -35,6 +44,8 @@ LEVELS: Final = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+# The server's own loggers are this one and those below it.
+OWN: Final = "hornbeam"
 # A longer message or traceback is cut: a log is no channel for data.
 LONGEST: Final = 65_536
 # How long a record waits for the BEAM to take those before it, seconds.
@@ -114,6 +125,10 @@ class ErlangHandler(logging.Handler):
         self._in_child: logging.Handler | None = None
         os.register_at_fork(after_in_child=self._on_fork)
 
+    def another(self) -> ErlangHandler:
+        """One more to the same place."""
+        return ErlangHandler(self._send, self._window)
+
     def _on_fork(self) -> None:
         self._in_child = logging.StreamHandler()
         self._in_child.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
@@ -139,6 +154,7 @@ class ErlangHandler(logging.Handler):
                 "level": record.levelno,
                 "logger": _text(record.name),
                 "message": _text(self.format_message(record)),
+                "pid": record.process or os.getpid(),
             }
             if (request := request_id.get()) is not None:
                 fields["request_id"] = request
@@ -180,8 +196,50 @@ def _text(text: str) -> str:
     return clean if len(clean) <= LONGEST else clean[:LONGEST] + " [cut]"
 
 
+class OwnLogger(logging.Logger):
+    """One of the server's: what disables the loggers that are there does not mean this one."""
+
+    @property
+    def disabled(self) -> bool:
+        """Never."""
+        return False
+
+    @disabled.setter
+    def disabled(self, _value: object) -> None:
+        pass
+
+
+class LastResort(logging.Handler):
+    """Hands on what has met no handler, as Python's own prints it: WARNING and up."""
+
+    def __init__(self, target: ErlangHandler) -> None:
+        super().__init__(logging.WARNING)
+        self._target = target
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Without a lock of its own: `ErlangHandler.handle` says why."""
+        return self._target.handle(record)
+
+
+_installed: ErlangHandler | None = None
+
+
+def handler() -> logging.Handler:
+    """A new handler whose records go to the server's log, for an application's configuration."""
+    if _installed is None:
+        raise RuntimeError("only a worker of Hornbeam has a log to send records to")
+    return _installed.another()
+
+
 def install(level: str, send: Callable[[bytes], None], window: Window) -> None:
-    """Adds the handler to the root logger and sets its level."""
-    root = logging.getLogger()
-    root.addHandler(ErlangHandler(send, window))
-    root.setLevel(LEVELS[level])
+    """From now on; `level` is that of the logger "hornbeam"."""
+    global _installed
+    _installed = ErlangHandler(send, window)
+    own = logging.getLogger(OWN)
+    names = [name for name in logging.Logger.manager.loggerDict if name.startswith(f"{OWN}.")]
+    for logger in (own, *map(logging.getLogger, names)):
+        logger.__class__ = OwnLogger
+    own.addHandler(_installed)
+    own.setLevel(LEVELS[level])
+    own.propagate = False
+    logging.lastResort = LastResort(_installed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -20,6 +21,8 @@ __all__ = ["main"]
 
 OLDEST = (3, 10)
 OOM_SCORE = 200
+# What a shell reports of a program that SIGINT has ended.
+INTERRUPTED = 130
 
 
 def main() -> NoReturn:
@@ -28,6 +31,7 @@ def main() -> NoReturn:
         # Whole lines, at once, even when it is a pipe or PYTHONUNBUFFERED is set (which makes two
         # writes of a print): the lines of several workers do not mix.
         sys.stdout.reconfigure(line_buffering=True, write_through=False)
+    leave_signals_to_the_vm()
     offer_to_the_kernel()
     restore_descriptor_limit()
     transport = Transport()
@@ -44,8 +48,20 @@ def main() -> NoReturn:
     except StartFailure as failure:
         transport.send_threadsafe(failure.frame())
         status = FAILED
+    except KeyboardInterrupt:  # raised by the application: a traceback would be of no use
+        status = INTERRUPTED
     transport.flush_blocking()
     sys.exit(status)
+
+
+def leave_signals_to_the_vm() -> None:
+    """The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop)
+    must not come before it, nor end in a traceback, from here to the end of the process.
+
+    Handlers, not SIG_IGN, which child processes would inherit; not the loop's, which go with it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
 
 
 def offer_to_the_kernel() -> None:

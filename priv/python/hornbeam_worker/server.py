@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import signal
+import platform
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgpack
 
 import hornbeam_erlang._client
-from hornbeam_worker import frames, health, loader, logs
+from hornbeam_worker import frames, health, loader, log_config, logged, logs
 from hornbeam_worker.asgi.http import PIECE, HTTPCycle
 from hornbeam_worker.asgi.lifespan import Lifespan
 from hornbeam_worker.asgi.scope import Scope, http_scope, websocket_scope
@@ -91,7 +91,7 @@ class Server:
         self._lifespan = Lifespan(self.app, self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        about = {"dump": health.offer_stacks()}
+        about = {"dump": health.offer_stacks(), "python": platform.python_version()}
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
@@ -209,7 +209,9 @@ def run(transport: Transport) -> int:
     boot: dict[str, Any] = msgpack.unpackb(first.payload)
     log_window = logs.Window(transport.wait_in_loop)
     logs.install(boot["log_level"], transport.send_threadsafe, log_window)
+    logged.watch()
     loader.extend_path(boot["pythonpath"])
+    log_config.configure(boot["log_config"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)
     calls = Calls(transport)
@@ -222,10 +224,6 @@ def run(transport: Transport) -> int:
     transport.attach(server.deliver, calls.on_reply, at_eof)
     transport.poll_time = boot["call_poll_time"] / 1_000_000
     hornbeam_erlang._client.connect(calls)
-    # The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop)
-    # must not come before it. Handlers, not SIG_IGN, which child processes would inherit.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: None)
     try:
         loop.run_until_complete(_serve(transport, loop, server))
     except StartFailure as failure:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import msgpack
 
-from hornbeam_worker import frames
+from hornbeam_worker import frames, logged
 from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.scope import Scope
@@ -322,7 +322,7 @@ class HTTPCycle:
 
     def _log(self, text: str, error: BaseException | None) -> None:
         scope = self._scope
-        logger.error("%s: %s %s", text, scope.get("method"), scope.get("path"), exc_info=error)
+        logged.error(logger, "%s: %s %s", text, scope.get("method"), scope.get("path"), of=error)
 
     async def _change(self) -> None:
         waiter: asyncio.Future[None] = self._server.loop.create_future()

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
+from hornbeam_worker import logged
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.loader import application_traceback
 
@@ -78,7 +79,7 @@ class Lifespan:
         except Exception as error:
             if self._started is None or not self._started.done():
                 raise  # startup() decides what it means
-            logger.error("exception in the application's lifespan", exc_info=error)
+            logged.error(logger, "exception in the application's lifespan", of=error)
 
     async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgpack
 
-from hornbeam_worker import credit, frames
+from hornbeam_worker import credit, frames, logged
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.http import MAX_HEAD, HTTPCycle
 from hornbeam_worker.asgi.scope import Scope
@@ -329,7 +329,7 @@ class WebSocketCycle:
             self._close = VANISHED
 
     def _log(self, text: str, error: BaseException | None) -> None:
-        logger.error("%s: WebSocket %s", text, self._scope.get("path"), exc_info=error)
+        logged.error(logger, "%s: WebSocket %s", text, self._scope.get("path"), of=error)
 
 
 def _utf8_length(text: str) -> int:

@@ -1,6 +1,6 @@
 %%% A text as the inside of a JSON string (RFC 8259, 7). OTP 25 has no JSON, and a log line needs no more.
 %%%
-%%% Called by: hornbeam_access_line.
+%%% Called by: hornbeam_access_line, hornbeam_log_format.
 -module(hornbeam_json).
 
 -export([escape/1, is_plain/1]).
