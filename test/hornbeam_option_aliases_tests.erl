@@ -46,7 +46,6 @@ cases() ->
      {["-R"], #{}},
      {["--enable-stdio-inheritance"], #{}},
      {["--log"], #{}},
-     {["--no-use-colors"], #{}},
      {["--no-metrics"], #{metrics_bind => []}},
      {["--proxy-headers"], #{forwarded_allow_ips => [{<<127, 0, 0, 1>>, 32}, {<<1:128>>, 128}]}},
      {["--no-proxy-headers"], #{forwarded_allow_ips => []}},
@@ -174,6 +173,7 @@ a_flag_stands_in_one_entry_test() ->
 the_same_test_() ->
     Own = lists:append([case hornbeam_options:spec(Key) of
                             {ok, #{type := boolean} = Spec} -> [hornbeam_option_sources:flag(Spec), "no-" ++ hornbeam_option_sources:flag(Spec)];
+                            {ok, #{type := {auto, boolean}} = Spec} -> [hornbeam_option_sources:flag(Spec), "no-" ++ hornbeam_option_sources:flag(Spec)];
                             {ok, Spec} -> [hornbeam_option_sources:flag(Spec)]
                         end || Key <- hornbeam_options:keys()]),
     [{Flag, ?_assert(lists:member(Name, Own))} || {Flags, _, Rule, _} <- hornbeam_option_alias_table:all(), is_atom(Rule), "--" ++ Name = Flag <- Flags].
@@ -191,7 +191,7 @@ wrong_values_test_() ->
      end} || {Args, Expected} <- [
         {["--interface", "wsgi"], "--interface wsgi is not taken here: WSGI applications are not served; wrap one with a2wsgi"},
         {["--interface", "rsgi"], "--interface rsgi is not taken here: RSGI is granian's own; serve the application's ASGI interface"},
-        {["--interface", "x"], "the flag --interface must be auto, asgi, asgi3 or asginl, got \"x\""},
+        {["--interface", "x"], "the flag --interface must be auto, asgi, asgi3, asgi2 or asginl, got \"x\""},
         {["-k", "gevent"], "the flag -k must be asgi: WSGI applications are not served; wrap one with a2wsgi, got \"gevent\""},
         {["--worker-class", "trio"], "the flag --worker-class must be asgi: applications run on asyncio or uvloop, got \"trio\""},
         {["--worker-class", "x"], "the flag --worker-class must be asgi, uvicorn.workers.UvicornWorker, asyncio or uvloop, got \"x\""},
@@ -239,8 +239,10 @@ variables_test_() ->
 precedence_test_() ->
     {setup, fun() -> ok = application:set_env(hornbeam, workers, 5), os:putenv("WEB_CONCURRENCY", "3") end,
      fun(_) -> os:unsetenv("WEB_CONCURRENCY"), application:unset_env(hornbeam, workers) end,
-     [?_assertMatch({ok, #{workers := 3}}, hornbeam_options:resolve(#{})),
-      ?_assertMatch({ok, #{workers := 2}}, hornbeam_options:resolve(#{workers => 2}))]}.
+     [?_assertMatch({ok, #{workers := 3}, _}, hornbeam_options:resolve(#{}, {"", #{}}, #{})),
+      ?_assertMatch({ok, #{workers := 2}, _}, hornbeam_options:resolve(#{workers => 2}, {"", #{}}, #{})),
+      %% In somebody else's VM they are not ours.
+      ?_assertMatch({ok, #{workers := 5}}, hornbeam_options:resolve(#{}))]}.
 
 headers_test_() ->
     [?_assertEqual({ok, [], #{headers => [{<<"x-a">>, <<"b: c">>}, {<<"y">>, <<>>}]}},

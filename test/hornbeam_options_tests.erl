@@ -440,7 +440,7 @@ debug_takes_the_limits_off_test() ->
 the_defaults_of_a_command_are_the_weakest_test() ->
     ok = application:set_env(hornbeam, access_log, json),
     try
-        {ok, Options} = hornbeam_options:resolve(#{workers => 2}, #{workers => 3, access_log => combined, reload => true}),
+        {ok, Options, _} = hornbeam_options:resolve(#{workers => 2}, {"", #{}}, #{workers => 3, access_log => combined, reload => true}),
         ?assertMatch(#{workers := 2, access_log := json, reload := true}, Options)
     after
         application:unset_env(hornbeam, access_log)

@@ -51,8 +51,7 @@ application() ->
      {["--url-path-prefix"], [?R], {refuse, "use --mount PREFIX=APP, or --root-path where a proxy takes the prefix off"}, ""},
      {["--lifespan"], [?U], same, ""},
      {["--interface"], [?U, ?R],
-      {words, [{["auto", "asgi", "asgi3"], [{worker_class, "asgi"}]}, {["asginl"], [{worker_class, "asgi"}, {lifespan, "off"}]},
-               {["asgi2"], {refuse, "ASGI 2 is not served; wrap it with asgiref.compatibility.guarantee_single_callable"}},
+      {words, [{["auto", "asgi", "asgi3", "asgi2"], [{worker_class, "asgi"}]}, {["asginl"], [{worker_class, "asgi"}, {lifespan, "off"}]},
                {["wsgi"], {refuse, "WSGI applications are not served; wrap one with a2wsgi"}},
                {["rsgi"], {refuse, "RSGI is granian's own; serve the application's ASGI interface"}}]}, ""},
      {["--worker-class"], [?G, ?H], {more, {by, [worker_class], ?V(worker_class)}},
@@ -100,7 +99,7 @@ development() ->
      {["--reload-tick"], [?R], {refuse, ?WATCHING}, ""},
      {["--reload-ignore-worker-failure"], [?R], {sets, []}, "always: where new code does not start, the old goes on"},
      {["--no-reload-ignore-worker-failure"], [?R], {refuse, "where new code does not start, the old always goes on"}, ""},
-     {["--debug"], [?H], {refuse, "use --log-level debug"}, ""}].
+     {["--debug"], [?H], unlike, "takes time limits off for a debugger; for the log, `--log-level debug`"}].
 
 logging() ->
     [{["--log-level"], [?U, ?G, ?H, ?R], {more, {to, log_level, ?V(log_level)}}, "`trace` and `notset` are debug, `warn` is warning"},
@@ -117,8 +116,8 @@ logging() ->
       {refuse, "the log goes to standard error: systemd's journal or logger(1) take it on"}, ""},
      {["--log"], [?R], {sets, []}, "always"},
      {["--no-log"], [?R], {refuse, "use --log-level critical"}, ""},
-     {["--use-colors"], [?U], {refuse, "the log has no colours"}, ""},
-     {["--no-use-colors"], [?U], {sets, []}, "the log has no colours"},
+     {["--use-colors", "--no-use-colors"], [?U], same, ""},
+     {["--log-config"], [?U, ?G, ?R], same, "ini, json, yaml or toml; hornbeam's own access log is not part of it"},
      {["--statsd-host", "--statsd-prefix"], [?G, ?H], {refuse, "use --metrics-bind HOST:PORT, which Prometheus reads"}, ""},
      {["--metrics", "--metrics-address", "--metrics-port", "--metrics-scrape-interval"], [?R],
       {refuse, "use --metrics-bind HOST:PORT"}, ""},
@@ -212,7 +211,8 @@ process() ->
     [{["--name"], [?G], same, "of the server, for `hornbeam status NAME`; letters, digits and `_-.@`"},
      {["-n"], [?G], {to, name}, ""},
      {["--process-name"], [?R], {to, name}, ""},
-     {["-c", "--config"], [?G, ?H], {refuse, "give the settings as flags, as variables HORNBEAM_*, or in sys.config (docs/options.md)"}, ""},
+     {["-c", "--config"], [?G, ?H], {refuse, "a release has sys.config (docs/options.md); elsewhere the file is hornbeam.toml"},
+      "`hornbeam.toml`, which is TOML (docs/configuration.md); a release has sys.config"},
      {["-D", "--daemon"], [?G, ?H], {refuse, "run it with systemd (deploy/hornbeam.service), a container, or setsid"}, ""},
      {["-p", "--pid"], [?G, ?H], {refuse, ?PID}, ""},
      {["--pid-file"], [?R], {refuse, ?PID}, ""},

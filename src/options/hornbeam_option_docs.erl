@@ -85,7 +85,7 @@ introduction() ->
     "   `bin/hornbeam run app:app --max-queue 10`;\n"
     "2. as an environment variable: `HORNBEAM_MAX_QUEUE=10` (the key in upper case; set to nothing counts as not set;\n"
     "   lists are separated by commas, `HORNBEAM_PYTHONPATH` by colons);\n"
-    "   `WEB_CONCURRENCY` (workers) and `PORT` (bind, at 0.0.0.0) are read where those of `workers` and `bind` are not set;\n"
+    "   on the command line, `WEB_CONCURRENCY` (workers) and `PORT` (bind, at 0.0.0.0) are read where those are not set;\n"
     "3. in a configuration file of `hornbeam run`, [hornbeam.toml or pyproject.toml](configuration.md):\n"
     "   `max_queue = 10`;\n"
     "4. in `sys.config`: `[{hornbeam, [{max_queue, 10}]}]`;\n"
