@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from hornbeam_erlang import state_get, state_incr, state_set
 
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 logger = logging.getLogger("fastapi_app")
 
 

@@ -7,6 +7,7 @@ import logging
 import logging.config
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -77,6 +78,19 @@ def _same_object() -> None:
         raise
 
 
+def _terminated() -> str:
+    """How a forked child ends that is sent SIGTERM."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"x")
+        signal.pause()
+        os._exit(0)
+    os.read(reading, 1)
+    os.kill(child, signal.SIGTERM)
+    return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
 def _spawned() -> str:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return repr(pool.map(double, [21]))
@@ -101,6 +115,8 @@ async def _answer(path: str) -> str:
     if path == "/child" and os.fork() == 0:
         logger.error("in a forked child")
         os._exit(0)
+    if path == "/terminated":
+        return _terminated()
     if path == "/spawn":
         return await asyncio.to_thread(_spawned)
     return f"{sys.argv}"

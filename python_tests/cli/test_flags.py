@@ -274,6 +274,12 @@ def test_an_encrypted_key_without_its_password(folder: Path) -> None:
         assert "secret1" not in failure.value.output
 
 
+def alone(server: Hornbeam) -> list[int]:
+    """Its only worker; nothing while there are several."""
+    found = server.workers()
+    return found if len(found) == 1 else []
+
+
 def test_env_file(folder: Path) -> None:
     """Weaker than --env and than the server's own environment; read anew by a reload."""
     file = folder / "my.env"
@@ -288,7 +294,8 @@ def test_env_file(folder: Path) -> None:
         wait_until(lambda: variable(server, "ONE") == "new", 10, "it is read")
         # Without its file a worker is tried again, as without its interpreter.
         file.unlink()
-        os.kill(server.workers()[0], signal.SIGKILL)
+        (worker,) = wait_until(lambda: alone(server), 10, "the old one has ended")
+        os.kill(worker, signal.SIGKILL)
         server.wait_for_output("env_file names a file that does not exist")
         file.write_text("ONE=back\n")
         assert variable(server, "ONE") == "back"

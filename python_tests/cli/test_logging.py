@@ -254,6 +254,11 @@ def test_a_worker_that_gets_sigint_goes_on() -> None:
     assert "KeyboardInterrupt" not in server.output
 
 
+def test_a_forked_child_of_a_worker_can_be_terminated() -> None:
+    with Hornbeam(APP) as server:
+        assert httpx.get(f"{server.url}/terminated", timeout=20).text == str(-signal.SIGTERM)
+
+
 def test_a_worker_that_gets_sigint_as_it_starts_goes_on(tmp_path: Path) -> None:
     (tmp_path / "slow_import.py").write_text(
         "import os, time\n"

@@ -162,7 +162,7 @@ def test_it_stops_in_time_though_nobody_reads_its_log(release: Release) -> None:
     )  # fmt: skip
     try:
         assert process.stdout
-        serving = re.search(r" on (\S+) \(1 worker\)$", process.stdout.readline())
+        serving = re.search(r" on (\S+) \(1 worker, ", process.stdout.readline())
         assert serving
         assert httpx.get(f"{serving.group(1)}/flood?mb=20", timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)

@@ -58,10 +58,21 @@ def leave_signals_to_the_vm() -> None:
     """The BEAM says when to stop; a signal to the whole group (a terminal's Ctrl-C, systemd's stop)
     must not come before it, nor end in a traceback, from here to the end of the process.
 
-    Handlers, not SIG_IGN, which child processes would inherit; not the loop's, which go with it.
+    Handlers, not SIG_IGN, which child processes would inherit; not the loop's, which go with it. A
+    forked child has Python's own again: it could not be terminated otherwise.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
+
+    def ignore(_number: int, _frame: object) -> None:
+        pass
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is ignore:
+                signal.signal(number, handler)
+
+    os.register_at_fork(after_in_child=restore)
 
 
 def offer_to_the_kernel() -> None:
