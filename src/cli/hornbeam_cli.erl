@@ -5,7 +5,7 @@
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
 %%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd, hornbeam_vm, hornbeam_cores and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm, hornbeam_code, hornbeam_cores and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
@@ -139,6 +139,7 @@ help() ->
     {exit, 0}.
 
 serve(Args, Settings, Defaults) ->
+    ok = hornbeam_code:prefetch(),
     ok = start_needed(),
     options(Args, Settings, Defaults, fun run/2).
 
