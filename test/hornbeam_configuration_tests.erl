@@ -66,7 +66,7 @@ precedence_test_() ->
 
 each_source_wins_over_the_weaker() ->
     Resolved = fun(Explicit, Settings) ->
-        {ok, #{workers := Workers}, Sources} = hornbeam_options:resolve(Explicit, {?FILE_NAME, Settings}),
+        {ok, #{workers := Workers}, Sources} = hornbeam_options:resolve(Explicit, {?FILE_NAME, Settings}, #{}),
         {Workers, unicode:characters_to_list(maps:get(workers, Sources, "default"))}
     end,
     ?assertEqual({1, "default"}, Resolved(#{}, #{})),

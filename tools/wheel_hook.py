@@ -52,15 +52,14 @@ class VmHook(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{platform}"
 
     def _release(self, root: Path) -> None:
-        libraries = root / ".deps" / "erlang" / "lib"
-        given = os.environ.get("ERL_LIBS")
-        env = os.environ | {"ERL_LIBS": ":".join([str(libraries), *([given] if given else [])])}
+        libraries = ":".join(map(str, _libraries(root)))
         shutil.rmtree(root / RELEASE, ignore_errors=True)
-        subprocess.run(["rebar3", "as", "prod", "release"], cwd=root, env=env, check=True)
+        command = ["rebar3", "as", "prod", "release"]
+        subprocess.run(command, cwd=root, env=os.environ | {"ERL_LIBS": libraries}, check=True)
 
     def _licences(self, root: Path) -> Iterator[tuple[Path, Path]]:
         folder = Path("hornbeam", "_vm", "licenses")
-        for libraries in (root / ".deps" / "erlang" / "lib", root / "_build" / "default" / "lib"):
+        for libraries in (root / "_build" / "default" / "lib", *_libraries(root)):
             for text in libraries.glob("*/LICENSE*"):
                 yield text, folder / text.parent.name
         for package in sorted(set(self._packages(root / RELEASE))):
@@ -99,6 +98,12 @@ class VmHook(BuildHookInterface[Any]):
                 yield from application.glob("ebin/*")
                 nifs = (file for file in application.glob("priv/**/*.so") if file.is_file())
                 yield from (file for file in nifs if "test" not in file.name)
+
+
+def _libraries(root: Path) -> list[Path]:
+    """Where Cowboy and what it needs may be, if rebar3 is not to fetch them."""
+    given = filter(None, os.environ.get("ERL_LIBS", "").split(":"))
+    return [root / ".deps" / "erlang" / "lib", *map(Path, given)]
 
 
 def _output(*command: str) -> str:

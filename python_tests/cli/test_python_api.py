@@ -54,6 +54,13 @@ def working_in(folder: Path) -> list[int]:
     return found
 
 
+def program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    except OSError:  # one that the VM had started for a moment
+        return ""
+
+
 # Server
 
 
@@ -119,9 +126,8 @@ def test_a_start_that_takes_too_long(folder: Path) -> None:
 
 def test_a_server_that_has_ended_by_itself_is_an_error(folder: Path) -> None:
     server = hornbeam.Server("application:app").start()
-    for pid in working_in(folder):
-        if b"beam" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
-            os.kill(pid, signal.SIGKILL)
+    (vm,) = [pid for pid in working_in(folder) if "beam" in program(pid)]
+    os.kill(vm, signal.SIGKILL)
     wait_until(lambda: not working_in(folder), 10, "it has ended")
     with pytest.raises(hornbeam.ServerError, match="ended by itself with status 137"):
         server.stop()

@@ -13,7 +13,7 @@
 -define(G, gunicorn).
 -define(H, hypercorn).
 -define(R, granian).
--define(WATCHING, "leave it out: watchfiles says what has changed; without it files are looked at twice a second").
+-define(WATCHING, "leave it out: watchfiles says what has changed; without it files are looked at four times a second").
 -define(PID, "hornbeam status, reload and stop find the server by its name; systemd knows its process").
 -define(LOG_FORMAT, "use --access-log json with --access-log-fields").
 -define(V(Function), fun hornbeam_option_alias_values:Function/1).

@@ -13,10 +13,10 @@ markdown() ->
 introduction() ->
     "# Coming from uvicorn, gunicorn, hypercorn or granian\n\n"
     "<!-- Generated from src/options/hornbeam_option_alias_table.erl by `make docs`. -->\n\n"
-    "`bin/hornbeam run` takes the flags of these servers beside its own ([options](options.md)):\n\n"
+    "`hornbeam run` takes the flags of these servers beside its own ([options](options.md)):\n\n"
     "```sh\n"
-    "bin/hornbeam run app:app --host 0.0.0.0 --port 8000 --workers 4 --timeout-keep-alive 5\n"
-    "bin/hornbeam run app:app -b 0.0.0.0:8000 -w 4 -k uvicorn.workers.UvicornWorker\n"
+    "hornbeam run app:app --host 0.0.0.0 --port 8000 --workers 4 --timeout-keep-alive 5\n"
+    "hornbeam run app:app -b 0.0.0.0:8000 -w 4 -k uvicorn.workers.UvicornWorker\n"
     "```\n\n"
     "A flag that cannot be had here is an error that says what to use instead (exit status 2). The tables below have all of them.\n\n"
     "**Mind the units.** Where a flag exists here under the same name, it is the one here, and its times are in milliseconds: `--timeout`,\n"

@@ -82,7 +82,7 @@ introduction() ->
     "<!-- Generated from src/options/hornbeam_option_table.erl by `make docs`. -->\n\n"
     "Every option can be given in five ways. From the strongest to the weakest:\n\n"
     "1. in the call or as a flag: `hornbeam:start(\"app:app\", #{max_queue => 10})`,\n"
-    "   `bin/hornbeam run app:app --max-queue 10`;\n"
+    "   `hornbeam run app:app --max-queue 10`;\n"
     "2. as an environment variable: `HORNBEAM_MAX_QUEUE=10` (the key in upper case; set to nothing counts as not set;\n"
     "   lists are separated by commas, `HORNBEAM_PYTHONPATH` by colons);\n"
     "   on the command line, `WEB_CONCURRENCY` (workers) and `PORT` (bind, at 0.0.0.0) are read where those are not set;\n"

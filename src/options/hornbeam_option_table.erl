@@ -95,7 +95,7 @@ application() ->
        doc => "What reload does not watch, besides .*, *.py[cod], .sw.*, ~*, __pycache__, node_modules and virtual environments: glob "
               "patterns of files, or of directories with all below them. Where it names *.py itself, that is not included."},
      #{group => application, key => control, type => text, default => "auto", scope => server,
-       doc => "Socket for bin/hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "
+       doc => "Socket for hornbeam status, reload and stop: a path; auto for one in the user's runtime folder, off for "
               "none."},
      #{group => application, key => name, type => name, default => default, scope => server,
        doc => "Name of the server; one node can run several under different names."}].
@@ -175,10 +175,10 @@ observability() ->
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
      #{group => observability, key => log_format, type => {enum, [text, json]}, default => text, scope => server,
        doc => "The server's log: lines of text, or a JSON object per line with time, level, logger, message, pid and, where there "
-              "are such, traceback, request_id and worker. Only where bin/hornbeam has started the VM."},
+              "are such, traceback, request_id and worker. Only where the command hornbeam has started the VM."},
      #{group => observability, key => use_colors, type => {auto, boolean}, default => auto, scope => server,
        doc => "Colours in the log and in a combined access log; auto: on a terminal, unless NO_COLOR is set (FORCE_COLOR: always). "
-              "Only where bin/hornbeam has started the VM."},
+              "Only where the command hornbeam has started the VM."},
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
               "lines."},
@@ -190,7 +190,7 @@ observability() ->
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
      #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",
        doc => "Folder of mode 0700 (made where it is not there) for the Erlang VM's crash dump of at most 256 MiB, which holds "
-              "keys, cookies and the like; \"\" for no dump. Only where bin/hornbeam has started the VM."}].
+              "keys, cookies and the like; \"\" for no dump. Only where the command hornbeam has started the VM."}].
 
 timeouts() ->
     [#{group => timeouts, key => timeout, type => {timeout, ?MAX_MS}, unit => ms, default => 60000, scope => mount,

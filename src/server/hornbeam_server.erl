@@ -138,13 +138,19 @@ stop(Name) ->
 info(Name) ->
     case hornbeam_server_sup:find(Name) of
         {ok, Server} ->
-            #{name => Name,
-              binds => binds(listener(Server)),
-              metrics => hornbeam_metrics_listener:urls(Name),
-              applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)]};
+            %% It may end meanwhile.
+            try about(Name, Server)
+            catch exit:{_, {gen_server, call, _}} -> {error, not_found}
+            end;
         error ->
             {error, not_found}
     end.
+
+about(Name, Server) ->
+    #{name => Name,
+      binds => binds(listener(Server)),
+      metrics => hornbeam_metrics_listener:urls(Name),
+      applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)]}.
 
 binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
 binds(error) -> [].

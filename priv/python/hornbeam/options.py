@@ -51,8 +51,8 @@ class Options(TypedDict, total=False):
     # that is not included.
     reload_exclude: str | Sequence[str] | None
 
-    # Socket for bin/hornbeam status, reload and stop: a path; auto for one in
-    # the user's runtime folder, off for none.
+    # Socket for hornbeam status, reload and stop: a path; auto for one in the
+    # user's runtime folder, off for none.
     control: str | None
 
     # Name of the server; one node can run several under different names.
@@ -259,12 +259,13 @@ class Options(TypedDict, total=False):
 
     # The server's log: lines of text, or a JSON object per line with time,
     # level, logger, message, pid and, where there are such, traceback,
-    # request_id and worker. Only where bin/hornbeam has started the VM.
+    # request_id and worker. Only where the command hornbeam has started the
+    # VM.
     log_format: Literal["text", "json"] | None
 
     # Colours in the log and in a combined access log; auto: on a terminal,
-    # unless NO_COLOR is set (FORCE_COLOR: always). Only where bin/hornbeam has
-    # started the VM.
+    # unless NO_COLOR is set (FORCE_COLOR: always). Only where the command
+    # hornbeam has started the VM.
     use_colors: bool | Literal["auto"] | None
 
     # Gives every request an id: that of its x-request-id header or a new one;
@@ -282,7 +283,7 @@ class Options(TypedDict, total=False):
 
     # Folder of mode 0700 (made where it is not there) for the Erlang VM's
     # crash dump of at most 256 MiB, which holds keys, cookies and the like; ""
-    # for no dump. Only where bin/hornbeam has started the VM.
+    # for no dump. Only where the command hornbeam has started the VM.
     crash_dump_dir: str | None
 
     # Until the application has started its response; then 504. Not a limit on
