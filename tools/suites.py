@@ -11,9 +11,11 @@ roots. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,9 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Bytecode is kept, whatever is said outside: each process would compile tests and worker anew.
 ENVIRONMENT = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
-# The smallest machine that runs them has two processors, and a test waits half of its time. Six
+# The smallest machine that runs them has two processors, and a test waits half of its time. Eight
 # keep both busy to the end of the longest lane.
-PROCESSORS, WORKERS = 2, 6
+PROCESSORS, WORKERS = 2, 8
 # The lines in which EUnit (a failure, a cancelled case), Common Test and pytest name what failed.
 NAMES_A_FAILURE = re.compile(
     r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error|%%% .*: FAILED|(FAILED|ERROR) \S+\.py"
@@ -42,10 +44,16 @@ CHAOS = "python_tests/ops/test_chaos.py"
 
 @dataclass(frozen=True)
 class Step:
-    """A command with a name."""
+    """A command with a name.
+
+    Linux shares the processors among sessions, then among what is in each (sched_autogroup). A step
+    whose tests run one after the other keeps pace in a session of its own, beside others with many
+    processes.
+    """
 
     name: str
     argv: tuple[str, ...]
+    own_session: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,10 @@ SLOW_EUNIT = {
 }
 
 # One after the other: both compile into _build/test.
-ERLANG = (Step("eunit", ("rebar3", "eunit")), Step("ct", ("rebar3", "ct")))
+ERLANG = (
+    Step("eunit", ("rebar3", "eunit"), own_session=True),
+    Step("ct", ("rebar3", "ct"), own_session=True),
+)
 QUICK = ("python_tests/smoke", "python_tests/unit")
 # What meets OTP, Cowboy and Python the most.
 SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/services")
@@ -144,14 +155,21 @@ class Run:
         self.failed: dict[str, str] = {}
         self._began = time.monotonic()
         self._printing = threading.Lock()
+        self._sessions: set[int] = set()
 
     def lanes(self, lanes: Sequence[Sequence[Step]]) -> None:
         """Run lanes side by side, to the end of all: a failure keeps nothing from running."""
         threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in lanes]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:  # the terminal's, which reaches its own session alone
+            for leader in list(self._sessions):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(leader, signal.SIGTERM)
+            raise
 
     def verdict(self) -> str:
         """One line for a person."""
@@ -165,15 +183,19 @@ class Run:
     def _step(self, step: Step) -> None:
         began = time.monotonic()
         with tempfile.TemporaryFile() as output:
-            status = subprocess.run(
+            with subprocess.Popen(
                 step.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env=ENVIRONMENT,
-                check=False,
-            ).returncode
+                start_new_session=step.own_session,
+            ) as process:
+                if step.own_session:
+                    self._sessions.add(process.pid)
+                status = process.wait()
+            self._sessions.discard(process.pid)
             output.seek(0)
             with self._printing:
                 print(f"--- {step.name}: {time.monotonic() - began:.0f} s", flush=True)
