@@ -87,8 +87,7 @@ def _alone() -> Step:
 
 
 def _chaos() -> Step:
-    """Two minutes of load, in which nothing is measured: it takes what the others leave."""
-    return Step("chaos", ("nice", "-n", "5", *_pytest("", CHAOS).argv))
+    return _pytest("chaos", CHAOS)
 
 
 def _quick_eunit() -> Step:
@@ -117,10 +116,11 @@ SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/se
 
 LEVELS = {
     "all": Level(
-        "every suite",
-        (ERLANG, (_side_by_side(),), (_chaos(),)),
+        "every suite, without the two minutes of chaos",
+        (ERLANG, (_side_by_side(),)),
         (_alone(),),
     ),
+    "chaos": Level("two minutes of load with faults of all kinds", ((_chaos(),),)),
     "short": Level(
         "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",
         (ERLANG, (_side_by_side(*SHORT),)),

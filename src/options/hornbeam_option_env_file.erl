@@ -95,7 +95,10 @@ value(<<$", Rest/binary>>) ->
     quoted(Rest, <<>>);
 value(Content) ->
     {Line, Left} = line(Content),
-    [Value | _] = re:split(Line, "(?:^|[ \\t])#", [{parts, 2}]),
+    Value = case re:run(Line, "(?:^|[ \\t])#", [{capture, first, index}]) of
+        {match, [{Comment, _}]} -> binary:part(Line, 0, Comment);
+        nomatch -> Line
+    end,
     {ok, string:trim(Value, both, " \t"), Left}.
 
 quoted(<<$\\, C, Rest/binary>>, Value) ->
