@@ -1,5 +1,5 @@
 """The short form of `make chaos`: two minutes of load with faults of all kinds. Clients and
-faults rest between what they do. A step of CI (tools/suites.py chaos), not of `make test`."""
+faults rest between what they do, since the other suites run beside it."""
 
 from __future__ import annotations
 
