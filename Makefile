@@ -136,4 +136,4 @@ clean: ## Remove what compilers and tests made
 	@find . \( -path './$(VENV)' -o -path ./.git \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## Remove what the set-up made, too
-	@rm -rf .deps $(VENV) _build site rebar.lock
+	@rm -rf .deps $(VENV) _build dist doc site rebar.lock

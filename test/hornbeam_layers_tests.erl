@@ -97,23 +97,11 @@ listed() ->
     lists:sort([{list_to_atom(M), list_to_atom(F), list_to_integer(A)} || [M, F, A] <- Found]).
 
 architecture() ->
-    {ok, Text} = file:read_file(filename:join(root(), "docs/architecture.md")),
-    Text.
+    project:read("docs/architecture.md").
 
 sources(Extension) ->
-    filelib:wildcard(filename:join(root(), "src/**/*." ++ Extension)).
+    filelib:wildcard(project:path("src/**/*." ++ Extension)).
 
 lines(File) ->
     {ok, Text} = file:read_file(File),
     binary:split(Text, <<"\n">>, [global]).
-
-%% Where rebar3 has been started.
-root() ->
-    {ok, Folder} = file:get_cwd(),
-    root(Folder).
-
-root(Folder) ->
-    case filelib:is_regular(filename:join(Folder, "docs/architecture.md")) of
-        true -> Folder;
-        false -> root(filename:dirname(Folder))
-    end.

@@ -253,7 +253,7 @@ headers_test_() ->
                    "Transfer-Encoding: chunked", "connection: close"]].
 
 the_page_is_up_to_date_test() ->
-    {ok, Page} = file:read_file(find_up("docs/coming-from.md", filename:dirname(code:which(?MODULE)))),
+    Page = project:read("docs/coming-from.md"),
     ?assert(Page =:= hornbeam_options:coming_from(), "docs/coming-from.md is out of date: run make docs").
 
 the_page_has_every_flag_test() ->
@@ -262,15 +262,3 @@ the_page_has_every_flag_test() ->
                               string:find(Page, "`" ++ Flag ++ "`") =:= nomatch]).
 
 text(Chars) -> unicode:characters_to_binary(Chars).
-
-%% The project's root is above the folder of the compiled tests.
-find_up(File, Dir) ->
-    Path = filename:join(Dir, File),
-    case filelib:is_regular(Path) of
-        true -> Path;
-        false ->
-            case filename:dirname(Dir) of
-                Dir -> error({not_found, File});
-                Above -> find_up(File, Above)
-            end
-    end.

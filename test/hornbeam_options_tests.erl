@@ -412,22 +412,12 @@ help_fits_a_terminal_test_() ->
     [?_assert(string:length(Line) =< 80) || Line <- Lines].
 
 the_reference_page_is_up_to_date_test() ->
-    {ok, Page} = file:read_file(find_up("docs/options.md", filename:dirname(code:which(?MODULE)))),
+    Page = project:read("docs/options.md"),
     ?assert(Page =:= hornbeam_options:markdown(), "docs/options.md is out of date: run make docs").
 
 the_keyword_arguments_are_up_to_date_test() ->
-    {ok, Module} = file:read_file(find_up("priv/python/hornbeam/options.py", filename:dirname(code:which(?MODULE)))),
+    Module = project:read("priv/python/hornbeam/options.py"),
     ?assert(Module =:= hornbeam_options:python(), "priv/python/hornbeam/options.py is out of date: run make docs").
-
-%% The project's root is above the folder of the compiled tests.
-find_up(File, Dir) ->
-    Path = filename:join(Dir, File),
-    case filelib:is_regular(Path) of
-        true -> Path;
-        false ->
-            ?assertNotEqual(Dir, filename:dirname(Dir), "not in the project's folder"),
-            find_up(File, filename:dirname(Dir))
-    end.
 
 debug_takes_the_limits_off_test() ->
     Given = #{debug => true, timeout => 5, worker_heartbeat => 5, mounts => [{"/a", "a:a", #{timeout => 7}}]},

@@ -15,7 +15,7 @@ import sys
 import time
 
 from provision.machine import Apt, SetupError, say
-from provision.root import ROOTS, Root
+from provision.root import ROOTS, Root, choose, chosen, not_made
 
 PLATFORMS = {
     # Debian's own Cowboy, the newest of all three: Erlang, Cowboy and Python.
@@ -47,8 +47,8 @@ LIBRARIES = "ERL_LIBS=.deps/erlang/lib:_build/default/lib"
 
 def main(arguments: list[str]) -> int:
     """Run the steps on each platform; the process's exit status."""
-    chosen = _parse(arguments)
-    failed = [name for name in chosen.names if not _passes(PLATFORMS[name], chosen)]
+    asked = _parse(arguments)
+    failed = [name for name in asked.names if not _passes(PLATFORMS[name], asked)]
     if failed:
         print(f"platforms: FAILED: {' '.join(failed)}")
     return 1 if failed else 0
@@ -59,28 +59,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         prog="tools/platforms.py",
         description=f"Build and test the tree on other platforms, whose roots are in {ROOTS}.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PLATFORMS)}")
+    choose(parser, PLATFORMS)
     parser.add_argument("--suites", default="all", help="which suites: see tools/suites.py")
     parser.add_argument("--fresh", action="store_true", help="make the roots anew")
-    parser.add_argument("--or-skip", action="store_true", help="pass where a root cannot be had")
-    chosen = parser.parse_args(arguments)
-    chosen.names = list(dict.fromkeys(chosen.names)) or list(PLATFORMS)
-    if unknown := [name for name in chosen.names if name not in PLATFORMS]:
-        parser.error(f"no platform: {', '.join(unknown)}")
-    return chosen
+    return chosen(parser, arguments, PLATFORMS)
 
 
-def _passes(root: Root, chosen: argparse.Namespace) -> bool:
+def _passes(root: Root, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
     try:
-        with root.made(Apt(), fresh=chosen.fresh):
+        with root.made(Apt(), fresh=asked.fresh):
             root.take_tree()
-            failed = _first_failure(root, chosen.suites)
+            failed = _first_failure(root, asked.suites)
             versions = _versions(root)
     except SetupError as error:
-        print(*(f"    {line}" for line in error.tail()), sep="\n", file=sys.stderr)
-        print(f"platforms: {'SKIPPED' if chosen.or_skip else 'no root'}: {root.name}: {error}")
-        return bool(chosen.or_skip)
+        return not_made("platforms", root.name, error, asked.or_skip)
     verdict = f"FAILED: {failed}" if failed else "all passed"
     print(f"platforms: {root.name} ({versions}): {verdict}, {time.monotonic() - began:.0f} s")
     return not failed

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from provision.machine import ROOT, Apt, SetupError, say
-from provision.root import Root
+from provision.root import Root, choose, chosen, not_made
 
 BASE = ("python3", "python3-venv")
 BARE = {
@@ -51,12 +51,12 @@ exec setpriv --reuid=1000 --regid=1000 --clear-groups env HOME=/home/visitor \\
 
 def main(arguments: list[str]) -> int:
     """The exit status."""
-    chosen = _parse(arguments)
+    asked = _parse(arguments)
     wheels = sorted((ROOT / "dist").glob("hornbeam-*.whl"), key=lambda path: path.stat().st_mtime)
     if not wheels:
         print("wheel_check: there is no wheel in dist; run: make wheel", file=sys.stderr)
         return 1
-    failed = [name for name in chosen.names if not _passes(name, wheels[-1], chosen.or_skip)]
+    failed = [name for name in asked.names if not _passes(name, wheels[-1], asked.or_skip)]
     if failed:
         print(f"wheel_check: FAILED: {' '.join(failed)}")
     return 1 if failed else 0
@@ -64,13 +64,8 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/wheel_check.py", description="Try the wheel.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BARE)}")
-    parser.add_argument("--or-skip", action="store_true", help="pass where a root cannot be had")
-    chosen = parser.parse_args(arguments)
-    chosen.names = list(dict.fromkeys(chosen.names)) or list(BARE)
-    if unknown := [name for name in chosen.names if name not in BARE]:
-        parser.error(f"no release: {', '.join(unknown)}")
-    return chosen
+    choose(parser, BARE)
+    return chosen(parser, arguments, BARE)
 
 
 def _passes(name: str, wheel: Path, or_skip: bool) -> bool:
@@ -85,9 +80,7 @@ def _passes(name: str, wheel: Path, or_skip: bool) -> bool:
             )
             version = root.output("python3", "--version")
     except SetupError as error:
-        print(*(f"    {line}" for line in error.tail()), sep="\n", file=sys.stderr)
-        print(f"wheel_check: {'SKIPPED' if or_skip else 'no root'}: {name}: {error}")
-        return or_skip
+        return not_made("wheel_check", name, error, or_skip)
     verdict = "all passed" if passed else "FAILED"
     print(f"wheel_check: {name} ({version}): {verdict}, {time.monotonic() - began:.0f} s")
     return passed

@@ -1,6 +1,6 @@
 %%% Whether the VM leaves a crash dump: no, unless the option crash_dump_dir asks for one.
 %%%
-%%% A dump holds what the VM held: private keys, cookies, bearer tokens, the values of `env'. the launcher and config/release.sh
+%%% A dump holds what the VM held: private keys, cookies, bearer tokens, the values of `env'. The launcher and config/release.sh
 %%% start the VM with ERL_CRASH_DUMP_BYTES=0, so that none is written, whenever it ends; the VM reads these variables
 %%% when it crashes, so allow/2 can change them while it runs. Called by: hornbeam_cli.
 %%%

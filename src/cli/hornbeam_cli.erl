@@ -143,7 +143,8 @@ serve(Args, Settings, Defaults) ->
     ok = start_needed(),
     options(Args, Settings, Defaults, fun run/2).
 
-%% Defaults: of the command, weaker than all that anybody gives. Then is told the options and where each comes from. sys.config is there once the application is loaded.
+%% Defaults: of the command, weaker than all that anybody gives. Then is told the options and where each comes from. sys.config is there once
+%% the application is loaded.
 options(Args, {File, Settings}, Defaults, Then) ->
     ok = hornbeam_log:install(),
     resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File,

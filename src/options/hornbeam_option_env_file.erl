@@ -1,6 +1,7 @@
 %%% Files of environment variables (.env): the type of the option `env_file', and what is in one.
 %%%
-%%% Called through hornbeam_option_types, and by hornbeam_python (read/1), when a worker starts.
+%%% Called through hornbeam_option_types, and by hornbeam_python (read/1), when a worker starts. Calls hornbeam_option_file,
+%%% of which it is a kind, and hornbeam_option_text.
 %%%
 %%% What a file may hold, line by line:
 %%%
@@ -20,11 +21,7 @@
 -define(MAX_SIZE, 1048576).
 
 -spec check(term()) -> {ok, binary()} | hornbeam_option_types:problem().
-check(Given) ->
-    case hornbeam_option_text:to_text(Given) of
-        {ok, <<_, _/binary>> = Path} -> {ok, Path};
-        _ -> {error, ["must be ", describe()], Given}
-    end.
+check(Given) -> hornbeam_option_file:check(Given).
 
 %% A mistake in the file is better found now than by a worker.
 -spec anchor(binary(), binary()) -> {ok, binary()} | hornbeam_option_types:problem().
@@ -36,10 +33,10 @@ anchor(Path, Base) ->
     end.
 
 -spec format(binary()) -> binary().
-format(Path) -> Path.
+format(Path) -> hornbeam_option_file:format(Path).
 
 -spec describe() -> iodata().
-describe() -> "a file".
+describe() -> hornbeam_option_file:describe().
 
 %% @doc Its variables, in its order; an error is text to be read before the file's name.
 -spec read(binary()) -> {ok, [{Name :: binary(), Value :: binary()}]} | {error, iodata()}.

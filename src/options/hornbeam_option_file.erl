@@ -1,6 +1,6 @@
 %%% Files that must be there when a server starts: the type of the options `certfile`, `keyfile` and `cacertfile`.
 %%%
-%%% Called through hornbeam_option_types, and by hornbeam_option_sni. Calls hornbeam_option_text.
+%%% Called through hornbeam_option_types, and by hornbeam_option_sni and hornbeam_option_env_file. Calls hornbeam_option_text.
 -module(hornbeam_option_file).
 
 -behaviour(hornbeam_option_types).

@@ -13,12 +13,14 @@ A root takes from the machine, each time: name resolution, certificates, what pi
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ from provision import debian_source
 from provision.machine import ROOT, Apt, SetupError, Tool, lock, output, run, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOTS = Path(os.environ.get("HORNBEAM_ROOTS", "/var/cache/hornbeam-platforms"))
 TOOLS = (Tool(("debootstrap",), "debootstrap"), Tool(("unshare",), "util-linux"))
@@ -178,6 +180,30 @@ class Root:
         told = output(("apt-config", "dump")).splitlines()
         lines = [line for line in told if APT_SETTING.fullmatch(line)]
         (self.path / "etc/apt/apt.conf.d/90machine").write_text("\n".join([*lines, ""]))
+
+
+def choose(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Which roots a tool goes through: arguments for `chosen`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--or-skip", action="store_true", help="pass where a root cannot be had")
+
+
+def chosen(
+    parser: argparse.ArgumentParser, arguments: list[str], names: Iterable[str]
+) -> argparse.Namespace:
+    """The arguments, with each name once, all where none is given."""
+    found = parser.parse_args(arguments)
+    found.names = list(dict.fromkeys(found.names)) or list(names)
+    if unknown := [name for name in found.names if name not in names]:
+        parser.error(f"there is no {', '.join(unknown)}")
+    return found
+
+
+def not_made(tool: str, name: str, error: SetupError, or_skip: bool) -> bool:
+    """Says that a root cannot be had, and whether that passes."""
+    print(*(f"    {line}" for line in error.tail()), sep="\n", file=sys.stderr)
+    print(f"{tool}: {'SKIPPED' if or_skip else 'no root'}: {name}: {error}")
+    return or_skip
 
 
 def _environment() -> Iterator[str]:
