@@ -10,6 +10,7 @@ the same `Filter` which files count.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import threading
@@ -90,20 +91,31 @@ def main(arguments: list[str]) -> None:
     try:
         import watchfiles
     except ImportError:
-        print("watching polling", flush=True)
-        for changed in changes_by_polling(wanted):
-            _report(changed)
+        _follow("polling", changes_by_polling(wanted))
     else:
-        print("watching watchfiles", flush=True)
-        for batch in watchfiles.watch(
-            *wanted.roots, watch_filter=lambda _change, path: wanted.counts(Path(path))
-        ):
-            _report({path for _change, path in batch})
+        batches = watchfiles.watch(
+            *wanted.roots,
+            watch_filter=lambda _change, path: wanted.counts(Path(path)),
+            rust_timeout=round(INTERVAL * 1000),
+            yield_on_timeout=True,
+        )
+        _follow("watchfiles", ({path for _change, path in batch} for batch in batches))
+
+
+def _follow(how: str, looks: Iterator[set[str]]) -> None:
+    """Says that it watches when it does: from the first look on, which may find nothing yet."""
+    first = next(looks)
+    print(f"watching {how}", flush=True)
+    for changed in itertools.chain([first], looks):
+        if changed:
+            _report(changed)
 
 
 def changes_by_polling(wanted: Filter, interval: float = INTERVAL) -> Iterator[set[str]]:
-    """Yields the files that were made, changed or removed since the last look."""
+    """Yields nothing at once, when it has looked; then the files that were made, changed or removed
+    since the last look."""
     before = _times(wanted)
+    yield set()
     took = 0.0
     while True:
         time.sleep(max(interval, 4 * took))
