@@ -309,7 +309,6 @@ def full_disk(stage: Stage) -> None:
 def no_process(stage: Stage) -> None:
     """A worker dies while no process can be started."""
     assert stage.processes is not None
-    stage.processes.take(stage.server)
     stage.processes.limit("pids.max", 1)
     try:
         stage.strike(signal.SIGKILL)

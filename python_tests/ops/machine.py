@@ -70,8 +70,13 @@ class Group:
         (self.folder / (v1.get(name, name) if self.is_v1 else name)).write_text(str(value))
 
     def take(self, server: Hornbeam) -> None:
-        for pid in (server.pid, *server.descendants()):
-            (self.folder / "cgroup.procs").write_text(str(pid))
+        """Puts in all of the server's processes; what one in it starts is born in it."""
+        taken: set[int] = set()
+        while found := {server.pid, *server.descendants()} - taken:
+            for pid in found:
+                with suppress(ProcessLookupError):  # it has ended since
+                    (self.folder / "cgroup.procs").write_text(str(pid))
+            taken |= found
 
     def close(self) -> None:
         wait_until(lambda: not (self.folder / "cgroup.procs").read_text(), 10, "it is empty")
