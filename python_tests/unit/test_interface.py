@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import django.core.handlers.asgi
-import django.core.handlers.wsgi
-import fastapi
-import flask
-import litestar
 import pytest
-import quart
-import starlette.applications
-import starlette.endpoints
 from apps import core_kinds
-from asgiref.wsgi import WsgiToAsgi
 
 from hornbeam_worker import loader
 from hornbeam_worker.failure import FailureKind, StartFailure
@@ -43,25 +36,27 @@ def test_kinds(kind: Interface, name: str) -> None:
     assert judge(getattr(core_kinds, name)) is kind
 
 
+# Imported by the test and not with its file, which each process of pytest reads.
 @pytest.mark.parametrize(
-    ("kind", "app"),
+    ("kind", "module", "make"),
     [
-        (Interface.ASGI3, starlette.applications.Starlette()),
-        (Interface.ASGI3, starlette.endpoints.HTTPEndpoint),
-        (Interface.ASGI3, fastapi.FastAPI()),
-        (Interface.ASGI3, quart.Quart("a")),
-        (Interface.ASGI3, litestar.Litestar()),
-        (Interface.ASGI3, WsgiToAsgi(core_kinds.wsgi)),  # type: ignore[no-untyped-call]
-        (Interface.ASGI3, object.__new__(django.core.handlers.asgi.ASGIHandler)),
-        (Interface.WSGI, object.__new__(django.core.handlers.wsgi.WSGIHandler)),
-        (Interface.WSGI, flask.Flask("a")),
-        (Interface.FACTORY, fastapi.FastAPI),
-        (Interface.UNKNOWN, flask.Flask),
-        (Interface.ASGI3, max),  # compiled code that does not say what it takes
+        (Interface.ASGI3, "starlette.applications", lambda m: m.Starlette()),
+        (Interface.ASGI3, "starlette.endpoints", lambda m: m.HTTPEndpoint),
+        (Interface.ASGI3, "fastapi", lambda m: m.FastAPI()),
+        (Interface.ASGI3, "quart", lambda m: m.Quart("a")),
+        (Interface.ASGI3, "litestar", lambda m: m.Litestar()),
+        (Interface.ASGI3, "asgiref.wsgi", lambda m: m.WsgiToAsgi(core_kinds.wsgi)),
+        (Interface.ASGI3, "django.core.handlers.asgi", lambda m: object.__new__(m.ASGIHandler)),
+        (Interface.WSGI, "django.core.handlers.wsgi", lambda m: object.__new__(m.WSGIHandler)),
+        (Interface.WSGI, "flask", lambda m: m.Flask("a")),
+        (Interface.FACTORY, "fastapi", lambda m: m.FastAPI),
+        (Interface.UNKNOWN, "flask", lambda m: m.Flask),
+        # Compiled code that does not say what it takes.
+        (Interface.ASGI3, "builtins", lambda m: m.max),
     ],
 )
-def test_frameworks(kind: Interface, app: Any) -> None:
-    assert judge(app) is kind
+def test_frameworks(kind: Interface, module: str, make: Callable[[Any], Any]) -> None:
+    assert judge(make(importlib.import_module(module))) is kind
 
 
 def test_what_it_takes() -> None:
