@@ -132,7 +132,7 @@ class Run:
                     break
                 stage = Stage(
                     server, self.record, rng, rng.uniform(longest / 3, longest),
-                    min(self.pause, 0.05), self.disk, self.processes,
+                    self.pause, self.disk, self.processes,
                 )  # fmt: skip
                 await asyncio.to_thread(self._one, fault, run, stage)
             first = False
@@ -152,7 +152,9 @@ class Run:
         deadline, said = time.monotonic() + SOON, ""
         while time.monotonic() < deadline:
             try:
-                status = httpx.get(f"{stage.server.url}/?probe", timeout=SOON).status_code
+                # The first may have met the worker that another fault has just stopped.
+                probe = httpx.get(f"{stage.server.url}/?probe", timeout=SOON / 2)
+                status = probe.status_code
                 if status == 200:
                     return
                 said = str(status)
@@ -182,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800)
     parser.add_argument(
-        "--pause", type=float, default=0.002, help="of a client between exchanges, s"
+        "--pause", type=float, default=0.002, help="of clients and faults, s"
     )
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     options = parser.parse_args()
