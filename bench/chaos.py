@@ -183,9 +183,7 @@ def main() -> None:
     """Plays; exit status 1 when anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800)
-    parser.add_argument(
-        "--pause", type=float, default=0.002, help="of clients and faults, s"
-    )
+    parser.add_argument("--pause", type=float, default=0.002, help="of clients and faults, s")
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
