@@ -85,9 +85,12 @@ check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
 site: ## Make the documentation's site in site/, without a dead link
 	@python3 tools/website.py
 
-wheel: ## Build dist/hornbeam-*.whl, which brings Erlang along, and the sdist
+# The address that the package's links begin with, of whoever publishes it.
+HOME_PAGE ?=
+
+wheel: ## Build dist/hornbeam-*.whl, which brings Erlang along, and the sdist (HOME_PAGE=https://...)
 	@$(SETUP) run wheel
-	@$(PYTHON) tools/wheel.py
+	@HORNBEAM_HOME_PAGE='$(HOME_PAGE)' $(PYTHON) tools/wheel.py
 
 # In which of the bare roots of tools/wheel_check.py, all if empty.
 RELEASES ?=

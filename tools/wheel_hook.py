@@ -1,4 +1,5 @@
-"""Puts the Erlang VM into a wheel: a build hook of hatchling, for `pip wheel .` and `make wheel`.
+"""Puts the Erlang VM into a wheel, and links into its metadata: hooks of hatchling, for
+`pip wheel .` and `make wheel`.
 
 It makes the release of rebar3's profile `prod` and leaves out of it what a server never uses, so
 that hornbeam/_vm in the wheel holds ERTS, the applications' compiled code and NIFs, and one boot
@@ -7,6 +8,9 @@ for this platform and any Python 3; tools/wheel.py makes it one for others of th
 
 The licences of what it brings along go to hornbeam/_vm/licenses: those that stand in the folders of
 the applications, and on Debian the copyright files of the packages that the rest is of.
+
+The links begin with the address in HORNBEAM_HOME_PAGE, of whoever publishes the package: a copy of
+the project has none of its own. An sdist keeps them for the wheel that is made of it.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-__all__ = ["VmHook"]
+__all__ = ["Links", "VmHook"]
 
 # Of ERTS: the emulator, what starts it, what starts and reaps ports, what looks up names of hosts.
 PROGRAMS = ("beam.smp", "erlexec", "erl_child_setup", "inet_gethost")
@@ -32,6 +37,30 @@ LEFT_OUT = ("sasl", "runtime_tools")
 THE_MACHINES = ("libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "libz.so")
 # Where rebar3 is asked to build; in an sdist that pip has unpacked there is nothing yet.
 RELEASE = Path("_build", "prod", "rel", "hornbeam")
+
+
+PAGES = {
+    "Homepage": "",
+    "Documentation": "/tree/main/docs",
+    "Changelog": "/blob/main/CHANGELOG.md",
+    "Source": "",
+    "Issues": "/issues",
+}
+
+
+class Links(MetadataHookInterface):
+    """Project-URL, by the paths that code hosts have in common."""
+
+    PLUGIN_NAME = "custom"
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Those of an sdist stand in its PKG-INFO."""
+        if home := os.environ.get("HORNBEAM_HOME_PAGE", "").rstrip("/"):
+            metadata["urls"] = {name: f"{home}{path}" for name, path in PAGES.items()}
+        elif (known := Path(self.root, "PKG-INFO")).exists():
+            metadata["urls"] = dict(
+                re.findall(r"^Project-URL: (.+?), (.+)$", known.read_text(), re.M)
+            )
 
 
 class VmHook(BuildHookInterface[Any]):

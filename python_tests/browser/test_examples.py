@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -109,3 +111,75 @@ def test_the_dashboard_moves_in_two_windows(browsers: list[Chrome]) -> None:
             .getImageData(0, 0, 920, 320).data).size"""
         assert browsers[0].execute_script(drawn) > 2
         shot(browsers[0], "live_dashboard")
+
+
+# --- the terminal ---
+
+FAILING = """from fastapi import FastAPI
+
+app = FastAPI()
+prices = {1: 9.5}
+
+
+@app.get("/items/{item}")
+async def price(item: int) -> float:
+    return prices[item]
+"""
+
+
+@pytest.mark.skipif(not IMAGES, reason="only a picture: HORNBEAM_SCREENSHOTS")
+def test_what_hornbeam_dev_shows(tmp_path: Path) -> None:
+    """Two requests, the second of which raises; and a file that is saved."""
+    file = tmp_path / "shop.py"
+    file.write_text(FAILING)
+    server = Hornbeam("shop:app", pythonpath=str(tmp_path), bind="127.0.0.1:8000")
+    server.command[1] = "dev"
+    server.command.append("--use-colors")
+    with server:
+        server.wait_for_output("watching the application")
+        assert httpx.get(f"{server.url}/items/1").text == "9.5"
+        assert httpx.get(f"{server.url}/items/2").status_code == 500
+        server.wait_for_output("KeyError: 2")
+        file.write_text(FAILING.replace("9.5", "10.0"))
+        server.wait_for_output("reloaded")
+        wait_until(lambda: httpx.get(f"{server.url}/items/1").text == "10.0", 10, "the new code")
+        shown = "$ hornbeam dev shop:app\n" + brief(server.output).replace(
+            str(tmp_path), "/srv/shop"
+        )
+    page = tmp_path / "terminal.html"
+    page.write_text(TERMINAL + coloured(shown) + "</pre>")
+    with _browser(tmp_path / "terminal") as browser:
+        browser.get(page.as_uri())
+        browser.set_window_size(1000, 450)
+        shot(browser, "hornbeam_dev")
+
+
+TERMINAL = (
+    "<meta charset=utf-8><style>body{margin:0;background:#1c1f26}"
+    "pre{color:#d8dce3;font:13px/1.45 monospace;padding:14px;white-space:pre-wrap}"
+    "i{font-style:normal}</style><pre>"
+)
+COLOURS = {"31": "#ff6b68", "32": "#6cc070", "33": "#e0b050", "34": "#6aa7ff", "35": "#c78fe0",
+           "36": "#56b6c2", "2": "#8b93a1", "1": "#ffffff"}  # fmt: skip
+
+
+def brief(output: str) -> str:
+    """Without the frames of the framework's own files."""
+    lines, skip = [], False
+    for line in output.splitlines():
+        if line.lstrip().startswith("File "):
+            skip = "site-packages" in line
+        elif not line.startswith("    "):
+            skip = False
+        if not skip:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def coloured(output: str) -> str:
+    """The sequences of a terminal (ECMA-48, SGR) as HTML."""
+    escaped = html.escape(output, quote=False)
+    escaped = re.sub(r"\x1b\[0?m", "</i>", escaped)
+    return re.sub(
+        r"\x1b\[(?:\d+;)*(\d+)m", lambda m: f"<i style='color:{COLOURS.get(m[1], '')}'>", escaped
+    )

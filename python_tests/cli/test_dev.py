@@ -11,11 +11,12 @@ import signal
 import sys
 import termios
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from harness import ROOT, Hornbeam, wait_until
+from harness import ROOT, Hornbeam, StartError, wait_until
 
 APP = """
 print("imported", end="", flush=False)
@@ -60,6 +61,45 @@ def test_a_saved_file_is_served_and_requests_are_logged(tmp_path: Path) -> None:
         wait_until(lambda: httpx.get(server.url).text == "second", 30, "the new code serves")
         httpx.get(f"{server.url}/raise")
         server.wait_for_output(r"^Traceback \(most recent call last\):\n(  .*\n)+LookupError: of")
+
+
+def waits(server: Hornbeam, times: int) -> bool:
+    return server.output.count("waiting for a change") == times
+
+
+def test_an_application_that_does_not_start_is_tried_again_when_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    server, file = Dev(tmp_path), tmp_path / "dev_app.py"
+    file.write_text("def app(:\n")
+    with ThreadPoolExecutor(1) as threads:
+        started = threads.submit(server.start)
+        for number, source in ((1, "raise LookupError('still')\n"), (2, APP)):
+            wait_until(partial(waits, server, number), 30, "it waits for a change")
+            assert not started.done()
+            file.write_text(source)
+            os.utime(file, (file.stat().st_mtime + 5 * number,) * 2)
+        started.result()
+    assert server.output.index("SyntaxError") < server.output.index("LookupError: still")
+    server.wait_for_output("watching the application's files")
+    assert httpx.get(server.url).text == "first"
+    change(file)
+    wait_until(lambda: httpx.get(server.url).text == "second", 30, "the new code serves")
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_while_it_waits_for_a_change(tmp_path: Path, number: signal.Signals) -> None:
+    server = Dev(tmp_path)
+    (tmp_path / "dev_app.py").write_text("raise LookupError\n")
+    with ThreadPoolExecutor(1) as threads:
+        started = threads.submit(server.start)
+        wait_until(partial(waits, server, 1), 30, "it waits for a change")
+        os.kill(server.pid, number)
+        assert server.wait() == 0
+        with pytest.raises(StartError):
+            started.result()
+    wait_until(lambda: not server.workers(), 10, "nothing is left")
 
 
 def test_flags_and_the_environment_win_over_the_defaults_of_dev(tmp_path: Path) -> None:

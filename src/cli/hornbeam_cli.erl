@@ -5,7 +5,7 @@
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
 %%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd, hornbeam_vm, hornbeam_code, hornbeam_cores and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
@@ -221,14 +221,35 @@ start(Options) ->
     ok = hornbeam_vm:own(),
     ok = hornbeam_signals:install(),
     case application:ensure_all_started(hornbeam) of
-        {ok, _} ->
-            case hornbeam:serve(Options, vital) of
-                {ok, _} -> serving(Options);
-                {error, Reason} -> failed(hornbeam:format_error(Reason))
-            end;
+        {ok, _} -> attempt(Options);
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
+
+attempt(Options) ->
+    case hornbeam:serve(Options, vital) of
+        {ok, _} -> serving(Options);
+        {error, Reason} -> not_served(Reason, Options)
+    end.
+
+%% With `reload', what the application does wrong may be mended by the next file that is saved. The text comes when that will be seen.
+not_served(Reason, #{reload := true} = Options) ->
+    Said = fun() ->
+        complain(hornbeam:format_error(Reason)),
+        complain("waiting for a change of the application's files")
+    end,
+    case is_applications(Reason) andalso hornbeam_watch:wait(Options, Said) of
+        ok -> attempt(Options);
+        _ -> failed(hornbeam:format_error(Reason))
+    end;
+not_served(Reason, _) ->
+    failed(hornbeam:format_error(Reason)).
+
+is_applications({Kind, _}) ->
+    lists:member(Kind, [module_not_found, attribute_missing, not_callable, not_asgi, factory_failed, import_failed, lifespan_failed,
+                        python_exited, startup_timeout]);
+is_applications(_) ->
+    false.
 
 %% The applications that Hornbeam needs, while the options are read: a twentieth of a second less. Whether they could be started is asked when
 %% Hornbeam is.

@@ -1,6 +1,7 @@
 %%% The option `reload': reloads a server when the Python files of its applications change. For development.
 %%%
-%%% Called by: hornbeam_server (a child). Calls: hornbeam_python (the interpreter), hornbeam_reload.
+%%% Called by: hornbeam_server (a child), hornbeam_cli (an application that did not start: wait/2). Calls: hornbeam_python (the interpreter),
+%%% hornbeam_mounts, hornbeam_reload.
 %%%
 %%% The watching is done by hornbeam_worker/watch.py in a process of its own, which says what has changed, line by line. What
 %%% changes while a reload runs is in the mailbox and makes one more. Without an interpreter that can watch there is a
@@ -8,7 +9,7 @@
 -module(hornbeam_watch).
 -behaviour(gen_server).
 
--export([start_link/2]).
+-export([start_link/2, wait/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -include("hornbeam.hrl").
@@ -28,29 +29,42 @@ start_link(Name, Config) ->
 init({_Name, #{reload := false}}) ->
     ignore;
 init({Name, #{reload := true} = Config}) ->
-    {ok, Interpreter} = hornbeam_python:interpreter(interpreter_settings(Name, Config)),
+    {ok, #state{name = Name, port = open(hornbeam_mounts:all(Name), Config)}}.
+
+%% @doc Waits until a file changes, where no server runs that could be reloaded: Watching is called once a change will be seen.
+%% `error': nothing is watched, or no longer.
+-spec wait(map(), Watching :: fun(() -> ok)) -> ok | error.
+wait(#{name := Name} = Config, Watching) ->
+    wait_for_line(open(hornbeam_mounts:build(Name, Config), Config), Watching).
+
+wait_for_line(Port, Watching) ->
+    receive
+        {Port, {data, {_, <<"watching ", _/binary>>}}} -> ok = Watching(), wait_for_line(Port, Watching);
+        {Port, {data, {_, <<".">>}}} -> true = port_close(Port), ok;
+        {Port, {data, _}} -> wait_for_line(Port, Watching);
+        {Port, {exit_status, _}} -> error
+    end.
+
+open(Mounts, Config) ->
+    {ok, Interpreter} = hornbeam_python:interpreter(interpreter_settings(Mounts, Config)),
     Script = filename:join([hornbeam_python:packages(), "hornbeam_worker", "watch.py"]),
-    Port = erlang:open_port({spawn_executable, Interpreter},
-                            [{args, ["-u", Script | arguments(Name, Config)]}, {line, ?MAX_LINE}, binary, exit_status]
-                            ++ [{cd, unicode:characters_to_list(Chdir)} || Chdir <- [maps:get(chdir, Config)], Chdir =/= <<>>]),
-    {ok, #state{name = Name, port = Port}}.
+    erlang:open_port({spawn_executable, Interpreter},
+                     [{args, ["-u", Script | arguments(Mounts, Config)]}, {line, ?MAX_LINE}, binary, exit_status]
+                     ++ [{cd, unicode:characters_to_list(Chdir)} || Chdir <- [maps:get(chdir, Config)], Chdir =/= <<>>]).
 
 %% Patterns that name directories start, like other paths, from chdir.
-arguments(Name, #{reload_include := Includes, reload_exclude := Excludes} = Config) ->
+arguments(Mounts, #{reload_include := Includes, reload_exclude := Excludes} = Config) ->
     [<<"--include=", Pattern/binary>> || Pattern <- Includes] ++ [<<"--exclude=", Pattern/binary>> || Pattern <- Excludes]
-    ++ [<<"--">> | folders(Name, Config)].
+    ++ [<<"--">> | folders(Mounts, Config)].
 
-folders(Name, #{reload_dirs := []}) ->
-    lists:usort(lists:append([Folders || #mount{settings = #{pythonpath := Folders}} <- hornbeam_mounts:all(Name)]));
-folders(_Name, #{reload_dirs := Folders}) ->
+folders(Mounts, #{reload_dirs := []}) ->
+    lists:usort(lists:append([Folders || #mount{settings = #{pythonpath := Folders}} <- Mounts]));
+folders(_Mounts, #{reload_dirs := Folders}) ->
     lists:usort(Folders).
 
 %% Any of the mounts' interpreters will do.
-interpreter_settings(Name, Config) ->
-    case hornbeam_mounts:all(Name) of
-        [#mount{settings = Settings} | _] -> Settings;
-        [] -> Config
-    end.
+interpreter_settings([#mount{settings = Settings} | _], _Config) -> Settings;
+interpreter_settings([], Config) -> Config.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, not_supported}, #state{}}.
 handle_call(_Request, _From, State) ->

@@ -20,7 +20,7 @@ from hornbeam_worker.transport import Transport
 __all__ = ["main"]
 
 OLDEST = (3, 10)
-OOM_SCORE = 200
+OOM_SCORE = 500
 # What a shell reports of a program that SIGINT has ended.
 INTERRUPTED = 130
 
