@@ -78,6 +78,12 @@ class Group:
                     (self.folder / "cgroup.procs").write_text(str(pid))
             taken |= found
 
+    def oom_kills(self) -> int:
+        """How many of its processes the kernel has ended because memory was used up."""
+        counts = "memory.oom_control" if self.is_v1 else "memory.events"
+        lines = (self.folder / counts).read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
     def close(self) -> None:
         wait_until(lambda: not (self.folder / "cgroup.procs").read_text(), 10, "it is empty")
         self.folder.rmdir()
