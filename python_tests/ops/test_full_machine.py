@@ -254,7 +254,7 @@ def test_the_kernel_kills_a_worker_and_the_log_says_why() -> None:
                 r"by the kernel because memory was used up, as it has ended [1-9]\d* of this"
             )
             wait_until(lambda: len(pids(server)) == 2, 20, "it has been replaced")
-        # The kernel may take the other worker as well, before the memory of the first is free again;
+        # The kernel may take the other worker as well, before the first one's memory is free again;
         # the VM it does not take.
         kills = memory_group.oom_kills()
         assert len(before & pids(server)) == 2 - kills
