@@ -284,6 +284,15 @@ def test_it_shows_the_application_that_run_would_find(tmp_path: Path) -> None:
     assert changed(cwd=tmp_path) == [f'app = "main" # found: {tmp_path}/main.py']
 
 
+def test_flags_of_other_servers_are_shown_as_they_were_written(tmp_path: Path) -> None:
+    flags = ["--host=::1", "--port", "80", "-w", "3", "--timeout-keep-alive=7"]
+    assert changed(*flags, cwd=tmp_path) == [
+        'bind = ["[::1]:80"] # flag --host, --port',
+        "workers = 3 # flag -w",
+        "keepalive_timeout = 7000 # flag --timeout-keep-alive",
+    ]
+
+
 def test_it_says_what_follows_from_what(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").touch()
     lines = changed("--certfile=cert.pem", cwd=tmp_path)

@@ -147,7 +147,7 @@ serve(Args, Settings, Defaults) ->
 %% the application is loaded.
 options(Args, {File, Settings}, Defaults, Then) ->
     ok = hornbeam_log:install(),
-    resolve(given(hornbeam_options:from_args(Args)), hornbeam_options:from_file(Settings, File), File,
+    resolve(given(hornbeam_options:from_written_args(Args)), hornbeam_options:from_file(Settings, File), File,
             maps:merge(launcher_defaults(), Defaults), Then).
 
 resolve({ok, Given, Named}, {ok, Settings}, File, Defaults, Then) ->
@@ -159,10 +159,10 @@ resolve({error, {usage, Text}}, _, _, _, _) -> usage_error(Text);
 resolve({error, Reason}, _, _, _, _) -> failed(hornbeam_options:format_error(Reason));
 resolve(_, {error, Reason}, _, _, _) -> failed(hornbeam_options:format_error(Reason)).
 
-%% And the source of what is no flag.
-given({ok, [App], Given}) -> {ok, Given#{app => App}, #{app => "argument"}};
-given({ok, [], Given}) -> {ok, Given, #{}};
-given({ok, [_, Second | _], _}) ->
+%% And where it stands on the command line.
+given({ok, [App], Given, Written}) -> {ok, Given#{app => App}, Written#{app => "argument"}};
+given({ok, [], Given, Written}) -> {ok, Given, Written};
+given({ok, [_, Second | _], _, _}) ->
     {error, {usage, ["one application is served; what is ", hornbeam_option_text:show(Second), "?"]}};
 given(Error) -> Error.
 

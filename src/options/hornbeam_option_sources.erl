@@ -7,7 +7,7 @@
 %%% normalised here, so that an error says where the value stands; paths are anchored later, by validate/1.
 -module(hornbeam_option_sources).
 
--export([env/2, variable/2, args/2, file/3, app_env/2, flag/1, variable/1]).
+-export([env/2, variable/2, args/2, written_args/2, file/3, app_env/2, flag/1, variable/1]).
 
 -type spec() :: hornbeam_option_types:spec().
 -type error() :: {error, hornbeam_options:error()}.
@@ -90,6 +90,15 @@ suggest_name(Unknown, Specs) ->
 -spec args([string()], [spec()]) ->
     {ok, Positional :: [string()], map()} | error() | {error, {usage, binary()}}.
 args(Args, Specs) ->
+    case written_args(Args, Specs) of
+        {ok, Positional, Given, _} -> {ok, Positional, Given};
+        Error -> Error
+    end.
+
+%% And the flags that each option was given by, as they were written.
+-spec written_args([string()], [spec()]) ->
+    {ok, Positional :: [string()], map(), Written :: #{atom() => iolist()}} | error() | {error, {usage, binary()}}.
+written_args(Args, Specs) ->
     case [Arg || Arg <- Args, hornbeam_option_text:to_text(Arg) =:= error] of
         [] -> text_args(Args, Specs);
         _ -> {error, {usage, <<"an argument is not Unicode text">>}}
@@ -122,8 +131,12 @@ said(Positional, #said{parts = Parts, given = Given0} = Said0) ->
             #said{specs = Specs} = Said = lists:foldl(fun(Setting, S) -> set(Setting, written(maps:keys(Parts)), S) end, Said0, Settings),
             Given = [{maps:get(Key, Specs), Texts} || {Key, Texts} <- all_given(Said)],
             Parse = fun(#{type := Type}, Texts) -> hornbeam_option_types:parse(Type, [Text || {Text, _} <- Texts]) end,
-            case read(Parse, fun(_, Texts) -> ["flag ", lists:join(", ", lists:usort([Flag || {_, Flag} <- Texts]))] end, Given, #{}) of
-                {ok, Map} -> {ok, Positional, maps:merge(Map, maps:from_list([{Key, []} || {Key, _} <- Said#said.empty]))};
+            Flags = fun(Texts) -> ["flag ", lists:join(", ", lists:usort([Flag || {_, Flag} <- Texts]))] end,
+            case read(Parse, fun(_, Texts) -> Flags(Texts) end, Given, #{}) of
+                {ok, Map} ->
+                    Empty = Said#said.empty,
+                    Written = [{Key, Flags(Texts)} || {#{key := Key}, Texts} <- Given] ++ [{Key, ["flag ", Flag]} || {Key, Flag} <- Empty],
+                    {ok, Positional, maps:merge(Map, maps:from_list([{Key, []} || {Key, _} <- Empty])), maps:from_list(Written)};
                 Error -> Error
             end;
         {error, Text} ->

@@ -7,7 +7,7 @@
 -module(hornbeam_options).
 
 -export([validate/1, resolve/1, resolve/3, defaults/0, spec/1, keys/0]).
--export([from_env/0, from_env/1, from_args/1, from_file/2, from_app_env/0]).
+-export([from_env/0, from_env/1, from_args/1, from_written_args/1, from_file/2, from_app_env/0]).
 -export([help_text/0, markdown/0, coming_from/0, python/0, report/3, format_error/1, mask/1]).
 -export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
 -export_type([options/0, given/0, file/0, error/0]).
@@ -91,6 +91,11 @@ from_env(Getenv) -> hornbeam_option_sources:env(Getenv, hornbeam_option_table:sp
 -spec from_args([string()]) ->
     {ok, Positional :: [string()], #{atom() => term()}} | {error, error() | {usage, binary()}}.
 from_args(Args) -> hornbeam_option_sources:args(Args, hornbeam_option_table:specs()).
+
+%% The same, and the flags that each option was given by: another server's flag is shown as it was written.
+-spec from_written_args([string()]) ->
+    {ok, Positional :: [string()], #{atom() => term()}, hornbeam_option_report:sources()} | {error, error() | {usage, binary()}}.
+from_written_args(Args) -> hornbeam_option_sources:written_args(Args, hornbeam_option_table:specs()).
 
 %% Settings: keys and values of a configuration file, as TOML has them; File: its name, for errors.
 -spec from_file([{binary(), term()}], unicode:chardata()) -> {ok, #{atom() => term()}} | {error, error()}.
