@@ -123,12 +123,13 @@ def test_a_get_goes_to_another_worker_and_a_post_is_502() -> None:
             RawClient(server.connect()) as one, RawClient(server.connect()) as two,
             RawClient(server.connect()) as three, RawClient(server.connect()) as four,
         ):  # fmt: skip
-            # Two of them are on each worker.
-            for client in (one, two):
+            # One after the other: a GET and a POST are on each worker.
+            for number, client in enumerate((one, two), 1):
                 client.send(request("/held"))
-            for client in (three, four):
+                held(server, number)
+            for number, client in enumerate((three, four), 3):
                 client.send(request("/held", method="POST", body=b"x"))
-            held(server, 4)
+                held(server, number)
             kill(victim)
             server.wait_for_output(f"pid {victim}.* ended: ")
             held(server, 5)
