@@ -8,7 +8,7 @@
 -module(hornbeam_log).
 
 -export([install/0, configure/1, line/2, in_colour/2, halt/1, dropped/0]).
--export([adding_handler/1, removing_handler/1, log/2]).
+-export([adding_handler/1, removing_handler/1, log/2, without_gone/2]).
 
 -define(ID, default).
 %% What standard output and standard error get at the end to take what is left, each.
@@ -21,7 +21,8 @@
 install() ->
     case logger:get_handler_config(?ID) of
         {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} ->
-            replace(#{filters => [{progress, {fun logger_filters:progress/2, stop}}], formatter => formatter()});
+            replace(#{filters => [{progress, {fun logger_filters:progress/2, stop}}, {gone, {fun ?MODULE:without_gone/2, []}}],
+                      formatter => formatter()});
         {ok, #{module := logger_std_h, config := #{type := standard_error}} = Config} ->
             replace(maps:with([level, filters, filter_default, formatter], Config));
         _ ->
@@ -31,6 +32,16 @@ install() ->
 replace(Config) ->
     ok = logger:remove_handler(?ID),
     ok = logger:add_handler(?ID, ?MODULE, Config).
+
+%% @doc A filter. A child that has ended by itself in the moment in which its supervisor begins to stop it is an error to OTP's supervisor.
+-spec without_gone(logger:log_event(), term()) -> stop | ignore.
+without_gone(#{msg := {report, #{label := {supervisor, shutdown_error}, report := Report}}}, _) when is_list(Report) ->
+    case lists:keyfind(reason, 1, Report) of
+        {reason, noproc} -> stop;
+        _ -> ignore
+    end;
+without_gone(_Event, _) ->
+    ignore.
 
 formatter() ->
     {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
