@@ -21,17 +21,16 @@
 install() ->
     case logger:get_handler_config(?ID) of
         {ok, #{formatter := {logger_formatter, #{legacy_header := true}}}} ->
-            replace(#{filters => [{progress, {fun logger_filters:progress/2, stop}}, {gone, {fun ?MODULE:without_gone/2, []}}],
-                      formatter => formatter()});
+            replace(#{filters => [{progress, {fun logger_filters:progress/2, stop}}], formatter => formatter()});
         {ok, #{module := logger_std_h, config := #{type := standard_error}} = Config} ->
             replace(maps:with([level, filters, filter_default, formatter], Config));
         _ ->
             ok
     end.
 
-replace(Config) ->
+replace(#{filters := Filters} = Config) ->
     ok = logger:remove_handler(?ID),
-    ok = logger:add_handler(?ID, ?MODULE, Config).
+    ok = logger:add_handler(?ID, ?MODULE, Config#{filters := Filters ++ [{gone, {fun ?MODULE:without_gone/2, []}}]}).
 
 %% @doc A filter. A child that has ended by itself in the moment in which its supervisor begins to stop it is an error to OTP's supervisor.
 -spec without_gone(logger:log_event(), term()) -> stop | ignore.
