@@ -74,9 +74,13 @@ def _spread(processes: int) -> tuple[str, ...]:
     return ("-n", str(processes), "--dist", "loadfile")
 
 
-def _side_by_side(*folders: str) -> Step:
-    chosen = ("-m", "not alone", f"--ignore={CHAOS}")
-    return _pytest("pytest", *_spread(WORKERS), *chosen, *folders)
+def _side_by_side(*folders: str) -> tuple[Step, ...]:
+    """Collected once before, or each process would compile all the tests by itself."""
+    chosen = ("-m", "not alone", f"--ignore={CHAOS}", *folders)
+    return (
+        _pytest("pytest, collection", "--collect-only", "-qq", "--no-header", *chosen),
+        _pytest("pytest", *_spread(WORKERS), *chosen),
+    )
 
 
 def _alone() -> Step:
@@ -118,12 +122,12 @@ SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/se
 LEVELS = {
     "all": Level(
         "every suite",
-        (ERLANG, (_side_by_side(),), (_chaos(),)),
+        (ERLANG, _side_by_side(), (_chaos(),)),
         (_alone(),),
     ),
     "short": Level(
         "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",
-        (ERLANG, (_side_by_side(*SHORT),)),
+        (ERLANG, _side_by_side(*SHORT)),
     ),
     "quick": Level(
         "the parts without processes, and one request per protocol",
