@@ -192,6 +192,16 @@ def test_who_is_refused_while_sending_reads_why(
     assert len(response.partition(b"\r\n\r\n")[2]) == int(length[1])
 
 
+def test_who_is_refused_may_pause_while_sending(server: Http1) -> None:
+    """As long as a network takes that has lost a packet."""
+    with contextlib.closing(server.connect()) as sock:
+        sock.sendall(post("read", 30_000_000) + bytes(1000))
+        time.sleep(1.2)
+        for _ in range(100):
+            sock.sendall(bytes(65536))
+        assert status_of(read_all(sock)) == 413
+
+
 def test_an_early_answer_to_a_large_body_is_read(server: Http1) -> None:
     """Of a body that is too large to be drained the client is told, and gets to read it."""
     with contextlib.closing(server.connect()) as sock:

@@ -10,29 +10,27 @@
 -export([start/2]).
 
 -define(LINGER_MS, 10000).
+%% Longer than a packet of the client's that is lost and sent again takes.
 -define(QUIET_MS, 2000).
-%% With TLS the client is not told before of the end.
--define(QUIET_TLS_MS, 500).
 -define(MAX_LINGER, 64000000).
 
 -spec start(Parent :: pid(), hornbeam_http1_socket:socket()) -> no_return().
 start(Parent, Socket) ->
     ok = hornbeam_http1_socket:shutdown(Socket),
-    QuietMs = case hornbeam_http1_socket:is_secure(Socket) of true -> ?QUIET_TLS_MS; false -> ?QUIET_MS end,
-    loop(Parent, Socket, erlang:monotonic_time(millisecond) + ?LINGER_MS, QuietMs, ?MAX_LINGER).
+    loop(Parent, Socket, erlang:monotonic_time(millisecond) + ?LINGER_MS, ?MAX_LINGER).
 
-loop(Parent, Socket0, Until, QuietMs, Left) ->
+loop(Parent, Socket0, Until, Left) ->
     Socket = hornbeam_http1_socket:read(Socket0),
     receive
         {Tag, _, Data} when Tag =:= tcp; Tag =:= ssl ->
             case Left - byte_size(Data) of
                 Less when Less < 0 -> close(Socket);
-                Less -> loop(Parent, hornbeam_http1_socket:received(byte_size(Data), Socket), Until, QuietMs, Less)
+                Less -> loop(Parent, hornbeam_http1_socket:received(byte_size(Data), Socket), Until, Less)
             end;
         {Closed, _} when Closed =:= tcp_closed; Closed =:= ssl_closed -> close(Socket);
         {Error, _, _} when Error =:= tcp_error; Error =:= ssl_error -> close(Socket);
         {'EXIT', Parent, Reason} -> exit(Reason)
-    after max(0, min(QuietMs, Until - erlang:monotonic_time(millisecond))) ->
+    after max(0, min(?QUIET_MS, Until - erlang:monotonic_time(millisecond))) ->
         close(Socket)
     end.
 

@@ -18,7 +18,7 @@
 -module(hornbeam_http1_socket).
 
 -export([new/2, received/2, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
--export([is_secure/1, send/2, sendfile/3, shutdown/1, close/1, abort/1]).
+-export([send/2, sendfile/3, shutdown/1, close/1, abort/1]).
 -export_type([socket/0]).
 
 -record(socket, {
@@ -44,9 +44,6 @@
 
 -spec new(module(), inet:socket() | ssl:sslsocket()) -> socket().
 new(Transport, Socket) -> #socket{transport = Transport, socket = Socket}.
-
--spec is_secure(socket()) -> boolean().
-is_secure(#socket{transport = Transport}) -> Transport:secure().
 
 %% @doc A message with so much data has come.
 -spec received(Size :: non_neg_integer(), socket()) -> socket().
