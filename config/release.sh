@@ -46,6 +46,7 @@ Usage:
   hornbeam config [APP] [flags]          every option's value and where it comes from
   hornbeam daemon [flags]                the same in the background; returns when it serves
   hornbeam status | reload [flags] | stop    of a server that runs
+  hornbeam mount PLACE=APP [flags] | unmount PLACE    add, replace or remove an application of it
   hornbeam remote_console                an Erlang shell in it (needs HORNBEAM_NODE, there and here)
   hornbeam version | help                `help` lists the flags
 TEXT
@@ -150,7 +151,7 @@ case "$command" in
     run) start_vm run "$@" ;;
     config) start_vm config "$@" ;;
     daemon) daemon "$@" ;;
-    status | reload | stop | version) ask_vm "$command" "$@" ;;
+    status | reload | mount | unmount | stop | version) ask_vm "$command" "$@" ;;
     remote_console) remote_console ;;
     help | --help | -h) usage; ask_vm help ;;
     *) usage >&2; exit 2 ;;

@@ -9,6 +9,7 @@
 
 -export([start/1, start/2, serve/2, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
 -export([call/2, call/3, call/4]).
+-export([mount/3, unmount/2]).
 -export([register_function/2, register_function/3, unregister_function/1]).
 -export([reload_certs/0, reload_certs/1]).
 
@@ -46,7 +47,7 @@ resolved({error, Reason}) -> {error, Reason}.
 serve(#{app := <<>>, mounts := []}, _Bond) ->
     {error, no_application};
 serve(#{name := Name} = Config, Bond) ->
-    case hornbeam_server:check_interpreters(hornbeam_mounts:build(Name, Config)) of
+    case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state:configure(Config),
             ok = hornbeam_memory:configure(Config),
@@ -70,6 +71,18 @@ reload(Name) -> reload(Name, #{}).
 -spec reload(Name :: atom(), Options :: map()) -> ok | {error, term()}.
 reload(Name, Options) ->
     hornbeam_reload:reload(Name, Options).
+
+%% @doc Adds an application to a running server, or replaces the one that is there. Mount: `{"/api", "api:app"}',
+%% `{"api.example.org/v1", "api:app"}' or text, as in the option `mounts'. Options: those that docs/options.md marks "per mount". Returns
+%% when its workers are ready and requests find them; other applications notice nothing. After an error all is as before.
+-spec mount(Name :: atom(), Mount :: tuple() | string() | binary(), Options :: map()) -> ok | {error, term()}.
+mount(Name, Mount, Options) ->
+    hornbeam_reload:mount(Name, Mount, Options).
+
+%% @doc Removes an application from a running server: requests find it no more, those that it has are finished within graceful_timeout.
+-spec unmount(Name :: atom(), Place :: string() | binary()) -> ok | {error, term()}.
+unmount(Name, Place) ->
+    hornbeam_reload:unmount(Name, Place).
 
 %% @doc Stops the server with the default name. See stop/1.
 -spec stop() -> ok | {error, not_found}.

@@ -7,13 +7,14 @@
 -export([starts_and_answers/1, starts_from_options_alone/1, errors/1, errors_leave_nothing/1,
          errors_are_reported_once/1, two_servers/1, the_same_name_twice/1, stop_returns_everything/1,
          stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1,
-         a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1, log/2]).
+         a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1,
+         mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, log/2]).
 
 all() ->
     [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
      two_servers, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
      a_server_does_not_need_its_starter, a_server_that_ends_by_itself,
-     a_server_that_ended_is_started_again].
+     a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(hornbeam),
@@ -176,6 +177,62 @@ log(Event, #{config := Pid}) -> Pid ! {logged, Event}.
 
 logged() ->
     receive {logged, Event} -> [Event | logged()] after 100 -> [] end.
+
+%%% Mounts that are added
+
+%% Whatever is killed meanwhile.
+mounts_come_and_go(_Config) ->
+    Cycle = fun() ->
+        {ok, Server} = start("core_http:app", #{graceful_timeout => 1000}),
+        ok = hornbeam:mount(default, {"/api", "core_http:app"}, #{workers => 2}),
+        <<"hello">> = get(url(default), "/api/hello"),
+        Killed = child(added(Server, <<"/api">>), pool),
+        exit(Killed, kill),
+        await:until(fun() -> not lists:member(child(added(Server, <<"/api">>), pool), [Killed, restarting]) end),
+        await:until(fun() -> maps:get(ready, hornbeam_pool:stats({default, <<"/api">>})) =:= 2 end),
+        <<"hello">> = get(url(default), "/api/hello"),
+        %% What was being added when the process that does it died goes with the next change.
+        _ = spawn(fun() -> hornbeam:mount(default, {"/slow", "mounts_app:app"}, #{env => ["STARTS_IN=60"]}) end),
+        await:until(fun() -> hornbeam_mounts:hidden(default) =/= [] end),
+        exit(child(Server, hornbeam_server_pools), kill),
+        await:until(fun() -> child(Server, hornbeam_server_pools) =:= none end),
+        ok = hornbeam:mount(default, "/b=core_http:app", #{}),
+        await:until(fun() -> hornbeam_mounts:hidden(default) =:= [] end),
+        ?assertEqual([<<"/api">>, <<"/b">>, <<"/">>], [hornbeam_mounts:place(Mount) || Mount <- hornbeam_mounts:all(default)]),
+        ok = hornbeam:unmount(default, "/api"),
+        ok = hornbeam:unmount(default, "b"),
+        await:until(fun() -> supervisor:which_children(child(Server, hornbeam_pools_sup)) =:= [] end),
+        ?assertEqual({error, {no_mount, <<"/b">>}}, hornbeam:unmount(default, "/b")),
+        ok = hornbeam:stop(),
+        ?assertEqual({error, not_found}, hornbeam:mount(default, "/b=core_http:app", #{}))
+    end,
+    Cycle(),
+    leaves_nothing(Cycle).
+
+%% It is as much the server as one that it was started with.
+a_mount_that_was_added_fails_too_often(_Config) ->
+    {ok, Server} = start("core_http:app", #{}),
+    ok = hornbeam:mount(default, "/api=core_http:app", #{}),
+    Monitor = monitor(process, Server),
+    fail(Server, none),
+    receive {'DOWN', Monitor, process, Server, Reason} -> ?assertEqual(shutdown, Reason) end.
+
+fail(Server, Before) ->
+    try added(Server, <<"/api">>) of
+        Sup when is_pid(Sup), Sup =/= Before -> exit(Sup, kill), fail(Server, Sup);
+        _ -> fail(Server, Before)
+    catch
+        exit:_ -> ended
+    end.
+
+added(Server, Place) ->
+    child(child(Server, hornbeam_pools_sup), {pool, {default, Place}}).
+
+child(Sup, Id) ->
+    case lists:keyfind(Id, 1, supervisor:which_children(Sup)) of
+        {_, Pid, _, _} -> Pid;
+        false -> none
+    end.
 
 %%% What stays behind
 

@@ -29,6 +29,9 @@ values_test_() ->
          [{<<"mount">>, [#{<<"prefix">> => <<"/api">>, <<"app">> => <<"api">>, <<"worker-heartbeat">> => <<"infinity">>,
                            <<"env">> => #{<<"A">> => 1}},
                          <<"/b=b:app;workers=2">>]}]},
+        {#{mounts => [{<<"api.example/v1">>, <<"api">>, #{}}, {<<"intranet">>, <<"b">>, #{user => <<"33">>}}]},
+         [{<<"mounts">>, [#{<<"host">> => <<"API.example">>, <<"prefix">> => <<"v1/">>, <<"app">> => <<"api">>},
+                          #{<<"host">> => <<"intranet">>, <<"app">> => <<"b">>, <<"user">> => 33}]}]},
         {#{sni => [{<<"a.example">>, <<"c">>, <<"k">>}]},
          [{<<"sni">>, [#{<<"host">> => <<"a.example">>, <<"certfile">> => <<"c">>, <<"keyfile">> => <<"k">>}]}]}]].
 
@@ -116,7 +119,9 @@ shapes_test_() ->
         {"ciphers = [\"ECDHE-RSA-AES256-GCM-SHA384\"]", #{ciphers => ["ECDHE-RSA-AES256-GCM-SHA384"]}},
         {"env = { A = \"***\", \"B C\" = \"***\" }", #{env => #{"B C" => "hush", "A" => "hush"}}},
         {"mounts = [{ prefix = \"/a\", app = \"a\", env = { K = \"***\" }, workers = 2 }]",
-         #{mounts => [{"/a", "a", #{workers => 2, env => ["K=hush"]}}]}}]].
+         #{mounts => [{"/a", "a", #{workers => 2, env => ["K=hush"]}}]}},
+        {"mounts = [{ host = \"a.example\", prefix = \"/v1\", app = \"a\" }, { host = \"*.example\", app = \"b\", user = \"web\" }]",
+         #{mounts => [{"a.example/v1", "a"}, {"*.example", "b", #{user => "web"}}]}}]].
 
 %% Every default as it is printed, read as TOML would be, is the default.
 what_is_printed_is_what_is_read_test_() ->

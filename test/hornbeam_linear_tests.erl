@@ -36,6 +36,7 @@ table() ->
      {"pool: waiting and leaving", 1000, 100000, fun pool_cancel/1},
      {"pool: waiting and being woken", 1000, 100000, fun pool_wake/1},
      {"mounts: lookup", 10, 1000, fun mounts/1},
+     {"mounts: lookup by host", 10, 1000, fun hosts/1},
      {"calls: start and cancel", 100, 5000, fun running/1},
      {"WebSockets: counted in and out", 300, 10000, fun websockets/1},
      {"state: set and delete", 1000, 100000, fun state_set/1},
@@ -267,6 +268,17 @@ pool_wake(Count) ->
     end).
 
 %%% Others
+
+hosts(Count) ->
+    Mounts = [#mount{host = <<"h", (integer_to_binary(N))/binary, ".example.org">>, prefix = <<"/v1">>, app = <<"a">>, pool = {?MODULE, N},
+                     settings = #{}} || N <- lists:seq(1, Count)],
+    ok = hornbeam_mounts:publish(?MODULE, Mounts),
+    Cost = cost(?SAMPLE, [], fun() ->
+        [{ok, #mount{}} = hornbeam_mounts:find(?MODULE, <<"H9.example.org:8000">>, <<"/v1/x">>) || _ <- lists:seq(1, ?SAMPLE)],
+        [error = hornbeam_mounts:find(?MODULE, <<"x.example.org">>, <<"/v1/x">>) || _ <- lists:seq(1, ?SAMPLE)]
+    end),
+    ok = hornbeam_mounts:forget(?MODULE),
+    Cost.
 
 mounts(Count) ->
     Mounts = [#mount{prefix = <<"/application/", (integer_to_binary(N))/binary>>, app = <<"a">>, pool = {?MODULE, N},

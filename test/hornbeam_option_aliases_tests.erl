@@ -94,6 +94,8 @@ cases() ->
      {["--ws-ping-interval", "2.5"], #{websocket_ping_interval => 2500}},
      {["--ws-ping-timeout", "5"], #{websocket_timeout => 25000}},
      {["--ws-per-message-deflate", "true"], #{websocket_compress => true}},
+     {["-u", "www-data"], #{user => <<"www-data">>}},
+     {["-g", "33"], #{group => <<"33">>}},
      {["-n", "web"], #{name => web}},
      {["--process-name", "web"], #{name => web}}].
 

@@ -48,6 +48,18 @@ a_reload_to_another_size_test() ->
     ?assertEqual([{drain, {1, 1}}, {drain, {2, 2}}, {drain, {3, 3}}], Actions),
     ?assertEqual([New], serving(Plan3)).
 
+%% How a pool is emptied: it is ready at once, and its commit leaves nobody; and there may be another one later.
+a_generation_of_none_test() ->
+    {[{prepared, ok}], Plan1} = event({prepare, 0}, running(2)),
+    {[{drain, {1, 1}}, {drain, {2, 2}}], Plan2} = event(commit, Plan1),
+    ?assertEqual([], serving(Plan2)),
+    {[], Plan3} = event({down, {1, 1}, normal}, Plan2),
+    {[{start, New, next}], Plan4} = event({prepare, 1}, Plan3),
+    {[{prepared, ok}], Plan5} = event({ready, New}, Plan4),
+    {[], Plan6} = event(commit, Plan5),
+    ?assertEqual([New], serving(Plan6)),
+    ?assertEqual([], serving(element(2, event({restart, 0}, hornbeam_pool_plan:new())))).
+
 a_second_reload_is_refused_test() ->
     {_, Plan} = event({prepare, 1}, running(1)),
     ?assertMatch({[{prepared, {error, reload_in_progress}}], Plan}, event({prepare, 1}, Plan)).

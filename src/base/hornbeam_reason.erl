@@ -73,6 +73,12 @@ format({bad_certificate, File, Reason}) ->
     io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
 format({already_started, Name}) ->
     io_lib:format("a server named ~p runs already", [Name]);
+format({no_mount, Place}) ->
+    io_lib:format("there is no application at ~ts", [Place]);
+format({change_ended, Name}) ->
+    io_lib:format("the change of server ~ts ended before it was done; the log may say why", [Name]);
+format({account, Text}) ->
+    ["user, group: ", Text];
 format(no_application) ->
     "neither an application nor a mount is given";
 format(Other) ->

@@ -1,13 +1,14 @@
 %%% The started servers: what each runs with, and which have opened their sockets.
 %%%
-%%% Written by: hornbeam_server (set_config/2), hornbeam_server_remains (forget/1), hornbeam_server_monitor (opened/3, closed/1).
+%%% Written by: hornbeam_server and hornbeam_server_pools (set_config/2), hornbeam_server_remains (forget/1), hornbeam_server_monitor (opened/3, closed/1).
 %%% Read by everybody, without a message. Calls: hornbeam_descriptors, of which each server keeps some back.
 %%%
 %%% A configuration is a persistent_term: it changes when a server is started, reloaded or stopped. The table hornbeam_servers
 %%% (hornbeam_tables owns it) has {Name, Pid, Bond} of each open server.
 -module(hornbeam_servers).
 
--export([config/1, set_config/2, forget/1, configured/0, keep_descriptors/1, opened/3, closed/1, is_open/1, pid/1, open/0, all_open/0]).
+-export([config/1, set_config/2, forget/1, configured/0, keep_descriptors/0, keep_descriptors/1, make_room/2]).
+-export([opened/3, closed/1, is_open/1, pid/1, open/0, all_open/0]).
 
 -define(TABLE, hornbeam_servers).
 
@@ -40,6 +41,24 @@ configured() ->
     {ok, Room :: pos_integer()} | {error, {few_descriptors, Limit :: pos_integer(), Needed :: pos_integer()}}.
 keep_descriptors(Names) ->
     hornbeam_descriptors:keep([Config || Name <- lists:usort(Names ++ open()), {ok, Config} <- [config(Name)]]).
+
+%% @doc Keeps back what the open servers may need.
+-spec keep_descriptors() -> ok.
+keep_descriptors() ->
+    _ = keep_descriptors([]),
+    ok.
+
+%% @doc Keeps back for a server what it may need with other options, which it may get. Where that is more than before and not to be had, all is
+%% as before.
+-spec make_room(Name :: atom(), Config :: map()) -> ok | {error, {few_descriptors, Limit :: pos_integer(), Needed :: pos_integer()}}.
+make_room(Name, Config) ->
+    {ok, Old} = config(Name),
+    Others = [Other || Open <- open(), Open =/= Name, {ok, Other} <- [config(Open)]],
+    Grows = hornbeam_descriptors:kept(Config) > hornbeam_descriptors:kept(Old),
+    case hornbeam_descriptors:keep([Config | Others]) of
+        {error, Reason} when Grows -> ok = keep_descriptors(), {error, Reason};
+        _ -> ok
+    end.
 
 %% @doc A server has opened its sockets. Bond: what its end means (hornbeam_server_monitor).
 -spec opened(Name :: atom(), Server :: pid(), Bond :: atom()) -> ok.

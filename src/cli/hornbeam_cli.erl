@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `stop`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -12,6 +12,9 @@
 -module(hornbeam_cli).
 
 -export([main/0]).
+
+%% The commands for a running server.
+-define(REMOTE, ["status", "reload", "mount", "unmount", "stop"]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -87,14 +90,16 @@ command([Version | _]) when Version =:= "version"; Version =:= "--version" ->
     {exit, 0};
 command([]) ->
     usage_error("a command is missing");
-command([Command | Args]) when Command =:= "status"; Command =:= "reload"; Command =:= "stop" ->
-    case wants_help(Args) of
-        true -> help();
-        false -> remote(hornbeam_control_client:run(Command, Args))
-    end;
-command([Unknown | _]) ->
-    usage_error(["there is no command ", hornbeam_option_text:show(Unknown),
-                 hornbeam_option_text:suggest(Unknown, ["run", "dev", "config", "status", "reload", "stop", "help", "version"])]).
+command([Command | Args]) ->
+    case {lists:member(Command, ?REMOTE), wants_help(Args)} of
+        {true, true} -> help();
+        {true, false} -> remote(hornbeam_control_client:run(Command, Args));
+        {false, _} -> unknown(Command)
+    end.
+
+unknown(Command) ->
+    usage_error(["there is no command ", hornbeam_option_text:show(Command),
+                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "help", "version" | ?REMOTE])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -112,6 +117,9 @@ help() ->
         "  hornbeam status [SERVER]          show a running server and its workers\n"
         "  hornbeam reload [SERVER] [flags]  start new workers, with other options; no\n"
         "                                    request is lost\n"
+        "  hornbeam mount PLACE=APP[;OPTION=VALUE]... [SERVER] [flags]\n"
+        "                                    add an application, or replace the one there\n"
+        "  hornbeam unmount PLACE [SERVER]   remove it; what it has is finished\n"
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
         "  hornbeam version                  print the version\n"
         "  hornbeam help                     print this text\n\n"

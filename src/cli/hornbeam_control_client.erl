@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `reload', `stop'.
+%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop'.
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
@@ -9,23 +9,32 @@
 -define(PATIENCE, 600000).
 -define(POLL, 100).
 
-%% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload also options.
+%% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload and mount also options. What is mounted, and
+%% where it is unmounted, comes first.
 -spec run(Command :: string(), Arguments :: [string()]) ->
     {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
 run(Command, Arguments) ->
     case hornbeam_options:from_args(Arguments) of
-        {ok, Positional, Given} when length(Positional) =< 1 ->
-            Flags = Arguments -- Positional,
-            case find(Positional, Given) of
-                {ok, Path} -> ask(Command, Flags, Path);
-                {error, Text} -> {error, Text}
-            end;
+        {ok, [_ | Server], Given} when (Command =:= "mount" orelse Command =:= "unmount"), length(Server) =< 1 ->
+            find_and_ask(Command, Server, Arguments, Given);
+        {ok, _, _} when Command =:= "mount" ->
+            {usage, "mount takes an application, such as /api=api:app, and one server at most"};
+        {ok, _, _} when Command =:= "unmount" ->
+            {usage, "unmount takes a place, such as /api, and one server at most"};
+        {ok, Server, Given} when length(Server) =< 1 ->
+            find_and_ask(Command, Server, Arguments, Given);
         {ok, _, _} ->
             {usage, [Command, " takes one server at most"]};
         {error, {usage, Text}} ->
             {usage, Text};
         {error, Reason} ->
             {error, hornbeam_options:format_error(Reason)}
+    end.
+
+find_and_ask(Command, Server, Arguments, Given) ->
+    case find(Server, Given) of
+        {ok, Path} -> ask(Command, Arguments -- Server, Path);
+        {error, Text} -> {error, Text}
     end.
 
 find([], #{control := Path}) when Path =/= <<"auto">>, Path =/= <<"off">> ->

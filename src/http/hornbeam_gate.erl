@@ -50,8 +50,8 @@ check(#head{version = Version} = Head0, Server, #{trusted := Trusted, drop := Dr
 is_proxy(_Peer, #{plain := true}) -> false;
 is_proxy(Peer, #{trusted := Trusted}) -> hornbeam_forwarded:is_proxy(Peer, Trusted).
 
-find(Server, #head{path = Path, method = Method} = Head, Prefix) ->
-    case hornbeam_mounts:find(Server, Path) of
+find(Server, #head{host = Host, path = Path, method = Method} = Head, Prefix) ->
+    case hornbeam_mounts:find(Server, Host, Path) of
         {ok, Mount} -> with_method(upper(Method), Head, below(Prefix, Mount));
         error -> {refuse, not_found}
     end.

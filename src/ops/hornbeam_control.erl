@@ -1,4 +1,4 @@
-%%% The control socket of a server: `bin/hornbeam reload', `status' and `stop' without Erlang distribution.
+%%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
 %%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_descriptors.
@@ -7,7 +7,7 @@
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
 %%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes:
 %%%
-%%%     {"command": "status" | "reload" | "stop", "arguments": [flags as on the command line]}
+%%%     {"command": "status" | "reload" | "mount" | "unmount" | "stop", "arguments": [what follows on the command line]}
 %%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
@@ -169,10 +169,21 @@ command(<<"status">>, _Arguments, Name) ->
     end;
 command(<<"reload">>, Arguments, Name) ->
     case hornbeam_options:from_args(Arguments) of
-        {ok, [], Given} -> reloaded(hornbeam_reload:reload(Name, maps:remove(control, Given)));
+        {ok, [], Given} -> done("reloaded", hornbeam_reload:reload(Name, maps:remove(control, Given)));
         {ok, [Extra | _], _} -> answer(false, ["reload takes flags; what is ", hornbeam_option_text:show(Extra), "?"]);
-        {error, {usage, Text}} -> answer(false, Text);
-        {error, Reason} -> answer(false, hornbeam_reason:format(Reason))
+        Error -> failed(Error)
+    end;
+command(<<"mount">>, Arguments, Name) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, [Mount], Given} -> done("mounted", hornbeam_reload:mount(Name, Mount, maps:remove(control, Given)));
+        {ok, _, _} -> answer(false, "mount takes one application, such as /api=api:app");
+        Error -> failed(Error)
+    end;
+command(<<"unmount">>, Arguments, Name) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, [Place], _} -> done("unmounted", hornbeam_reload:unmount(Name, Place));
+        {ok, _, _} -> answer(false, "unmount takes one place, such as /api");
+        Error -> failed(Error)
     end;
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
@@ -180,8 +191,11 @@ command(<<"stop">>, _Arguments, Name) ->
 command(_Unknown, _Arguments, _Name) ->
     answer(false, "no such command").
 
-reloaded(ok) -> answer(true, "reloaded");
-reloaded({error, Reason}) -> answer(false, hornbeam_reason:format(Reason)).
+done(Text, ok) -> answer(true, Text);
+done(_Text, Error) -> failed(Error).
+
+failed({error, {usage, Text}}) -> answer(false, Text);
+failed({error, Reason}) -> answer(false, hornbeam_reason:format(Reason)).
 
 answer(Ok, Text) ->
     #{ok => Ok, text => unicode:characters_to_binary(Text), pid => list_to_integer(os:getpid())}.

@@ -1,19 +1,16 @@
-%%% New code, new options, another number of workers under live sockets.
+%%% New code, new options, another number of workers, other mounts under live sockets.
 %%%
-%%% Called by: hornbeam (reload/0,1,2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options, hornbeam_mounts, hornbeam_pool (prepare, commit, abort),
-%%% hornbeam_servers (what it runs with), hornbeam_server (check_interpreters/1). Runs in the caller's process; the pools notice when that dies and abort.
+%%% Called by: hornbeam (reload/0,1,2, mount/3, unmount/2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options,
+%%% hornbeam_option_mount, _place, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers. Decides what the server is
+%%% to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
 %%%
-%%% Two phases. Every pool starts a generation with the new settings beside the old one; when all of them are ready each
-%%% pool hands over, and the old workers drain. When one fails to start nothing has changed, and the reason
-%%% is the answer. Connections are the listener's and are not touched.
-%%%
-%%% What cannot change: what the sockets were opened with, the server's name, the paths of its mounts (each is a pool of its own),
+%%% What cannot change: what the sockets were opened with, the server's name,
 %%% and `window' and `body_prefetch', on which a request and its worker agree from the beginning to the end.
+%%%
+%%% What mount/3 and unmount/2 have changed holds like any other option: a reload keeps it, unless it is given `mounts' itself.
 -module(hornbeam_reload).
 
--export([reload/2]).
-
--include("hornbeam.hrl").
+-export([reload/2, mount/3, unmount/2]).
 
 %% The groups of hornbeam_option_table whose options are read anew for each request or each worker, and what in them is not.
 -define(GROUPS, [application, python, workers, timeouts]).
@@ -23,9 +20,46 @@
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.
 reload(Name, Given) ->
     case hornbeam_servers:config(Name) of
-        {ok, Old} -> with_systemd(fun() -> report(Name, check(Name, Old, Given)) end);
+        {ok, _} -> with_systemd(fun() -> report(Name, hornbeam_server_pools:change(Name, fun(Old) -> decide(Old, Given) end, all)) end);
         error -> {error, not_found}
     end.
+
+%% @doc Returns when requests find the application. Given: as in the option `mounts'. Options: those of a mount, stronger than what is given.
+-spec mount(Name :: atom(), Given :: term(), Options :: map()) -> ok | {error, term()}.
+mount(Name, Given, Options) ->
+    case hornbeam_option_mount:with(Given, Options) of
+        {ok, {Place, App, _} = Mount} ->
+            Decide = fun(#{mounts := Mounts} = Old) -> decide(Old, #{mounts => lists:keystore(Place, 1, Mounts, Mount)}) end,
+            said(hornbeam_server_pools:change(Name, Decide, [Place]), "~ts serves ~ts at ~ts", [Name, App, Place]);
+        Problem ->
+            bad_mount(Problem)
+    end.
+
+%% @doc Returns when no request finds the application any more; what it has is finished.
+-spec unmount(Name :: atom(), Place :: term()) -> ok | {error, term()}.
+unmount(Name, Given) ->
+    case hornbeam_option_place:parse(Given) of
+        {ok, Place} ->
+            Decide = fun(#{mounts := Mounts} = Old) ->
+                case lists:keytake(Place, 1, Mounts) of
+                    {value, _, Left} -> decide(Old, #{mounts => Left});
+                    false -> {error, {no_mount, Place}}
+                end
+            end,
+            said(hornbeam_server_pools:change(Name, Decide, []), "~ts serves nothing of its own at ~ts any more", [Name, Place]);
+        Problem ->
+            bad_mount(Problem)
+    end.
+
+said(ok, Format, Arguments) ->
+    logger:notice("server " ++ Format, Arguments);
+said({error, Reason}, _Format, _Arguments) ->
+    {error, Reason}.
+
+bad_mount({error, Text}) ->
+    {error, {bad_option, mounts, unicode:characters_to_binary(Text)}};
+bad_mount({error, Text, Culprit}) ->
+    bad_mount({error, [Text, ", got ", hornbeam_option_text:show(Culprit)]}).
 
 with_systemd(Reload) ->
     hornbeam_systemd:reloading(),
@@ -39,11 +73,11 @@ report(Name, {error, Reason}) ->
     logger:error("server ~ts was not reloaded and goes on as before: ~ts", [Name, hornbeam_reason:format(Reason)]),
     {error, Reason}.
 
-check(Name, Old, Given) ->
+decide(Old, Given) ->
     case merged(Given, Old) of
         {ok, Merged} ->
             case hornbeam_options:validate(Merged) of
-                {ok, New} -> check_fixed(Name, Old, New);
+                {ok, New} -> check_fixed(Old, New);
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->
@@ -54,36 +88,12 @@ merged(Given, Old) when is_map(Given) -> {ok, maps:merge(Old, Given)};
 merged(Given, Old) when is_list(Given) -> {ok, maps:merge(Old, proplists:to_map(Given))};
 merged(_, _) -> {error, {bad_option, options, <<"must be a map or a property list">>}}.
 
-check_fixed(Name, Old, New) ->
-    Changed = [Key || Key <- lists:sort(maps:keys(New)), maps:get(Key, New) =/= maps:get(Key, Old), is_fixed(Key)],
-    Prefixes = [Mount#mount.prefix || Mount <- hornbeam_mounts:all(Name)],
-    Mounts = hornbeam_mounts:build(Name, New),
-    case {Changed, [Mount#mount.prefix || Mount <- Mounts]} of
-        {[Key | _], _} ->
-            {error, {bad_option, Key, <<"cannot be changed by a reload">>}};
-        {[], Others} when Others =/= Prefixes ->
-            {error, {bad_option, mounts, <<"cannot get other paths by a reload">>}};
-        {[], _} ->
-            case hornbeam_server:check_interpreters(Mounts) of
-                ok -> prepare(Name, New, Mounts);
-                {error, Reason} -> {error, Reason}
-            end
+check_fixed(Old, New) ->
+    case [Key || Key <- lists:sort(maps:keys(New)), maps:get(Key, New) =/= maps:get(Key, Old), is_fixed(Key)] of
+        [] -> {ok, New};
+        [Key | _] -> {error, {bad_option, Key, <<"cannot be changed by a reload">>}}
     end.
 
 is_fixed(Key) ->
     {ok, #{group := Group}} = hornbeam_options:spec(Key),
     not lists:member(Group, ?GROUPS) orelse lists:member(Key, ?FIXED).
-
-prepare(Name, New, Mounts) ->
-    Asked = [{Id, hornbeam_pool:prepare(Id, Mount)} || #mount{pool = Id} = Mount <- Mounts],
-    Answers = [{Id, hornbeam_pool:prepared(Request)} || {Id, Request} <- Asked],
-    case [Error || {_, {error, _} = Error} <- Answers] of
-        [] ->
-            lists:foreach(fun({Id, ok}) -> ok = hornbeam_pool:commit(Id) end, Answers),
-            hornbeam_mounts:publish(Name, Mounts),
-            hornbeam_servers:set_config(Name, New);
-        [Error | _] ->
-            lists:foreach(fun({Id, _}) -> ok = hornbeam_pool:abort(Id) end,
-                          [Answer || {_, ok} = Answer <- Answers]),
-            Error
-    end.

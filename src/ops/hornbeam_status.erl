@@ -11,10 +11,9 @@ text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applica
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
      [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []] | lists:map(fun application/1, Applications)].
 
-application(#{prefix := Prefix, app := App, in_flight := InFlight, waiting := Waiting, refused := Refused,
+application(#{place := Place, app := App, in_flight := InFlight, waiting := Waiting, refused := Refused,
               workers := Workers}) ->
-    Where = case Prefix of <<>> -> "/"; _ -> Prefix end,
-    [io_lib:format("~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n", [App, Where, InFlight, Waiting, Refused]),
+    [io_lib:format("~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n", [App, Place, InFlight, Waiting, Refused]),
      row(["worker", "state", "pid", "in flight", "requests", "memory", "lag", "behind", "queue", "age", "restarts"])
      | lists:map(fun worker/1, Workers)].
 

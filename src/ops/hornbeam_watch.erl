@@ -1,7 +1,7 @@
 %%% The option `reload': reloads a server when the Python files of its applications change. For development.
 %%%
-%%% Called by: hornbeam_server (a child), hornbeam_cli (an application that did not start: wait/2). Calls: hornbeam_python (the interpreter),
-%%% hornbeam_mounts, hornbeam_reload.
+%%% Called by: hornbeam_server (a child), hornbeam_server_pools (a message when the mounts have changed), hornbeam_cli (an application that
+%%% did not start: wait/2). Calls: hornbeam_python (the interpreter), hornbeam_mounts, hornbeam_reload.
 %%%
 %%% The watching is done by hornbeam_worker/watch.py in a process of its own, which says what has changed, line by line. What
 %%% changes while a reload runs is in the mailbox and makes one more. Without an interpreter that can watch there is a
@@ -10,7 +10,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, wait/2]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/1]).
 
 -include("hornbeam.hrl").
 
@@ -18,6 +18,8 @@
 
 -record(state, {
     name :: atom(),
+    config :: map(),
+    folders :: [binary()],
     port :: port()
 }).
 
@@ -29,7 +31,8 @@ start_link(Name, Config) ->
 init({_Name, #{reload := false}}) ->
     ignore;
 init({Name, #{reload := true} = Config}) ->
-    {ok, #state{name = Name, port = open(hornbeam_mounts:all(Name), Config)}}.
+    Mounts = hornbeam_mounts:all(Name),
+    {ok, #state{name = Name, config = Config, folders = folders(Mounts, Config), port = open(Mounts, Config)}}.
 
 %% @doc Waits until a file changes, where no server runs that could be reloaded: Watching is called once a change will be seen.
 %% `error': nothing is watched, or no longer.
@@ -83,11 +86,27 @@ handle_info({Port, {data, {_, Line}}}, #state{port = Port, name = Name} = State)
         _ -> ok
     end,
     {noreply, State};
+handle_info(mounts_changed, #state{name = Name, config = Config, folders = Before, port = Port} = State) ->
+    Mounts = hornbeam_mounts:all(Name),
+    case folders(Mounts, Config) of
+        Before ->
+            {noreply, State};
+        After ->
+            _ = erlang:port_info(Port) =:= undefined orelse port_close(Port),
+            {noreply, State#state{folders = After, port = open(Mounts, Config)}}
+    end;
 handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     logger:warning("files are no longer watched: the watching process exited with status ~b", [Status]),
     {noreply, State};
 handle_info(_Message, State) ->
     {noreply, State}.
+
+%% No secret option in a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{config = Config} = State} = Status) ->
+    Status#{state := State#state{config = hornbeam_options:mask(Config)}};
+format_status(Status) ->
+    Status.
 
 %% How it went is in the log.
 reload(Name) ->

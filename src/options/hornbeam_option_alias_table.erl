@@ -216,5 +216,8 @@ process() ->
      {["-D", "--daemon"], [?G, ?H], {refuse, "run it with systemd (deploy/hornbeam.service), a container, or setsid"}, ""},
      {["-p", "--pid"], [?G, ?H], {refuse, ?PID}, ""},
      {["--pid-file"], [?R], {refuse, ?PID}, ""},
-     {["-u", "--user", "-g", "--group"], [?G, ?H], {refuse, "start it as that user: User= and Group= of systemd, or setpriv"}, ""},
+     {["--user"], [?G, ?H], same, "of the workers; the server itself stays root's"},
+     {["-u"], [?G, ?H], {to, user}, "as `--user`"},
+     {["--group"], [?G, ?H], same, "of the workers"},
+     {["-g"], [?G, ?H], {to, group}, "as `--group`"},
      {["-m", "--umask"], [?G, ?H], {refuse, "use --unix-mode for the socket, UMask= of systemd or umask for the rest"}, ""}].

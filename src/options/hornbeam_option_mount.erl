@@ -1,24 +1,25 @@
-%%% Applications below a path: the type of the option `mounts`.
+%%% Applications below a path or of a host: the type of the option `mounts`.
 %%%
 %%% Reads {Prefix, App}, {Prefix, App, Overrides} and the text "PREFIX=APP;key=value;key=value" that flags
-%%% and environment variables use. Called through hornbeam_option_types; calls hornbeam_option_table for the options
+%%% and environment variables use; a prefix may have a host before it (hornbeam_option_place). Called through hornbeam_option_types, and by
+%%% hornbeam_reload; calls hornbeam_option_table for the options
 %%% that a mount may override, and hornbeam_option_types for their values.
 -module(hornbeam_option_mount).
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0, with_overrides/2]).
+-export([check/1, with/2, anchor/2, format/1, describe/0, with_overrides/2]).
 -export_type([mount/0]).
 
-%% Prefix begins with "/", does not end with it and is not "/" itself. Overrides holds only what was given for this
+%% A place begins with a host or "/", does not end with "/" and is not "/" itself. Overrides holds only what was given for this
 %% mount, normalised: with_overrides/2 lays it over the server's options.
--type mount() :: {Prefix :: binary(), App :: binary(), Overrides :: #{atom() => term()}}.
+-type mount() :: {hornbeam_option_place:place(), App :: binary(), Overrides :: #{atom() => term()}}.
 
 -spec check(term()) -> {ok, mount()} | hornbeam_option_types:problem().
 check({Prefix, App}) ->
     check({Prefix, App, #{}});
 check({Prefix, App, Given}) ->
-    case {check_prefix(Prefix), hornbeam_option_types:check(app, App)} of
+    case {hornbeam_option_place:parse(Prefix), hornbeam_option_types:check(app, App)} of
         {{ok, P}, {ok, A}} -> with_given(P, A, pairs(Given));
         {{error, _, _} = Problem, _} -> Problem;
         {_, {error, Text, Culprit}} -> {error, ["has an application that ", Text], Culprit}
@@ -29,6 +30,15 @@ check(Given) ->
         _ -> wrong()
     end.
 
+%% @doc A mount and further options for it, which are stronger than its own.
+-spec with(term(), #{atom() => term()} | [{atom(), term()}]) -> {ok, mount()} | hornbeam_option_types:problem().
+with(Given, More) ->
+    case {check(Given), pairs(More)} of
+        {{ok, {Place, App, Overrides}}, {ok, Pairs}} -> with_given(Place, App, {ok, maps:to_list(maps:merge(Overrides, maps:from_list(Pairs)))});
+        {{ok, {Place, App, _}}, error} -> with_given(Place, App, error);
+        {Problem, _} -> Problem
+    end.
+
 -spec anchor(mount(), binary()) -> {ok, mount()} | hornbeam_option_types:problem().
 anchor({Prefix, App, Overrides}, Base) ->
     case anchor_all(maps:to_list(Overrides), Base, #{}) of
@@ -37,10 +47,14 @@ anchor({Prefix, App, Overrides}, Base) ->
     end.
 
 -spec format(mount()) -> hornbeam_option_toml:value().
-format({Prefix, App, Overrides}) ->
+format({Place, App, Overrides}) ->
+    Where = case hornbeam_option_place:split(Place) of
+        {any, Prefix} -> [{<<"prefix">>, Prefix}];
+        {Host, Prefix} -> [{<<"host">>, Host} | [{<<"prefix">>, Prefix} || Prefix =/= <<>>]]
+    end,
     Options = [{atom_to_binary(Key), hornbeam_option_types:format(Type, maps:get(Key, Overrides))}
                || #{key := Key, type := Type} <- hornbeam_option_table:specs(), is_map_key(Key, Overrides)],
-    {table, [{<<"prefix">>, Prefix}, {<<"app">>, App} | Options]}.
+    {table, Where ++ [{<<"app">>, App} | Options]}.
 
 -spec describe() -> iodata().
 describe() -> "{Prefix, App}, {Prefix, App, Options} or \"PREFIX=APP[;OPTION=VALUE]...\"".
@@ -78,21 +92,6 @@ check_text(Text) ->
         {[Prefix, App], true} -> check({Prefix, App, parsed(collect(Pairs, []))});
         _ -> wrong()
     end.
-
-check_prefix(Given) ->
-    Slashes = fun(Text) -> string:trim(Text, both, "/") end,
-    case hornbeam_option_text:to_text(Given) of
-        {ok, Text} ->
-            Prefix = <<"/", (Slashes(Text))/binary>>,
-            case re:run(Prefix, "^(/[^/?#\\s[:cntrl:]]+)+$", [unicode, dollar_endonly]) of
-                {match, _} -> {ok, Prefix};
-                nomatch -> bad_prefix(Given)
-            end;
-        error ->
-            bad_prefix(Given)
-    end.
-
-bad_prefix(Given) -> {error, "has a prefix that must be a path below \"/\", such as \"/api\"", Given}.
 
 pairs(Given) when is_map(Given) -> {ok, maps:to_list(Given)};
 pairs(Given) when length(Given) >= 0 ->

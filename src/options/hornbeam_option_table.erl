@@ -81,8 +81,8 @@ application() ->
      #{group => application, key => mounts, flag => "mount", metavar => "PREFIX=APP[;OPTION=VALUE]...",
        type => {list, {custom, hornbeam_option_mount}},
        default => [], scope => server, check => fun different_prefixes/1,
-       doc => "Further applications, each below a path of its own; the longest prefix wins. A mount may have its own "
-              "value of each option marked \"per mount\"."},
+       doc => "Further applications, each below a path or of a host: /api, api.example.org, *.example.org/v1. The exact host wins, then "
+              "the wildcard (one label), then the longest prefix. A mount may have its own value of each option marked \"per mount\"."},
      #{group => application, key => reload, type => boolean, default => false, scope => server,
        doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
      #{group => application, key => reload_dirs, flag => "reload-dir", type => {list, directory}, default => [], scope => server,
@@ -117,6 +117,10 @@ python() ->
        doc => "Files of further environment variables of the workers (.env), a later one before an earlier one: lines NAME=VALUE, also "
               "with export, quotes and # comments. What the server's own environment or env has is not replaced. Read when a worker "
               "starts."},
+     #{group => python, key => user, metavar => "USER", type => {optional, {custom, hornbeam_option_account}}, default => "", scope => mount,
+       doc => "User that the workers run as, with its groups, HOME, USER and LOGNAME; the server itself must be root's. \"\" for the server's own."},
+     #{group => python, key => group, metavar => "GROUP", type => {optional, {custom, hornbeam_option_account}}, default => "", scope => mount,
+       doc => "Group that the workers run as; \"\" for the user's own, or the server's."},
      #{group => python, key => log_level, type => {enum, [debug, info, warning, error, critical]}, default => info,
        scope => server,
        doc => "Level of the logger hornbeam in the workers: what the server says itself there. Other loggers have the levels that "

@@ -32,8 +32,13 @@ given({timeout, _}, <<"infinity">>, _) -> infinity;
 given(environment, Values, _) when is_list(Values) -> lists:map(fun item/1, Values);
 given(environment, Table, _) when is_map(Table) -> maps:map(fun(_, Value) -> item(Value) end, Table);
 given({custom, hornbeam_option_mount}, Table, Names) when is_map(Table) ->
-    Options = maps:to_list(maps:without([<<"prefix">>, <<"app">>], Table)),
-    {maps:get(<<"prefix">>, Table, <<>>), maps:get(<<"app">>, Table, <<>>), [override(Option, Names) || Option <- Options]};
+    Options = maps:to_list(maps:without([<<"host">>, <<"prefix">>, <<"app">>], Table)),
+    Prefix = maps:get(<<"prefix">>, Table, <<>>),
+    Place = case Table of
+        #{<<"host">> := Host} -> {Host, Prefix};
+        #{} -> Prefix
+    end,
+    {Place, maps:get(<<"app">>, Table, <<>>), [override(Option, Names) || Option <- Options]};
 given({custom, hornbeam_option_sni}, #{<<"host">> := Host, <<"certfile">> := Cert, <<"keyfile">> := Key} = Table, _)
   when map_size(Table) =:= 3 ->
     {Host, Cert, Key};

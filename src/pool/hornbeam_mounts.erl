@@ -1,54 +1,95 @@
-%%% Which application answers a path: the mounts of a server, an immutable snapshot.
+%%% Which application answers a request: the mounts of a server, an immutable snapshot.
 %%%
-%%% Written by hornbeam_server when a server starts, by hornbeam_reload; read by hornbeam_gate for each request, without
-%%% a copy (persistent_term). A snapshot changes only when a server is started, reloaded or stopped,
+%%% Written by hornbeam_server when a server starts, by hornbeam_server_pools when its mounts change; read by hornbeam_gate for each request,
+%%% without a copy (persistent_term). A snapshot changes only when a server is started, reloaded, given or deprived of a mount or stopped,
 %%% which is rare enough for the global collection that a persistent_term's end costs.
 %%%
+%%% The exact host goes before the wildcard that covers it, and both before the mounts of any host; the longest prefix wins within each. A
+%%% host with no mount for the path leaves it to the next of the three.
+%%%
 %%% A path is looked up once for each length that prefixes have, the longest first: what that costs is said by the server's
-%%% options, not by the path, and hardly by how many mounts there are.
+%%% options, not by the path, and hardly by how many mounts there are. Without mounts of hosts no host is looked at.
+%%%
+%%% Hidden mounts are known to their pools and found by no request: they are being added, or have been removed and finish what they have.
 -module(hornbeam_mounts).
 
--export([build/2, publish/2, forget/1, all/1, pools/1, of_pool/1, find/2, settings/1, masked/1]).
+-export([build/2, publish/2, publish/3, hide/2, hidden/1, forget/1, all/1, pools/1, of_pool/1, is_served/1, find/2, find/3]).
+-export([place/1, settings/1, masked/1]).
 
 -include("hornbeam.hrl").
 
 -type mount() :: #mount{}.
 -export_type([mount/0]).
 
-%% @doc The mounts of a server's validated options, longest prefix first.
+%% @doc The mounts of a server's validated options: those of hosts first, longest prefix first.
 -spec build(Name :: atom(), Config :: map()) -> [mount()].
 build(Name, #{app := App, mounts := Mounts} = Config) ->
     Root = case App of
         <<>> -> [];
-        _ -> [mount(Name, <<>>, App, #{}, Config)]
+        _ -> [mount(Name, <<>>, {any, <<>>}, App, #{}, Config)]
     end,
-    All = [mount(Name, Prefix, MountApp, Overrides, Config)
-           || {Prefix, MountApp, Overrides} <- Mounts] ++ Root,
-    lists:sort(fun(A, B) -> byte_size(A#mount.prefix) >= byte_size(B#mount.prefix) end, All).
+    All = [mount(Name, Place, hornbeam_option_place:split(Place), MountApp, Overrides, Config)
+           || {Place, MountApp, Overrides} <- Mounts] ++ Root,
+    lists:sort(fun(A, B) -> order(A) =< order(B) end, All).
 
-mount(Name, Prefix, App, Overrides, #{root_path := Root} = Config) ->
+order(#mount{host = any, prefix = Prefix}) -> {1, <<>>, -byte_size(Prefix)};
+order(#mount{host = Host, prefix = Prefix}) -> {0, Host, -byte_size(Prefix)}.
+
+mount(Name, Place, {Host, Prefix}, App, Overrides, #{root_path := Root} = Config) ->
     Settings = hornbeam_options:for_mount(Config, Overrides),
     #mount{
+        host = Host,
         prefix = Prefix,
         root_path = <<Root/binary, Prefix/binary>>,
         path_prefix = Root,
         app = App,
-        pool = {Name, Prefix},
+        pool = {Name, Place},
         settings = Settings#{app => App, root_path => <<Root/binary, Prefix/binary>>}
     }.
 
+%% The mounts of one host: the lengths of their prefixes, the longest first, and the mounts by prefix.
+-type paths() :: {[non_neg_integer()], #{Prefix :: binary() => mount()}}.
 -record(snapshot, {
     all :: [mount()],
-    lengths :: [non_neg_integer()],             % of the prefixes, the longest first
-    by_prefix :: #{Prefix :: binary() => mount()}
+    hidden :: [mount()],
+    any :: paths(),
+    hosts :: none | #{Host :: binary() => paths()}
 }).
 
 -spec publish(Name :: atom(), [mount()]) -> ok.
 publish(Name, Mounts) ->
+    publish(Name, Mounts, []).
+
+-spec publish(Name :: atom(), [mount()], Hidden :: [mount()]) -> ok.
+publish(Name, Mounts, Hidden) ->
+    {Any, OfHosts} = lists:partition(fun(#mount{host = Host}) -> Host =:= any end, Mounts),
+    Hosts = case OfHosts of
+        [] -> none;
+        _ -> maps:map(fun(_, Own) -> paths(Own) end, by_host(OfHosts, #{}))
+    end,
+    persistent_term:put({?MODULE, Name}, #snapshot{all = Mounts, hidden = Hidden, any = paths(Any), hosts = Hosts}).
+
+by_host([#mount{host = Host} = Mount | Rest], Done) ->
+    by_host(Rest, Done#{Host => [Mount | maps:get(Host, Done, [])]});
+by_host([], Done) ->
+    Done.
+
+paths(Mounts) ->
     Lengths = lists:usort([byte_size(Prefix) || #mount{prefix = Prefix} <- Mounts]),
-    ByPrefix = maps:from_list([{Prefix, Mount} || #mount{prefix = Prefix} = Mount <- Mounts]),
-    persistent_term:put({?MODULE, Name},
-                        #snapshot{all = Mounts, lengths = lists:reverse(Lengths), by_prefix = ByPrefix}).
+    {lists:reverse(Lengths), maps:from_list([{Prefix, Mount} || #mount{prefix = Prefix} = Mount <- Mounts])}.
+
+%% @doc Other hidden mounts; requests find what they found before.
+-spec hide(Name :: atom(), [mount()]) -> ok.
+hide(Name, Hidden) ->
+    Snapshot = persistent_term:get({?MODULE, Name}),
+    persistent_term:put({?MODULE, Name}, Snapshot#snapshot{hidden = Hidden}).
+
+-spec hidden(Name :: atom()) -> [mount()].
+hidden(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> [];
+        #snapshot{hidden = Hidden} -> Hidden
+    end.
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
@@ -62,23 +103,74 @@ all(Name) ->
         #snapshot{all = Mounts} -> Mounts
     end.
 
+%% @doc All pools that may have a request, those of hidden mounts as well.
 -spec pools(Name :: atom()) -> [hornbeam_pool:id()].
 pools(Name) ->
-    [Pool || #mount{pool = Pool} <- all(Name)].
+    [Pool || #mount{pool = Pool} <- all(Name) ++ hidden(Name)].
 
 %% @doc The mount whose workers a pool keeps.
 -spec of_pool(hornbeam_pool:id()) -> mount().
-of_pool({Name, Prefix}) ->
-    #snapshot{by_prefix = #{Prefix := Mount}} = persistent_term:get({?MODULE, Name}),
-    Mount.
+of_pool({Name, _} = Id) ->
+    #mount{} = lists:keyfind(Id, #mount.pool, all(Name) ++ hidden(Name)).
 
-%% @doc The mount with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
+%% @doc Whether requests find the mount of a pool.
+-spec is_served(hornbeam_pool:id()) -> boolean().
+is_served({Name, _} = Id) ->
+    lists:keymember(Id, #mount.pool, all(Name)).
+
+%% @doc As find/3, of a request that names no host.
 -spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | error.
 find(Name, Path) ->
+    find(Name, undefined, Path).
+
+%% @doc The mount of a host, as the request has it, with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
+-spec find(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | error.
+find(Name, Host, Path) ->
     case persistent_term:get({?MODULE, Name}, none) of
-        none -> error;
-        #snapshot{lengths = Lengths, by_prefix = ByPrefix} -> longest(Lengths, Path, ByPrefix)
+        #snapshot{hosts = none, any = {Lengths, ByPrefix}} -> longest(Lengths, Path, ByPrefix);
+        #snapshot{hosts = Hosts, any = Any} -> of_hosts(candidates(canonical(Host)), Path, Hosts, Any);
+        none -> error
     end.
+
+of_hosts([Host | Rest], Path, Hosts, Any) ->
+    case Hosts of
+        #{Host := {Lengths, ByPrefix}} ->
+            case longest(Lengths, Path, ByPrefix) of
+                {ok, Mount} -> {ok, Mount};
+                error -> of_hosts(Rest, Path, Hosts, Any)
+            end;
+        #{} ->
+            of_hosts(Rest, Path, Hosts, Any)
+    end;
+of_hosts([], Path, _Hosts, {Lengths, ByPrefix}) ->
+    longest(Lengths, Path, ByPrefix).
+
+%% A wildcard stands for one label, as in a certificate.
+candidates(undefined) -> [];
+candidates(Host) ->
+    case binary:split(Host, <<".">>) of
+        [<<_, _/binary>>, Parent] -> [Host, <<"*.", Parent/binary>>];
+        _ -> [Host]
+    end.
+
+%% In lower case, without the port, without the dot that ends an absolute name (RFC 9110, 4.2.3; RFC 3986, 3.2.2).
+canonical(undefined) -> undefined;
+canonical(<<$[, _/binary>> = Authority) ->
+    [Address | _] = binary:split(Authority, <<"]">>),
+    <<(lower(Address))/binary, $]>>;
+canonical(Authority) ->
+    [Host | _] = binary:split(Authority, <<":">>),
+    lower(without_dot(Host)).
+
+without_dot(Host) ->
+    Size = byte_size(Host) - 1,
+    case Host of
+        <<Name:Size/binary, $.>> -> Name;
+        _ -> Host
+    end.
+
+lower(Text) ->
+    << <<(case C of _ when C >= $A, C =< $Z -> C + 32; _ -> C end)>> || <<C>> <= Text >>.
 
 longest([Size | Shorter], Path, ByPrefix) ->
     case prefix(Size, Path) of
@@ -101,6 +193,11 @@ prefix(Size, Path) ->
         <<Prefix:Size/binary, $/, _/binary>> -> Prefix;
         _ -> none
     end.
+
+%% @doc Where it is, for a person: "/", "/api", "api.example.org/v1".
+-spec place(mount()) -> binary().
+place(#mount{pool = {_, <<>>}}) -> <<"/">>;
+place(#mount{pool = {_, Place}}) -> Place.
 
 -spec settings(mount()) -> map().
 settings(#mount{settings = Settings}) ->

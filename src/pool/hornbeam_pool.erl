@@ -1,9 +1,8 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
 %%% Called by: hornbeam_exchange and hornbeam_call (checkout/1, wait/3), hornbeam_worker by
-%%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_reload (prepare/2,
-%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (which worker is started, which drained), hornbeam_pool_waiting,
-%%% hornbeam_pool_watch, hornbeam_worker_sup.
+%%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_server_pools (prepare/2,
+%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (who is started, drained), hornbeam_pool_waiting, _watch, hornbeam_worker_sup.
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
 %%% connection process itself takes the least loaded one by its atomic counters. The pool is asked only when all
@@ -21,14 +20,14 @@
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
--export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, info/1, stats/1, describe/1]).
+-export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, all_workers/1, info/1, stats/1, describe/1]).
 -export([prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
 
 -include("hornbeam.hrl").
 
--type id() :: {Server :: atom(), Prefix :: binary()}.
+-type id() :: {Server :: atom(), Place :: binary()}.
 %% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. On HTTP/2 the tag is the stream's id.
 -type owner() :: {pid(), Tag :: term()}.
 
@@ -97,8 +96,7 @@ checkout(Id) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
             hornbeam_pool_choice:take(Slots, fun() -> atomics:add_get(Shared, ?ROTATION, 1) end, MaxLoad);
-        _ ->
-            none
+        _ -> none
     end.
 
 %% @doc Waits for a place: `{Owner, try_again}' arrives when checkout/1 is worth another try.
@@ -112,8 +110,7 @@ wait(Id, Owner, Where) ->
                 true -> enter(Pool, Owner, Where, Max, Shared);
                 false -> {error, no_pool}
             end;
-        [] ->
-            {error, no_pool}
+        [] -> {error, no_pool}
     end.
 
 enter(Pool, Owner, Where, Max, Shared) ->
@@ -162,19 +159,23 @@ with_pool(Id, Call) ->
             try Call(Pool)
             catch exit:{Gone, {gen_server, call, _}} when Gone =/= timeout -> {error, {no_pool, Id}}
             end;
-        [] ->
-            {error, {no_pool, Id}}
+        [] -> {error, {no_pool, Id}}
     end.
 
 %% @doc The server is being stopped: what the workers' tasks do not finish until then (monotonic ms) is cancelled.
 -spec stop_by(id(), Deadline :: integer()) -> ok.
 stop_by(Id, Deadline) ->
-    lists:foreach(fun({Worker, _, _, _}) -> hornbeam_worker:stop_by(Worker, Deadline) end, workers_of(Id)).
+    lists:foreach(fun(Worker) -> hornbeam_worker:stop_by(Worker, Deadline) end, all_workers(Id)).
 
 %% @doc The owners of all streams get {Owner, drain}.
 -spec farewell(id()) -> ok.
 farewell(Id) ->
-    lists:foreach(fun({Worker, _, _, _}) -> hornbeam_worker:farewell(Worker) end, workers_of(Id)).
+    lists:foreach(fun hornbeam_worker:farewell/1, all_workers(Id)).
+
+%% @doc All of them, those that leave as well.
+-spec all_workers(id()) -> [pid()].
+all_workers(Id) ->
+    [Worker || {Worker, _, _, _} <- workers_of(Id)].
 
 workers_of(Id) ->
     case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of
@@ -202,14 +203,13 @@ stats(Id) ->
               refused => atomics:get(Shared, ?REFUSED),
               restarts => atomics:get(Shared, ?RESTARTS),
               retired => atomics:get(Shared, ?RETIRED)};
-        [] ->
-            #{in_flight => 0, waiting => 0, ready => 0, refused => 0, restarts => 0, retired => 0}
+        [] -> maps:from_keys([in_flight, waiting, ready, refused, restarts, retired], 0)
     end.
 
 %% @doc The application of a mount and its workers, for hornbeam:info/1.
 -spec describe(hornbeam_mounts:mount()) -> map().
-describe(#mount{prefix = Prefix, app = App, pool = Id}) ->
-    (stats(Id))#{prefix => Prefix, app => App, workers => info(Id)}.
+describe(#mount{prefix = Prefix, app = App, pool = Id} = Mount) ->
+    (stats(Id))#{place => hornbeam_mounts:place(Mount), prefix => Prefix, app => App, workers => info(Id)}.
 
 -spec init({pid(), id()}) -> {ok, #state{}, {continue, start_workers}}.
 init({Sup, Id}) ->
@@ -222,9 +222,9 @@ init({Sup, Id}) ->
     {ok, publish(State), {continue, start_workers}}.
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
-handle_continue(start_workers, #state{id = {Server, _}, sup = Sup, mount = Mount} = State) ->
+handle_continue(start_workers, #state{id = {Server, _} = Id, sup = Sup, mount = Mount} = State) ->
     Ready = State#state{worker_sup = worker_sup(Sup)},
-    case hornbeam_servers:is_open(Server) of
+    case hornbeam_servers:is_open(Server) andalso hornbeam_mounts:is_served(Id) of
         false -> {noreply, plan({prepare, workers(Mount)}, Ready)};
         true -> {noreply, plan({restart, workers(Mount)}, Ready#state{preparing = undefined, phase = running})}
     end.

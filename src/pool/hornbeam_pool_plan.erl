@@ -6,7 +6,8 @@
 %%% never used again. Members belong to a generation. The members of the current generation that are ready are `serving'.
 %%%
 %%%   prepare    starts a generation beside the current one. When all of it is ready: {prepared, ok}. When one of it
-%%%              fails before: all of it is stopped, {prepared, {error, Reason}}, and nothing else has changed.
+%%%              fails before: all of it is stopped, {prepared, {error, Reason}}, and nothing else has changed. A generation of none is
+%%%              ready at once: its commit drains all that the pool has.
 %%%   restart    starts a generation that is the current one at once: its members get ready, or are tried again, one by one.
 %%%   commit     the prepared generation becomes the current one; the old one is drained.
 %%%   abort      the generation that is being prepared is stopped.
@@ -22,7 +23,7 @@
 -export_type([plan/0, key/0, event/0, action/0]).
 
 -type key() :: {Number :: pos_integer(), Serial :: pos_integer()}.
--type event() :: {prepare, Size :: pos_integer()} | {restart, Size :: pos_integer()} | commit | abort
+-type event() :: {prepare, Size :: non_neg_integer()} | {restart, Size :: non_neg_integer()} | commit | abort
                | {ready, key()} | {lost, key(), Reason :: term()} | {down, key(), Reason :: term()}
                | {retire, key()}.
 -type action() :: {start, key(), current | next}
@@ -65,6 +66,8 @@ members(#plan{generation = Generation, members = Members}) ->
              end, Members).
 
 -spec event(event(), plan()) -> {[action()], plan()}.
+event({prepare, 0}, #plan{next = none, generations = Generations} = Plan) ->
+    {[{prepared, ok}], Plan#plan{next = {prepared, Generations + 1}, generations = Generations + 1}};
 event({prepare, Size}, #plan{next = none, generations = Generations} = Plan) ->
     Generation = Generations + 1,
     start_all(lists:seq(1, Size), Generation, next,

@@ -7,7 +7,12 @@
 -module(hornbeam_pool_sup).
 -behaviour(supervisor).
 
--export([start_link/1, init/1]).
+-export([spec/1, start_link/1, init/1]).
+
+%% @doc For hornbeam_server and hornbeam_pools_sup.
+-spec spec(hornbeam_pool:id()) -> supervisor:child_spec().
+spec(Id) ->
+    #{id => {pool, Id}, start => {?MODULE, start_link, [Id]}, type => supervisor, shutdown => infinity}.
 
 %% The mount is not among the arguments: a reload may change it, and supervisors put them into their reports, secret options too.
 -spec start_link(hornbeam_pool:id()) -> {ok, pid()} | {error, term()}.

@@ -1,10 +1,21 @@
 %%% The Python interpreter as an operating system process: which one, how it is started, how it is ended.
 %%%
 %%% Called by: hornbeam (to find out early whether the interpreter is there), hornbeam_worker and what it has of its own.
-%%% Calls: hornbeam_signaller, hornbeam_option_env_file.
+%%% Calls: hornbeam_signaller, hornbeam_option_env_file, hornbeam_account (where it runs as somebody else).
 -module(hornbeam_python).
 
--export([interpreter/1, packages/0, open/1, write/2, kill/1, signal/2]).
+-export([check/1, interpreter/1, packages/0, open/1, write/2, kill/1, signal/2]).
+
+%% @doc Whether a worker could be started: its interpreter is there and, where one is given, its account.
+-spec check(map()) -> ok | {error, {python_not_found, binary()} | {account, binary()}}.
+check(Settings) ->
+    case {interpreter(Settings), has_account(Settings)} of
+        {{ok, Interpreter}, true} -> hornbeam_account:check({Interpreter, main()}, Settings);
+        {{ok, _}, false} -> ok;
+        {{error, Reason}, _} -> {error, Reason}
+    end.
+
+has_account(#{user := User, group := Group}) -> {User, Group} =/= {<<>>, <<>>}.
 
 %% @doc The interpreter's path, from the options `python' and `venv'.
 -spec interpreter(map()) -> {ok, file:filename()} | {error, {python_not_found, binary()}}.
@@ -26,6 +37,9 @@ packages() ->
         false -> filename:join(code:priv_dir(hornbeam), "python");
         Folder -> Folder
     end.
+
+main() ->
+    filename:join([packages(), "hornbeam_worker", "__main__.py"]).
 
 %% @doc Starts a worker process. Its descriptors 3 (read) and 4 (write) are the port; stdin, stdout and
 %% stderr stay what the BEAM's are, so that the application's print goes where it always went.
@@ -62,12 +76,15 @@ files([File | Rest], Done) ->
         {error, Text} -> {error, {env_file, unicode:characters_to_binary([Text, ": ", File])}}
     end.
 
-open(Interpreter, Env, #{chdir := Chdir}) ->
-    Main = filename:join([packages(), "hornbeam_worker", "__main__.py"]),
-    try erlang:open_port({spawn_executable, Interpreter},
-                         [{args, [Main]}, nouse_stdio, stream, binary, exit_status, hide,
-                          {busy_limits_port, disabled}, {busy_limits_msgq, disabled},
-                          {env, [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)]}
+open(Interpreter, Env, #{chdir := Chdir} = Settings) ->
+    Given = [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)],
+    {{Program, Arguments}, Variables} = case has_account(Settings) of
+        false -> {{Interpreter, [main()]}, Given};
+        true -> {hornbeam_account:command({Interpreter, main()}, Settings), hornbeam_account:variables(Given)}
+    end,
+    try erlang:open_port({spawn_executable, Program},
+                         [{args, Arguments}, nouse_stdio, stream, binary, exit_status, hide,
+                          {busy_limits_port, disabled}, {busy_limits_msgq, disabled}, {env, Variables}
                           | [{cd, to_list(Chdir)} || Chdir =/= <<>>]]) of
         Port -> {ok, Port}
     catch

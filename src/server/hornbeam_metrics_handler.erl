@@ -28,5 +28,5 @@ answer(readyz, Name) ->
 %% Every application has a worker that answers, and the server is neither starting nor stopping.
 is_ready(Name) ->
     hornbeam_listener:is_open(Name)
-        andalso lists:all(fun(Pool) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
-                          hornbeam_mounts:pools(Name)).
+        andalso lists:all(fun(#mount{pool = Pool}) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
+                          hornbeam_mounts:all(Name)).

@@ -7,8 +7,6 @@
 
 -export([render/1]).
 
--include("hornbeam.hrl").
-
 -type sample() :: {Suffix :: iodata(), Labels :: [{iodata(), iodata()}], number()}.
 
 -spec render(Name :: atom()) -> iodata().
@@ -24,8 +22,8 @@ samples(Name) ->
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name)],
     maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), rest(Name)))).
 
-label(#mount{prefix = Prefix}) ->
-    {<<"mount">>, case Prefix of <<>> -> <<"/">>; _ -> Prefix end}.
+label(Mount) ->
+    {<<"mount">>, hornbeam_mounts:place(Mount)}.
 
 requests(Rows) ->
     Total = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,

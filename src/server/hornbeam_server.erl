@@ -2,11 +2,13 @@
 %%%
 %%%     hornbeam_server (one_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
+%%%     ├─ hornbeam_pools_sup      the same for mounts that are added while it runs
 %%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
-%%%     └─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
+%%%     ├─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
+%%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
-%%% Called by: hornbeam, hornbeam_reload, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
+%%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
 %%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
@@ -20,7 +22,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/4, stop/1, info/1, listener/1, check_interpreters/1]).
+-export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1]).
 -export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -107,13 +109,14 @@ start_module(Module, Name) ->
     {ok, Config} = hornbeam_servers:config(Name),
     Module:start_link(Name, Config).
 
-%% @doc Whether the interpreter of every mount is there: a mistake that is better found before a worker is started.
--spec check_interpreters([hornbeam_mounts:mount()]) -> ok | {error, term()}.
-check_interpreters(Mounts) ->
-    case [Error || Mount <- Mounts,
-                   {error, _} = Error <- [hornbeam_python:interpreter(hornbeam_mounts:settings(Mount))]] of
-        [] -> ok;
-        [Error | _] -> Error
+%% @doc Whether the interpreter and the account of every mount are there: a mistake that is better found before a worker is started.
+-spec check_mounts([hornbeam_mounts:mount()]) -> ok | {error, term()}.
+check_mounts([]) ->
+    ok;
+check_mounts([Mount | Rest]) ->
+    case hornbeam_python:check(hornbeam_mounts:settings(Mount)) of
+        ok -> check_mounts(Rest);
+        {error, Reason} -> {error, Reason}
     end.
 
 %% The workers themselves keep startup_timeout.
@@ -157,7 +160,11 @@ binds(error) -> [].
 
 -spec listener(Server :: pid()) -> {ok, pid()} | error.
 listener(Server) ->
-    case lists:keyfind(hornbeam_listener, 1, supervisor:which_children(Server)) of
+    child(Server, hornbeam_listener).
+
+-spec child(Server :: pid(), Id :: term()) -> {ok, pid()} | error.
+child(Server, Id) ->
+    case lists:keyfind(Id, 1, supervisor:which_children(Server)) of
         {_, Pid, _, _} when is_pid(Pid) -> {ok, Pid};
         _ -> error
     end.
@@ -174,9 +181,5 @@ init(Name) ->
     {ok, Config} = hornbeam_servers:config(Name),
     Mounts = hornbeam_mounts:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
-    {ok, {#{strategy => one_for_one, intensity => 5, period => 30},
-          [pool_spec(Mount) || Mount <- Mounts]}}.
-
-pool_spec(#mount{pool = Id}) ->
-    #{id => {pool, Id}, start => {hornbeam_pool_sup, start_link, [Id]},
-      type => supervisor, shutdown => infinity}.
+    {ok, {#{strategy => one_for_one, intensity => 5, period => 30, auto_shutdown => any_significant},
+          [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Mounts] ++ [hornbeam_pools_sup:spec()]}}.

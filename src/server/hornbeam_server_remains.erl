@@ -16,8 +16,7 @@ remove(Name) ->
     hornbeam_metrics:forget(Name),
     hornbeam_access_log:forget(Name),
     hornbeam_mounts:forget(Name),
-    _ = hornbeam_servers:keep_descriptors([]),
-    ok.
+    hornbeam_servers:keep_descriptors().
 
 close_sockets(Name) ->
     case hornbeam_servers:config(Name) of

@@ -28,8 +28,10 @@ class Options(TypedDict, total=False):
     # not end with it; "" for none.
     root_path: str | None
 
-    # Further applications, each below a path of its own; the longest prefix
-    # wins. A mount may have its own value of each option marked "per mount".
+    # Further applications, each below a path or of a host: /api,
+    # api.example.org, *.example.org/v1. The exact host wins, then the wildcard
+    # (one label), then the longest prefix. A mount may have its own value of
+    # each option marked "per mount".
     mounts: str | Sequence[str] | None
 
     # For development: watches the Python files in pythonpath and reloads when
@@ -80,6 +82,13 @@ class Options(TypedDict, total=False):
     # comments. What the server's own environment or env has is not replaced.
     # Read when a worker starts.
     env_file: str | Sequence[str] | None
+
+    # User that the workers run as, with its groups, HOME, USER and LOGNAME;
+    # the server itself must be root's. "" for the server's own.
+    user: str | None
+
+    # Group that the workers run as; "" for the user's own, or the server's.
+    group: str | None
 
     # Level of the logger hornbeam in the workers: what the server says itself
     # there. Other loggers have the levels that the application or log_config
@@ -455,6 +464,8 @@ FLAGS = {
     "chdir": "chdir",
     "env": "env",
     "env_file": "env-file",
+    "user": "user",
+    "group": "group",
     "log_level": "log-level",
     "log_config": "log-config",
     "loop": "loop",
