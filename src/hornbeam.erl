@@ -46,7 +46,13 @@ resolved({error, Reason}) -> {error, Reason}.
 -spec serve(hornbeam_options:options(), hornbeam_server_monitor:bond()) -> {ok, pid()} | {error, term()}.
 serve(#{app := <<>>, mounts := []}, _Bond) ->
     {error, no_application};
-serve(#{name := Name} = Config, Bond) ->
+serve(Config, Bond) ->
+    case hornbeam_server:check_hooks(Config) of
+        ok -> checked(Config, Bond);
+        {error, Reason} -> {error, Reason}
+    end.
+
+checked(#{name := Name} = Config, Bond) ->
     case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state:configure(Config),

@@ -8,13 +8,13 @@
          errors_are_reported_once/1, two_servers/1, the_same_name_twice/1, stop_returns_everything/1,
          stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1,
          a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1,
-         mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, log/2]).
+         mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, funs_are_hooks/1, log/2]).
 
 all() ->
     [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
      two_servers, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
      a_server_does_not_need_its_starter, a_server_that_ends_by_itself,
-     a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often].
+     a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often, funs_are_hooks].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(hornbeam),
@@ -70,6 +70,34 @@ the_same_name_twice(_Config) ->
     ?assertEqual({error, {already_started, default}}, start("core_lifespan:without", #{})),
     ?assertEqual(<<"hello">>, get(url(default), "/hello")),
     ?assertMatch(#{applications := [#{app := <<"core_http:app">>}]}, hornbeam:info()).
+
+%% From none to some and back, on a connection that stays open: reloads drop none.
+funs_are_hooks(_Config) ->
+    {ok, _} = start("core_http:app", #{}),
+    #{host := Host, port := Port} = uri_string:parse(binary_to_list(url(default))),
+    {ok, Socket} = gen_tcp:connect(Host, Port, [binary, {active, false}]),
+    Ask = fun(Path) ->
+        ok = gen_tcp:send(Socket, ["GET ", Path, " HTTP/1.1\r\nhost: a\r\n\r\n"]),
+        {ok, Bytes} = gen_tcp:recv(Socket, 0, 10000),
+        Bytes
+    end,
+    Answers = fun(Bytes, Status, Rest) -> match =:= re:run(Bytes, ["^HTTP/1.1 ", Status, ".*", Rest, "$"], [dotall, {capture, none}]) end,
+    ?assert(Answers(Ask("/hello"), "200", "\r\n\r\nhello")),
+    Secret = <<"from a closure">>,
+    Hooks = #{on_request => fun(#{path := <<"/erlang">>}) -> {reply, 202, [], Secret}; (_) -> ok end,
+              on_response => fun(#{fields := Fields} = Response, #{server := default}, undefined) ->
+                                 {ok, Response#{fields := [{<<"x-fun">>, <<"1">>} | Fields]}}
+                             end},
+    ok = hornbeam:reload(#{http_hooks => Hooks}),
+    ?assert(Answers(Ask("/erlang"), "202", "x-fun: 1\r\n.*\r\n\r\nfrom a closure")),
+    ?assert(Answers(Ask("/hello"), "200", "x-fun: 1\r\n.*\r\n\r\nhello")),
+    ok = hornbeam:reload(),
+    ?assert(Answers(Ask("/erlang"), "202", "from a closure")),
+    ?assertMatch({error, {bad_option, http_hooks, _}}, hornbeam:reload(#{http_hooks => [Hooks, no_such_module]})),
+    ?assertMatch({error, {bad_option, http_hooks, _}}, hornbeam:reload(#{http_hooks => #{on_request => fun() -> ok end}})),
+    ok = hornbeam:reload(#{http_hooks => []}),
+    ?assertEqual(nomatch, binary:match(Ask("/hello"), <<"x-fun">>)),
+    ok = gen_tcp:close(Socket).
 
 a_server_does_not_need_its_starter(_Config) ->
     {Pid, Monitor} = spawn_monitor(fun() -> {ok, _} = start("core_http:app", #{}) end),

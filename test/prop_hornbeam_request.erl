@@ -85,6 +85,7 @@ command({timer, Name, _}, Run) when Name =:= response; Name =:= queue -> Run;
 command({read, Octets}, Run) when Octets > 0 -> Run;
 command({inform, Status, Headers}, #run{response = none} = Run) when Status < 200 -> ok = fields(Headers), Run;
 command(close, #run{response = none} = Run) -> Run;
+command({fail, Reason}, #run{head = #head{method = Method}} = Run) -> command(hornbeam_error:reply(Reason, Method), Run);
 command({reply, Status, Headers, Length, Body}, #run{response = none, head = #head{method = Method}} = Run) ->
     ok = head(Status, Headers),
     true = is_binary(Body),

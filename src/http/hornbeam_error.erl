@@ -1,15 +1,15 @@
 %%% What goes wrong with a request, in one table: reason -> status, body and log level of an answer.
 %%%
-%%% Called by: hornbeam_request, hornbeam_exchange. The text of a reason: hornbeam_reason.
+%%% Called by: hornbeam_request, hornbeam_exchange, hornbeam_hooked. The text of a reason: hornbeam_reason.
 -module(hornbeam_error).
 
--export([answer/1, headers/1]).
+-export([answer/1, headers/1, reply/2]).
 -export_type([reason/0]).
 
 %% Why a request is answered by the server and not by the application.
 -type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | no_descriptor | not_found
-                | body_too_large | too_many_requests | body_timeout | header_timeout
+                | hook_failed | body_too_large | too_many_requests | body_timeout | header_timeout
                 | malformed | uri_too_long | header_too_large | not_implemented | expectation_failed | http_version.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
@@ -19,6 +19,7 @@ answer(app_error) -> {500, <<"Internal Server Error">>, none};
 answer(no_response) -> {500, <<"Internal Server Error">>, none};
 answer(incomplete_response) -> {500, <<"Internal Server Error">>, none};
 answer(bad_response) -> {500, <<"Internal Server Error">>, error};
+answer(hook_failed) -> {500, <<"Internal Server Error">>, none};
 answer(forbidden) -> {403, <<"Forbidden">>, none};
 answer(worker_died) -> {502, <<"Bad Gateway">>, error};
 answer(worker_drained) -> {502, <<"Bad Gateway">>, info};
@@ -43,3 +44,9 @@ answer(http_version) -> {505, <<"HTTP Version Not Supported">>, none}.
 headers(Reason) ->
     [{<<"content-type">>, <<"text/plain; charset=utf-8">>}]
     ++ [{<<"retry-after">>, <<"1">>} || Reason =:= overloaded orelse Reason =:= too_many_requests].
+
+%% @doc The answer to a request with that method.
+-spec reply(reason(), Method :: binary()) -> hornbeam_exchange:command().
+reply(Reason, Method) ->
+    {Status, Text, _Level} = answer(Reason),
+    {reply, Status, headers(Reason), byte_size(Text), case Method of <<"HEAD">> -> <<>>; _ -> Text end}.

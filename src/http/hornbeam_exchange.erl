@@ -1,9 +1,9 @@
 %%% One request and its response, between a protocol and the pool.
 %%%
-%%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here. Calls: hornbeam_gate (may
-%%% it come in), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the state machine, whose effects on pool and
-%%% worker are carried out here), hornbeam_pool,
-%%% hornbeam_worker, hornbeam_websocket_handshake, hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
+%%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
+%%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
+%%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_worker, hornbeam_websocket_handshake,
+%%% hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
 %%%
@@ -49,6 +49,7 @@
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
     compress = off :: off | hornbeam_compress:state(),
     observed = none :: none | {module(), term()},
+    hooked = none :: none | hornbeam_hooked:hooked(),
     %% Whether its client has one less in progress when this is over: a WebSocket is no request any more. On HTTP/2 a response may still
     %% have to wait for the client: there it is the end of the stream that counts.
     leaves :: boolean()
@@ -68,13 +69,33 @@ open(Head0, Owner, #{gate := Gate, server := Server, observer := Observer} = Con
     {Head1, Observed} = observe(Head0, Observer),
     case hornbeam_gate:admit(Head1, Server, Gate) of
         {ok, Head, Mount} ->
-            case enter(Head, Head1, Owner, Context) of
-                ok -> admitted(Head, Mount, Owner, Observed, Context);
-                full -> {observed(answer(too_many_requests, Head1), Observed), over}
-            end;
+            entered(Head, Mount, Head1, Owner, none, Observed, Context);
+        {hooks, Hooks, Head, Prefix} ->
+            hooked(hornbeam_hooked:request(hornbeam_hooked:new(Head, Hooks)), Prefix, Head1, Owner, Observed, Context);
         {refuse, Reason} ->
-            {observed([close || Reason =/= not_found] ++ answer(Reason, Head1), Observed), over}
+            refused(Reason, Head1, hornbeam_hooked:new(Head1, hornbeam_mounts:hooks(Server)), Observed)
     end.
+
+%% Hooks have seen it.
+hooked({ok, Head, Hooked}, Prefix, Before, Owner, Observed, #{server := Server} = Context) ->
+    case hornbeam_gate:route(Head, Server, Prefix) of
+        {ok, #mount{prefix = Mounted} = Mount} ->
+            entered(Head, Mount, Before, Owner, hornbeam_hooked:mounted(Mounted, Hooked), Observed, Context);
+        {refuse, Reason} ->
+            refused(Reason, Head, Hooked, Observed)
+    end;
+hooked({reply, Reply, Hooked}, _Prefix, Before, _Owner, Observed, #{compress := Compress}) ->
+    {Commands, _Done} = hornbeam_compress:commands(hornbeam_hooked:last([Reply, done], Hooked), hornbeam_compress:new(Before, Compress)),
+    {observed(Commands, Observed), over}.
+
+entered(Head, Mount, Before, Owner, Hooked, Observed, Context) ->
+    case enter(Head, Before, Owner, Context) of
+        ok -> admitted(Head, Mount, Owner, Hooked, Observed, Context);
+        full -> {observed(answer(too_many_requests, Before, Hooked), Observed), over}
+    end.
+
+refused(Reason, Head, Hooked, Observed) ->
+    {observed([close || Reason =/= not_found] ++ answer(Reason, Head, Hooked), Observed), over}.
 
 %% A client is whose connection it is, or whom a trusted proxy names. A proxy that names nobody is none, nor is the peer of a Unix socket.
 enter(#head{peer = {Ip, _} = Peer}, #head{peer = Before}, {_, Number}, #{server := Server, gate := Gate, max_client_requests := Max})
@@ -92,42 +113,43 @@ observe(Head0, {Module, Settings}) ->
     {Head, Observed} = Module:opened(Head0, Settings),
     {Head, {Module, Observed}}.
 
-admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, #{place := Place, compress := Compress} = Context) ->
+admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked, Observed, #{place := Place, compress := Compress} = Context) ->
     Leaves = Head#head.version =/= 'HTTP/2',
     case hornbeam_websocket_handshake:is_upgrade(Head, Settings) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
-                                       leaves = Leaves, compress = hornbeam_compress:new(Head, Compress)});
+                                       hooked = Hooked, leaves = Leaves, compress = hornbeam_compress:new(Head, Compress)});
         true ->
-            websocket(Head, Mount, Owner, Observed, Leaves, Context)
+            websocket(Head, Mount, Owner, Hooked, Observed, Leaves, Context)
     end.
 
-websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Observed, Leaves, #{server := Server, place := Place}) ->
+websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Observed, Leaves, #{server := Server, place := Place}) ->
     case hornbeam_websocket_handshake:check(Head, Server, Settings) of
         {ok, Handshake} ->
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
-                                       leaves = Leaves, handshake = Handshake});
+                                       hooked = Hooked0, leaves = Leaves, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
             ok = leave(Leaves, Owner),
-            {observed([{reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text}, done], Observed), over}
+            Own = {reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text},
+            {Reply, Hooked} = hornbeam_hooked:own_answer(bad_handshake, {Own, Hooked0}),
+            {observed(hornbeam_hooked:last([Reply, done], Hooked), Observed), over}
     end.
 
-%% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer.
+%% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer; hooks do not see it.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].
 refuse(Reason, Head0, #{observer := Observer}) ->
     {Head, Observed} = observe(Head0, Observer),
-    observed([close | answer(Reason, Head)], Observed).
+    observed([close | answer(Reason, Head, none)], Observed).
 
 %% @doc An exchange that takes no further part in anything.
 -spec over() -> exchange().
 over() -> over.
 
-answer(Reason, #head{method = Method}) ->
-    {Status, Text, _Level} = hornbeam_error:answer(Reason),
-    Body = case Method of <<"HEAD">> -> <<>>; _ -> Text end,
-    [{reply, Status, hornbeam_error:headers(Reason), byte_size(Text), Body}, done].
+answer(Reason, #head{method = Method}, Hooked0) ->
+    {Reply, Hooked} = hornbeam_hooked:own_answer(Reason, Method, Hooked0),
+    hornbeam_hooked:last([Reply, done], Hooked).
 
 %% @doc Whether the request waits for its body, or for `submit'.
 -spec is_gathering(exchange()) -> boolean().
@@ -194,11 +216,16 @@ run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Ex
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
     ok = hornbeam_pool:cancel(Pool, Owner),
     run(Rest, Commands, Exchange);
-run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #exchange{handshake = Handshake} = Exchange) ->
-    case hornbeam_websocket_handshake:accept(Handshake, Slot, Id, Subprotocol, Headers) of
+run([{accept, Slot, Id, {Subprotocol, Headers}} | Rest], Commands, #exchange{handshake = Handshake, hooked = Hooked} = Exchange) ->
+    case accept(hornbeam_websocket_handshake:accept(Handshake, Slot, Id, Subprotocol, Headers), Hooked) of
         {ok, Accepted} -> run(Rest, [{upgrade, Accepted} | Commands], Exchange#exchange{handshake = none, leaves = true});
-        {error, Reason} -> again({accept_failed, Reason}, Rest, Commands, Exchange)
+        {error, Reason} -> again({accept_failed, Reason}, Rest, Commands, Exchange);
+        {failed, Reason} -> again({accept_failed, Reason}, Rest, Commands, Exchange#exchange{hooked = none})
     end;
+run([{fail, Reason} | Rest], Commands, #exchange{request = Request, hooked = Hooked0} = Exchange) ->
+    #{method := Method} = hornbeam_request:summary(Request),
+    {Reply, Hooked} = hornbeam_hooked:own_answer(Reason, Method, Hooked0),
+    run(Rest, [Reply | Commands], Exchange#exchange{hooked = Hooked});
 run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Request} = Exchange) ->
     #{method := Method} = hornbeam_request:summary(Request),
     logger:log(Level, "~ts ~ts: ~ts", [Method, Path, hornbeam_reason:format(Reason)]),
@@ -206,15 +233,29 @@ run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Re
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).
 
+accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
+accept({error, Reason}, _Hooked) -> {error, Reason}.
+
 %% What was done is news for the request; what it answers comes before the rest.
 again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
 
-%% On the way to the client: compressed, seen by the observer.
-respond(Commands, #exchange{compress = off, observed = none} = Exchange) ->
+%% On the way to the client: changed by hooks, compressed, seen by the observer. When a hook fails the application is told that its client
+%% has gone, which gets the server's answer.
+respond(Commands, #exchange{compress = off, observed = none, hooked = none} = Exchange) ->
     {Commands, left(Commands, Exchange)};
-respond(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
+respond(Commands, #exchange{hooked = none} = Exchange) ->
+    responded(Commands, Exchange);
+respond(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
+    case hornbeam_hooked:commands(Commands0, Hooked0) of
+        {ok, Commands, Hooked} ->
+            responded(Commands, Exchange#exchange{hooked = Hooked});
+        {failed, Reason, Before} ->
+            run(hornbeam_request:gone(Request) ++ [{fail, Reason}, done], lists:reverse(Before), Exchange#exchange{hooked = none})
+    end.
+
+responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
     {Commands1, Compress} = hornbeam_compress:commands(Commands0, Compress0),
     {Commands, Observed} = sends(Commands1, Observed0),
     {Commands, left(Commands, Exchange#exchange{compress = Compress, observed = Observed})}.

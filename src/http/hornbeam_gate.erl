@@ -6,7 +6,7 @@
 %%% What few servers ask for stands behind one check (`plain').
 -module(hornbeam_gate).
 
--export([settings/1, admit/3, is_proxy/2]).
+-export([settings/1, admit/3, route/3, is_proxy/2]).
 -export_type([settings/0]).
 
 -include("hornbeam.hrl").
@@ -21,9 +21,9 @@ settings(#{forwarded_allow_ips := Trusted, drop_underscore_headers := Drop, http
     #{memory => hornbeam_memory:flag(), plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
       trusted => Trusted, drop => Drop, versions => Versions}.
 
-%% @doc The request as the application is to see it, and its mount.
+%% @doc The request as the application is to see it, and its mount; where there are hooks they come before the mount (route/3).
 -spec admit(#head{}, Server :: atom(), settings()) ->
-    {ok, #head{}, hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
+    {ok, #head{}, hornbeam_mounts:mount()} | {hooks, hornbeam_hooked:hooks(), #head{}, Prefix :: binary()} | {refuse, hornbeam_error:reason()}.
 admit(Head, Server, #{memory := Memory} = Settings) ->
     case hornbeam_memory:is_low(Memory) of
         false -> check(Head, Server, Settings);
@@ -53,6 +53,18 @@ is_proxy(Peer, #{trusted := Trusted}) -> hornbeam_forwarded:is_proxy(Peer, Trust
 find(Server, #head{host = Host, path = Path, method = Method} = Head, Prefix) ->
     case hornbeam_mounts:find(Server, Host, Path) of
         {ok, Mount} -> with_method(upper(Method), Head, below(Prefix, Mount));
+        {hooks, Hooks} -> with_hooks(upper(Method), Head, Prefix, Hooks);
+        error -> {refuse, not_found}
+    end.
+
+with_hooks(refuse, _Head, _Prefix, _Hooks) -> {refuse, not_implemented};
+with_hooks(Method, Head, Prefix, Hooks) -> {hooks, Hooks, Head#head{method = Method}, Prefix}.
+
+%% @doc The mount of a request that hooks have seen. Prefix: what admit/3 has said.
+-spec route(#head{}, Server :: atom(), Prefix :: binary()) -> {ok, hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
+route(#head{host = Host, path = Path}, Server, Prefix) ->
+    case hornbeam_mounts:find_behind_hooks(Server, Host, Path) of
+        {ok, Mount} -> {ok, below(Prefix, Mount)};
         error -> {refuse, not_found}
     end.
 

@@ -9,7 +9,7 @@
 %%% (5.5), so that no value can split a response. What belongs to the connection is the protocol's to say.
 -module(hornbeam_headers).
 
--export([encode_request/1, decode/1, content_length/1, end_to_end/1, defaults/1, with_defaults/2, with_own/2]).
+-export([encode_request/1, decode/1, check/1, content_length/1, end_to_end/1, defaults/1, with_defaults/2, with_own/2]).
 -export_type([defaults/0]).
 -export([find/2, tokens/1, split/2, unquote/1, trim/1, trim_end/2, lower/1, is_token/1, is_name/1, is_digits/1]).
 -export_type([headers/0]).
@@ -89,6 +89,18 @@ field(Name0, Value) ->
                 false -> {error, {bad_header, <<"a value with CR, LF or NUL in ", Name/binary>>}}
             end
     end.
+
+%% @doc The same rules for a list that was made in Erlang.
+-spec check([term()]) -> {ok, headers()} | {error, {bad_header, binary()}}.
+check(Headers) -> check(Headers, []).
+
+check([{Name, Value} | Rest], Acc) when is_binary(Name), is_binary(Value) ->
+    case field(Name, Value) of
+        {error, _} = Error -> Error;
+        Field -> check(Rest, [Field | Acc])
+    end;
+check([], Acc) -> {ok, lists:reverse(Acc)};
+check(_, _Acc) -> {error, {bad_header, <<"each header must be a pair of binaries">>}}.
 
 bytes(<<16#c4, Size, Bytes:Size/binary, Rest/binary>>) -> {Bytes, Rest};
 bytes(<<16#c5, Size:16, Bytes:Size/binary, Rest/binary>>) -> {Bytes, Rest};

@@ -51,7 +51,8 @@
                 | {send, #slot{}, iodata()}
                 | {close, #slot{}, hornbeam_frame:stream_id(), iodata()}
                 | {accept, #slot{}, hornbeam_frame:stream_id(), {Subprotocol :: binary() | none, Headers :: binary()}}
-                | {log, logger:level(), Reason :: term()}.
+                | {log, logger:level(), Reason :: term()}
+                | {fail, hornbeam_error:reason()}.      % the server answers: a reply
 
 -record(request, {
     %% For the life of the request:
@@ -166,6 +167,8 @@ event(drain, #request{phase = Phase} = Request) when Phase =:= sent; Phase =:= a
 event({worker_lost, _}, #request{phase = Phase} = Request)
         when Phase =:= sent; Phase =:= answering ->
     fail(worker_died, Request#request{slot = undefined});
+event({accept_failed, hook_failed}, #request{phase = sent} = Request) ->
+    fail(hook_failed, Request);
 event({accept_failed, Reason}, #request{phase = sent} = Request) ->
     fail({bad_response, Reason}, Request);
 event({timeout, response}, #request{phase = sent} = Request) ->
@@ -315,13 +318,9 @@ fail(Reason, #request{phase = answering} = Request) ->
     {[cut | logged(Reason) ++ leave(Request)], Request#request{phase = over}};
 fail(Reason, #request{phase = over} = Request) ->
     {logged(Reason), Request};
-fail(Reason, #request{method = Method, complete = Complete} = Request) ->
-    {Status, Text, _Level} = hornbeam_error:answer(kind(Reason)),
-    Body = case Method of <<"HEAD">> -> <<>>; _ -> Text end,
+fail(Reason, #request{complete = Complete} = Request) ->
     %% A body that nobody will read is not read: the connection closes after the answer.
-    {[cancel_timer | logged(Reason) ++ leave(Request)]
-     ++ [close || not Complete]
-     ++ [{reply, Status, hornbeam_error:headers(Reason), byte_size(Text), Body}, done],
+    {[cancel_timer | logged(Reason) ++ leave(Request)] ++ [close || not Complete] ++ [{fail, kind(Reason)}, done],
      Request#request{phase = over}}.
 
 kind({Kind, _Detail}) -> Kind;

@@ -1,13 +1,13 @@
 %%% A response as the application sends it: what is said of its body to the client, and whether the body is what was said.
 %%%
-%%% Called by: hornbeam_request, which it answers with commands of hornbeam_exchange. Calls: hornbeam_headers, hornbeam_descriptors. Pure; for
-%%% a pathsend the file is looked at.
+%%% Called by: hornbeam_request, which it answers with commands of hornbeam_exchange; hornbeam_hook_values (reply/4, file_of/4). Calls:
+%%% hornbeam_headers, hornbeam_descriptors. Pure; for a pathsend the file is looked at.
 %%%
 %%% A response that is whole, or a file, is one command. One that goes on is a state, and each piece of it a command: none where no body may
 %%% follow (RFC 9110, 6.4.1: HEAD, 204, 304), whatever the application sends. An error is a reason for hornbeam_error.
 -module(hornbeam_response).
 
--export([inform/2, whole/4, start/5, data/3, trailers/2, file/4]).
+-export([inform/2, whole/4, start/5, data/3, trailers/2, file/4, reply/4, file_of/4]).
 -export_type([response/0]).
 
 -include_lib("kernel/include/file.hrl").
@@ -43,6 +43,12 @@ whole(Method, Status, Packed, Body) ->
         Error ->
             Error
     end.
+
+%% @doc One that is made in Erlang: its fields have been checked, and its length is that of the body.
+-spec reply(Method :: binary(), 200..999, hornbeam_headers:headers(), Body :: binary()) -> hornbeam_exchange:command().
+reply(Method, Status, Headers, Body) ->
+    {Say, Follows} = said(Method, Status, none, byte_size(Body)),
+    {reply, Status, Headers, Say, case Follows of true -> Body; false -> <<>> end}.
 
 head(Packed) ->
     case hornbeam_headers:decode(Packed) of
@@ -123,6 +129,11 @@ file(Method, Status, Packed, Path) ->
         {ok, Headers} -> file(Method, Status, Headers, Path, file:read_file_info(Path, [raw]), hornbeam_headers:content_length(Headers));
         {error, Reason} -> {error, {bad_response, Reason}}
     end.
+
+%% @doc The same for one that is made in Erlang: its fields have been checked, and its length is the file's.
+-spec file_of(Method :: binary(), 200..999, hornbeam_headers:headers(), Path :: binary()) -> {ok, hornbeam_exchange:command()} | error().
+file_of(Method, Status, Headers, Path) ->
+    file(Method, Status, Headers, Path, file:read_file_info(Path, [raw]), none).
 
 file(Method, Status, Headers, Path, {ok, #file_info{type = regular, size = Size}}, Length) when Length =:= none; Length =:= Size ->
     Say = case Status of 204 -> none; _ -> Size end,

@@ -10,7 +10,7 @@
 %%% HTTP/1.1: RFC 6455, 4.2. HTTP/2: RFC 8441, with an extended CONNECT.
 -module(hornbeam_websocket_handshake).
 
--export([is_upgrade/2, check/3, accept/5, failed/1, handover/2, key/1]).
+-export([is_upgrade/2, check/3, accept/5, fields/1, with_fields/2, failed/1, handover/2, key/1]).
 -export_type([handshake/0, accepted/0, refusal/0]).
 
 -include("hornbeam.hrl").
@@ -129,6 +129,13 @@ headers(Subprotocol, Packed) ->
         {false, _} -> {error, {bad_header, <<"the subprotocol is not a token">>}};
         {_, Error} -> Error
     end.
+
+%% @doc What the application has said in the answer.
+-spec fields(accepted()) -> hornbeam_headers:headers().
+fields(#accepted{headers = Headers}) -> Headers.
+
+-spec with_fields(hornbeam_headers:headers(), accepted()) -> accepted().
+with_fields(Headers, Accepted) -> Accepted#accepted{headers = Headers}.
 
 %% @doc Hands the connection to a process: the fields of the answer, and what the process needs (hornbeam_websocket).
 -spec handover(accepted(), pid()) -> {hornbeam_headers:headers(), hornbeam_websocket:handover()}.

@@ -1,8 +1,8 @@
 %%% New code, new options, another number of workers, other mounts under live sockets.
 %%%
 %%% Called by: hornbeam (reload/0,1,2, mount/3, unmount/2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options,
-%%% hornbeam_option_mount, _place, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers. Decides what the server is
-%%% to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
+%%% hornbeam_option_mount, _place, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers, hornbeam_server
+%%% (check_hooks/1). Decides what the server is to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
 %%%
 %%% What cannot change: what the sockets were opened with, the server's name,
 %%% and `window' and `body_prefetch', on which a request and its worker agree from the beginning to the end.
@@ -20,9 +20,20 @@
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.
 reload(Name, Given) ->
     case hornbeam_servers:config(Name) of
-        {ok, _} -> with_systemd(fun() -> report(Name, hornbeam_server_pools:change(Name, fun(Old) -> decide(Old, Given) end, all)) end);
+        {ok, _} ->
+            Decide = fun(Old) -> with_hooks(decide(Old, Given)) end,
+            with_systemd(fun() -> report(Name, hornbeam_server_pools:change(Name, Decide, all)) end);
         error -> {error, not_found}
     end.
+
+%% Before all else, for a mistake there costs no worker's start.
+with_hooks({ok, New}) ->
+    case hornbeam_server:check_hooks(New) of
+        ok -> {ok, New};
+        {error, Reason} -> {error, Reason}
+    end;
+with_hooks({error, Reason}) ->
+    {error, Reason}.
 
 %% @doc Returns when requests find the application. Given: as in the option `mounts'. Options: those of a mount, stronger than what is given.
 -spec mount(Name :: atom(), Given :: term(), Options :: map()) -> ok | {error, term()}.

@@ -83,6 +83,14 @@ application() ->
        default => [], scope => server, check => fun different_prefixes/1,
        doc => "Further applications, each below a path or of a host: /api, api.example.org, *.example.org/v1. The exact host wins, then "
               "the wildcard (one label), then the longest prefix. A mount may have its own value of each option marked \"per mount\"."},
+     #{group => application, key => http_hooks, metavar => "HOOK", type => {list, {custom, hornbeam_option_hook}}, default => [],
+       scope => server,
+       doc => "Erlang functions that see each request before its application is chosen, and each response before it leaves "
+              "(docs/http-hooks.md): modules of the behaviour hornbeam_http_hook or functions for single stages, in order; funs "
+              "from Erlang."},
+     #{group => application, key => erlang_path, type => {list, directory}, default => [], scope => server,
+       doc => "Folders of compiled Erlang modules (.beam), put behind the VM's code path: for http_hooks and functions that "
+              "Python calls."},
      #{group => application, key => reload, type => boolean, default => false, scope => server,
        doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
      #{group => application, key => reload_dirs, flag => "reload-dir", type => {list, directory}, default => [], scope => server,

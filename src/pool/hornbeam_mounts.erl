@@ -15,6 +15,7 @@
 
 -export([build/2, publish/2, publish/3, hide/2, hidden/1, forget/1, all/1, pools/1, of_pool/1, is_served/1, find/2, find/3]).
 -export([place/1, settings/1, masked/1]).
+-export([set_hooks/2, hooks/1, find_behind_hooks/3]).
 
 -include("hornbeam.hrl").
 
@@ -50,6 +51,7 @@ mount(Name, Place, {Host, Prefix}, App, Overrides, #{root_path := Root} = Config
 %% The mounts of one host: the lengths of their prefixes, the longest first, and the mounts by prefix.
 -type paths() :: {[non_neg_integer()], #{Prefix :: binary() => mount()}}.
 -record(snapshot, {
+    hooks :: none | {module(), term()},         % what sees each request first (hornbeam_hooked)
     all :: [mount()],
     hidden :: [mount()],
     any :: paths(),
@@ -60,6 +62,7 @@ mount(Name, Place, {Host, Prefix}, App, Overrides, #{root_path := Root} = Config
 publish(Name, Mounts) ->
     publish(Name, Mounts, []).
 
+%% @doc The hooks stay what they are.
 -spec publish(Name :: atom(), [mount()], Hidden :: [mount()]) -> ok.
 publish(Name, Mounts, Hidden) ->
     {Any, OfHosts} = lists:partition(fun(#mount{host = Host}) -> Host =:= any end, Mounts),
@@ -67,7 +70,7 @@ publish(Name, Mounts, Hidden) ->
         [] -> none;
         _ -> maps:map(fun(_, Own) -> paths(Own) end, by_host(OfHosts, #{}))
     end,
-    persistent_term:put({?MODULE, Name}, #snapshot{all = Mounts, hidden = Hidden, any = paths(Any), hosts = Hosts}).
+    persistent_term:put({?MODULE, Name}, #snapshot{hooks = hooks(Name), all = Mounts, hidden = Hidden, any = paths(Any), hosts = Hosts}).
 
 by_host([#mount{host = Host} = Mount | Rest], Done) ->
     by_host(Rest, Done#{Host => [Mount | maps:get(Host, Done, [])]});
@@ -113,24 +116,53 @@ pools(Name) ->
 of_pool({Name, _} = Id) ->
     #mount{} = lists:keyfind(Id, #mount.pool, all(Name) ++ hidden(Name)).
 
+%% @doc Hooks of a server whose mounts are published. A part of the snapshot, so that requests of open connections meet new ones, and those of a
+%% server without any pay nothing.
+-spec set_hooks(Name :: atom(), none | {module(), term()}) -> ok.
+set_hooks(Name, Hooks) ->
+    case persistent_term:get({?MODULE, Name}) of
+        #snapshot{hooks = Hooks} -> ok;
+        Snapshot -> persistent_term:put({?MODULE, Name}, Snapshot#snapshot{hooks = Hooks})
+    end.
+
+-spec hooks(Name :: atom()) -> none | {module(), term()}.
+hooks(Name) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> none;
+        #snapshot{hooks = Hooks} -> Hooks
+    end.
+
 %% @doc Whether requests find the mount of a pool.
 -spec is_served(hornbeam_pool:id()) -> boolean().
 is_served({Name, _} = Id) ->
     lists:keymember(Id, #mount.pool, all(Name)).
 
 %% @doc As find/3, of a request that names no host.
--spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | error.
+-spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | {hooks, {module(), term()}} | error.
 find(Name, Path) ->
     find(Name, undefined, Path).
 
 %% @doc The mount of a host, as the request has it, with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
--spec find(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | error.
+%% Or the hooks, which may change host and path.
+-spec find(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | {hooks, {module(), term()}} | error.
 find(Name, Host, Path) ->
     case persistent_term:get({?MODULE, Name}, none) of
-        #snapshot{hosts = none, any = {Lengths, ByPrefix}} -> longest(Lengths, Path, ByPrefix);
-        #snapshot{hosts = Hosts, any = Any} -> of_hosts(candidates(canonical(Host)), Path, Hosts, Any);
+        #snapshot{hooks = none, hosts = none, any = {Lengths, ByPrefix}} -> longest(Lengths, Path, ByPrefix);
+        #snapshot{hooks = none} = Snapshot -> find_in(Snapshot, Host, Path);
+        #snapshot{hooks = Hooks} -> {hooks, Hooks};
         none -> error
     end.
+
+%% @doc The mount, once the hooks have seen the request.
+-spec find_behind_hooks(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | error.
+find_behind_hooks(Name, Host, Path) ->
+    case persistent_term:get({?MODULE, Name}, none) of
+        none -> error;
+        Snapshot -> find_in(Snapshot, Host, Path)
+    end.
+
+find_in(#snapshot{hosts = none, any = {Lengths, ByPrefix}}, _Host, Path) -> longest(Lengths, Path, ByPrefix);
+find_in(#snapshot{hosts = Hosts, any = Any}, Host, Path) -> of_hosts(candidates(canonical(Host)), Path, Hosts, Any).
 
 of_hosts([Host | Rest], Path, Hosts, Any) ->
     case Hosts of

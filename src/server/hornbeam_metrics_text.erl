@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_pool,
-%%% hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% hornbeam_hooks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
@@ -20,7 +20,7 @@ render(Name) ->
 samples(Name) ->
     Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name)],
-    maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), rest(Name)))).
+    maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), maps:merge(hooks(hornbeam_mounts:hooks(Name)), rest(Name))))).
 
 label(Mount) ->
     {<<"mount">>, hornbeam_mounts:place(Mount)}.
@@ -60,6 +60,16 @@ workers(Apps) ->
       <<"hornbeam_worker_behind_seconds">> => each(behind, Apps, fun(Behind) -> Behind / 1000 end),
       <<"hornbeam_worker_queue_messages">> => each(queue, Apps, fun(Length) -> Length end),
       <<"hornbeam_worker_requests_total">> => each(requests, Apps, fun(Requests) -> Requests end)}.
+
+hooks(none) ->
+    #{};
+hooks({_Runner, Settings}) ->
+    {Stages, Replies} = hornbeam_hooks:figures(Settings),
+    Label = fun(Stage) -> [{"stage", atom_to_list(Stage)}] end,
+    #{<<"hornbeam_hook_calls_total">> => [{"", Label(Stage), Calls} || {Stage, Calls, _, _} <- Stages],
+      <<"hornbeam_hook_seconds_total">> => [{"", Label(Stage), Seconds} || {Stage, _, Seconds, _} <- Stages],
+      <<"hornbeam_hook_failures_total">> => [{"", Label(Stage), Failures} || {Stage, _, _, Failures} <- Stages],
+      <<"hornbeam_hook_replies_total">> => [{"", [], Replies}]}.
 
 %% A figure of each worker of which it is known: of one that is `busy' not all are.
 each(Key, Apps, Value) ->

@@ -9,7 +9,8 @@
 %%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
 %%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
-%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_code, hornbeam_descriptors.
+%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_hook_modules and hornbeam_hooks (where there
+%%% are hooks), hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
 %%% requests wait for the pool's new workers, and Ranch's sockets for their new owner), and more than five restarts in 30 s end the
@@ -22,7 +23,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1]).
+-export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1, check_hooks/1, set_hooks/2]).
 -export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -119,6 +120,16 @@ check_mounts([Mount | Rest]) ->
         {error, Reason} -> {error, Reason}
     end.
 
+%% @doc Likewise the modules of the hooks; erlang_path is a part of the VM's code path from then on.
+-spec check_hooks(Config :: map()) -> ok | {error, term()}.
+check_hooks(#{http_hooks := [], erlang_path := []}) -> ok;
+check_hooks(Config) -> hornbeam_hook_modules:check(Config).
+
+%% @doc The hooks that requests meet from now on. Before other mounts, which they may guard.
+-spec set_hooks(Name :: atom(), Config :: map()) -> ok.
+set_hooks(Name, #{http_hooks := []}) -> hornbeam_mounts:set_hooks(Name, none);
+set_hooks(Name, Config) -> hornbeam_mounts:set_hooks(Name, hornbeam_hooks:settings(Name, Config)).
+
 %% The workers themselves keep startup_timeout.
 await_ready([]) ->
     ok;
@@ -181,5 +192,6 @@ init(Name) ->
     {ok, Config} = hornbeam_servers:config(Name),
     Mounts = hornbeam_mounts:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
+    ok = set_hooks(Name, Config),
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30, auto_shutdown => any_significant},
           [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Mounts] ++ [hornbeam_pools_sup:spec()]}}.

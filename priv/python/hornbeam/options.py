@@ -34,6 +34,16 @@ class Options(TypedDict, total=False):
     # each option marked "per mount".
     mounts: str | Sequence[str] | None
 
+    # Erlang functions that see each request before its application is chosen,
+    # and each response before it leaves (docs/http-hooks.md): modules of the
+    # behaviour hornbeam_http_hook or functions for single stages, in order;
+    # funs from Erlang.
+    http_hooks: str | Sequence[str] | None
+
+    # Folders of compiled Erlang modules (.beam), put behind the VM's code
+    # path: for http_hooks and functions that Python calls.
+    erlang_path: str | PathLike[str] | Sequence[str | PathLike[str]] | None
+
     # For development: watches the Python files in pythonpath and reloads when
     # one changes.
     reload: bool | None
@@ -452,6 +462,8 @@ FLAGS = {
     "lifespan": "lifespan",
     "root_path": "root-path",
     "mounts": "mount",
+    "http_hooks": "http-hooks",
+    "erlang_path": "erlang-path",
     "reload": "reload",
     "reload_dirs": "reload-dir",
     "reload_include": "reload-include",
