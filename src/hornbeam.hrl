@@ -7,7 +7,8 @@
 %% (hornbeam_pool_watch), ?SLOT_OS_PID, its Python process, 0 when there is none.
 -record(slot, {
     worker :: pid(),
-    counters :: atomics:atomics_ref()
+    counters :: atomics:atomics_ref(),
+    number = 0 :: non_neg_integer()     % of the worker in its pool; its successor has the same
 }).
 -define(SLOT_LOAD, 1).
 -define(SLOT_NEXT_ID, 2).
@@ -28,5 +29,6 @@
     path_prefix = <<>> :: binary(),     % what a proxy took away and the scope's path gets back
     app :: binary(),
     pool :: term(),                     % hornbeam_pool:id()
+    affinity = none :: none | {[hornbeam_option_affinity:source(), ...], Secret :: binary()},     % hornbeam_affinity
     settings :: map()                   % the validated options as they hold for this mount
 }).

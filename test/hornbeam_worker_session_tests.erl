@@ -5,7 +5,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 new() ->
-    Places = hornbeam_worker_places:new(self(), {atomics:new(1, []), 1}),
+    Places = hornbeam_worker_places:new(1, self(), {atomics:new(1, []), 1}),
     %% A port that takes what it is given; what it gives back is not looked at.
     Port = erlang:open_port({spawn_executable, os:find_executable("cat")}, [binary, stream]),
     hornbeam_worker_session:new(Port, 1, self(), Places, #{window => 1000, call_poll_time => 0, max_worker_backlog => 100000}).

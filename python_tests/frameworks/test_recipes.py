@@ -1,4 +1,4 @@
-"""docs/frameworks.md, docs/getting-started.md and docs/http-hooks.md, done as they say."""
+"""The pages frameworks, getting-started, http-hooks and affinity of docs/, done as they say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipes import Recipe
 
 SECTIONS = {
     (page, title): blocks
-    for page in ("getting-started", "frameworks", "http-hooks")
+    for page in ("getting-started", "frameworks", "http-hooks", "affinity")
     for title, blocks in sections((DOCS / f"{page}.md").read_text()).items()
     if any(block.title for block in blocks)
 }

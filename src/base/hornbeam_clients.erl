@@ -1,7 +1,7 @@
 %%% How many requests each client address has in progress, so that one client does not take every worker's every place.
 %%%
 %%% Called by: hornbeam_listener (new/1, forget/1), hornbeam_exchange (enter/4, leave/1), hornbeam_http2_streams (leave/1),
-%%% hornbeam_connections (ended/1, connections/0). Calls nothing.
+%%% hornbeam_connections (ended/1, connections/0), hornbeam_affinity (network/1). Calls nothing.
 %%%
 %%% An array of counters for each server, without locks, processes or rows that somebody would have to remove: an address is
 %%% hashed, with a secret, to one of ?SIZE. Two addresses that share a counter share a limit, which is seldom
@@ -15,7 +15,7 @@
 %%% Cost: five atomic operations for each request, and a hash where the client is not that of the request before.
 -module(hornbeam_clients).
 
--export([new/1, forget/1, enter/4, leave/1, ended/1, connections/0]).
+-export([new/1, forget/1, enter/4, leave/1, ended/1, connections/0, network/1]).
 
 %% In the dictionary of a connection's process.
 -record(taken, {
@@ -113,7 +113,8 @@ grown(#taken{cells = Cells0, size = Size} = Taken0) ->
     lists:foreach(fun(At) -> Cell = atomics:get(Cells0, At), hold(Cell, number(Cell), Taken) end, lists:seq(1, Size)),
     noted(with_row(Taken)).
 
-%% As hornbeam_forwarded: IPv4 behind an IPv6 socket is IPv4.
+%% @doc What stands for one client. As hornbeam_forwarded: IPv4 behind an IPv6 socket is IPv4.
+-spec network(inet:ip_address()) -> tuple().
 network({0, 0, 0, 0, 0, 16#ffff, AB, CD}) -> {AB bsr 8, AB band 255, CD bsr 8, CD band 255};
 network({A, B, C, D, _, _, _, _}) -> {A, B, C, D, ipv6};
 network(Ip) -> Ip.

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
 %%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_worker, hornbeam_websocket_handshake,
-%%% hornbeam_compress; an observer (a module with this behaviour) where one is asked for.
+%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for.
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
 %%%
@@ -50,6 +50,7 @@
     compress = off :: off | hornbeam_compress:state(),
     observed = none :: none | {module(), term()},
     hooked = none :: none | hornbeam_hooked:hooked(),
+    affinity = none :: none | hornbeam_affinity:affinity(),
     %% Whether its client has one less in progress when this is over: a WebSocket is no request any more. On HTTP/2 a response may still
     %% have to wait for the client: there it is the end of the stream that counts.
     leaves :: boolean()
@@ -119,17 +120,21 @@ admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked, 
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
-                                       hooked = Hooked, leaves = Leaves, compress = hornbeam_compress:new(Head, Compress)});
+                                       hooked = Hooked, affinity = affinity(Head, Mount), leaves = Leaves,
+                                       compress = hornbeam_compress:new(Head, Compress)});
         true ->
             websocket(Head, Mount, Owner, Hooked, Observed, Leaves, Context)
     end.
+
+affinity(_Head, #mount{affinity = none}) -> none;
+affinity(Head, Mount) -> hornbeam_affinity:new(Head, Mount).
 
 websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Observed, Leaves, #{server := Server, place := Place}) ->
     case hornbeam_websocket_handshake:check(Head, Server, Settings) of
         {ok, Handshake} ->
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
-                                       hooked = Hooked0, leaves = Leaves, handshake = Handshake});
+                                       hooked = Hooked0, affinity = affinity(Head, Mount), leaves = Leaves, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
             ok = leave(Leaves, Owner),
             Own = {reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text},
@@ -194,11 +199,11 @@ observed_end({Module, Observed}) -> Module:over(Observed).
 
 run([], Commands, Exchange) ->
     respond(lists:reverse(Commands), Exchange);
-run([checkout | Rest], Commands, #exchange{pool = Pool} = Exchange) ->
-    case hornbeam_pool:checkout(Pool) of
-        {ok, Slot, Id, Load} -> again({placed, Slot, Id, Load}, Rest, Commands, Exchange);
-        none -> again(no_place, Rest, Commands, Exchange)
-    end;
+run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = none} = Exchange) ->
+    again(placed(hornbeam_pool:checkout(Pool)), Rest, Commands, Exchange);
+run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = Exchange) ->
+    {Taken, Affinity} = hornbeam_affinity:checkout(Pool, Affinity0),
+    again(placed(Taken), Rest, Commands, Exchange#exchange{affinity = Affinity});
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
     ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
     run(Rest, Commands, Exchange);
@@ -236,18 +241,27 @@ run([Command | Rest], Commands, Exchange) ->
 accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
 accept({error, Reason}, _Hooked) -> {error, Reason}.
 
+placed({ok, Slot, Id, Load}) -> {placed, Slot, Id, Load};
+placed(none) -> no_place.
+
 %% What was done is news for the request; what it answers comes before the rest.
 again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
 
-%% On the way to the client: changed by hooks, compressed, seen by the observer. When a hook fails the application is told that its client
-%% has gone, which gets the server's answer.
-respond(Commands, #exchange{compress = off, observed = none, hooked = none} = Exchange) ->
+%% On the way to the client: with the cookie that says where it belongs, changed by hooks, compressed, seen by the observer. When a hook fails
+%% the application is told that its client has gone, which gets the server's answer.
+respond(Commands, #exchange{compress = off, observed = none, hooked = none, affinity = none} = Exchange) ->
     {Commands, left(Commands, Exchange)};
-respond(Commands, #exchange{hooked = none} = Exchange) ->
+respond(Commands, #exchange{affinity = none} = Exchange) ->
+    changed(Commands, Exchange);
+respond(Commands0, #exchange{affinity = Affinity0} = Exchange) ->
+    {Commands, Affinity} = hornbeam_affinity:commands(Commands0, Affinity0),
+    changed(Commands, Exchange#exchange{affinity = Affinity}).
+
+changed(Commands, #exchange{hooked = none} = Exchange) ->
     responded(Commands, Exchange);
-respond(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
+changed(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
     case hornbeam_hooked:commands(Commands0, Hooked0) of
         {ok, Commands, Hooked} ->
             responded(Commands, Exchange#exchange{hooked = Hooked});

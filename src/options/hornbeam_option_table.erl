@@ -151,6 +151,14 @@ workers() ->
        doc => "Requests in progress in one worker; more wait in the queue."},
      #{group => workers, key => max_queue, type => {integer, 0, 1000000}, default => 1000, scope => server,
        doc => "Requests that may wait for a worker; more are answered with 503. 0 for no queue."},
+     #{group => workers, key => affinity, type => {list, {custom, hornbeam_option_affinity}}, metavar => "SOURCE", default => [], scope => mount,
+       doc => "What tells which worker a request belongs to, the first that it has: cookie (the server's own), cookie:NAME, header:NAME, "
+              "query:NAME, path:NUMBER (a segment below the mount), client (its address). None given, or off: the least loaded one."},
+     #{group => workers, key => affinity_cookie, type => text, default => "hornbeam_affinity", scope => server, check => fun cookie_name/1,
+       doc => "Name of the server's own cookie for affinity."},
+     #{group => workers, key => affinity_secret, type => text, default => "", scope => server, secret => true,
+       doc => "What that cookie is signed with; \"\" for a random one, which lasts as long as the server. Best given in the environment "
+              "or a file, since others can see flags."},
      #{group => workers, key => max_requests, type => {limit, 1, 1000000000}, default => infinity, scope => mount,
        doc => "Requests after which a worker is replaced by a fresh one, without a request noticing; infinity for never."},
      #{group => workers, key => max_requests_jitter, type => {integer, 0, 1000000000}, default => 0, scope => mount,
@@ -322,6 +330,13 @@ root_path(Path) ->
     case re:run(Path, "^/[^?#\\s[:cntrl:]]*[^/?#\\s[:cntrl:]]$", [unicode, dollar_endonly]) of
         {match, _} -> ok;
         nomatch -> {error, "must begin with \"/\" and not end with it", Path}
+    end.
+
+%% RFC 6265, 4.1.1.
+cookie_name(Name) ->
+    case re:run(Name, "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", [dollar_endonly]) of
+        {match, _} -> ok;
+        nomatch -> {error, "must be the name of a cookie", Name}
     end.
 
 origins(Origins) ->

@@ -37,7 +37,7 @@ order(#mount{host = any, prefix = Prefix}) -> {1, <<>>, -byte_size(Prefix)};
 order(#mount{host = Host, prefix = Prefix}) -> {0, Host, -byte_size(Prefix)}.
 
 mount(Name, Place, {Host, Prefix}, App, Overrides, #{root_path := Root} = Config) ->
-    Settings = hornbeam_options:for_mount(Config, Overrides),
+    #{affinity := Affinity, affinity_secret := Secret} = Settings = hornbeam_options:for_mount(Config, Overrides),
     #mount{
         host = Host,
         prefix = Prefix,
@@ -45,8 +45,20 @@ mount(Name, Place, {Host, Prefix}, App, Overrides, #{root_path := Root} = Config
         path_prefix = Root,
         app = App,
         pool = {Name, Place},
+        affinity = affinity([Source || Source <- Affinity, Source =/= off], Secret, {Name, Place}),
         settings = Settings#{app => App, root_path => <<Root/binary, Prefix/binary>>}
     }.
+
+affinity([], _Secret, _Pool) -> none;
+affinity(Sources, <<>>, Pool) -> {Sources, random(Pool)};
+affinity(Sources, Secret, _Pool) -> {Sources, Secret}.
+
+%% A secret for as long as the server runs: after a reload it is the same.
+random({Name, _} = Pool) ->
+    case [Secret || #mount{pool = P, affinity = {_, Secret}, settings = #{affinity_secret := <<>>}} <- all(Name), P =:= Pool] of
+        [Secret] -> Secret;
+        [] -> crypto:strong_rand_bytes(32)
+    end.
 
 %% The mounts of one host: the lengths of their prefixes, the longest first, and the mounts by prefix.
 -type paths() :: {[non_neg_integer()], #{Prefix :: binary() => mount()}}.
@@ -238,4 +250,4 @@ settings(#mount{settings = Settings}) ->
 %% @doc Without the values of secret options, for status and crash reports.
 -spec masked(mount()) -> mount().
 masked(#mount{settings = Settings} = Mount) ->
-    Mount#mount{settings = hornbeam_options:mask(Settings)}.
+    Mount#mount{settings = hornbeam_options:mask(Settings), affinity = none}.

@@ -1,6 +1,6 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_exchange and hornbeam_call (checkout/1, wait/3), hornbeam_worker by
+%%% Called by: hornbeam_exchange and hornbeam_call (checkout/1,2, wait/3), hornbeam_worker by
 %%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_server_pools (prepare/2,
 %%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (who is started, drained), hornbeam_pool_waiting, _watch, hornbeam_worker_sup.
 %%%
@@ -20,7 +20,7 @@
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
--export([start_link/2, await_ready/2, checkout/1, wait/3, cancel/2, all_workers/1, info/1, stats/1, describe/1]).
+-export([start_link/2, await_ready/2, checkout/1, checkout/2, wait/3, cancel/2, all_workers/1, info/1, stats/1, describe/1]).
 -export([prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
@@ -90,12 +90,16 @@ await_ready(Id, Timeout) ->
     end.
 
 %% @doc Takes a place on the least loaded ready worker and the id of a new stream on it. The place is
-%% given back by the worker, when the stream ends or when it refuses it. Load: as hornbeam_pool_choice:take/3.
--spec checkout(id()) -> {ok, #slot{}, hornbeam_frame:stream_id(), Load :: pos_integer()} | none.
-checkout(Id) ->
+%% given back by the worker, when the stream ends or when it refuses it.
+-spec checkout(id()) -> hornbeam_pool_choice:taken() | none.
+checkout(Id) -> checkout(Id, any).
+
+%% @doc The same for a request that belongs to a worker.
+-spec checkout(id(), any | hornbeam_pool_affinity:belongs()) -> hornbeam_pool_choice:taken() | {moved, hornbeam_pool_choice:taken()} | none.
+checkout(Id, Belongs) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
-            hornbeam_pool_choice:take(Slots, fun() -> atomics:add_get(Shared, ?ROTATION, 1) end, MaxLoad);
+            hornbeam_pool_choice:take(Belongs, Slots, fun() -> atomics:add_get(Shared, ?ROTATION, 1) end, MaxLoad);
         _ -> none
     end.
 
@@ -231,10 +235,8 @@ handle_continue(start_workers, #state{id = {Server, _} = Id, sup = Sup, mount = 
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}}.
-handle_call(await_ready, _From, #state{phase = running} = State) ->
-    {reply, ok, State};
-handle_call(await_ready, _From, #state{phase = {failed, Reason}} = State) ->
-    {reply, {error, Reason}, State};
+handle_call(await_ready, _From, #state{phase = running} = State) -> {reply, ok, State};
+handle_call(await_ready, _From, #state{phase = {failed, Reason}} = State) -> {reply, {error, Reason}, State};
 handle_call(await_ready, From, #state{awaiting = Awaiting} = State) ->
     {noreply, State#state{awaiting = [From | Awaiting]}};
 handle_call(workers, _From, #state{members = Members, plan = Plan} = State) ->
@@ -258,8 +260,7 @@ worker_sup(Sup) ->
     {workers, Pid, _, _} = lists:keyfind(workers, 1, supervisor:which_children(Sup)),
     Pid.
 
-workers(#mount{settings = #{workers := Workers}}) ->
-    Workers.
+workers(#mount{settings = #{workers := Workers}}) -> Workers.
 
 decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
     _ = Monitor =/= undefined andalso demonitor(Monitor, [flush]),
@@ -387,7 +388,7 @@ publish(#state{id = Id, shared = Shared, mount = Mount} = State) ->
 
 serving_slots(#state{plan = Plan, members = Members}) ->
     Serving = maps:from_keys(hornbeam_pool_plan:serving(Plan), true),
-    [Slot || #member{key = Key, slot = #slot{} = Slot} <- maps:values(Members), is_map_key(Key, Serving)].
+    lists:keysort(#slot.number, [Slot || #member{key = Key, slot = #slot{} = Slot} <- maps:values(Members), is_map_key(Key, Serving)]).
 
 wake(#state{waiting = Waiting, slots = Slots, mount = #mount{settings = #{max_concurrency := Max}}} = State) ->
     State#state{waiting = hornbeam_pool_waiting:wake(fun() -> hornbeam_pool_choice:free(Slots, Max) end, Waiting)}.
@@ -396,5 +397,4 @@ look_later() ->
     _ = erlang:send_after(hornbeam_pool_watch:interval(), self(), look),
     ok.
 
-name(#state{mount = #mount{app = App}}) ->
-    App.
+name(#state{mount = #mount{app = App}}) -> App.

@@ -138,7 +138,7 @@ callback_mode() -> handle_event_function.
 -spec init(config()) -> {ok, state(), #data{}, [gen_statem:action()]}.
 init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered}) ->
     process_flag(trap_exit, true),
-    Data = #data{number = Number, pool = Pool, mount = Mount, places = hornbeam_worker_places:new(Pool, Waiting),
+    Data = #data{number = Number, pool = Pool, mount = Mount, places = hornbeam_worker_places:new(Number, Pool, Waiting),
                  life = hornbeam_worker_life:new(Number, Answered)},
     {ok, backoff, Data, [{state_timeout, 0, start}, {{timeout, sweep}, ?SWEEP, sweep}]}.
 

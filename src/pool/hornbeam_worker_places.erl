@@ -5,7 +5,7 @@
 %%% end of a stream, or because it refuses it. Calls: hornbeam_worker_report (capacity/1), when requests wait in the pool.
 -module(hornbeam_worker_places).
 
--export([new/2, slot/1, open/1, close/1, give_back/1, give_back/2, refuse/2, are_free/1, last_id/1, runs/2]).
+-export([new/3, slot/1, open/1, close/1, give_back/1, give_back/2, refuse/2, are_free/1, last_id/1, runs/2]).
 -export_type([places/0]).
 
 -include("hornbeam.hrl").
@@ -18,9 +18,9 @@
 -opaque places() :: #places{}.
 
 %% @doc Those of the calling process.
--spec new(Pool :: pid(), hornbeam_pool_waiting:counter()) -> places().
-new(Pool, Waiting) ->
-    #places{slot = #slot{worker = self(), counters = atomics:new(?SLOT_SIZE, [])}, pool = Pool, waiting = Waiting}.
+-spec new(Number :: pos_integer(), Pool :: pid(), hornbeam_pool_waiting:counter()) -> places().
+new(Number, Pool, Waiting) ->
+    #places{slot = #slot{worker = self(), number = Number, counters = atomics:new(?SLOT_SIZE, [])}, pool = Pool, waiting = Waiting}.
 
 -spec slot(places()) -> #slot{}.
 slot(#places{slot = Slot}) -> Slot.

@@ -82,6 +82,7 @@ takeover(Parent, Socket, Transport, Handover) ->
     %% From here websocket_max_connections counts, not max_connections.
     ok = hornbeam_connections:leave(),
     _ = erase(hornbeam_clients),
+    ok = hornbeam_pool_choice:forget(),
     State = started(hornbeam_websocket_socket:new(Transport, Socket), Parent, Handover),
     _ = hornbeam_websocket_socket:read(State#ws.socket, true),
     %% What the handshake left is given back before the next one comes: without this the memory of many connections

@@ -227,6 +227,20 @@ class Options(TypedDict, total=False):
     # queue.
     max_queue: int | None
 
+    # What tells which worker a request belongs to, the first that it has:
+    # cookie (the server's own), cookie:NAME, header:NAME, query:NAME,
+    # path:NUMBER (a segment below the mount), client (its address). None
+    # given, or off: the least loaded one.
+    affinity: str | Sequence[str] | None
+
+    # Name of the server's own cookie for affinity.
+    affinity_cookie: str | None
+
+    # What that cookie is signed with; "" for a random one, which lasts as long
+    # as the server. Best given in the environment or a file, since others can
+    # see flags.
+    affinity_secret: str | None
+
     # Requests after which a worker is replaced by a fresh one, without a
     # request noticing; infinity for never.
     max_requests: int | Literal["infinity"] | None
@@ -510,6 +524,9 @@ FLAGS = {
     "workers": "workers",
     "max_concurrency": "max-concurrency",
     "max_queue": "max-queue",
+    "affinity": "affinity",
+    "affinity_cookie": "affinity-cookie",
+    "affinity_secret": "affinity-secret",
     "max_requests": "max-requests",
     "max_requests_jitter": "max-requests-jitter",
     "max_worker_lifetime": "max-worker-lifetime",
