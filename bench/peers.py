@@ -20,13 +20,14 @@ from pathlib import Path
 import machine
 from servers import APPS, ROOT, Command, Recipe, program
 
-__all__ = ["OURS", "PEERS", "Make", "before", "commands", "hornbeam", "uvicorn", "versions"]
+__all__ = ["OURS", "PEERS", "WSGI", "Make", "before", "commands", "hornbeam", "uvicorn", "versions"]
 
 BACKLOG = "4096"
 # Seconds: Hornbeam's default.
 IDLE = "75"
 ENDLESS = 1_000_000_000
 OURS = "hornbeam"
+WSGI = "gunicorn"
 
 # A recipe for an application and a number of workers.
 Make = Callable[[str, int], Recipe]
@@ -77,6 +78,16 @@ def hypercorn(app: str, workers: int = 1) -> Recipe:
         ])]  # fmt: skip
 
     return recipe
+
+
+def gunicorn(app: str, workers: int = 1) -> Recipe:
+    """gunicorn with as many threads as Hornbeam has for a WSGI application."""
+    words = [
+        sys.executable, "-m", "gunicorn", app, "--worker-class", "gthread", "--workers",
+        str(workers), "--threads", "4", "--backlog", BACKLOG, "--keep-alive", IDLE,
+        "--log-level", "warning",
+    ]  # fmt: skip
+    return lambda port, _: [Command([*words, "--bind", f"127.0.0.1:{port}"])]
 
 
 # A process for each worker of uvicorn. Its workers go by the user nobody otherwise, who may not
@@ -143,6 +154,7 @@ PEERS: dict[str, Make] = {
     "granian": granian,
     "hypercorn": hypercorn,
     "nginx+uvicorn": nginx,
+    WSGI: gunicorn,
 }
 
 
@@ -168,8 +180,8 @@ def versions() -> str:
     """Of the servers, of what the applications import, and of the load generators."""
     packages = {
         name: name
-        for name in ("uvicorn", "uvloop", "httptools", "granian", "hypercorn", "fastapi",
-                     "starlette", "hiredis")
+        for name in ("uvicorn", "uvloop", "httptools", "granian", "hypercorn", "gunicorn",
+                     "fastapi", "starlette", "flask", "hiredis")
     } | {"redis-py": "redis"}  # fmt: skip
     found = [f"{name} {importlib.metadata.version(package)}" for name, package in packages.items()]
     programs = {

@@ -2,7 +2,8 @@
 
 Plays the scenarios of scenarios.py with the servers of peers.py, prints each table when it is
 there, and at the end of a full run, or with --write, makes bench/results/bench.md and its plots
-(--smoke: smoke.md). Exit status 1 when Hornbeam has failed in a scenario.
+(--smoke: smoke.md; --page NAME: NAME.md, without plots).
+Exit status 1 when Hornbeam has failed in a scenario.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ from servers import RESULTS
 SPARE = 1000
 BEFORE = "before"
 HORNBEAMS = (peers.OURS, BEFORE)
-TITLES = {"bench": "Next to its peers", "smoke": "Next to uvicorn, in short"}
+TITLES = {
+    "bench": "Next to its peers",
+    "smoke": "Next to uvicorn, in short",
+    "wsgi": "WSGI, next to gunicorn",
+}
 
 
 def main() -> int:
@@ -46,8 +51,8 @@ def main() -> int:
     except Trouble as trouble:
         print(f"bench: {trouble}", file=sys.stderr)
         return 2
-    if options.write:
-        write("smoke" if options.smoke else "bench", outcomes, origin, commands)
+    if options.write or options.page:
+        write(options.page or ("smoke" if options.smoke else "bench"), outcomes, origin, commands)
     return int(any(outcome.entries[0].failed for outcome in outcomes))
 
 
@@ -63,6 +68,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int, help="of each load in each round")
     parser.add_argument("--write", action="store_true", help="write the results of a partial run")
+    parser.add_argument("--page", choices=sorted(TITLES), help="write the results to this one")
     options = parser.parse_args(arguments)
     if unknown := set(options.servers) - set(peers.PEERS):
         parser.error(f"no server {', '.join(unknown)}; there are {', '.join(peers.PEERS)}")

@@ -18,7 +18,7 @@ import load
 import streams
 from figures import Trouble
 from load import Ask
-from peers import OURS, PEERS
+from peers import OURS, PEERS, WSGI
 from processes import Cpu
 from servers import Server
 
@@ -38,6 +38,7 @@ JSON = json.dumps(
 HELLO = Ask("/", len(b"Hello, world!"))
 FAST = Ask("/", len(b'{"id":1,"name":"hornbeam","tags":["a","b","c"],"price":12.5}'))
 COUNTER = Ask("/", len(b'{"views":"000000000001"}'))
+FLASK = Ask("/", len(b'{"id":1,"name":"hornbeam","price":12.5,"tags":["a","b","c"]}\n'))
 ECHO = Ask("/echo", len(JSON.rstrip()), JSON)
 
 
@@ -187,7 +188,7 @@ class Scenario:
     fresh: bool = False
     most: int = 1000
     redis: bool = False
-    without: Mapping[str, str] = field(default_factory=dict)
+    without: Mapping[str, str] = field(default_factory=lambda: {WSGI: "it is compared by WSGI"})
 
 
 def _hello(workers: int, connections: int, rated: Ask | None = None) -> Scenario:
@@ -208,6 +209,7 @@ def _body(key: str, title: str, act: Callable[[Server], clients.Answer]) -> Scen
     return Scenario(key, title, "bodies:app", 1, 1, timed(act))
 
 
+BY_ASGI = {name: "it is compared by ASGI" for name in PEERS if name not in (OURS, WSGI)}
 ITSELF = {name: "only Hornbeam is compared with itself" for name in PEERS if name != OURS}
 
 SCENARIOS = (
@@ -222,6 +224,8 @@ SCENARIOS = (
     _fastapi(2, 2048),
     Scenario("counter-2-64", "FastAPI with a counter (peers: Redis, whose CPU and PSS are theirs)",
              "counter:app", 2, 64, closed(COUNTER, 64), redis=True),
+    *(Scenario(f"flask-1-{count}", "Flask, JSON (WSGI, four threads)", "flasks:app", 1, count,
+               closed(FLASK, count), without=BY_ASGI) for count in (4, 64)),
     Scenario("echo-1-64", "64 KiB of JSON echoed", "bodies:app", 1, 64, closed(ECHO, 64)),
     Scenario("multipart", "60 MiB multipart through Starlette", "upload:app", 1, 1, timed(upload)),
     _body("up", "100 MiB up, raw", up),

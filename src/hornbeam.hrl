@@ -5,10 +5,12 @@
 %% out, ?SLOT_OPEN whether the worker takes requests: ?OPEN, ?LATE or ?BEHIND (only when no other does) or ?CLOSED.
 %% What is known of the worker without asking its process: ?SLOT_BEHIND, how long that took to answer, in ms
 %% (hornbeam_pool_watch), ?SLOT_OS_PID, its Python process, 0 when there is none.
+%% `places': what it may have in progress where that is less than max_concurrency: the threads of a WSGI application.
 -record(slot, {
     worker :: pid(),
     counters :: atomics:atomics_ref(),
-    number = 0 :: non_neg_integer()     % of the worker in its pool; its successor has the same
+    number = 0 :: non_neg_integer(),    % of the worker in its pool; its successor has the same
+    places = infinity :: pos_integer() | infinity
 }).
 -define(SLOT_LOAD, 1).
 -define(SLOT_NEXT_ID, 2).

@@ -112,3 +112,30 @@ closed() -> (slot(1, 200))#slot.counters.
 alone_test() ->
     ?assertEqual(1, taken_for(hornbeam_pool_affinity:key(<<"a">>), slots([0]))),
     ?assertEqual(none, taken_for(hornbeam_pool_affinity:key(<<"a">>), slots([100]))).
+
+%%% Workers whose threads are their places
+
+with_places(Number, Load, Places) -> (slot(Number, Load))#slot{places = Places}.
+
+%% What is refused leaves no trace.
+places_test() ->
+    [begin
+        #slot{counters = Counters} = Slot = with_places(1, Load, Places),
+        ?assertEqual(Taken, taken({Slot}) =:= 1),
+        ?assertEqual(Load, atomics:get(Counters, ?SLOT_LOAD))
+     end || {Load, Places, Taken} <- [{3, 4, true}, {4, 4, false}, {99, infinity, true}, {100, infinity, false}, {99, 200, true}]].
+
+a_full_one_is_left_for_another_test() ->
+    forgotten(fun() ->
+        ?assertEqual(1, taken({with_places(1, 0, 8), with_places(2, 1, 8)})),
+        ?assertEqual(2, taken({with_places(1, 8, 8), with_places(2, 7, 8)})),
+        ?assertEqual(none, taken({with_places(1, 8, 8), with_places(2, 8, 8)}))
+    end).
+
+%% A call has a thread of its own, or the request that waits for it could have taken its place.
+calls_test() ->
+    ?assertEqual(1, taken_for(call, {with_places(1, 4, 4)})),
+    ?assertEqual(none, taken_for(call, {with_places(1, 100, 4)})).
+
+free_places_test() ->
+    ?assertEqual(1 + 0 + 97, hornbeam_pool_choice:free([with_places(1, 3, 4), with_places(2, 5, 4), with_places(3, 3, infinity)], 100)).

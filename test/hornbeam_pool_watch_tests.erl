@@ -36,7 +36,7 @@ behind() ->
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
     ok = logger:set_primary_config(level, warning),
     [#{os_pid := OsPid} = Before, _] = ready(),
-    Keys = lists:sort([state, lag, behind, queue, memory, os_pid, python, in_flight, requests, restarts, age, number, role]),
+    Keys = lists:sort([state, lag, behind, queue, memory, os_pid, python, interface, in_flight, requests, restarts, age, number, role]),
     ?assertEqual(Keys, lists:sort(maps:keys(Before)) -- [running, threads, collections]),
     [One, Two] = slots(),
     true = erlang:suspend_process(One#slot.worker),

@@ -95,6 +95,13 @@ lifetimes_test() ->
     ?assertEqual([19, 20], lists:usort(Lifetimes)),
     ?assertEqual(1, hornbeam_worker_retirement:lifetime(settings(#{max_worker_lifetime => 1}))).
 
+%% A worker says once that all its threads hang.
+hung_threads_test() ->
+    Retirement = hornbeam_worker_retirement:new(0, settings(#{})),
+    {ok, Well} = hornbeam_worker_retirement:look(undefined, #{<<"running">> => 4}, Retirement),
+    {due, hung_threads, Due} = hornbeam_worker_retirement:look(undefined, #{<<"hung">> => 1}, Well),
+    ?assertMatch({ok, _}, hornbeam_worker_retirement:look(undefined, #{<<"hung">> => 1}, Due)).
+
 %%% hornbeam_worker_life
 
 life_test_() ->

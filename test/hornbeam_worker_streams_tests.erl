@@ -42,6 +42,31 @@ credit_makes_room_test() ->
     credit(1, Streams),
     ?assertMatch({pass, _, _}, message(0, Streams)).
 
+%% A WSGI application's request that nobody waits for is kept until its thread says that it is over, whatever else it says before.
+kept_test() ->
+    Request = hornbeam_frame:request(1, 1, <<16#90>>, [], 0),
+    Threads = hornbeam_worker_streams:told(#{<<"interface">> => <<"wsgi">>}, opened(Request)),
+    false = hornbeam_worker_streams:release(1, Threads),
+    false = hornbeam_worker_streams:release(1, Threads),
+    ?assertEqual([], hornbeam_worker_streams:abandoned(Threads)),
+    ok = hornbeam_worker_streams:tell(drain, Threads),
+    ?assertEqual(nothing, hornbeam_worker_streams:frame(response, 1, <<0, 200:16, 1:32, 16#90, "body">>, Threads)),
+    ?assertEqual(nothing, hornbeam_worker_streams:frame(data, 1, <<0, "body">>, Threads)),
+    ?assertEqual(gone, hornbeam_worker_streams:frame(abort, 1, <<1, 1>>, Threads)),
+    ?assertEqual(late, hornbeam_worker_streams:frame(abort, 1, <<1, 1>>, Threads)),
+    receive {{_, tag}, drain} -> ?assert(false) after 0 -> ok end,
+    Tasks = hornbeam_worker_streams:told(#{}, opened(Request)),
+    ?assert(hornbeam_worker_streams:release(1, Tasks)),
+    ?assertEqual(late, hornbeam_worker_streams:frame(abort, 1, <<1, 1>>, Tasks)).
+
+%% A call has a thread of its own, a WebSocket none.
+not_kept_test() ->
+    [begin
+        Streams = hornbeam_worker_streams:told(#{<<"interface">> => <<"wsgi">>}, opened(Frame)),
+        ?assert(hornbeam_worker_streams:release(1, Streams)),
+        ?assertNot(hornbeam_worker_streams:release(1, Streams))
+     end || Frame <- [hornbeam_frame:encode(invoke, 1, <<16#90>>), hornbeam_frame:encode(ws_open, 1, <<16#90>>)]].
+
 %% Subscriptions are answered by credit for nothing.
 subscriptions_test() ->
     Streams = websocket(),

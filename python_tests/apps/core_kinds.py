@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 Scope = dict[str, Any]
@@ -189,3 +189,13 @@ def makes_wsgi() -> Wsgi:
 class NeedsTwo:
     def __init__(self, one: str, two: str) -> None:
         pass
+
+
+class WsgiClass:
+    """An instance is made for each request and iterated over (PEP 3333)."""
+
+    def __init__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+        self.answer = wsgi(environ, start_response)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.answer)

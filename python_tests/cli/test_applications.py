@@ -49,7 +49,6 @@ def test_a_factory_is_called_again_by_a_reload() -> None:
     ("name", "factory", "text"),
     [
         ("needs", True, '"core_kinds:needs" takes (config), and a factory is called with nothing'),
-        ("wsgi", False, '"core_kinds:wsgi" takes (environ, start_response): it is a WSGI'),
         ("makes_nothing", False, '"core_kinds:makes_nothing" returned an object of type NoneType'),
     ],
 )
@@ -90,15 +89,16 @@ def create_quart():
 
 def test_real_frameworks(tmp_path: Path) -> None:
     (tmp_path / "core_written.py").write_text(SOURCE)
-    for name in ("flask_app", "django_wsgi"):
-        server = Hornbeam(f"core_written:{name}", pythonpath=str(tmp_path))
-        with pytest.raises(StartError, match="it is a WSGI application, and Horn"), server:
-            pass
-    mounts = ["/django=core_written:get_asgi_application"]
+    server = Hornbeam("core_written:flask_app", worker_class="asgi", pythonpath=str(tmp_path))
+    with pytest.raises(StartError, match="it is a WSGI application, and worker_class is"), server:
+        pass
+    mounts = ["/django=core_written:get_asgi_application", "/wsgi=core_written:django_wsgi"]
     with Hornbeam("core_written:create_quart", mount=mounts, pythonpath=str(tmp_path)) as server:
         assert httpx.get(f"{server.url}/quart").text == "Quart"
         assert httpx.get(f"{server.url}/django").status_code in (400, 404, 500)
-        assert "WSGI" not in server.output
+        assert httpx.get(f"{server.url}/wsgi").status_code in (400, 404, 500)
+        assert "core_written:django_wsgi (WSGI) at /wsgi on " in server.output
+        assert server.output.count("WSGI") == 1
 
 
 # A module alone, and none

@@ -312,7 +312,7 @@ def test_env_file(folder: Path) -> None:
     [
         (["--daemon"], "--daemon is not taken here: run it with systemd"),
         (["-t", "30"], "-t is not taken here: use --worker-heartbeat MS"),
-        (["--interface", "wsgi"], "--interface wsgi is not taken here: WSGI applications are not"),
+        (["--interface", "rsgi"], "--interface rsgi is not taken here: RSGI is granian's own"),
         (["--host", "::1", "-b", ":1"], "--host and --port make one address"),
         (["--limit-concurency", "1"], "did you mean --limit-concurrency?"),
     ],

@@ -172,4 +172,4 @@ def test_a_return_in_the_middle_is_an_abort(part: int, reason: int) -> None:
 
 
 def test_load_finds_attributes_of_attributes() -> None:
-    assert load("os:path.join") is __import__("os").path.join
+    assert load("os:path.join").app is __import__("os").path.join

@@ -13,7 +13,7 @@ from apps import core_kinds
 
 from hornbeam_worker import loader
 from hornbeam_worker.failure import FailureKind, StartFailure
-from hornbeam_worker.interface import Interface, judge, shown, takes
+from hornbeam_worker.interface import Interface, judge, judge_wsgi, shown, takes
 
 KINDS = {
     Interface.ASGI3: (
@@ -24,7 +24,7 @@ KINDS = {
         "create_app with_defaults Configured configured makes_double raises makes_nothing "
         "async_factory Wsgi"
     ),
-    Interface.WSGI: "wsgi wsgi_optional wsgi_instance",
+    Interface.WSGI: "wsgi wsgi_optional wsgi_instance WsgiClass",
     Interface.UNKNOWN: "needs NeedsTwo",
 }
 
@@ -66,13 +66,35 @@ def test_what_it_takes() -> None:
 
 
 NEITHER = (
-    "it is neither an ASGI application, which takes (scope, receive, send), nor a factory, which "
-    "takes nothing and returns one"
+    "it is neither an ASGI application, which takes (scope, receive, send), nor a WSGI application,"
+    " which takes (environ, start_response), nor a factory, which takes nothing and returns one"
 )
-WSGI = (
-    "it is a WSGI application, and Hornbeam serves ASGI. Name its ASGI entry if it has one (Django:"
-    " asgi.py), or wrap it: a2wsgi.WSGIMiddleware(app) or asgiref.wsgi.WsgiToAsgi(app)"
+WSGI = "it is a WSGI application, and worker_class is asgi; auto serves both"
+NOT_WSGI = (
+    "a WSGI application takes (environ, start_response), and worker_class is wsgi; auto serves ASGI"
+    " as well"
 )
+
+
+@pytest.mark.parametrize("worker_class", ["auto", "wsgi"])
+@pytest.mark.parametrize("name", ["wsgi", "wsgi_optional", "wsgi_instance", "makes_wsgi"])
+def test_wsgi_is_served(name: str, worker_class: str) -> None:
+    assert loader.load(f"apps.core_kinds:{name}", worker_class).is_wsgi
+
+
+def test_asked_for_what_hides_what_it_takes_is_wsgi() -> None:
+    assert judge(core_kinds.hidden) is Interface.ASGI3
+    assert judge_wsgi(core_kinds.hidden) is Interface.WSGI
+    assert judge_wsgi(max) is Interface.WSGI
+    assert judge_wsgi(core_kinds.create_app) is Interface.FACTORY
+
+
+@pytest.mark.parametrize("name", ["app", "instance", "Double"])
+def test_what_is_not_wsgi_is_refused_where_that_is_asked_for(name: str) -> None:
+    with pytest.raises(StartFailure) as failure:
+        loader.load(f"apps.core_kinds:{name}", "wsgi")
+    assert failure.value.kind is FailureKind.NOT_ASGI
+    assert failure.value.text.endswith(NOT_WSGI)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +116,7 @@ WSGI = (
 def test_what_is_refused(name: str, factory: bool, text: str) -> None:
     target = f"apps.core_kinds:{name}"
     with pytest.raises(StartFailure) as failure:
-        loader.load(target, factory=factory)
+        loader.load(target, "asgi", factory=factory)
     assert failure.value.kind is FailureKind.NOT_ASGI
     assert failure.value.text == f'"{target}" {text}'
 

@@ -274,7 +274,8 @@ set_ranch() ->
 
 serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers, log_format := Format} = Options) ->
     #{binds := Binds, applications := Infos} = hornbeam:info(Name),
-    Applications = [App || App =/= <<>>] ++ [[MountApp, " at ", Prefix] || {Prefix, MountApp, _} <- Mounts],
+    Applications = [[App, interface(<<"/">>, Infos)] || App =/= <<>>]
+        ++ [[MountApp, interface(Place, Infos), " at ", Place] || {Place, MountApp, _} <- Mounts],
     Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     Pythons = lists:usort([Python || #{workers := Each} <- Infos, #{python := Python} <- Each]),
@@ -286,6 +287,9 @@ serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers, log
     ok = hornbeam_cores:serving(),
     hornbeam_systemd:ready(Binds),
     stay.
+
+interface(Place, Infos) ->
+    hornbeam_status:interface(lists:append([Workers || #{place := P, workers := Workers} <- Infos, P =:= Place])).
 
 remote({ok, Text}) -> io:put_chars(Text), {exit, 0};
 remote({error, Text}) -> complain(Text), {exit, 1};

@@ -1,9 +1,9 @@
 %%% What hornbeam:info/1 knows, as lines for a person: `bin/hornbeam status'.
 %%%
-%%% Called by: hornbeam_control. Calls: nothing.
+%%% Called by: hornbeam_control, hornbeam_cli (interface/1). Calls: nothing.
 -module(hornbeam_status).
 
--export([text/1]).
+-export([text/1, interface/1]).
 
 %% @doc One line for the server, one for each application, one for each worker.
 -spec text(map()) -> unicode:chardata().
@@ -13,9 +13,18 @@ text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applica
 
 application(#{place := Place, app := App, in_flight := InFlight, waiting := Waiting, refused := Refused,
               workers := Workers}) ->
-    [io_lib:format("~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n", [App, Place, InFlight, Waiting, Refused]),
+    [io_lib:format("~ts~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n",
+                   [App, interface(Workers), Place, InFlight, Waiting, Refused]),
      row(["worker", "state", "pid", "in flight", "requests", "memory", "lag", "behind", "queue", "age", "restarts"])
      | lists:map(fun worker/1, Workers)].
+
+%% @doc What stands behind the name of an application that these workers run.
+-spec interface(Workers :: [map()]) -> string().
+interface(Workers) ->
+    case [wsgi || #{interface := wsgi} <- Workers] of
+        [] -> "";
+        _ -> " (WSGI)"
+    end.
 
 %% Of a worker whose Erlang process does not answer (`busy') only a part is known; of one that has ended nothing.
 worker(#{number := Number, state := State} = Worker) ->

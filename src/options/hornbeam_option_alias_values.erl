@@ -81,7 +81,7 @@ log_level(Text) ->
         _ -> {ok, Text}
     end.
 
-%% @doc gunicorn's classes for ASGI, and hypercorn's, which are event loops.
+%% @doc gunicorn's classes, and hypercorn's, which are event loops. gunicorn's sync is one thread.
 -spec worker_class(string()) -> settings().
 worker_class(Text) ->
     case string:lowercase(Text) of
@@ -92,10 +92,16 @@ worker_class(Text) ->
             {ok, [{worker_class, "asgi"}, {loop, Loop}]};
         "trio" ->
             {error, "must be asgi: applications run on asyncio or uvloop"};
-        Wsgi when Wsgi =:= "wsgi"; Wsgi =:= "sync"; Wsgi =:= "gthread"; Wsgi =:= "gevent"; Wsgi =:= "eventlet"; Wsgi =:= "tornado" ->
-            {error, "must be asgi: WSGI applications are not served; wrap one with a2wsgi"};
+        Threads when Threads =:= "wsgi"; Threads =:= "gthread" ->
+            {ok, [{worker_class, "wsgi"}]};
+        "sync" ->
+            {ok, [{worker_class, "wsgi"}, {implied, threads, "1"}]};
+        "auto" ->
+            {ok, [{worker_class, "auto"}]};
+        Greenlets when Greenlets =:= "gevent"; Greenlets =:= "eventlet"; Greenlets =:= "tornado" ->
+            {error, "must be asgi or wsgi: a WSGI application runs in threads (gthread, --threads)"};
         _ ->
-            {error, "must be asgi, uvicorn.workers.UvicornWorker, asyncio or uvloop"}
+            {error, "must be auto, asgi, wsgi, sync, gthread, uvicorn.workers.UvicornWorker, asyncio or uvloop"}
     end.
 
 %% @doc ssl.VerifyMode of Python, by number or name.

@@ -66,8 +66,11 @@ application() ->
        doc => "The application to serve, as MODULE:ATTRIBUTE, or MODULE, in which app and application are looked for (with "
               "factory first create_app and make_app); run's first argument. Set in sys.config or the environment, "
               "the OTP application serves it when it starts. \"\" for none, or where there are only mounts."},
-     #{group => application, key => worker_class, type => {enum, [asgi]}, default => asgi, scope => mount,
-       doc => "Interface of the application."},
+     #{group => application, key => worker_class, type => {enum, [auto, asgi, wsgi]}, default => auto, scope => mount,
+       doc => "Interface of the application; auto tells by what it takes: (scope, receive, send) is asgi, (environ, start_response) "
+              "wsgi, for what does not say asgi."},
+     #{group => application, key => threads, type => {integer, 1, 1024}, default => 4, scope => mount,
+       doc => "Threads of each worker of a WSGI application, and so its requests in progress; more wait in the queue. Nothing for ASGI."},
      #{group => application, key => factory, type => boolean, default => false, scope => mount,
        doc => "APP is a factory: it is called with nothing and returns the application. A callable that takes nothing is "
               "called in any case; with this option a factory that cannot be called is said to be one."},

@@ -68,7 +68,7 @@ in_process(Pool, Packed, Deadline) ->
 
 %% Takes a place and sends the call; waits for a place when there is none.
 attempt(#{pool := Pool, packed := Packed, owner := Owner} = Call) ->
-    case hornbeam_pool:checkout(Pool) of
+    case hornbeam_pool:checkout(Pool, call) of
         {ok, Slot, Id, _Load} ->
             ok = hornbeam_worker:open(Slot, Id, Owner, hornbeam_frame:encode(invoke, Id, Packed)),
             await_result(Slot, Id, Call);

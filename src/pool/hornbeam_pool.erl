@@ -94,8 +94,8 @@ await_ready(Id, Timeout) ->
 -spec checkout(id()) -> hornbeam_pool_choice:taken() | none.
 checkout(Id) -> checkout(Id, any).
 
-%% @doc The same for a request that belongs to a worker.
--spec checkout(id(), any | hornbeam_pool_affinity:belongs()) -> hornbeam_pool_choice:taken() | {moved, hornbeam_pool_choice:taken()} | none.
+%% @doc The same for a request that belongs to a worker, or a call.
+-spec checkout(id(), any | call | hornbeam_pool_affinity:belongs()) -> hornbeam_pool_choice:taken() | {moved, hornbeam_pool_choice:taken()} | none.
 checkout(Id, Belongs) ->
     case ets:lookup(hornbeam_pools, Id) of
         [#row{slots = Slots, max_load = MaxLoad, shared = Shared}] when Slots =/= {} ->
@@ -296,8 +296,7 @@ handle_cast({lost, Worker, Reason}, #state{members = Members, shared = Shared, p
 handle_cast({retire, Worker, Reason}, #state{members = Members, shared = Shared} = State) ->
     case Members of
         #{Worker := #member{key = {Number, _} = Key}} ->
-            logger:notice("worker ~b of ~ts has reached ~ts and is replaced", [Number, name(State), Reason],
-                          #{hornbeam_worker => Number}),
+            ok = hornbeam_worker_retirement:tell(Reason, Number, name(State)),
             atomics:add(Shared, ?RETIRED, 1),
             {noreply, plan({retire, Key}, State)};
         _ ->
@@ -310,8 +309,7 @@ handle_info({'DOWN', Monitor, process, _, _}, #state{preparing = #preparing{moni
     {noreply, plan(abort, State#state{preparing = undefined})};
 handle_info({'DOWN', _, process, Worker, Reason}, #state{members = Members} = State) ->
     {#member{key = {Number, _} = Key}, Rest} = maps:take(Worker, Members),
-    _ = Reason =:= normal orelse
-        logger:error("worker ~b of ~ts ended unexpectedly: ~tp", [Number, name(State), Reason]),
+    _ = Reason =:= normal orelse logger:error("worker ~b of ~ts ended unexpectedly: ~tp", [Number, name(State), Reason]),
     {noreply, plan({down, Key, {worker_crashed, Reason}}, State#state{members = Rest})};
 handle_info(look, #state{members = Members, watch = Watch} = State) ->
     look_later(),
@@ -360,8 +358,7 @@ act({start, {Number, _} = Key, Which}, #state{worker_sup = Sup, shared = Shared}
     {ok, Worker} = hornbeam_worker_sup:start_worker(Sup, Config),
     _ = monitor(process, Worker),
     State#state{members = (State#state.members)#{Worker => #member{key = Key}}};
-act({Leave, Key}, #state{members = Members, mount = #mount{settings = Settings}} = State)
-        when Leave =:= drain; Leave =:= stop ->
+act({Leave, Key}, #state{members = Members, mount = #mount{settings = Settings}} = State) when Leave =:= drain; Leave =:= stop ->
     #{graceful_timeout := Timeout} = Settings,
     [Worker] = [Pid || {Pid, #member{key = K}} <- maps:to_list(Members), K =:= Key],
     ok = hornbeam_worker:drain(Worker, Timeout),

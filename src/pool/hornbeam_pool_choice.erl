@@ -27,8 +27,9 @@
 
 %% @doc A place for a request: on the worker that it belongs to (hornbeam_pool_affinity), else on the least loaded one, on one that is late only
 %% if there is no other. moved: what it belonged to is not there, and it will not go back. Turn makes equals take turns where nothing is
-%% remembered. Slots: by their numbers, in ascending order.
--spec take(any | hornbeam_pool_affinity:belongs(), Slots :: tuple(), Turn :: fun(() -> integer()), MaxLoad :: pos_integer()) ->
+%% remembered. Slots: by their numbers, in ascending order. call: one from Erlang, which has a thread of its own where the worker's are its
+%% places, since the request that waits for it may have one of those.
+-spec take(any | call | hornbeam_pool_affinity:belongs(), Slots :: tuple(), Turn :: fun(() -> integer()), MaxLoad :: pos_integer()) ->
     taken() | {moved, taken()} | none.
 take(any, {Slot}, _Turn, MaxLoad) ->
     take(Slot, MaxLoad);
@@ -38,6 +39,8 @@ take(any, Slots, Turn, MaxLoad) ->
         none -> take(least_loaded(Slots, First, Advantage, MaxLoad, late), MaxLoad);
         Slot -> take(noted(Slot), MaxLoad)
     end;
+take(call, Slots, Turn, MaxLoad) ->
+    take(any, list_to_tuple([Slot#slot{places = infinity} || Slot <- tuple_to_list(Slots)]), Turn, MaxLoad);
 take(Belongs, Slots, Turn, MaxLoad) ->
     case in_order(hornbeam_pool_affinity:order(Belongs, Slots), MaxLoad, absent) of
         full -> take(any, Slots, Turn, MaxLoad);
@@ -92,9 +95,9 @@ forget() ->
 
 least_loaded(Slots, First, Advantage, MaxLoad, Which) ->
     Size = tuple_size(Slots),
-    #slot{counters = Counters} = Slot = element(First + 1, Slots),
+    #slot{counters = Counters, places = Places} = Slot = element(First + 1, Slots),
     Load = atomics:get(Counters, ?SLOT_LOAD),
-    case Load < MaxLoad andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
+    case Load < MaxLoad andalso Load < Places andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
         true -> least_loaded(Slots, Size, (First + 1) rem Size, Size - 1, Slot, Load - (Load bsr Advantage), Which);
         false -> least_loaded(Slots, Size, (First + 1) rem Size, Size - 1, none, MaxLoad, Which)
     end.
@@ -102,10 +105,10 @@ least_loaded(Slots, First, Advantage, MaxLoad, Which) ->
 least_loaded(_Slots, _Size, _At, 0, Best, _BestLoad, _Which) ->
     Best;
 least_loaded(Slots, Size, At, Left, Best, BestLoad, Which) ->
-    #slot{counters = Counters} = Slot = element(At + 1, Slots),
+    #slot{counters = Counters, places = Places} = Slot = element(At + 1, Slots),
     Load = atomics:get(Counters, ?SLOT_LOAD),
     Next = (At + 1) rem Size,
-    case Load < BestLoad andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
+    case Load < BestLoad andalso Load < Places andalso is(Which, atomics:get(Counters, ?SLOT_OPEN)) of
         true -> least_loaded(Slots, Size, Next, Left - 1, Slot, Load, Which);
         false -> least_loaded(Slots, Size, Next, Left - 1, Best, BestLoad, Which)
     end.
@@ -115,9 +118,10 @@ is(late, State) -> State =/= ?CLOSED.
 
 take(none, _MaxLoad) ->
     none;
-take(#slot{counters = Counters} = Slot, MaxLoad) ->
+%% Any number is less than `infinity'.
+take(#slot{counters = Counters, places = Places} = Slot, MaxLoad) ->
     Load = atomics:add_get(Counters, ?SLOT_LOAD, 1),
-    case Load =< MaxLoad andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
+    case Load =< MaxLoad andalso Load =< Places andalso atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED of
         true ->
             {ok, Slot, atomics:add_get(Counters, ?SLOT_NEXT_ID, 1), Load};
         false ->
@@ -128,7 +132,7 @@ take(#slot{counters = Counters} = Slot, MaxLoad) ->
 %% @doc How many places there are.
 -spec free([#slot{}], MaxLoad :: pos_integer()) -> non_neg_integer().
 free(Slots, MaxLoad) ->
-    lists:sum([max(0, MaxLoad - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters} <- Slots,
+    lists:sum([max(0, min(Places, MaxLoad) - atomics:get(Counters, ?SLOT_LOAD)) || #slot{counters = Counters, places = Places} <- Slots,
                atomics:get(Counters, ?SLOT_OPEN) =/= ?CLOSED]).
 
 %% @doc How many workers take requests, how many requests they have.

@@ -142,8 +142,7 @@ init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answe
                  life = hornbeam_worker_life:new(Number, Answered)},
     {ok, backoff, Data, [{state_timeout, 0, start}, {{timeout, sweep}, ?SWEEP, sweep}]}.
 
--spec handle_event(gen_statem:event_type(), term(), state(), #data{}) ->
-    gen_statem:event_handler_result(state()).
+-spec handle_event(gen_statem:event_type(), term(), state(), #data{}) -> gen_statem:event_handler_result(state()).
 %% The three that make up a request come first.
 handle_event(info, {open, Id, Owner, Frame}, State, #data{session = Session, retirement = Retirement} = Data) when ?TAKES(State) ->
     ok = hornbeam_worker_session:open(Id, Owner, Frame, Session),
@@ -318,7 +317,7 @@ event({failed, Failure}, {starting, #data{mount = #mount{settings = #{shutdown_t
     {starting, Data#data{failure = Failure}, [{state_timeout, Timeout, not_ready} || Data#data.failure =:= undefined]};
 event({pong, Figures}, {State, #data{health = Health0} = Data, Timers}) ->
     {{Time, Stage}, Health} = hornbeam_worker_health:pong(Figures, Health0),
-    {State, weighed(Data#data{health = Health}), [{{timeout, beat}, Time, Stage} | Timers]};
+    {State, weighed(Figures, Data#data{health = Health}), [{{timeout, beat}, Time, Stage} | Timers]};
 event(drained, {draining, Data, Timers}) ->
     {draining, Data, [{{timeout, drained}, 0, drained} | Timers]};
 event({broken, Failure}, {State, #data{places = Places, os_pid = OsPid, life = Life} = Data, Timers}) ->
@@ -327,15 +326,16 @@ event({broken, Failure}, {State, #data{places = Places, os_pid = OsPid, life = L
     hornbeam_python:kill(OsPid),
     {State, Data#data{failure = Failure}, Timers}.
 
-became_ready(About, #data{places = Places, pool = Pool, life = Life, mount = #mount{settings = Settings}} = Data) ->
+became_ready(About, #data{places = Places0, pool = Pool, life = Life, mount = #mount{settings = Settings}} = Data) ->
     #{worker_heartbeat := Limit} = Settings,
+    Places = hornbeam_worker_places:told(About, Places0),
     Slot = hornbeam_worker_places:slot(Places),
     {{Time, Stage}, Health} =
         hornbeam_worker_health:start(Data#data.number, Data#data.os_pid, Slot#slot.counters, Limit, About),
     hornbeam_worker_places:open(Places),
     hornbeam_worker_report:ready(Pool, self(), Slot),
     {ready,
-     Data#data{health = Health, life = hornbeam_worker_life:ready(Life),
+     Data#data{health = Health, places = Places, life = hornbeam_worker_life:ready(Life),
                retirement = hornbeam_worker_retirement:new(hornbeam_worker_places:last_id(Places), Settings)},
      [{{timeout, lifetime}, hornbeam_worker_retirement:lifetime(Settings), retire}
       | [{{timeout, beat}, Time, Stage} || Limit =/= infinity]]}.
@@ -349,8 +349,8 @@ beat({kill, Reason, Health}, #data{os_pid = OsPid} = Data) ->
     {keep_state, Data#data{health = Health, failure = Reason}}.
 
 %% After each pong.
-weighed(#data{retirement = Retirement0, os_pid = OsPid} = Data) ->
-    case hornbeam_worker_retirement:look(OsPid, Retirement0) of
+weighed(Figures, #data{retirement = Retirement0, os_pid = OsPid} = Data) ->
+    case hornbeam_worker_retirement:look(OsPid, Figures, Retirement0) of
         {ok, Retirement} -> Data#data{retirement = Retirement};
         {due, Reason, Retirement} -> retire(Reason, Data), Data#data{retirement = Retirement}
     end.

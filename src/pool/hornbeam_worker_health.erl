@@ -59,6 +59,7 @@
     counters :: atomics:atomics_ref(),
     limit :: timeout(),
     python :: binary(),                 % the interpreter's version
+    interface :: asgi | wsgi,           % of the application
     dump :: {Descriptor :: integer(), Signal :: integer()} | none,
     sequence = 0 :: non_neg_integer(),
     sent = 0 :: integer(),
@@ -83,7 +84,12 @@ start(Number, OsPid, Counters, Limit, About) ->
         #{<<"python">> := Version} when is_binary(Version), byte_size(Version) < 64 -> Version;
         #{} -> <<"of unknown version">>
     end,
-    {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump, python = Python}}.
+    Interface = case About of
+        #{<<"interface">> := <<"wsgi">>} -> wsgi;
+        #{} -> asgi
+    end,
+    {{0, ping}, #health{number = Number, os_pid = OsPid, counters = Counters, limit = Limit, dump = Dump, python = Python,
+                        interface = Interface}}.
 
 %% @doc The timer has fired: what to do, and when to come again.
 -spec beat(stage(), health()) -> {{ping, binary()} | nothing, timer(), health()} | {kill, Reason :: term(), health()}.
@@ -132,14 +138,14 @@ pong(Figures, #health{counters = Counters, sent = Sent} = Health) ->
 
 %% @doc Figures for hornbeam:info/1 and the metrics: `lag' is how long the loop took to answer the last ping, or has
 %% been taking so far, in ms; the others are the worker's own (health.py).
--spec describe(health()) -> #{atom() => non_neg_integer() | binary()}.
-describe(#health{lag = Lag, figures = Figures, sent = Sent, counters = Counters, python = Python}) ->
+-spec describe(health()) -> #{atom() => non_neg_integer() | binary() | asgi | wsgi}.
+describe(#health{lag = Lag, figures = Figures, sent = Sent, counters = Counters, python = Python, interface = Interface}) ->
     Now = case atomics:get(Counters, ?SLOT_OPEN) of
         ?LATE -> now_ms() - Sent;
         _ -> Lag
     end,
     Own = [{running, <<"running">>}, {threads, <<"threads">>}, {collections, <<"collections">>}],
-    maps:from_list([{lag, Now}, {python, Python} | [{Key, N} || {Key, Name} <- Own, #{Name := N} <- [Figures], is_integer(N), N >= 0]]).
+    maps:from_list([{lag, Now}, {python, Python}, {interface, Interface} | [{Key, N} || {Key, Name} <- Own, #{Name := N} <- [Figures], is_integer(N), N >= 0]]).
 
 %% A worker that has begun to leave stays closed.
 mark(Counters, From, To) ->

@@ -5,7 +5,7 @@
 %%% end of a stream, or because it refuses it. Calls: hornbeam_worker_report (capacity/1), when requests wait in the pool.
 -module(hornbeam_worker_places).
 
--export([new/3, slot/1, open/1, close/1, give_back/1, give_back/2, refuse/2, are_free/1, last_id/1, runs/2]).
+-export([new/3, told/2, slot/1, open/1, close/1, give_back/1, give_back/2, refuse/2, are_free/1, last_id/1, runs/2]).
 -export_type([places/0]).
 
 -include("hornbeam.hrl").
@@ -21,6 +21,15 @@
 -spec new(Number :: pos_integer(), Pool :: pid(), hornbeam_pool_waiting:counter()) -> places().
 new(Number, Pool, Waiting) ->
     #places{slot = #slot{worker = self(), number = Number, counters = atomics:new(?SLOT_SIZE, [])}, pool = Pool, waiting = Waiting}.
+
+%% @doc With as many places as a Python process that has become ready says: the threads of a WSGI application, each of which has one
+%% request. More would wait in Python for a thread that may hang, while another worker has one that is free; here they wait for
+%% whichever is the first.
+-spec told(About :: map(), places()) -> places().
+told(#{<<"interface">> := <<"wsgi">>, <<"threads">> := Threads}, #places{slot = Slot} = Places) when is_integer(Threads), Threads > 0 ->
+    Places#places{slot = Slot#slot{places = Threads}};
+told(#{}, #places{slot = Slot} = Places) ->
+    Places#places{slot = Slot#slot{places = infinity}}.
 
 -spec slot(places()) -> #slot{}.
 slot(#places{slot = Slot}) -> Slot.

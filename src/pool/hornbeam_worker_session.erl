@@ -234,6 +234,8 @@ about_stream({Type, Id, Payload}, #session{streams = Streams, places = Places}) 
             ok;
         nothing ->
             ok;
+        gone ->
+            hornbeam_worker_places:give_back(Places);
         late ->
             late(Type, Id, Places);
         {broken, Reason} ->
@@ -255,8 +257,8 @@ control(hello, {ok, {Version, _About}}, #session{phase = hello} = Session) ->
         Version -> {hello, Session#session{phase = starting}};
         Ours -> {{broken, {protocol_version, Version, Ours}}, Session}
     end;
-control(ready, {ok, About}, #session{phase = starting} = Session) ->
-    {{ready, About}, Session#session{phase = ready}};
+control(ready, {ok, About}, #session{phase = starting, streams = Streams} = Session) ->
+    {{ready, About}, Session#session{phase = ready, streams = hornbeam_worker_streams:told(About, Streams)}};
 control(failed, {ok, Failure}, #session{phase = starting} = Session) ->
     {{failed, Failure}, Session};
 control(pong, {ok, {Ping, Figures}}, #session{pinged = Ping} = Session) ->

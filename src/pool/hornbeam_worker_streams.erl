@@ -14,9 +14,13 @@
 %%%     │ pathsend!, ws_end!, abort!                     demand, ws_end!, abort!
 %%%     └──response──▶ answering (a denial)
 %%%     called: result!
+%%%     kept: all of a request; "!" gives its place back
 %%%
 %%% Anything else is a broken worker's. A frame of a stream that is not in the table is late, since this side may have
 %%% closed it meanwhile, and is dropped; but for an id that nobody has been given yet.
+%%%
+%%% A request of a WSGI application that nobody waits for any more is kept until its thread says the last frame of it, which it always
+%%% does: only then the thread is free, and its place is given back. A thread that hangs has its place for ever.
 %%%
 %%% What is on its way.
 %%%   uncredited  what has come for which no `credit' has been sent. The rule is hornbeam_credit's, held here: the owner
@@ -31,7 +35,7 @@
 %%% Memory: a small frame that waits for its client does not keep the whole read that it came in (64 KiB): it is copied.
 -module(hornbeam_worker_streams).
 
--export([new/2, open/4, adopt/3, sent/2, release/2, frame/4, fail/2, clear/2, tell/2, abandoned/1]).
+-export([new/2, told/2, open/4, adopt/3, sent/2, release/2, frame/4, fail/2, clear/2, tell/2, abandoned/1]).
 -export_type([streams/0]).
 
 -define(MAX_INFORM, 262144).
@@ -39,7 +43,7 @@
 %% A longer frame is not copied: of a read it may keep sixteen times its own size.
 -define(SMALL, 4096).
 
--type phase() :: continued | sent | answering | connecting | accepting | open | called.
+-type phase() :: continued | sent | answering | connecting | accepting | open | called | kept.
 
 -record(stream, {
     id :: hornbeam_frame:stream_id(),
@@ -51,13 +55,19 @@
 }).
 -record(streams, {
     table :: ets:tid(),
-    window :: pos_integer()
+    window :: pos_integer(),
+    keeps = false :: boolean()
 }).
 -opaque streams() :: #streams{}.
 
 -spec new(Heir :: pid(), Window :: pos_integer()) -> streams().
 new(Heir, Window) ->
     #streams{table = ets:new(streams, [set, protected, {keypos, #stream.id}, {heir, Heir, streams}]), window = Window}.
+
+%% @doc What the process is, which has become ready.
+-spec told(About :: map(), streams()) -> streams().
+told(About, Streams) ->
+    Streams#streams{keeps = maps:get(<<"interface">>, About, none) =:= <<"wsgi">>}.
 
 %% @doc A stream that is opened by this frame.
 -spec open(hornbeam_frame:stream_id(), hornbeam_pool:owner(), iodata(), streams()) -> ok.
@@ -96,15 +106,25 @@ add(Table, Id, Change) ->
         error:badarg -> ok
     end.
 
-%% @doc Takes a stream out; whether it was there.
+%% @doc Takes a stream out, unless its thread has still to come back from it; whether its place is free now.
 -spec release(hornbeam_frame:stream_id(), streams()) -> boolean().
+release(Id, #streams{table = Table, keeps = true}) ->
+    case ets:lookup(Table, Id) of
+        [#stream{phase = Phase}] when Phase =:= called; Phase =:= connecting ->
+            true = ets:delete(Table, Id);
+        [#stream{}] ->
+            true = ets:update_element(Table, Id, {#stream.phase, kept}),
+            false;
+        [] ->
+            false
+    end;
 release(Id, #streams{table = Table}) ->
     ets:take(Table, Id) =/= [].
 
 %% @doc A frame from the worker: whom to give it to, and whether it ended its stream; or how the worker broke the protocol.
-%% `late': nobody is there any more.
+%% `late': nobody is there any more. `gone': the last of one that was kept.
 -spec frame(hornbeam_frame:type(), hornbeam_frame:stream_id(), binary(), streams()) ->
-    {pass | ends, hornbeam_pool:owner(), binary()} | nothing | late | {broken, term()}.
+    {pass | ends, hornbeam_pool:owner(), binary()} | nothing | gone | late | {broken, term()}.
 frame(Type, Id, Payload, #streams{table = Table, window = Window}) ->
     case hornbeam_frame:parse(Type, Payload) of
         error ->
@@ -116,6 +136,8 @@ frame(Type, Id, Payload, #streams{table = Table, window = Window}) ->
             end
     end.
 
+ended([#stream{phase = kept}], _Type, _Term, _Payload, _Table, _Window) ->
+    gone;
 ended([#stream{owner = Owner} = Stream], Type, Term, Payload, Table, Window) ->
     case last(Type, Term, Stream, Window) of
         ok ->
@@ -128,6 +150,8 @@ ended([#stream{owner = Owner} = Stream], Type, Term, Payload, Table, Window) ->
 ended([], _Type, _Term, _Payload, _Table, _Window) ->
     late.
 
+goes_on([#stream{phase = kept}], _Type, _Term, _Payload, _Table, _Window) ->
+    nothing;
 goes_on([#stream{owner = Owner} = Stream], Type, Term, Payload, Table, Window) ->
     case next(Type, Term, Stream, Window) of
         #stream{} = Next ->
@@ -228,9 +252,11 @@ clear(#streams{table = Table} = Streams, Why) ->
 tell(Event, #streams{table = Table}) ->
     tell(Event, Table);
 tell(Event, Table) ->
-    ets:foldl(fun(#stream{owner = {Pid, _} = Owner}, ok) -> Pid ! {Owner, Event}, ok end, ok, Table).
+    ets:foldl(fun(#stream{phase = kept}, ok) -> ok;
+                 (#stream{owner = {Pid, _} = Owner}, ok) -> Pid ! {Owner, Event}, ok
+              end, ok, Table).
 
 %% @doc The streams whose owner was killed without cleaning up.
 -spec abandoned(streams()) -> [hornbeam_frame:stream_id()].
 abandoned(#streams{table = Table}) ->
-    [Id || #stream{id = Id, owner = {Pid, _}} <- ets:tab2list(Table), not is_process_alive(Pid)].
+    [Id || #stream{id = Id, owner = {Pid, _}, phase = Phase} <- ets:tab2list(Table), Phase =/= kept, not is_process_alive(Pid)].

@@ -12,8 +12,14 @@ __all__ = ["FLAGS", "Options"]
 class Options(TypedDict, total=False):
     """Of docs/options.md, with its units; None is the default. A list may be one item."""
 
-    # Interface of the application.
-    worker_class: Literal["asgi"] | None
+    # Interface of the application; auto tells by what it takes: (scope,
+    # receive, send) is asgi, (environ, start_response) wsgi, for what does not
+    # say asgi.
+    worker_class: Literal["auto", "asgi", "wsgi"] | None
+
+    # Threads of each worker of a WSGI application, and so its requests in
+    # progress; more wait in the queue. Nothing for ASGI.
+    threads: int | None
 
     # APP is a factory: it is called with nothing and returns the application.
     # A callable that takes nothing is called in any case; with this option a
@@ -472,6 +478,7 @@ class Options(TypedDict, total=False):
 
 FLAGS = {
     "worker_class": "worker-class",
+    "threads": "threads",
     "factory": "factory",
     "lifespan": "lifespan",
     "root_path": "root-path",

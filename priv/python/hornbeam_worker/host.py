@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
-__all__ = ["Host"]
+__all__ = ["Host", "Stream"]
 
 
 class Host(Protocol):
@@ -28,3 +28,15 @@ class Host(Protocol):
 
     def finished(self, stream: int) -> None:
         """The application has returned: nothing more comes of this stream."""
+
+
+class Stream(Protocol):
+    """What runs for one stream. `task` is None for what runs in a thread."""
+
+    task: asyncio.Task[None] | None
+
+    def on_frame(self, kind: int, payload: bytes) -> None:
+        """A frame of this stream."""
+
+    def on_disconnect(self) -> None:
+        """Nobody waits for it any more."""

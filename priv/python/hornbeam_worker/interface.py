@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Interface", "judge", "shown", "takes"]
+__all__ = ["Interface", "judge", "judge_wsgi", "shown", "takes"]
 
 
 class Interface(enum.Enum):
@@ -40,6 +40,15 @@ def judge(found: Callable[..., Any]) -> Interface:
     return (_judge_class if inspect.isclass(found) else _judge_callable)(found, signature)
 
 
+def judge_wsgi(found: Callable[..., Any]) -> Interface:
+    """The same where WSGI is asked for: whatever can be called as one is one, also what hides what
+    it takes."""
+    signature = _signature(found)
+    if signature is None or (_binds(signature, 2) and not _is_async(found)):
+        return Interface.WSGI
+    return judge(found)
+
+
 def takes(found: Callable[..., Any], count: int) -> bool:
     """Whether it can be called with so many positional arguments; True when nobody can tell."""
     signature = _signature(found)
@@ -60,13 +69,16 @@ def _judge_class(found: Callable[..., Any], signature: inspect.Signature) -> Int
         return Interface.FACTORY
     if _binds(signature, 1) and _is_async_when_called(found):
         return Interface.ASGI2
+    # PEP 3333's AppClass: an instance is made for each request and iterated over.
+    if _binds(signature, 2) and hasattr(found, "__iter__"):
+        return Interface.WSGI
     return Interface.UNKNOWN
 
 
 def _judge_callable(found: Callable[..., Any], signature: inspect.Signature) -> Interface:
     parameters = list(signature.parameters.values())
     first = parameters[0].name if parameters else ""
-    is_async = inspect.iscoroutinefunction(found) or _is_async_when_called(found)
+    is_async = _is_async(found)
     takes_any = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     if _binds(signature, 0) and not takes_any and not (is_async and _binds(signature, 3)):
         return Interface.FACTORY
@@ -77,6 +89,10 @@ def _judge_callable(found: Callable[..., Any], signature: inspect.Signature) -> 
     if _binds(signature, 1) and first == "scope":
         return Interface.ASGI2
     return Interface.UNKNOWN
+
+
+def _is_async(found: object) -> bool:
+    return inspect.iscoroutinefunction(found) or _is_async_when_called(found)
 
 
 def _is_async_when_called(found: object) -> bool:

@@ -10,17 +10,25 @@ import logging
 import operator
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hornbeam_worker import interface
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.interface import Interface
 
-__all__ = ["Application", "application_traceback", "extend_path", "load"]
+__all__ = ["Application", "Loaded", "application_traceback", "extend_path", "load"]
 
-Application = Callable[..., Awaitable[None]]
+Application = Callable[..., Any]
+
+
+class Loaded(NamedTuple):
+    """An application, and how it is called."""
+
+    app: Application
+    is_wsgi: bool
+
 
 # What an application is called where only its module is named; with `factory`, these go first.
 NAMES = ("app", "application")
@@ -36,25 +44,29 @@ def extend_path(directories: Sequence[str]) -> None:
     sys.path[:0] = list(directories)
 
 
-def load(target: str, *, factory: bool = False) -> Application:
+def load(target: str, worker_class: str = "auto", *, factory: bool = False) -> Loaded:
     """Imports "package.module:object.attribute"; StartFailure with a text to act on otherwise.
     "package.module" alone is searched for the usual names.
 
-    `factory`: it is to be called for the application. What takes no argument is, in any case.
+    `worker_class`: asgi, wsgi, or auto for whichever it is. `factory`: it is to be called for the
+    application. What takes no argument is, in any case.
     """
     target, found = _find(target, factory)
+    judge = interface.judge_wsgi if worker_class == "wsgi" else interface.judge
     if not factory:
-        kind = interface.judge(found)
+        kind = judge(found)
         if kind is not Interface.FACTORY:
-            return _served(found, kind, f'"{target}" takes {interface.shown(found)}')
+            what = f'"{target}" takes {interface.shown(found)}'
+            return _served(found, kind, worker_class, what)
         logger.debug('"%s" takes no arguments and is called as a factory', target)
     elif not interface.takes(found, 0):
         _refuse(f'"{target}" takes {interface.shown(found)}, and a factory is called with nothing')
     made = _make(found)
-    kind = interface.judge(made) if callable(made) else Interface.UNKNOWN
+    kind = judge(made) if callable(made) else Interface.UNKNOWN
     if inspect.iscoroutine(made):
         made.close()  # it will not be awaited
-    return _served(made, kind, f'"{target}" returned an object of type {type(made).__name__}')
+    what = f'"{target}" returned an object of type {type(made).__name__}'
+    return _served(made, kind, worker_class, what)
 
 
 def _find(target: str, factory: bool) -> tuple[str, Callable[..., Any]]:
@@ -114,25 +126,29 @@ def _make(factory: Callable[..., Any]) -> Any:
         raise StartFailure(FailureKind.FACTORY_FAILED, application_traceback(error)) from None
 
 
-def _served(app: Any, kind: Interface, what: str) -> Application:
-    """The application as it is called for each connection; `what` begins a sentence about it."""
+def _served(app: Any, kind: Interface, worker_class: str, what: str) -> Loaded:
+    """The application as it is called for each request; `what` begins a sentence about it."""
+    if kind is Interface.WSGI:
+        if worker_class == "asgi":
+            _refuse(f"{what}: it is a WSGI application, and worker_class is asgi; auto serves both")
+        return Loaded(app, is_wsgi=True)
+    if worker_class == "wsgi":
+        _refuse(
+            f"{what}: a WSGI application takes (environ, start_response), and worker_class is wsgi;"
+            " auto serves ASGI as well"
+        )
     if kind is Interface.ASGI3:
-        return app  # type: ignore[no-any-return]
+        return Loaded(app, is_wsgi=False)
     if kind is Interface.ASGI2:
 
         async def single(scope: Any, receive: Any, send: Any) -> None:
             await app(scope)(receive, send)
 
-        return single
-    if kind is Interface.WSGI:
-        _refuse(
-            f"{what}: it is a WSGI application, and Hornbeam serves ASGI. Name its ASGI entry if it"
-            " has one (Django: asgi.py), or wrap it: a2wsgi.WSGIMiddleware(app) or"
-            " asgiref.wsgi.WsgiToAsgi(app)"
-        )
+        return Loaded(single, is_wsgi=False)
     _refuse(
         f"{what}: it is neither an ASGI application, which takes (scope, receive, send), nor a"
-        " factory, which takes nothing and returns one"
+        " WSGI application, which takes (environ, start_response), nor a factory, which takes"
+        " nothing and returns one"
     )
 
 

@@ -7,12 +7,13 @@ stream that is no longer here is late and is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import platform
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
@@ -24,11 +25,15 @@ from hornbeam_worker.asgi.scope import Scope, http_scope, websocket_scope
 from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
-from hornbeam_worker.failure import FAILED, StartFailure
+from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.frames import Frame
+from hornbeam_worker.host import Stream
 from hornbeam_worker.invocation import Invocation
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
+
+if TYPE_CHECKING:
+    from hornbeam_worker.wsgi.crew import Crew  # imported when there is a WSGI application
 
 __all__ = ["Server", "run"]
 
@@ -65,7 +70,11 @@ class Server:
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
-        self._cycles: dict[int, HTTPCycle | WebSocketCycle | Invocation] = {}
+        self._cycles: dict[int, Stream] = {}
+        self._is_wsgi = False
+        # Of a WSGI application: its threads; settled when the last of its requests has ended
+        self._crew: Crew | None = None
+        self._idle: asyncio.Future[None] | None = None
         # What begins in the loop's next turn
         self._beginning: list[_Beginning] = []
         self._stop = loop.create_future()
@@ -85,17 +94,47 @@ class Server:
             frames.CREDIT: log_window.on_credit,
         }
 
+    def load(self) -> None:
+        """Imports the application. What is said to be WSGI is imported before the loop runs, as
+        its code expects: it may query Django's database, or run a loop of its own."""
+        boot = self._boot
+        loaded = loader.load(boot["app"], boot["worker_class"], factory=boot["factory"])
+        self.app, self._is_wsgi = loaded
+
     async def serve(self) -> None:
         """Starts the application, serves until told to stop, ends the application."""
-        self.app = loader.load(self._boot["app"], factory=self._boot["factory"])
-        self._lifespan = Lifespan(self.app, self._boot["lifespan"])
+        if self._boot["worker_class"] != "wsgi":
+            self.load()
+        about = {"dump": health.offer_stacks(), "python": platform.python_version()}
+        if self._is_wsgi:
+            about |= self._prepare_wsgi()
+        self._lifespan = Lifespan(self.app, "off" if self._is_wsgi else self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
-        about = {"dump": health.offer_stacks(), "python": platform.python_version()}
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
         await self._lifespan.shutdown()
+
+    def _prepare_wsgi(self) -> dict[str, Any]:
+        """Starts the threads of a WSGI application; what Erlang is told of them."""
+        from hornbeam_worker.wsgi.crew import Crew
+
+        boot = self._boot
+        if boot["lifespan"] == "on":
+            text = "lifespan is on, and a WSGI application has no lifespan"
+            raise StartFailure(FailureKind.LIFESPAN_FAILED, text)
+        self._crew = Crew(
+            self,
+            boot["threads"],
+            multiprocess=boot["workers"] > 1,
+            request_ids=self._request_ids,
+            finished=self._finished_in_thread,
+        )
+        self._crew.start()
+        self._openers[frames.REQUEST] = self._open_wsgi
+        self._openers[frames.WS_OPEN] = self._refuse_websocket
+        return {"interface": "wsgi", "threads": boot["threads"]}
 
     def deliver(self, frame: Frame) -> None:
         """Takes one frame from the transport."""
@@ -116,8 +155,33 @@ class Server:
     def finished(self, stream: int) -> None:
         """A cycle's application has returned."""
         del self._cycles[stream]
+        if self._draining or self._idle is not None:
+            self._look_what_is_left()
+
+    def _finished_in_thread(self, stream: int) -> None:
+        """As `finished`, in the thread of a WSGI request. What is looked at is set before the loop
+        looks whether anything is left: one of the two sees the other."""
+        self._cycles.pop(stream, None)
+        if (self._draining or self._stop.done()) and not self._cycles:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the worker ends
+                self.loop.call_soon_threadsafe(self._look_what_is_left)
+
+    def _look_what_is_left(self) -> None:
+        if self._idle is not None and not self._cycles and not self._idle.done():
+            self._idle.set_result(None)
         if self._draining:
             self._tell_if_drained()
+
+    def _open_wsgi(self, stream: int, payload: bytes) -> None:
+        assert self._crew is not None
+        cycle = self._cycles[stream] = self._crew.cycle(stream, payload)
+        self._crew.run(stream, cycle)  # now, for a thread may be done with it at once
+
+    def _refuse_websocket(self, stream: int, _payload: bytes) -> None:
+        """WSGI has no WebSockets (RFC 9110, 15.6.2)."""
+        fields = msgpack.packb([(b"content-type", b"text/plain; charset=utf-8")])
+        text = b"a WSGI application takes no WebSockets\n"
+        self.transport.send(*frames.response(stream, True, 501, fields, text))
 
     def _open(self, stream: int, payload: bytes) -> None:
         start = 5 + int.from_bytes(payload[1:5], "big")
@@ -179,16 +243,25 @@ class Server:
             self.transport.send(frames.encode(frames.DRAINED, 0))
 
     def _on_ping(self, payload: bytes) -> None:
-        figures = msgpack.packb(health.figures(len(self._cycles)))
+        figures = health.figures(len(self._cycles))
+        if self._crew is not None and self._crew.look():
+            figures["hung"] = 1
         echo = len(payload).to_bytes(2, "big") + payload
-        self.transport.send(frames.encode(frames.PONG, 0, echo + figures))
+        self.transport.send(frames.encode(frames.PONG, 0, echo + msgpack.packb(figures)))
 
     async def _finish_tasks(self) -> None:
         """Lets what is in progress see the disconnect and end, for a time; then cancels it."""
-        tasks = [cycle.task for cycle in self._cycles.values() if cycle.task is not None]
+        cycles = list(self._cycles.values())
+        tasks: list[asyncio.Future[None]] = [cycle.task for cycle in cycles if cycle.task]
+        if self._crew is not None and cycles:
+            # Threads cannot be cancelled: those that go on end with the process.
+            self._idle = self.loop.create_future()
+            tasks.append(self._idle)
+            if not self._cycles:
+                return
         if not tasks:
             return
-        for cycle in self._cycles.values():
+        for cycle in cycles:
             cycle.on_disconnect()
         _done, pending = await asyncio.wait(tasks, timeout=self._patience)
         for task in pending:
@@ -225,6 +298,8 @@ def run(transport: Transport) -> int:
     transport.poll_time = boot["call_poll_time"] / 1_000_000
     hornbeam_erlang._client.connect(calls)
     try:
+        if boot["worker_class"] == "wsgi":
+            server.load()
         loop.run_until_complete(_serve(transport, loop, server))
     except StartFailure as failure:
         transport.send_threadsafe(failure.frame())  # first, for the end may take a while

@@ -137,10 +137,10 @@ class Transport:
             self._turns.append(turn)
             await turn
 
-    def send_threadsafe(self, data: bytes) -> None:
-        """Writes an encoded frame at once, from any thread."""
+    def send_threadsafe(self, *parts: bytes | memoryview) -> None:
+        """Writes an encoded frame, whole or in parts, at once, from any thread."""
         with self._lock:
-            self._write([data])
+            self._write(list(parts))
 
     def send_soon(self, data: bytes) -> None:
         """Has the loop write an encoded frame; from any thread, without taking a lock."""
@@ -188,7 +188,8 @@ class Transport:
             if written == size:
                 return
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._await_room)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the worker ends
+                    self._loop.call_soon_threadsafe(self._await_room)
         self._unwritten.extend(map(memoryview, parts))
         self._waiting += size
         self._took(written)
