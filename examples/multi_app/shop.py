@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from a2wsgi import WSGIMiddleware
 from flask import Flask, url_for
 
-flask = Flask(__name__)
+app = Flask(__name__)
 
 
-@flask.get("/")
+@app.get("/")
 def shop() -> str:
     return f'<h1>Shop</h1><a href="{url_for("cart", number=3)}">a cart</a>\n'
 
 
-@flask.get("/cart/<int:number>")
+@app.get("/cart/<int:number>")
 def cart(number: int) -> dict[str, object]:
     return {"cart": number, "here": url_for("cart", number=number)}
-
-
-app = WSGIMiddleware(flask)

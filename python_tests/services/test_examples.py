@@ -187,6 +187,22 @@ def test_a_maintenance_page_is_switched_on_and_off(tmp_path: Path) -> None:
         assert (late.status_code, "One moment" in late.text) == (504, True)
 
 
+def test_the_flask_application() -> None:
+    pythonpath = str(EXAMPLES / "flask_app")
+    with (
+        Hornbeam("app:app", pythonpath=pythonpath, workers=2) as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        assert "serving app:app (WSGI) on" in server.output
+        for visits in (1, 2, 3):
+            assert f"{visits} times; all together {visits} times" in client.get("/").text
+        uploaded = client.post("/api/upload", files={"file": ("a.bin", b"x" * 1_000_000)})
+        assert uploaded.status_code == 201
+        assert uploaded.json() == {"name": "a.bin", "size": 1_000_000}
+        assert client.get("/count").text.split() == [str(number) for number in range(1, 11)]
+        assert client.get("/source").text == (EXAMPLES / "flask_app" / "app.py").read_text()
+
+
 def test_three_nodes() -> None:
     script = subprocess.Popen(
         [sys.executable, EXAMPLES / "distributed_rpc" / "run.py"],
