@@ -20,7 +20,10 @@ from pathlib import Path
 import machine
 from servers import APPS, ROOT, Command, Recipe, program
 
-__all__ = ["OURS", "PEERS", "WSGI", "Make", "before", "commands", "hornbeam", "uvicorn", "versions"]
+__all__ = [
+    "BACKLOG", "ENDLESS", "IDLE", "NGINX_FOLDERS", "OURS", "PEERS", "WSGI", "Make", "before",
+    "commands", "hornbeam", "uvicorn", "versions",
+]  # fmt: skip
 
 BACKLOG = "4096"
 # Seconds: Hornbeam's default.
@@ -90,6 +93,16 @@ def gunicorn(app: str, workers: int = 1) -> Recipe:
     return lambda port, _: [Command([*words, "--bind", f"127.0.0.1:{port}"])]
 
 
+# What it writes, in any configuration.
+NGINX_FOLDERS = """\
+    access_log off;
+    error_log {folder}/error.log crit;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+"""
 # A process for each worker of uvicorn. Its workers go by the user nobody otherwise, who may not
 # enter the folder.
 NGINX_CONFIG = """\
@@ -100,13 +113,7 @@ worker_processes {workers};
 worker_rlimit_nofile 20000;
 events {{ worker_connections 10000; }}
 http {{
-    access_log off;
-    error_log {folder}/error.log crit;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+{folders}
     client_max_body_size 0;
     keepalive_timeout {idle}s;
     keepalive_requests {endless};
@@ -137,7 +144,8 @@ def nginx(app: str, workers: int = 1) -> Recipe:
         socket, config = folder / "uvicorn.sock", folder / "nginx.conf"
         config.write_text(NGINX_CONFIG.format(
             user="user root root;" if os.geteuid() == 0 else "", folder=folder, workers=workers,
-            idle=IDLE, endless=ENDLESS, socket=socket, port=port, backlog=BACKLOG,
+            folders=NGINX_FOLDERS.format(folder=folder), idle=IDLE, endless=ENDLESS,
+            socket=socket, port=port, backlog=BACKLOG,
         ))  # fmt: skip
         words = [program("nginx"), "-p", str(folder), "-c", str(config)]
         return [

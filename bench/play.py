@@ -40,7 +40,7 @@ class Player:
         """Warm-up and rounds; then, if the scenario has any, the fixed rates."""
         outcome = Outcome(
             scenario.key, scenario.title, scenario.workers, scenario.connections,
-            [Entry(name, failed=scenario.without.get(name, "")) for name in self.makes],
+            [Entry(name, failed=scenario.without.get(name, "")) for name in self._makes(scenario)],
         )  # fmt: skip
         with self._launcher(scenario) as launch:
             if scenario.fresh:
@@ -94,6 +94,9 @@ class Player:
             f"Fixed rates: shares of the {capacity:,.0f} requests/s that {slowest.name} bears."
         )
 
+    def _makes(self, scenario: Scenario) -> Mapping[str, Make]:
+        return scenario.makes or self.makes
+
     @contextlib.contextmanager
     def _launcher(self, scenario: Scenario) -> Iterator[Launch]:
         """Starts a server of the scenario by its name, a peer with Redis where it needs one."""
@@ -104,7 +107,7 @@ class Player:
                 env, beside = {"BENCH_REDIS": str(path)}, [pid]
 
             def launch(name: str) -> AbstractContextManager[Server]:
-                recipe = self.makes[name](scenario.app, scenario.workers)
+                recipe = self._makes(scenario)[name](scenario.app, scenario.workers)
                 if name in self.hornbeams:
                     return started(name, recipe)
                 return started(name, recipe, env, beside)

@@ -33,6 +33,7 @@ TITLES = {
     "bench": "Next to its peers",
     "smoke": "Next to uvicorn, in short",
     "wsgi": "WSGI, next to gunicorn",
+    "static": "Static files, next to nginx and StaticFiles",
 }
 
 
@@ -46,7 +47,7 @@ def main() -> int:
         machine.descriptors(2 * max(one.connections for one in scenarios) + SPARE)
         makes = servers(options)
         # Before anything else: what is missing is missed here.
-        origin, commands = told(options), peers.commands(makes)
+        origin, commands = told(options), peers.commands(played(scenarios, makes))
         outcomes = compare(Player(makes, HORNBEAMS, options.rounds, options.seconds), scenarios)
     except Trouble as trouble:
         print(f"bench: {trouble}", file=sys.stderr)
@@ -95,6 +96,13 @@ def servers(options: argparse.Namespace) -> dict[str, Make]:
     }
     if options.against is not None:
         makes[BEFORE] = peers.before(options.against.resolve())
+    return makes
+
+
+def played(scenarios: Sequence[Scenario], makes: Mapping[str, Make]) -> Mapping[str, Make]:
+    """The servers of the scenarios, as their commands are to be shown."""
+    if all(scenario.makes for scenario in scenarios):
+        return {name: make for scenario in scenarios for name, make in scenario.makes.items()}
     return makes
 
 

@@ -18,9 +18,10 @@ import load
 import streams
 from figures import Trouble
 from load import Ask
-from peers import OURS, PEERS, WSGI
+from peers import OURS, PEERS, WSGI, Make
 from processes import Cpu
 from servers import Server
+from static_peers import SIZE, STATIC
 
 __all__ = ["CPU", "RATE", "SCENARIOS", "SMOKE", "Measure", "Scenario", "figures_at", "select"]
 
@@ -176,6 +177,7 @@ class Scenario:
     most     rounds, at most: what is steady, or takes long
     redis    the peers' application needs one
     without  peers that do not take part, and why
+    makes    servers of its own, in place of all
     """
 
     key: str
@@ -189,6 +191,7 @@ class Scenario:
     most: int = 1000
     redis: bool = False
     without: Mapping[str, str] = field(default_factory=lambda: {WSGI: "it is compared by WSGI"})
+    makes: Mapping[str, Make] = field(default_factory=dict)
 
 
 def _hello(workers: int, connections: int, rated: Ask | None = None) -> Scenario:
@@ -237,6 +240,8 @@ SCENARIOS = (
              event_streams(1000), most=3),
     Scenario("slow", "a fast client beside 1,000 slow ones", "bodies:app", 1, 1001,
              beside_slow_ones, most=3),
+    Scenario("static", "a file of 10 KiB", "", 2, 64, closed(Ask("/file.txt", SIZE), 64),
+             makes=STATIC),
     Scenario("start", "start of FastAPI", "fast:app", 2, 16, start_up, fresh=True, most=3),
     Scenario("idle", "an idle keep-alive connection", "hello:app", 1, clients.IDLE,
              idle_connection, fresh=True, most=1),

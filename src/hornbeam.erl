@@ -44,7 +44,7 @@ resolved({error, Reason}) -> {error, Reason}.
 %% @doc Starts a server from options that hornbeam_options:resolve/1 has validated, in a node where the OTP
 %% application runs or is just being started. Bond: what follows when it ends by itself (hornbeam_server_monitor).
 -spec serve(hornbeam_options:options(), hornbeam_server_monitor:bond()) -> {ok, pid()} | {error, term()}.
-serve(#{app := <<>>, mounts := []}, _Bond) ->
+serve(#{app := <<>>, mounts := [], static := []}, _Bond) ->
     {error, no_application};
 serve(Config, Bond) ->
     case hornbeam_server:check_hooks(Config) of

@@ -19,7 +19,7 @@ start(_Type, _Args) ->
     end.
 
 %% Other options may be wrong here without harm: they are checked where a server is started.
-serve({ok, #{app := App} = Options}) when App =/= <<>> ->
+serve({ok, #{app := App, static := Static} = Options}) when App =/= <<>>; Static =/= [] ->
     case hornbeam:serve(Options, vital) of
         {ok, _} -> ok;
         {error, Reason} -> {error, Reason}

@@ -64,8 +64,8 @@ reply_test_() ->
         Persistent <- [true, false]].
 
 file_test() ->
-    {{file, Head, 7, <<"/f">>}, _} =
-        hornbeam_http1_response:encode({reply, 200, [], 7, {sendfile, 7, <<"/f">>}}, response('HTTP/1.1', <<"GET">>, true)),
+    {{file, Head, [{file, <<"/f">>, 0, 7}]}, _} =
+        hornbeam_http1_response:encode({reply, 200, [], 7, {sendfile, 7, [{file, <<"/f">>, 0, 7}]}}, response('HTTP/1.1', <<"GET">>, true)),
     ?assertEqual({<<"7">>, none, none}, said(Head)).
 
 sequence(Version, Length, Commands) ->

@@ -101,6 +101,6 @@ closed_streams_are_forgotten_test() ->
 
 files_test() ->
     Output0 = hornbeam_http2_output:put(1, {file, fd, 0, 20000}, fin, 0, wide([1])),
-    {{file, 1, nofin, fd, 0, 16384, more}, Output1} = hornbeam_http2_output:next(0, Output0),
-    {{file, 1, fin, fd, 16384, 3616, ended}, Output} = hornbeam_http2_output:next(0, Output1),
+    {{file, 1, nofin, {fd, false}, 0, 16384, more}, Output1} = hornbeam_http2_output:next(0, Output0),
+    {{file, 1, fin, {fd, true}, 16384, 3616, ended}, Output} = hornbeam_http2_output:next(0, Output1),
     ?assertMatch({none, _}, hornbeam_http2_output:next(0, Output)).

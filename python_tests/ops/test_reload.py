@@ -63,6 +63,7 @@ def test_what_cannot_be_changed_is_refused_by_name(tmp_path: Path) -> None:
             (["--window", "4096"], "bad option window: cannot be changed by a reload"),
             (["--reload-dir", "."], "bad option reload_dirs: cannot be changed by a reload"),
             (["--workers", "0"], "bad option workers: must be an integer from 1 to 1024"),
+            (["--static", "/s=docs"], "bad option static: cannot be begun with by a reload"),
             (["--python", "no-such-python"], "there is no Python interpreter no-such-python"),
         ):
             done = hornbeam("reload", "--control", control, *flags)

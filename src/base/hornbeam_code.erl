@@ -7,7 +7,7 @@
 %%% that it depends on is loaded, also where Hornbeam is a part of somebody's system. In embedded mode (`-mode embedded' with
 %%% a boot file of its own) nothing is left to do.
 %%%
-%%% What no request of this server can reach is left: TLS and HTTP hooks where there are none, Cowboy where it serves no metrics, of Cowlib
+%%% What no request of this server can reach is left: TLS, HTTP hooks and folders of files where there are none, Cowboy where it serves no metrics, of Cowlib
 %%% all but the frames of HTTP/2 (two thirds of it are parsers of fields).
 %%%
 %%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
@@ -22,7 +22,7 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics.
+-type part() :: tls | metrics | static.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
@@ -30,6 +30,9 @@
 -define(ALWAYS, [cow_hpack, cow_http2]).
 %% Of our own: hornbeam_hooks loads them where there are HTTP hooks.
 -define(ASKED_FOR, [hornbeam_hooks, hornbeam_hook_values, hornbeam_hook_modules, hornbeam_hook_metrics, hornbeam_http_hook]).
+%% Our own that only a part calls.
+-define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
+                          hornbeam_static_types]}]).
 %% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers, sockets of the other kind, what
 %% is obsolete. A third of all.
 -define(TOOLS, [c, i, shell, shell_default, shell_docs, edlin, edlin_expand, group, group_history, user_drv, escript,
@@ -90,7 +93,8 @@ load_all(Modules, Missing) ->
 modules(Parts) ->
     Left = lists:append([Applications || {Part, Applications} <- ?PARTS, not lists:member(Part, Parts)]),
     Whole = lists:append([application_modules(Application) || Application <- closure([hornbeam], []) -- Left]),
-    ((Whole ++ (?ALWAYS -- Whole)) -- ?TOOLS) -- ?ASKED_FOR.
+    Empty = lists:append([Own || {Part, Own} <- ?ROOMS, not lists:member(Part, Parts)]),
+    ((Whole ++ (?ALWAYS -- Whole)) -- ?TOOLS) -- (?ASKED_FOR ++ Empty).
 
 application_modules(Application) ->
     {ok, Modules} = application:get_key(Application, modules),

@@ -41,6 +41,7 @@ init([]) ->
     hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
     hornbeam_clients = ets:new(hornbeam_clients, [named_table, public, set, {write_concurrency, true}]),
     hornbeam_servers = ets:new(hornbeam_servers, Options),
+    hornbeam_static_files = ets:new(hornbeam_static_files, Options),
     ok = hornbeam_descriptors:new(),
     {ok, []}.
 

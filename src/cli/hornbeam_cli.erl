@@ -179,6 +179,8 @@ run(#{app := <<>>, mounts := []} = Options, _) ->
         {ok, Module, File} ->
             io:put_chars(["No application is named: taking \"", Module, "\", which is ", File, "\n"]),
             configured(Options#{app := Module});
+        {error, _} when map_get(static, Options) =/= [] ->
+            configured(Options);
         {error, Text} ->
             usage_error(["run needs the application to serve, such as app:app: none is named, and ", Text])
     end;
@@ -272,10 +274,11 @@ set_ranch() ->
     _ = application:load(ranch),
     application:set_env([{ranch, [{ranch_sup_intensity, 5}, {ranch_sup_period, 30}]}]).
 
-serving(#{app := App, name := Name, mounts := Mounts, workers := OwnWorkers, log_format := Format} = Options) ->
+serving(#{app := App, name := Name, mounts := Mounts, static := Static, workers := OwnWorkers, log_format := Format} = Options) ->
     #{binds := Binds, applications := Infos} = hornbeam:info(Name),
     Applications = [[App, interface(<<"/">>, Infos)] || App =/= <<>>]
-        ++ [[MountApp, interface(Place, Infos), " at ", Place] || {Place, MountApp, _} <- Mounts],
+        ++ [[MountApp, interface(Place, Infos), " at ", Place] || {Place, MountApp, _} <- Mounts]
+        ++ [[Folder, " at ", Prefix] || {Prefix, Folder, _} <- Static],
     Settings = [hornbeam_options:for_mount(Options, Overrides) || {_, _, Overrides} <- Mounts],
     Workers = lists:sum([OwnWorkers || App =/= <<>>] ++ [N || #{workers := N} <- Settings]),
     Pythons = lists:usort([Python || #{workers := Each} <- Infos, #{python := Python} <- Each]),

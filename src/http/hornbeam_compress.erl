@@ -1,6 +1,6 @@
 %%% Compresses responses that are worth it (option `compress'), on both versions of HTTP.
 %%%
-%%% Called by: hornbeam_exchange, with the commands of a response on their way to the protocol. Calls: zlib; OTP's zstd where there is one
+%%% Called by: hornbeam_exchange, with the commands of a response on their way to the protocol. Calls: hornbeam_preferences; zlib; OTP's zstd where there is one
 %%% (OTP 28).
 %%%
 %%% States: `off' (not asked for, or not taken by the client), {ready, ...} until the head of the response comes, {gzip, ...} or
@@ -26,39 +26,18 @@
 new(_Head, off) ->
     off;
 new(#head{fields = Fields}, MinSize) ->
-    {ready, coding([Value || {<<"accept-encoding">>, Value} <- Fields]), MinSize}.
+    {ready, coding(hornbeam_preferences:offers(<<"accept-encoding">>, Fields)), MinSize}.
 
 %% RFC 9110, 12.5.3: what the client likes best; zstd where it likes both alike.
-coding(Values) ->
-    Offers = [offer(Element) || Value <- Values, Element <- binary:split(hornbeam_headers:lower(Value), <<",">>, [global])],
-    Any = weight(<<"*">>, Offers, 0),
-    Gzip = weight(<<"gzip">>, Offers, weight(<<"x-gzip">>, Offers, Any)),
-    Zstd = case has_zstd() of true -> weight(<<"zstd">>, Offers, 0); false -> 0 end,
+coding(Offers) ->
+    Weight = fun(Name, Default) -> hornbeam_preferences:weight(Name, Offers, Default) end,
+    Gzip = Weight(<<"gzip">>, Weight(<<"x-gzip">>, Weight(<<"*">>, 0))),
+    Zstd = case has_zstd() of true -> Weight(<<"zstd">>, 0); false -> 0 end,
     if
         Zstd > 0, Zstd >= Gzip -> zstd;
         Gzip > 0 -> gzip;
         true -> identity
     end.
-
-weight(Name, Offers, Default) ->
-    case lists:keyfind(Name, 1, Offers) of
-        {_, Weight} -> Weight;
-        false -> Default
-    end.
-
-offer(Element) ->
-    [Name | Parameters] = [string:trim(Part) || Part <- binary:split(Element, <<";">>, [global])],
-    {Name, case [Q || <<"q=", Q/binary>> <- Parameters] of [Q] -> quality(Q); _ -> 1000 end}.
-
-%% A quality value in thousandths; one that makes no sense is a no.
-quality(<<"1">>) -> 1000;
-quality(<<"1.", _/binary>>) -> 1000;
-quality(<<"0.", Digits/binary>>) when byte_size(Digits) =< 3, Digits =/= <<>> ->
-    case hornbeam_headers:is_digits(Digits) of
-        true -> binary_to_integer(binary:part(<<Digits/binary, "00">>, 0, 3));
-        false -> 0
-    end;
-quality(_) -> 0.
 
 has_zstd() ->
     erlang:function_exported(zstd, compress, 1).

@@ -1,6 +1,6 @@
 %%% What goes wrong with a request, in one table: reason -> status, body and log level of an answer.
 %%%
-%%% Called by: hornbeam_request, hornbeam_exchange, hornbeam_hooked. The text of a reason: hornbeam_reason.
+%%% Called by: hornbeam_request, hornbeam_exchange, hornbeam_hooked, hornbeam_static. The text of a reason: hornbeam_reason.
 -module(hornbeam_error).
 
 -export([answer/1, headers/1, reply/2]).
@@ -10,6 +10,7 @@
 -type reason() :: app_error | no_response | incomplete_response | bad_response
                 | forbidden | worker_died | worker_drained | timeout | overloaded | no_worker | no_descriptor | not_found
                 | hook_failed | body_too_large | too_many_requests | body_timeout | header_timeout
+                | method_not_allowed | precondition_failed | range_not_satisfiable
                 | malformed | uri_too_long | header_too_large | not_implemented | expectation_failed | http_version.
 
 %% @doc Status, body, and the level at which it is logged (`none' where the application's own process
@@ -28,6 +29,9 @@ answer(overloaded) -> {503, <<"Service Unavailable">>, warning};
 answer(no_worker) -> {503, <<"Service Unavailable">>, warning};
 answer(no_descriptor) -> {503, <<"Service Unavailable">>, none};
 answer(not_found) -> {404, <<"Not Found">>, none};
+answer(method_not_allowed) -> {405, <<"Method Not Allowed">>, none};
+answer(precondition_failed) -> {412, <<"Precondition Failed">>, none};
+answer(range_not_satisfiable) -> {416, <<"Range Not Satisfiable">>, none};
 answer(body_too_large) -> {413, <<"Content Too Large">>, none};
 answer(too_many_requests) -> {429, <<"Too Many Requests">>, none};
 answer(body_timeout) -> {408, <<"Request Timeout">>, none};

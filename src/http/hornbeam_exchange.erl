@@ -3,7 +3,8 @@
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
 %%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_worker, hornbeam_websocket_handshake,
-%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for.
+%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for,
+%%% and the module that answers for folders of files where there are such (hornbeam_static).
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
 %%%
@@ -24,7 +25,7 @@
 -module(hornbeam_exchange).
 
 -export([open/3, refuse/3, over/0, event/2, gone/1, is_gathering/1]).
--export_type([exchange/0, context/0, command/0, body/0, head/0]).
+-export_type([exchange/0, context/0, command/0, body/0, piece/0, head/0]).
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
@@ -32,8 +33,11 @@
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
+                     static := none | {module(), term()},
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
--type body() :: iodata() | {sendfile, Size :: non_neg_integer(), Path :: binary()}.
+-type body() :: iodata() | {sendfile, Size :: non_neg_integer(), [piece()]}.
+%% Of a file, which the protocol opens by its path, or closes when it is open; or octets between such.
+-type piece() :: iodata() | {file, binary() | file:fd(), Offset :: non_neg_integer(), Size :: pos_integer()}.
 -type command() :: {inform, 100..199, hornbeam_headers:headers()}
                  | {reply, 200..999, hornbeam_headers:headers(), non_neg_integer() | none, body()}
                  | {start, 200..999, hornbeam_headers:headers(), non_neg_integer() | none}
@@ -79,24 +83,55 @@ open(Head0, Owner, #{gate := Gate, server := Server, observer := Observer} = Con
 
 %% Hooks have seen it.
 hooked({ok, Head, Hooked}, Prefix, Before, Owner, Observed, #{server := Server} = Context) ->
-    case hornbeam_gate:route(Head, Server, Prefix) of
-        {ok, #mount{prefix = Mounted} = Mount} ->
-            entered(Head, Mount, Before, Owner, hornbeam_hooked:mounted(Mounted, Hooked), Observed, Context);
-        {refuse, Reason} ->
-            refused(Reason, Head, Hooked, Observed)
-    end;
+    Mount = hornbeam_gate:route(Head, Server, Prefix),
+    entered(Head, Mount, Before, Owner, mounted(Mount, Hooked), Observed, Context);
 hooked({reply, Reply, Hooked}, _Prefix, Before, _Owner, Observed, #{compress := Compress}) ->
     {Commands, _Done} = hornbeam_compress:commands(hornbeam_hooked:last([Reply, done], Hooked), hornbeam_compress:new(Before, Compress)),
     {observed(Commands, Observed), over}.
 
+mounted(none, Hooked) -> Hooked;
+mounted(#mount{prefix = Prefix}, Hooked) -> hornbeam_hooked:mounted(Prefix, Hooked).
+
 entered(Head, Mount, Before, Owner, Hooked, Observed, Context) ->
     case enter(Head, Before, Owner, Context) of
-        ok -> admitted(Head, Mount, Owner, Hooked, Observed, Context);
+        ok -> placed(Head, Mount, Owner, Hooked, Observed, Context);
         full -> {observed(answer(too_many_requests, Before, Hooked), Observed), over}
     end.
 
 refused(Reason, Head, Hooked, Observed) ->
     {observed([close || Reason =/= not_found] ++ answer(Reason, Head, Hooked), Observed), over}.
+
+%% Files come before the application of a prefix that is as long, or shorter (hornbeam_static).
+placed(Head, #mount{} = Mount, Owner, Hooked, Observed, #{static := none} = Context) ->
+    admitted(Head, Mount, Owner, Hooked, Observed, Context);
+placed(Head, Mount, Owner, Hooked, Observed, #{static := Static} = Context) ->
+    case static(Head, Mount, Static) of
+        pass when Mount =/= none ->
+            admitted(Head, Mount, Owner, Hooked, Observed, Context);
+        Answer ->
+            ok = leave(Head#head.version =/= 'HTTP/2', Owner),
+            {observed(answered(Answer, Head, Hooked), Observed), over}
+    end.
+
+%% A mount of a host has all requests of that host.
+static(_Head, _Mount, none) -> pass;
+static(_Head, #mount{host = Host}, _Static) when Host =/= any -> pass;
+static(Head, none, {Module, Settings}) -> Module:answer(Head, none, Settings);
+static(Head, #mount{prefix = Prefix}, {Module, Settings}) -> Module:answer(Head, Prefix, Settings).
+
+answered(pass, Head, Hooked) ->
+    answer(not_found, Head, Hooked);
+answered({refused, Reason, Own}, _Head, Hooked0) ->
+    {Reply, Hooked} = hornbeam_hooked:own_answer(Reason, {Own, Hooked0}),
+    hornbeam_hooked:last([Reply, done], Hooked);
+answered({reply, _, _, _, Body} = Reply, _Head, Hooked) ->
+    Commands = hornbeam_hooked:last([Reply, done], Hooked),
+    _ = lists:keymember(Body, 5, Commands) orelse close_files(Body),
+    Commands.
+
+%% A hook has made the response another one.
+close_files({sendfile, _, Pieces}) -> lists:foreach(fun file:close/1, lists:usort([Fd || {file, Fd, _, _} <- Pieces]));
+close_files(_) -> ok.
 
 %% A client is whose connection it is, or whom a trusted proxy names. A proxy that names nobody is none, nor is the peer of a Unix socket.
 enter(#head{peer = {Ip, _} = Peer}, #head{peer = Before}, {_, Number}, #{server := Server, gate := Gate, max_client_requests := Max})

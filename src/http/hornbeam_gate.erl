@@ -21,9 +21,9 @@ settings(#{forwarded_allow_ips := Trusted, drop_underscore_headers := Drop, http
     #{memory => hornbeam_memory:flag(), plain => Trusted =:= [] andalso not Drop andalso length(lists:usort(Versions)) =:= 2,
       trusted => Trusted, drop => Drop, versions => Versions}.
 
-%% @doc The request as the application is to see it, and its mount; where there are hooks they come before the mount (route/3).
+%% @doc The request as the application is to see it, and its mount (`none': no application has this path); where there are hooks they come before the mount (route/3).
 -spec admit(#head{}, Server :: atom(), settings()) ->
-    {ok, #head{}, hornbeam_mounts:mount()} | {hooks, hornbeam_hooked:hooks(), #head{}, Prefix :: binary()} | {refuse, hornbeam_error:reason()}.
+    {ok, #head{}, hornbeam_mounts:mount() | none} | {hooks, hornbeam_hooked:hooks(), #head{}, Prefix :: binary()} | {refuse, hornbeam_error:reason()}.
 admit(Head, Server, #{memory := Memory} = Settings) ->
     case hornbeam_memory:is_low(Memory) of
         false -> check(Head, Server, Settings);
@@ -54,18 +54,18 @@ find(Server, #head{host = Host, path = Path, method = Method} = Head, Prefix) ->
     case hornbeam_mounts:find(Server, Host, Path) of
         {ok, Mount} -> with_method(upper(Method), Head, below(Prefix, Mount));
         {hooks, Hooks} -> with_hooks(upper(Method), Head, Prefix, Hooks);
-        error -> {refuse, not_found}
+        error -> with_method(upper(Method), Head, none)
     end.
 
 with_hooks(refuse, _Head, _Prefix, _Hooks) -> {refuse, not_implemented};
 with_hooks(Method, Head, Prefix, Hooks) -> {hooks, Hooks, Head#head{method = Method}, Prefix}.
 
 %% @doc The mount of a request that hooks have seen. Prefix: what admit/3 has said.
--spec route(#head{}, Server :: atom(), Prefix :: binary()) -> {ok, hornbeam_mounts:mount()} | {refuse, hornbeam_error:reason()}.
+-spec route(#head{}, Server :: atom(), Prefix :: binary()) -> hornbeam_mounts:mount() | none.
 route(#head{host = Host, path = Path}, Server, Prefix) ->
     case hornbeam_mounts:find_behind_hooks(Server, Host, Path) of
-        {ok, Mount} -> {ok, below(Prefix, Mount)};
-        error -> {refuse, not_found}
+        {ok, Mount} -> below(Prefix, Mount);
+        error -> none
     end.
 
 with_method(refuse, _Head, _Mount) -> {refuse, not_implemented};

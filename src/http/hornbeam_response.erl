@@ -140,7 +140,7 @@ file(Method, Status, Headers, Path, {ok, #file_info{type = regular, size = Size}
     Empty = Size =:= 0 orelse ?HAS_NO_BODY(Method, Status),
     case Empty orelse hornbeam_descriptors:has_room() of
         true when Empty -> {ok, {reply, Status, Headers, Say, <<>>}};
-        true -> {ok, {reply, Status, Headers, Say, {sendfile, Size, Path}}};
+        true -> {ok, {reply, Status, Headers, Say, {sendfile, Size, [{file, Path, 0, Size}]}}};
         false -> {error, no_descriptor}
     end;
 file(_Method, _Status, _Headers, _Path, {ok, #file_info{type = regular}}, _Differs) ->

@@ -229,7 +229,7 @@ commands([{upgrade, Accepted} | _], Out, Conn) ->
 commands([Command | Rest], Out, Conn0) ->
     #conn{response = Response0} = Conn = before(Command, Conn0),
     case hornbeam_http1_response:encode(Command, Response0) of
-        {{file, Head, Size, Path}, Response} -> commands(Rest, [], file([Out | Head], Size, Path, Conn#conn{response = Response}));
+        {{file, Head, Pieces}, Response} -> commands(Rest, [], file([Out | Head], Pieces, Conn#conn{response = Response}));
         {Bytes, Response} -> commands(Rest, join(Out, Bytes), Conn#conn{response = Response})
     end.
 
@@ -260,9 +260,9 @@ write(Bytes, #conn{socket = Socket} = Conn) ->
     end.
 
 %% A file that has become shorter leaves a response that is not complete.
-file(Head, Size, Path, #conn{socket = Socket} = Conn0) ->
+file(Head, Pieces, #conn{socket = Socket} = Conn0) ->
     Conn = write(Head, Conn0),
-    case hornbeam_http1_socket:sendfile(Socket, Path, Size) of
+    case hornbeam_http1_socket:sendfile(Socket, Pieces) of
         ok -> Conn;
         {error, _} -> gone(Conn)
     end.

@@ -38,10 +38,10 @@ is_persistent(#response{persistent = Persistent}) -> Persistent.
 -spec is_close_delimited(response()) -> boolean().
 is_close_delimited(#response{framing = Framing}) -> Framing =:= close.
 
--spec encode(hornbeam_exchange:command(), response()) -> {iodata() | {file, iodata(), Size :: pos_integer(), Path :: binary()}, response()}.
-encode({reply, Status, Headers, Length, {sendfile, Size, Path}}, Response0) ->
+-spec encode(hornbeam_exchange:command(), response()) -> {iodata() | {file, iodata(), [hornbeam_exchange:piece()]}, response()}.
+encode({reply, Status, Headers, Length, {sendfile, _Size, Pieces}}, Response0) ->
     {Head, Response} = head(Status, Headers, Length, Response0),
-    {{file, Head, Size, Path}, Response};
+    {{file, Head, Pieces}, Response};
 encode({reply, Status, Headers, Length, Body}, Response0) ->
     {Head, Response} = head(Status, Headers, Length, Response0),
     {[Head | Body], Response};

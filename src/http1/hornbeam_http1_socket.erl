@@ -18,7 +18,7 @@
 -module(hornbeam_http1_socket).
 
 -export([new/2, received/2, watch/1, read/1, pause/1, has_left/2, hand_over/2, half_closed/1, is_half_closed/1]).
--export([send/2, sendfile/3, shutdown/1, close/1, abort/1]).
+-export([send/2, sendfile/2, shutdown/1, close/1, abort/1]).
 -export_type([socket/0]).
 
 -record(socket, {
@@ -124,17 +124,9 @@ is_half_closed(#socket{half_closed = HalfClosed}) -> HalfClosed.
 send(#socket{transport = Transport, socket = Raw}, Data) ->
     Transport:send(Raw, Data).
 
-%% @doc All of a file; an error when it has become shorter.
--spec sendfile(socket(), Path :: binary(), Size :: pos_integer()) -> ok | {error, term()}.
-sendfile(#socket{transport = Transport, socket = Raw}, Path, Size) ->
-    try Transport:sendfile(Raw, Path, 0, Size) of
-        {ok, Size} -> ok;
-        {ok, _Less} -> {error, too_short};
-        {error, Reason} -> {error, Reason}
-    catch
-        %% Ranch's fallback for TLS matches the file's opening.
-        error:Reason -> {error, Reason}
-    end.
+%% @doc Parts of files and octets between them; an error when a file has become shorter. One that is open is closed.
+-spec sendfile(socket(), [hornbeam_exchange:piece()]) -> ok | {error, term()}.
+sendfile(#socket{transport = Transport, socket = Raw}, Pieces) -> hornbeam_http1_sendfile:send(Transport, Raw, Pieces).
 
 %% @doc Nothing more will be written; what was written arrives. With TLS the client is told when the connection is closed: OTP's ssl
 %% shuts the sending side down without the alert that has to come first (RFC 8446, 6.1).

@@ -13,8 +13,8 @@
 %%% long a stream has had something to send and no octet of it could be sent.
 -module(hornbeam_http2_output).
 
--export([new/0, open/2, close/2, initial/2, credit/3, put/5, is_ready/1, is_held/2, next/2, stalled/2]).
--export_type([output/0, frame/0, fin/0]).
+-export([new/0, open/2, close/2, initial/2, credit/3, put/5, put_all/4, is_ready/1, is_held/2, next/2, stalled/2]).
+-export_type([output/0, frame/0, fin/0, item/0]).
 
 %% The largest frame that every peer takes (RFC 9113, 4.2).
 -define(PIECE, 16384).
@@ -28,7 +28,7 @@
 %% What is left of the stream's output behind the frame.
 -type left() :: more | none | ended.
 -type frame() :: {data, id(), iodata(), left()}
-               | {file, id(), Fin :: nofin | fin, file:fd(), Offset :: non_neg_integer(), Size :: pos_integer(), left()}
+               | {file, id(), Fin :: nofin | fin, {file:fd(), IsLast :: boolean()}, Offset :: non_neg_integer(), Size :: pos_integer(), left()}
                | {trailers, id(), hornbeam_headers:headers()}.
 
 -record(out, {
@@ -96,6 +96,11 @@ put(Id, Item, Fin, Now, #output{streams = Streams} = Output) ->
     Begun = case Size of 0 -> Now; _ -> Since end,
     turn(Id, add(Item, Out#out{fin = Fin, since = Begun}), Output).
 
+%% @doc All that is left of a stream's output: octets and pieces of files, which are closed behind their last piece.
+-spec put_all(id(), [item(), ...], Now :: integer(), output()) -> output().
+put_all(Id, [Last], Now, Output) -> put(Id, Last, fin, Now, Output);
+put_all(Id, [Item | Rest], Now, Output) -> put_all(Id, Rest, Now, put(Id, Item, nofin, Now, Output)).
+
 add(<<>>, Out) -> Out;
 add(Item, #out{items = [], size = 0} = Out) -> Out#out{items = [Item], size = size(Item, Out)};
 add(Item, #out{later = Later} = Out) -> Out#out{later = [Item | Later], size = size(Item, Out)}.
@@ -156,7 +161,8 @@ frame(Id, #out{items = [{file, Fd, Offset, Left} | Rest], size = Size, window = 
     Items = case Left of Part -> Rest; _ -> [{file, Fd, Offset + Part, Left - Part} | Rest] end,
     Out = forward(Out0#out{items = Items, size = Size - Part, window = Window - Part}),
     {IsFin, Remains} = remains(Out, Fin),
-    {{file, Id, IsFin, Fd, Offset, Part, Remains}, again(Id, Out, Remains, Output#output{window = Connection - Part})};
+    IsLast = not lists:any(fun({file, Other, _, _}) -> Other =:= Fd; (_) -> false end, Items ++ Out0#out.later),
+    {{file, Id, IsFin, {Fd, IsLast}, Offset, Part, Remains}, again(Id, Out, Remains, Output#output{window = Connection - Part})};
 frame(Id, #out{size = Size, window = Window, fin = Fin} = Out0, Most, #output{window = Connection} = Output) ->
     {Data, Part, Out1} = octets(Most, [], 0, Out0),
     Out = Out1#out{size = Size - Part, window = Window - Part},

@@ -6,7 +6,7 @@
 %%% Every function answers with actions for the connection, in order:
 %%%
 %%%   {head, fin | nofin, Fields}           a HEADERS frame; fin: the stream's output has ended with it
-%%%   {data, nofin | fin | {trailers, Fields}, Octets}, {file, Size, Path}   what follows; a file is the last
+%%%   {data, nofin | fin | {trailers, Fields}, Octets}, {file, Items}   what follows; files are the last
 %%%   {window, Octets}                      the client may send so much more on this stream
 %%%   {look, Time}                          due/2 is to be called by this time
 %%%   {reset, Code}                         RST_STREAM, and nothing else
@@ -24,7 +24,7 @@
 -include("hornbeam_head.hrl").
 
 -type action() :: {head, fin | nofin, hornbeam_headers:headers()} | {data, hornbeam_http2_output:fin(), binary()}
-                | {file, pos_integer(), binary()} | {window, pos_integer()} | {look, integer()} | {reset, cow_http2:error()}.
+                | {file, [hornbeam_http2_output:item(), ...]} | {window, pos_integer()} | {look, integer()} | {reset, cow_http2:error()}.
 -type timeouts() :: #{body_timeout := timeout(), body_prefetch := non_neg_integer(), _ => _}.
 
 -record(stream, {
@@ -180,9 +180,11 @@ run([{inform, 100, _} = Command | Rest], Actions, Now, #stream{expects = true} =
     run([Command | Rest], Actions, Now, waits(Now, Stream#stream{expects = false}));
 run([{inform, Status, Headers} | Rest], Actions, Now, Stream) ->
     run(Rest, [{head, nofin, hornbeam_http2_reply:inform(Status, Headers)} | Actions], Now, Stream);
-run([{reply, Status, Headers, Length, {sendfile, Size, Path}} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
+run([{reply, Status, Headers, Length, {sendfile, _Size, Pieces}} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
     Fields = hornbeam_http2_reply:head(Status, Headers, Length, Defaults),
-    run(Rest, [{file, Size, Path}, {head, nofin, Fields} | Actions], Now, Stream#stream{sent = ended});
+    Items = [opened(Piece) || Piece <- Pieces],
+    File = case lists:member(error, Items) of true -> {reset, internal_error}; false -> {file, Items} end,
+    run(Rest, [File, {head, nofin, Fields} | Actions], Now, Stream#stream{sent = ended});
 run([{reply, Status, Headers, Length, Body} | Rest], Actions, Now, #stream{defaults = Defaults} = Stream) ->
     Fields = hornbeam_http2_reply:head(Status, Headers, Length, Defaults),
     More = case iolist_to_binary(Body) of
@@ -223,6 +225,15 @@ run([cut | _], Actions, _Now, Stream) ->
 run([done], Actions, _Now, Stream0) ->
     {Finish, Stream} = finish(Stream0),
     {lists:reverse(Actions, Finish), Stream#stream{until = infinity, body_until = infinity}}.
+
+%% A file by its path is opened now; it is closed when its last part has been sent, or the stream ends (hornbeam_http2_output).
+opened({file, Path, Offset, Size}) when is_binary(Path) ->
+    case file:open(Path, [read, raw, binary]) of
+        {ok, Fd} -> {file, Fd, Offset, Size};
+        {error, _} -> error
+    end;
+opened({file, _, _, _} = Open) -> Open;
+opened(Octets) -> iolist_to_binary(Octets).
 
 finish(#stream{sent = ended} = Stream) -> {[], Stream};
 finish(#stream{sent = head} = Stream) -> {[{data, fin, <<>>}], Stream#stream{sent = ended}};

@@ -262,11 +262,8 @@ carry_out([{head, nofin, Fields} | Rest], Id, Streams) ->
     carry_out(Rest, Id, section(Id, nofin, Fields, Streams));
 carry_out([{data, Fin, Data} | Rest], Id, #streams{output = Output} = Streams) ->
     carry_out(Rest, Id, hold(Id, Streams#streams{output = hornbeam_http2_output:put(Id, Data, Fin, now_ms(), Output)}));
-carry_out([{file, Size, Path} | Rest], Id, #streams{output = Output} = Streams) ->
-    case file:open(Path, [read, raw, binary]) of
-        {ok, Fd} -> carry_out(Rest, Id, Streams#streams{output = hornbeam_http2_output:put(Id, {file, Fd, 0, Size}, fin, now_ms(), Output)});
-        {error, _} -> reset(Id, internal_error, Streams)
-    end;
+carry_out([{file, Items} | Rest], Id, #streams{output = Output} = Streams) ->
+    carry_out(Rest, Id, Streams#streams{output = hornbeam_http2_output:put_all(Id, Items, now_ms(), Output)});
 carry_out([{window, Octets} | Rest], Id, Streams) ->
     carry_out(Rest, Id, say(cow_http2:window_update(Id, Octets), Streams));
 carry_out([{look, Time} | Rest], Id, #streams{look = Look} = Streams) when Time >= Look ->
@@ -367,8 +364,10 @@ pump(Left, Now, #streams{output = Output0} = Streams0) ->
     case Frame of
         none -> Streams;
         {data, Id, Bytes, Remains} -> pump(Left - iolist_size(Bytes), Now, sent(Id, Remains, say(Bytes, Streams)));
-        {file, Id, IsFin, Fd, Offset, Size, Remains} ->
-            case file:pread(Fd, Offset, Size) of
+        {file, Id, IsFin, {Fd, Last}, Offset, Size, Remains} ->
+            Read = file:pread(Fd, Offset, Size),
+            _ = Last andalso file:close(Fd),
+            case Read of
                 {ok, Bytes} when byte_size(Bytes) =:= Size ->
                     pump(Left - Size, Now, sent(Id, Remains, say([cow_http2:data_header(Id, IsFin, Size) | Bytes], Streams)));
                 %% It has become shorter: the response is not complete.

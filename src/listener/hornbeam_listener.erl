@@ -141,9 +141,14 @@ protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Ve
     #{secure => Tls, max_connections => Max, proxy_protocol => Proxy, http_version => lists:usort(Versions),
       context => #{server => Name, gate => hornbeam_gate:settings(Config), max_client_requests => MaxRequests,
                    observer => hornbeam_observe:observer(Name, Config),
+                   static => static(Name, Config),
                    defaults => hornbeam_headers:defaults(Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
+
+%% Not loaded where no folder is served.
+static(_Name, #{static := []}) -> none;
+static(Name, Config) -> hornbeam_static:context(Name, Config).
 
 http1(#{max_keepalive := MaxKeepalive} = Config) ->
     Times = maps:with([keepalive_timeout, header_timeout, body_timeout, half_close], Config),

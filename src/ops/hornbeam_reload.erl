@@ -101,6 +101,8 @@ merged(_, _) -> {error, {bad_option, options, <<"must be a map or a property lis
 
 check_fixed(Old, New) ->
     case [Key || Key <- lists:sort(maps:keys(New)), maps:get(Key, New) =/= maps:get(Key, Old), is_fixed(Key)] of
+        [] when map_get(static, Old) =:= [], map_get(static, New) =/= [] ->
+            {error, {bad_option, static, <<"cannot be begun with by a reload: the server was started without">>}};
         [] -> {ok, New};
         [Key | _] -> {error, {bad_option, Key, <<"cannot be changed by a reload">>}}
     end.

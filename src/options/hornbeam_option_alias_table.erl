@@ -60,7 +60,7 @@ application() ->
      {["--loop"], [?U, ?R], same, "auto, uvloop or asyncio"},
      {["--reset-contextvars"], [?U], {refuse, "leave it out: there is no such choice here"}, ""},
      {["--static-path-route", "--static-path-mount", "--static-path-dir-to-file", "--static-path-expires"], [?R],
-      {refuse, "serve files from the application (its responses use sendfile), or from a proxy"}, ""}].
+      {refuse, "use --static PREFIX=FOLDER"}, ""}].
 
 workers() ->
     [{["--workers"], [?U, ?G, ?H, ?R], same, "also with `--reload`"},

@@ -163,6 +163,8 @@ python_types(Path) when Path =:= directory; Path =:= venv; Path =:= interpreter 
 python_types({custom, hornbeam_option_file}) -> ["str", "PathLike[str]"];
 python_types({optional, Type}) -> python_types(Type);
 python_types({auto, Type}) -> python_types(Type) ++ ["Literal[\"auto\"]"];
+python_types({list, {custom, hornbeam_option_static}}) ->
+    ["str", "Sequence[str]", "Mapping[str, str]"];
 python_types({list, Type}) ->
     Item = python_types(Type),
     Item ++ [["Sequence[", lists:join(" | ", Item), "]"]];

@@ -94,6 +94,10 @@ application() ->
      #{group => application, key => erlang_path, type => {list, directory}, default => [], scope => server,
        doc => "Folders of compiled Erlang modules (.beam), put behind the VM's code path: for http_hooks and functions that "
               "Python calls."},
+     #{group => application, key => static, metavar => "PREFIX=FOLDER[;OPTION=VALUE]...",
+       type => {list, {custom, hornbeam_option_static}}, default => [], scope => server, check => fun different_folders/1,
+       doc => "Folders of files that are served without Python, each below a path; docs/static.md has the options of a folder. Before a "
+              "mount of the same path, which gets what is not there."},
      #{group => application, key => reload, type => boolean, default => false, scope => server,
        doc => "For development: watches the Python files in pythonpath and reloads when one changes."},
      #{group => application, key => reload_dirs, flag => "reload-dir", type => {list, directory}, default => [], scope => server,
@@ -357,6 +361,10 @@ different_prefixes(Mounts) ->
         [] -> ok;
         [Twice | _] -> {error, ["has two applications at ", hornbeam_option_text:show(Twice)]}
     end.
+
+%% Only where there are folders is the module loaded that knows them.
+different_folders([]) -> ok;
+different_folders(Static) -> hornbeam_option_static:different_prefixes(Static).
 
 %% Compared with the defaults, not with what was given, so that a validated map is valid again.
 one_interpreter(#{venv := Venv, python := Python}) ->

@@ -25,6 +25,8 @@ name(Key, Names) ->
 %% Names: all that name/2 finds, for the tables of mounts.
 -spec given(hornbeam_option_types:type(), term(), #{binary() => spec()}) -> term().
 given({list, Type}, Values, Names) when is_list(Values) -> [given(Type, item(Value), Names) || Value <- Values];
+given({list, {custom, hornbeam_option_static}}, Table, _) when is_map(Table), not is_map_key(<<"prefix">>, Table) ->
+    [static(Prefix, Value) || {Prefix, Value} <- lists:sort(maps:to_list(Table))];
 given({list, Type}, Value, Names) -> given(Type, Value, Names);
 given({Or, Type}, Value, Names) when Or =:= optional; Or =:= auto -> given(Type, Value, Names);
 given({limit, _, _}, <<"infinity">>, _) -> infinity;
@@ -42,10 +44,17 @@ given({custom, hornbeam_option_mount}, Table, Names) when is_map(Table) ->
 given({custom, hornbeam_option_sni}, #{<<"host">> := Host, <<"certfile">> := Cert, <<"keyfile">> := Key} = Table, _)
   when map_size(Table) =:= 3 ->
     {Host, Cert, Key};
+given({custom, hornbeam_option_static}, Table, _) when is_map(Table) ->
+    static(maps:get(<<"prefix">>, Table, <<>>), maps:remove(<<"prefix">>, Table));
 %% No type takes these; Erlang would take an array of numbers for text, and a message would show a table as Erlang writes it.
 given(_, Value, _) when is_list(Value) -> 'an array';
 given(_, Value, _) when is_map(Value) -> 'a table';
 given(_, Value, _) -> Value.
+
+%% "/assets" = "dist", or a table with the folder and its options.
+static(Prefix, Table) when is_map(Table) -> {Prefix, maps:get(<<"folder">>, Table, <<>>), maps:to_list(maps:remove(<<"folder">>, Table))};
+static(Prefix, Folder) when is_binary(Folder) -> {Prefix, Folder, []};
+static(Prefix, _Other) -> {Prefix, <<>>, []}.
 
 %% There is no option with a list of numbers, and in Erlang such a list is text.
 item(Value) when is_integer(Value) -> integer_to_binary(Value);

@@ -88,6 +88,7 @@ check({optional, _}, V) when V =:= ""; V =:= <<>> -> {ok, <<>>};
 check({optional, Type}, V) -> check(Type, V);
 check({auto, _}, V) when V =:= auto; V =:= "auto"; V =:= <<"auto">> -> {ok, auto};
 check({auto, Type}, V) -> check_or_auto(Type, V);
+check({list, {custom, hornbeam_option_static} = Type}, V) when is_map(V) -> check_items(Type, lists:sort(maps:to_list(V)), []);
 check({list, Type}, V) -> check_items(Type, items(V), []);
 check({custom, Module}, V) -> Module:check(V);
 check(Type, V) -> wrong(Type, V).
@@ -244,6 +245,8 @@ parse_boolean(Text) ->
 %% The items in one piece of text, as an environment variable carries them.
 -spec split(type(), string()) -> [string()].
 split({list, directory}, Text) -> split_at(":", Text);
+%% What is said of a folder may hold commas; the next one begins with a slash.
+split({list, {custom, hornbeam_option_static}}, Text) -> [string:trim(Item) || Item <- re:split(Text, ",(?=\\s*/)", [{return, list}, unicode])];
 split(Type, Text) ->
     case is_multiple(Type) of
         true -> split_at(",", Text);

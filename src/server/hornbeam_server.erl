@@ -23,7 +23,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1, check_hooks/1, set_hooks/2]).
+-export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1, check_hooks/1, set_hooks/2, set_static/2]).
 -export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -67,8 +67,8 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics}}) ->
-    [tls || Tls] ++ [metrics || Metrics =/= []].
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static}}) ->
+    [tls || Tls] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []].
 
 run([]) ->
     ok;
@@ -193,5 +193,11 @@ init(Name) ->
     Mounts = hornbeam_mounts:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
     ok = set_hooks(Name, Config),
+    ok = set_static(Name, Config),
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30, auto_shutdown => any_significant},
           [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Mounts] ++ [hornbeam_pools_sup:spec()]}}.
+
+%% @doc Publishes the folders of files; what a reload has taken away is gone.
+-spec set_static(Name :: atom(), Config :: map()) -> ok.
+set_static(Name, #{static := []}) -> _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:publish(Name, []), ok;
+set_static(Name, #{static := Static}) -> hornbeam_static:publish(Name, Static).

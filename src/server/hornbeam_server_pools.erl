@@ -1,7 +1,7 @@
 %%% Changes the pools of a running server: new generations of workers, pools for new mounts, the end of those that are removed.
 %%%
 %%% Called by: hornbeam_reload (change/3). A child of the server, started when its mounts are first changed. Calls: hornbeam_mounts,
-%%% hornbeam_pool (prepare, commit, abort, await_ready), hornbeam_server (check_mounts/1, set_hooks/2, its children), hornbeam_servers (what it runs with),
+%%% hornbeam_pool (prepare, commit, abort, await_ready), hornbeam_server (check_mounts/1, set_hooks/2, set_static/2, its children), hornbeam_servers (what it runs with),
 %%% hornbeam_pools_sup (where pools are added).
 %%%
 %%% One change at a time; whoever asks meanwhile waits. What becomes of one that has begun does not depend on who asked for it.
@@ -122,7 +122,7 @@ changed(New, Renew, #state{name = Name} = State) ->
 is_begun(#mount{pool = {_, Place} = Id}, Before, Renew) ->
     Renew =:= all orelse lists:member(Place, Renew) orelse not lists:keymember(Id, #mount.pool, Before).
 
-check(_Name, _New, [], _Begin) ->
+check(_Name, #{static := []}, [], _Begin) ->
     {error, no_application};
 check(Name, New, _After, Begin) ->
     case hornbeam_server:check_mounts(Begin) of
@@ -140,6 +140,7 @@ begin_all(Mounts, Before, After, New, #state{name = Name} = State) ->
             lists:foreach(fun commit/1, Results),
             Removed = [Mount || #mount{pool = Id} = Mount <- Before, not lists:keymember(Id, #mount.pool, After)],
             ok = hornbeam_server:set_hooks(Name, New),
+            ok = hornbeam_server:set_static(Name, New),
             ok = hornbeam_mounts:publish(Name, After, [emptied(Mount) || Mount <- Removed] ++ without(Ids, Hidden)),
             ok = hornbeam_servers:set_config(Name, New),
             ok = tell_watcher(Name),

@@ -50,6 +50,11 @@ class Options(TypedDict, total=False):
     # path: for http_hooks and functions that Python calls.
     erlang_path: str | PathLike[str] | Sequence[str | PathLike[str]] | None
 
+    # Folders of files that are served without Python, each below a path;
+    # docs/static.md has the options of a folder. Before a mount of the same
+    # path, which gets what is not there.
+    static: str | Sequence[str] | Mapping[str, str] | None
+
     # For development: watches the Python files in pythonpath and reloads when
     # one changes.
     reload: bool | None
@@ -485,6 +490,7 @@ FLAGS = {
     "mounts": "mount",
     "http_hooks": "http-hooks",
     "erlang_path": "erlang-path",
+    "static": "static",
     "reload": "reload",
     "reload_dirs": "reload-dir",
     "reload_include": "reload-include",

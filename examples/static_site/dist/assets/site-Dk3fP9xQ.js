@@ -1,0 +1,3 @@
+document.getElementById("path").textContent = location.pathname;
+const answer = await fetch("/api/hello");
+document.getElementById("api").textContent = JSON.stringify(await answer.json());
