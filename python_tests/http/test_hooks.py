@@ -36,8 +36,11 @@ def ebin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(ebin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
+    files = tmp_path_factory.mktemp("files")
+    (files / "large.bin").write_bytes(b"0123456789" * 20_000)
     with Hornbeam(
         None,
+        static=f"/files={files}",
         erlang_path=str(ebin),
         http_hooks=["http_hooks", SECOND],
         mount=["/short=hooks_app:app;timeout=200", "/app=hooks_app:app"],
@@ -180,6 +183,20 @@ def test_a_reply_with_a_file_and_one_without_a_body(server: Hornbeam, version: s
     empty = ask(server, version, "/app/x", ("x-request", "reply-204"))
     assert (empty.status, empty.body, empty.header(b"content-length")) == (204, b"", None)
     assert len(ask(server, version, "/app/x", ("x-request", "reply-large")).body) == 300_000
+
+
+@both
+def test_files_without_python(server: Hornbeam, version: str) -> None:
+    path = "/files/large.bin"
+    answer = ask(server, version, path)
+    assert (answer.status, answer.body) == (200, b"0123456789" * 20_000)
+    assert answer.header(b"x-hooked") == b"GET /files/large.bin undefined seen"
+    page = ask(server, version, "/files/none", ("x-error", "page"))
+    assert (page.status, page.body) == (405, b"<p>not_found seen")
+    assert ask(server, version, path, ("x-request", "reply")).status == 403
+    for said in ("204", "304", "crash"):
+        answer = ask(server, version, path, ("x-response", said))
+        assert (said, answer.status) == (said, 500 if said == "crash" else int(said))
 
 
 @both

@@ -85,7 +85,8 @@ def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hor
     log = tmp_path_factory.mktemp("log") / "access.json"
     with Hornbeam(
         "http_echo:app", static=static, compress=True, max_client_requests=8, send_timeout=3000,
-        access_log="json", access_log_file=str(log), access_log_fields=["path", "status", "bytes"],
+        mount="host.test=http_echo:app", access_log="json", access_log_file=str(log),
+        access_log_fields=["path", "status", "bytes"],
     ) as server:  # fmt: skip
         yield server
 
@@ -293,6 +294,11 @@ def test_the_application_gets_what_is_not_there(client: RawClient) -> None:
     assert client.get("/only/nothing").status == 404
     assert client.get("/only/nothing", method="HEAD").status == 404
     assert json.loads(client.get("/onlyx").body)["path"] == "/onlyx"
+
+
+def test_a_mount_of_a_host_has_all_of_it(client: RawClient) -> None:
+    client.send(b"GET /only/small.bin HTTP/1.1\r\nhost: host.test\r\n\r\n")
+    assert json.loads(client.response().body)["path"] == "/only/small.bin"
 
 
 def test_the_fallback_is_for_pages(client: RawClient) -> None:
