@@ -6,6 +6,7 @@ from typing import Any
 
 PAGE = b"""<!doctype html>
 <title>Six applications</title>
+<link rel="stylesheet" href="/assets/style.css">
 <h1>Six applications, one server</h1>
 <ul>
 <li><a href="/api/docs">FastAPI</a>

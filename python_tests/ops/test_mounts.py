@@ -434,6 +434,7 @@ def test_the_example_of_six_applications() -> None:
         assert "Six applications" in client.get("/").text
         assert client.get("/other").status_code == 404
         assert client.get("/api/items/3").json() == {"id": 3}
+        assert client.get("/assets/style.css").headers["content-type"] == "text/css; charset=utf-8"
         assert client.get("/shop/cart/3").json() == {"cart": 3, "here": "/shop/cart/3"}
         with client.stream("GET", "/clock") as events:
             assert next(events.iter_lines()).startswith("data: 20")
