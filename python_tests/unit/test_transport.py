@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections.abc import Iterator
 
 import pytest
 
+from hornbeam_worker import frames
 from hornbeam_worker import transport as module
 from hornbeam_worker.transport import MUCH, TURNS, Transport
 
 
 @pytest.fixture
-def pipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Stands for descriptors 3 and 4; the end from which the BEAM reads."""
+def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Stands for descriptors 3 and 4; the ends to which the BEAM writes and from which it reads."""
     read_3, write_3 = os.pipe()
     read_4, write_4 = os.pipe()
     ends = {3: read_3, 4: write_4}
     for end in (*ends.values(), read_4):
         os.set_blocking(end, False)
     monkeypatch.setattr(module, "_own", ends.__getitem__)
-    yield read_4
+    yield write_3, read_4
     for end in (read_3, write_3, read_4, write_4):
         os.close(end)
+
+
+@pytest.fixture
+def pipes(both: tuple[int, int]) -> int:
+    """The end from which the BEAM reads."""
+    return both[1]
 
 
 async def read(end: int, size: int) -> bytes:
@@ -120,3 +128,28 @@ def test_those_who_send_bodies_wait_for_room(pipes: int) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
     # What is collected before a write, and one turn of those who wait.
     assert most < MUCH + (module.MANY + TURNS) * window // 4
+
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default="nobody's")
+
+
+@pytest.mark.parametrize("kind", [frames.REQUEST, frames.INVOKE], ids=["request", "invoke"])
+def test_what_comes_during_a_call_has_no_variables_of_the_caller(
+    both: tuple[int, int], kind: int
+) -> None:
+    """A request that is read while a coroutine waits for Erlang in the loop's thread."""
+    seen: list[str] = []
+
+    async def main(to_worker: int) -> None:
+        transport = Transport()
+        transport.attach(lambda _: seen.append(VARIABLE.get()), lambda *_: None, lambda: None)
+        transport.start(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        VARIABLE.set("the caller's")
+        os.write(to_worker, frames.encode(kind, 1, b"\0" * 9))
+        transport.wait_in_loop(lambda: bool(transport._deferred) or bool(seen), 10)
+        await asyncio.sleep(0)
+        assert seen == ["nobody's"] and VARIABLE.get() == "the caller's"
+        asyncio.get_running_loop().remove_reader(transport._read_fd)
+
+    asyncio.run(main(both[0]))

@@ -15,7 +15,8 @@ next pong.
 Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
 and so is what is urgent (`_is_urgent`), which starts or wakes others but runs nothing of the
-application's here; all other frames are kept in order for the loop's next iteration. It polls
+application's here; all other frames are kept in order for the loop's next iteration. Neither sees
+the context variables of whoever has made the call. It polls
 for `poll_time` before it blocks, since waking a sleeping process is the greater part of what a call
 costs.
 
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import fcntl
 import os
 import select
@@ -70,6 +72,7 @@ class Transport:
         self._decoder = Decoder()
         self._deferred: list[Frame] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = contextvars.copy_context()  # of nobody's request
         self._lock = threading.Lock()
         self._pending: list[
             bytes | bytearray | memoryview
@@ -108,6 +111,7 @@ class Transport:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Attaches to the running loop. Frames sent before are written now."""
         self._loop = loop
+        self._context = contextvars.copy_context()
         loop.add_reader(self._read_fd, self._readable)
         loop.call_soon(self._deliver_deferred)
         self.flush()
@@ -337,10 +341,11 @@ class Transport:
             if frame.type == frames.REPLY:
                 self._on_reply(frame.stream, frame.payload)
             elif _is_urgent(frame):
-                self._deliver(frame)
+                self._context.copy().run(self._deliver, frame)
             else:
                 if not self._deferred and self._loop is not None:
-                    self._loop.call_soon(self._deliver_deferred)
+                    context = self._context.copy()
+                    self._loop.call_soon(self._deliver_deferred, context=context)
                 self._deferred.append(frame)
 
     def _block(self, seconds: float | None = None) -> None:
