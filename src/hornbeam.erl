@@ -56,6 +56,7 @@ checked(#{name := Name} = Config, Bond) ->
     case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config)) of
         ok ->
             ok = hornbeam_state:configure(Config),
+            ok = hornbeam_cache:configure(Config),
             ok = hornbeam_memory:configure(Config),
             hornbeam_server:start(Name, Config, Bond, [hornbeam_watch, hornbeam_control]);
         {error, Reason} -> {error, Reason}

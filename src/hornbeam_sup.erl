@@ -6,6 +6,7 @@
 %%%     ├─ hornbeam_memory       watches how much memory the VM takes
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state                              kept
 %%%     ├─ hornbeam_pubsub       publish/subscribe: subscriptions, other nodes
+%%%     ├─ hornbeam_cache        who computes what is cached, who waits for it
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
@@ -18,7 +19,7 @@
 %%%   vital    its end is the end of the application, since everybody needs what the tables held. It does nothing that could fail.
 %%%   kept     restarted by a hornbeam_keeper, as often and as late as need be. Nobody waits for it.
 %%%   others   restarted at once, alone. Subscriptions are in the tables; calls that ran in hornbeam_call_sup are answered with an
-%%%            error; WebSockets that were subscribed through a relay close with 1011; the two that count find what they counted; the end of
+%%%            error; those who wait in hornbeam_cache compute for themselves, and what it kept is gone; WebSockets that were subscribed through a relay close with 1011; the two that count find what they counted; the end of
 %%%            hornbeam_server_sup is that of its servers, each of which hornbeam_server_monitor treats as such.
 %%%
 %%% More than ten restarts in ten seconds are a defect that lasts: the application ends, which ends the VM where it is Hornbeam's own
@@ -39,9 +40,11 @@ init([]) ->
         #{id => hornbeam_signaller, start => {hornbeam_signaller, start_link, []}},
         #{id => hornbeam_memory, start => {hornbeam_memory, start_link, []}},
         hornbeam_keeper:spec(hornbeam_state_sweeper, {hornbeam_state_sweeper, start_link,
-                             [[fun hornbeam_state_store:remove_expired/0, fun hornbeam_state_limits:look/0]]}),
+                             [[fun hornbeam_state_store:remove_expired/0, fun hornbeam_state_limits:look/0,
+                               fun hornbeam_cache:sweep/0]]}),
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},
+        #{id => hornbeam_cache, start => {hornbeam_cache, start_link, []}},
         #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
           type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),

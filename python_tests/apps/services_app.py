@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,15 +23,25 @@ POOL = ThreadPoolExecutor(16)
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The paths above."""
+    _, how, name = scope["path"].split("/")
+    arguments, keywords = await body_of(receive)
+    await respond(send, run(how, name, arguments, keywords))
+
+
+async def body_of(receive: Any) -> Any:
+    """What was posted, unpacked."""
     body, more = b"", True
     while more:
         message = await receive()
         body += message["body"]
         more = message["more_body"]
-    _, how, name = scope["path"].split("/")
-    arguments, keywords = values.unpack(body)
+    return values.unpack(body)
+
+
+async def respond(send: Any, result: Awaitable[Any]) -> None:
+    """Sends what is awaited, or what it raises."""
     try:
-        answer = values.pack(["ok", await run(how, name, arguments, keywords)])
+        answer = values.pack(["ok", await result])
     except Exception as error:
         shown = {key: repr(value) for key, value in vars(error).items()}
         answer = values.pack(["error", type(error).__name__, str(error), shown])

@@ -28,7 +28,7 @@ SHORT = ("get", "set", "delete", "incr", "decr")
 AWAITABLE = {
     name
     for name in erlang.__all__
-    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", *SHORT)
+    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", "cached", *SHORT)
 }
 
 

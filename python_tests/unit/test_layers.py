@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "priv" / "python"
 TREE = (ROOT / "docs" / "architecture.md").read_text().partition("## The tree")[2]
-PACKAGES = ["hornbeam", "hornbeam_worker", "hornbeam_erlang"]
+PACKAGES = ["hornbeam", "hornbeam_worker", "hornbeam_erlang", "hornbeam_ml"]
 
 
 def drawn(package: str) -> list[str]:

@@ -50,7 +50,7 @@
     ssl_app, ssl_client_session_cache_db, ssl_config, ssl_connection_sup, ssl_listen_tracker_sup, ssl_logger, ssl_manager, ssl_pem_cache,
     ssl_pkix_db, ssl_server_session_cache_sup, ssl_sup, ssl_upgrade_server_session_cache_sup, string, tls_client_ticket_store,
     tls_connection_sup, tls_server_session_ticket_sup, tls_server_sup, tls_sup, unicode_util, hornbeam, hornbeam_access_log, hornbeam_app,
-    hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
+    hornbeam_cache, hornbeam_cache_flights, hornbeam_cache_store, hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
     hornbeam_descriptors, hornbeam_keeper, hornbeam_listener, hornbeam_log, hornbeam_log_format, hornbeam_memory,
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
     hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_listener,

@@ -8,6 +8,9 @@
 %%%   hornbeam_state         hornbeam_state_store   the applications' shared state
 %%%   hornbeam_state_expiry  hornbeam_state_store   its keys by the time of their expiry
 %%%   hornbeam_state_order   hornbeam_state_limits  its keys by their last write, when there is a limit
+%%%   hornbeam_cache, hornbeam_cache_order, hornbeam_cache_expiry, hornbeam_cache_namespaces
+%%%                          hornbeam_cache_store   computed results, and their figures
+%%%   hornbeam_cache_asks    hornbeam_cache         who waits for one: written by workers, too
 %%%   hornbeam_callbacks     hornbeam_callbacks     the functions registered for Python
 %%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
 %%%                          hornbeam_subscriptions who subscribes to what on this node
@@ -32,6 +35,11 @@ init([]) ->
     Ordered = [named_table, public, ordered_set, {write_concurrency, true}],
     hornbeam_state_expiry = ets:new(hornbeam_state_expiry, Ordered),
     hornbeam_state_order = ets:new(hornbeam_state_order, Ordered),
+    hornbeam_cache = ets:new(hornbeam_cache, [{write_concurrency, true} | Options]),
+    hornbeam_cache_order = ets:new(hornbeam_cache_order, [named_table, public, ordered_set]),
+    hornbeam_cache_expiry = ets:new(hornbeam_cache_expiry, [named_table, public, ordered_set]),
+    hornbeam_cache_namespaces = ets:new(hornbeam_cache_namespaces, Options),
+    hornbeam_cache_asks = ets:new(hornbeam_cache_asks, [{write_concurrency, true} | Options]),
     hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
     hornbeam_topics = ets:new(hornbeam_topics, Options),
     hornbeam_peer_topics = ets:new(hornbeam_peer_topics, Options),

@@ -286,6 +286,11 @@ services() ->
        doc => "Keys and values of the shared state together, in the external term format; evicted likewise. With what "
               "the tables take besides, the state has three times this at most. auto: 512 MiB, but no more than a tenth of the "
               "machine's or the control group's memory; infinity for no limit."},
+     #{group => services, key => cache_max_bytes, type => {auto, {limit, 0, 16#7FFFFFFFFFFFFFFF}}, unit => bytes,
+       default => auto, scope => server,
+       doc => "Results of cached_inference and cached together, with 640 bytes for each besides; beyond it those used least recently are "
+              "evicted. auto: 128 MiB, but no more than a twentieth of the machine's or the control group's memory; 0 stores nothing, "
+              "infinity for no limit. One limit for the node."},
      #{group => services, key => rpc_allow, metavar => "MODULE:FUNCTION", type => {list, {custom, hornbeam_option_rpc}},
        default => [], scope => server,
        doc => "Functions that rpc_call and rpc_cast may run on any node: {Module, Function}, or all; nothing by "

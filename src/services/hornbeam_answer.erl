@@ -11,10 +11,10 @@
 -export_type([answer/0]).
 
 %% What Python gets: a value, encoded already or not; that there is none (Python then takes the caller's default); an error, by
-%% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack].
+%% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack]; for computation_error what Python said.
 -type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
 -type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
-                    | not_registered | erlang_error.
+                    | not_registered | erlang_error | computation_error.
 
 -define(OK, 0).
 -define(ERROR, 1).
@@ -37,8 +37,13 @@ reply(Id, {error, Kind, What}) ->
     hornbeam_frame:encode(reply, Id, [?ERROR | hornbeam_msgpack:encode([Kind, What])]).
 
 %% @doc What is sent instead of an answer for which there is no room.
--spec refusal(Reply :: binary()) -> iodata().
+-spec refusal(Reply :: iodata()) -> iodata().
+refusal([<<_:32, _, Id:32>> | _]) ->
+    refused(Id);
 refusal(<<_:32, _, Id:32, _/binary>>) ->
+    refused(Id).
+
+refused(Id) ->
     reply(Id, {error, connection_error, <<"the answer was dropped: too much of earlier ones has not been read "
                                           "(option max_worker_backlog)">>}).
 

@@ -1,12 +1,14 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
 %%% Called by: hornbeam_worker_calls, in the worker's process, for each `call' frame and for every message that the worker does
-%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_events, hornbeam_answer. The table's
+%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_cache (left/1), hornbeam_events, hornbeam_answer. The table's
 %%% mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
 %%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once; {walk, Timeout, Fun} as `run',
 %%% for what looks at a whole table. The fun runs in a process of its own (hornbeam_running): a worker's process never waits.
+%%% {later, Ask} is for what another process answers, by a message: {hornbeam_later, Session, Id, Answer}. A session is the life of one
+%%% Python process, so no answer reaches the one after it, which numbers its calls alike.
 %%%
 %%% The id of a call is Python's; 0 says that no reply is wanted.
 %%%
@@ -21,6 +23,7 @@
 
 -record(services, {
     worker :: pos_integer(),
+    session :: reference(),
     settings :: map(),
     running :: hornbeam_running:calls(),
     events = hornbeam_events:new() :: hornbeam_events:flow(),
@@ -30,8 +33,10 @@
 
 %% walk: as run, but few at once.
 -type outcome() :: hornbeam_answer:answer() | {run | start | walk, timeout(), fun(() -> hornbeam_answer:answer())}
+                 | {later, fun((Id :: pos_integer()) -> ok)}
                  | {subscribe | unsubscribe, hornbeam_pubsub:topic()}.
 
+%% Settings: the server's, and the session.
 -callback handle(Operation :: atom(), Arguments :: [term()], Settings :: map()) -> outcome().
 
 %% Topics that one Python process subscribes to, in bytes; ?SUBSCRIPTION is added for each: 100,000 short ones.
@@ -40,7 +45,9 @@
 
 -spec new(Worker :: pos_integer(), Settings :: map()) -> state().
 new(Worker, Settings) ->
-    #services{worker = Worker, settings = Settings, running = hornbeam_running:new(Worker)}.
+    Session = make_ref(),
+    #services{worker = Worker, session = Session, settings = Settings#{session => Session},
+              running = hornbeam_running:new(Worker)}.
 
 %% The table: code -> operation and the module that handles it. The `flow' ones change this module's state.
 operation(1) -> {state_get, hornbeam_service_state};
@@ -64,6 +71,12 @@ operation(42) -> {nodes, hornbeam_service_rpc};
 operation(43) -> {node, hornbeam_service_rpc};
 operation(44) -> {connect, hornbeam_service_rpc};
 operation(45) -> {ping, hornbeam_service_rpc};
+operation(50) -> {cache_get, hornbeam_service_cache};
+operation(51) -> {cache_put, hornbeam_service_cache};
+operation(52) -> {cache_fail, hornbeam_service_cache};
+operation(53) -> {cache_leave, hornbeam_service_cache};
+operation(54) -> {cache_clear, hornbeam_service_cache};
+operation(55) -> {cache_stats, hornbeam_service_cache};
 operation(60) -> {cancel, flow};
 operation(61) -> {events_taken, flow};
 operation(_) -> unknown.
@@ -119,6 +132,11 @@ outcome({Id, Size}, {Kind, _Timeout, _Fun} = Run, #services{running = Running} =
         {ok, Started} -> {noreply, Services#services{running = Started}};
         {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
     end;
+outcome({0, _}, {later, _Ask}, Services) ->
+    {noreply, Services};
+outcome({Id, _}, {later, Ask}, Services) ->
+    ok = Ask(Id),
+    {noreply, Services};
 outcome({Id, _}, {subscribe, Topic}, #services{subscribed = Before} = Services) ->
     case Before + byte_size(Topic) + ?SUBSCRIPTION of
         Now when Now =< ?MAX_SUBSCRIBED ->
@@ -142,6 +160,8 @@ outcome({Id, _}, Answer, Services) ->
 handle_info({hornbeam_pubsub, Topic, Message}, #services{events = Events0} = Services) ->
     {Frames, Events} = hornbeam_events:published(Topic, Message, Events0),
     {Frames, Services#services{events = Events}};
+handle_info({hornbeam_later, Session, Id, Answer}, #services{session = Session} = Services) ->
+    {[hornbeam_answer:reply(Id, Answer)], Services};
 handle_info(Message, #services{running = Running} = Services) ->
     case hornbeam_running:handle_info(Message, Running) of
         {reply, Frame, Calls} -> {[Frame], Services#services{running = Calls}};
@@ -156,8 +176,9 @@ lost(#services{events = Events} = Services) ->
 
 %% @doc The Python process has ended: its calls and its subscriptions end too.
 -spec stop(state()) -> ok.
-stop(#services{running = Running}) ->
+stop(#services{running = Running, session = Session}) ->
     ok = hornbeam_running:stop(Running),
+    ok = hornbeam_cache:left(Session),
     hornbeam_pubsub:unsubscribe_all().
 
 %%% Answers

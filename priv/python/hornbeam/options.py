@@ -472,6 +472,13 @@ class Options(TypedDict, total=False):
     # (bytes)
     state_max_bytes: int | Literal["infinity"] | Literal["auto"] | None
 
+    # Results of cached_inference and cached together, with 640 bytes for each
+    # besides; beyond it those used least recently are evicted. auto: 128 MiB,
+    # but no more than a twentieth of the machine's or the control group's
+    # memory; 0 stores nothing, infinity for no limit. One limit for the node.
+    # (bytes)
+    cache_max_bytes: int | Literal["infinity"] | Literal["auto"] | None
+
     # Functions that rpc_call and rpc_cast may run on any node: {Module,
     # Function}, or all; nothing by default.
     rpc_allow: str | Sequence[str] | None
@@ -591,6 +598,7 @@ FLAGS = {
     "websocket_compress_context": "websocket-compress-context",
     "state_max_entries": "state-max-entries",
     "state_max_bytes": "state-max-bytes",
+    "cache_max_bytes": "cache-max-bytes",
     "rpc_allow": "rpc-allow",
     "cluster_nodes": "cluster-node",
 }

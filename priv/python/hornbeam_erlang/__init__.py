@@ -9,7 +9,8 @@ Publish and     publish subscription; subscribe unsubscribe receive_pubsub for c
 subscribe
 Functions       call cast: Erlang functions that are registered by name
 Other nodes     rpc_call rpc_cast nodes node connect ping
-Errors          ErlangError NotRegisteredError; else Python's own
+Computed once   cached_inference, the decorator cached; cache_stats clear_cache
+Errors          ErlangError NotRegisteredError ComputationError; else Python's own
 `aio`           the same functions to await
 `testing`       a stand-in for an application's unit tests
 
@@ -18,7 +19,8 @@ docs/erlang-from-python.md.
 """
 
 from hornbeam_erlang import aio
-from hornbeam_erlang._errors import ErlangError, NotRegisteredError
+from hornbeam_erlang._cached import cache_stats, cached, cached_inference, clear_cache
+from hornbeam_erlang._errors import ComputationError, ErlangError, NotRegisteredError
 from hornbeam_erlang._functions import call, cast, connect, node, nodes, ping, rpc_call, rpc_cast
 from hornbeam_erlang._pubsub import (
     Subscription,
@@ -50,12 +52,17 @@ incr = state_incr
 decr = state_decr
 
 __all__ = [
+    "ComputationError",
     "ErlangError",
     "NotRegisteredError",
     "Subscription",
     "aio",
+    "cache_stats",
+    "cached",
+    "cached_inference",
     "call",
     "cast",
+    "clear_cache",
     "connect",
     "decr",
     "delete",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hornbeam_erlang._backend import Backend
 from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["acall", "backend", "call", "connect", "disconnect"]
+__all__ = ["acall", "backend", "call", "connect", "disconnect", "post"]
 
 
 class _Nothing:
@@ -79,6 +79,11 @@ def call(operation: int, arguments: list[Any]) -> Any:
 async def acall(operation: int, arguments: list[Any]) -> Any:
     """As `call`, without blocking the loop."""
     return await _backend.acall(operation, arguments)
+
+
+def post(operation: int, arguments: list[Any]) -> None:
+    """Runs an operation whose result nobody wants. Never waits."""
+    _backend.post(operation, arguments)
 
 
 # A forked child has the pipe of its parent, which must not hear two voices.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-__all__ = ["ErlangError", "NotRegisteredError", "raise_error"]
+__all__ = ["ComputationError", "ErlangError", "NotRegisteredError", "raise_error"]
 
 
 class ErlangError(RuntimeError):
@@ -31,6 +31,30 @@ class NotRegisteredError(ErlangError, LookupError):
     """No Erlang function is registered under the name that was called."""
 
 
+class ComputationError(RuntimeError):
+    """What a computation raised that another caller ran, where its own class cannot be raised
+    here, and the cause of what is raised where it can.
+
+    module, name  of the class of what was raised there
+    text          its text
+    traceback     where it came from, as text
+    """
+
+    def __init__(
+        self, module: str, name: str, arguments: bytes | None, text: str, traceback: str
+    ) -> None:
+        super().__init__(f"{module}.{name}: {text}\n{traceback}")
+        self.module = module
+        self.name = name
+        self.arguments = arguments
+        self.text = text
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.module, self.name, self.arguments, self.text, self.traceback)
+        return type(self), parts
+
+
 _BUILTIN: Final[dict[str, Callable[[str], Exception]]] = {
     "type_error": TypeError,
     "value_error": ValueError,
@@ -46,4 +70,6 @@ def raise_error(kind: str, what: Any) -> NoReturn:
         raise ErlangError(*what)
     if kind == "not_registered":
         raise NotRegisteredError("error", kind, what, "")
+    if kind == "computation_error":
+        raise ComputationError(*what)
     raise _BUILTIN[kind](what)

@@ -32,6 +32,12 @@ OPERATIONS: Final = {
     "node": 43,
     "connect": 44,
     "ping": 45,
+    "cache_get": 50,
+    "cache_put": 51,
+    "cache_fail": 52,
+    "cache_leave": 53,
+    "cache_clear": 54,
+    "cache_stats": 55,
     "cancel": 60,
     "events_taken": 61,
 }
@@ -58,5 +64,10 @@ ARGUMENTS: Final = {
         "rpc_cast": ("node", "module", "function", "args"),
         "connect": ("node",),
         "ping": ("node",),
+        "cache_get": ("namespace", "digest", "token", "mode", "timeout"),
+        "cache_put": ("token", "result", "ttl"),
+        "cache_fail": ("token", "failure"),
+        "cache_leave": ("token",),
+        "cache_clear": ("namespace",),
     }.items()
 }

@@ -20,6 +20,7 @@ _MAX_TOPIC: Final = 65_535
 _GET: Final = OPERATIONS["state_get"]
 _SET: Final = OPERATIONS["state_set"]
 _INCR: Final = OPERATIONS["state_incr"]
+_CACHE_GET: Final = OPERATIONS["cache_get"]
 
 
 def state_get(key: Any) -> Request:
@@ -114,12 +115,48 @@ def ping(node: str) -> Request:
     return OPERATIONS["ping"], [_text("node", node)]
 
 
+def cache_get(
+    namespace: str, digest: bytes, token: int, mode: int, timeout: float | None
+) -> Request:
+    wait = None if timeout is None else min(_seconds("timeout", timeout), _MAX_MS)
+    return _CACHE_GET, [namespace, digest, token, mode, wait]
+
+
+def cache_put(token: int, packed: bytes, ttl_ms: int | None) -> Request:
+    return OPERATIONS["cache_put"], [token, packed, ttl_ms]
+
+
+def cache_fail(token: int, failure: list[Any]) -> Request:
+    return OPERATIONS["cache_fail"], [token, failure]
+
+
+def cache_leave(token: int) -> Request:
+    return OPERATIONS["cache_leave"], [token]
+
+
+def cache_clear(namespace: str | None) -> Request:
+    named = namespace if namespace is None else _text("namespace", namespace)
+    return OPERATIONS["cache_clear"], [named]
+
+
+def cache_stats() -> Request:
+    return OPERATIONS["cache_stats"], []
+
+
+def cache_ttl(ttl: float | None) -> int | None:
+    return None if ttl is None else _milliseconds(ttl)
+
+
 def _milliseconds(ttl: float) -> int:
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-        raise TypeError(f"ttl must be a number of seconds, not {ttl!r}")
-    if not (ttl > 0 and math.isfinite(ttl)):
-        raise ValueError(f"ttl must be more than 0 seconds, not {ttl!r}")
-    return max(1, round(ttl * 1000))
+    return _seconds("ttl", ttl)
+
+
+def _seconds(what: str, seconds: float) -> int:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{what} must be a number of seconds, not {seconds!r}")
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise ValueError(f"{what} must be more than 0 seconds, not {seconds!r}")
+    return max(1, round(seconds * 1000))
 
 
 def _check_number(delta: object) -> None:

@@ -21,6 +21,7 @@ from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._errors import ErlangError, NotRegisteredError
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
+from hornbeam_erlang._standalone_cache import Cache
 
 __all__ = ["Standalone"]
 
@@ -28,6 +29,8 @@ NODE: Final = "nonode@nohost"
 _NAMES: Final = {code: name for name, code in OPERATIONS.items()}
 # Operations that run something of the user's: outside the lock, in a thread, with a deadline.
 _FUNCTIONS: Final = frozenset(["call", "cast", "rpc_call", "rpc_cast"])
+# The operation that waits for another caller.
+_WAITS: Final = OPERATIONS["cache_get"]
 
 
 class _Entry:
@@ -52,6 +55,7 @@ class Standalone:
         self.functions: dict[str, Callable[..., Any]] = {}
         self.remote: dict[tuple[str, str], Callable[..., Any]] = {}
         self._entries: dict[bytes, _Entry] = {}
+        self._cache = Cache()
         self._lock = threading.RLock()
 
     # What tests use
@@ -66,13 +70,16 @@ class Standalone:
         self.functions.pop(name, None)
 
     def clear(self) -> None:
-        """Forgets the whole state."""
+        """Forgets the whole state, and what was computed."""
         with self._lock:
             self._entries.clear()
+        self._cache.clear(None)
 
     # Backend
 
     def call(self, operation: int, arguments: list[Any]) -> Any:
+        if operation == _WAITS:
+            return _unpacked(self._cache.wait(*_asked(*arguments)))
         name = _NAMES[operation]
         copies = [_unpack(_pack(part, label)) for part, label in _labelled(operation, arguments)]
         handler: Callable[..., Any] = getattr(self, f"_on_{name}")
@@ -84,6 +91,8 @@ class Standalone:
         return ABSENT if value is ABSENT else _unpack(_pack(value, "the answer"))
 
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
+        if operation == _WAITS:
+            return _unpacked(await self._cache.await_(*_asked(*arguments)))
         if _NAMES[operation] in _FUNCTIONS:
             return await asyncio.to_thread(self.call, operation, arguments)
         await asyncio.sleep(0)
@@ -180,6 +189,23 @@ class Standalone:
     def _on_unsubscribe(self, _topic: str) -> bool:
         return True
 
+    # What is computed once
+
+    def _on_cache_put(self, token: int, packed: bytes, ttl: int | None) -> None:
+        self._cache.put(token, packed, _expires(ttl))
+
+    def _on_cache_fail(self, token: int, failure: list[Any]) -> None:
+        self._cache.fail(token, failure)
+
+    def _on_cache_leave(self, token: int) -> None:
+        self._cache.leave(token)
+
+    def _on_cache_clear(self, namespace: str | None) -> int:
+        return self._cache.clear(namespace)
+
+    def _on_cache_stats(self) -> dict[str, Any]:
+        return self._cache.stats()
+
     # Functions
 
     def _on_call(self, timeout_ms: int, name: str, arguments: list[Any]) -> Any:
@@ -235,6 +261,16 @@ def _has_prefix(key: Any, prefix: Any) -> bool:
 
 def _expires(ttl: int | None) -> float:
     return math.inf if ttl is None else time.monotonic() + ttl / 1000
+
+
+def _asked(
+    namespace: str, digest: bytes, token: int, mode: int, timeout: int | None
+) -> tuple[tuple[str, bytes], int, int, float | None]:
+    return (namespace, digest), token, mode, None if timeout is None else timeout / 1000
+
+
+def _unpacked(packed: Any) -> Any:
+    return ABSENT if packed is ABSENT else _unpack(packed)
 
 
 def _pack(value: Any, label: str) -> bytes:

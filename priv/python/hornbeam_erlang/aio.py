@@ -9,19 +9,19 @@ write. Cancelling an await ends the call on Erlang's side too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hornbeam_erlang import _pubsub
+from hornbeam_erlang import _cached, _pubsub
 from hornbeam_erlang import _requests as requests
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend
 
 __all__ = [
-    "call", "cast", "connect", "node", "nodes", "ping", "publish", "receive_pubsub", "rpc_call",
-    "rpc_cast", "state_add", "state_cas", "state_decr", "state_delete", "state_get",
-    "state_get_multi", "state_incr", "state_items", "state_keys", "state_pop", "state_set",
-    "subscribe", "subscription", "unsubscribe",
+    "cache_stats", "cached_inference", "call", "cast", "clear_cache", "connect", "node", "nodes",
+    "ping", "publish", "receive_pubsub", "rpc_call", "rpc_cast", "state_add", "state_cas",
+    "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr", "state_items",
+    "state_keys", "state_pop", "state_set", "subscribe", "subscription", "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription
@@ -151,3 +151,27 @@ async def connect(node: str) -> bool:
 async def ping(node: str) -> bool:
     """Whether a node answers."""
     return bool(await acall(*requests.ping(node)))
+
+
+async def cached_inference(
+    fn: Callable[[Any], Any],
+    input: Any,
+    key: Any = None,
+    ttl: float | None = None,
+    namespace: str | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """`fn(input)`, computed once for equal inputs. A coroutine function runs in the loop, another
+    one in a thread."""
+    return await _cached.acached_inference(fn, input, key, ttl, namespace, timeout)
+
+
+async def cache_stats() -> dict[str, Any]:
+    """The figures of what `cached_inference` and `cached` keep."""
+    stats: dict[str, Any] = await acall(*requests.cache_stats())
+    return stats
+
+
+async def clear_cache(namespace: str | None = None) -> int:
+    """Forgets all results, or those of a namespace; how many."""
+    return int(await acall(*requests.cache_clear(namespace)))
