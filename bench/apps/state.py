@@ -1,12 +1,13 @@
 """What bench/state.py measures inside a worker: GET /OPERATION/HOW/SECONDS answers with figures.
 
-operation  get or incr
+operation  get or incr; hit or lru: what cached_inference or functools.lru_cache has kept
 how        loop (one coroutine), threads (32 of them), aio (100 awaits at a time)
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import threading
@@ -14,17 +15,28 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hornbeam_erlang import aio, state_get, state_incr, state_set
+from hornbeam_erlang import aio, cached_inference, state_get, state_incr, state_set
 
 THREADS = 32
 AWAITS = 100
+
+
+def text(_: str) -> str:
+    """What is computed once."""
+    return "x" * 32
+
+
+remembered = functools.lru_cache(text)
 KEYS: dict[str, Callable[[], Any]] = {
     "get": lambda: state_get("bench:value"),
     "incr": lambda: state_incr("bench:count"),
+    "hit": lambda: cached_inference(text, "bench:value"),
+    "lru": lambda: remembered("bench:value"),
 }
 TWINS: dict[str, Callable[[], Any]] = {
     "get": lambda: aio.state_get("bench:value"),
     "incr": lambda: aio.state_incr("bench:count"),
+    "hit": lambda: aio.cached_inference(text, "bench:value"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The pages frameworks, getting-started, http-hooks, affinity and static of docs/, as they say."""
+"""Pages of docs/, done as they say: those named in SECTIONS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipes import Recipe
 
 SECTIONS = {
     (page, title): blocks
-    for page in ("getting-started", "frameworks", "http-hooks", "affinity", "static")
+    for page in ("getting-started", "frameworks", "http-hooks", "affinity", "static", "cache")
     for title, blocks in sections((DOCS / f"{page}.md").read_text()).items()
     if any(block.title for block in blocks)
 }
