@@ -26,7 +26,7 @@ from hornbeam_erlang._digest import checked_namespace, digest, name_of
 from hornbeam_erlang._errors import ComputationError
 from hornbeam_erlang._failures import describe, original
 
-__all__ = ["acached_inference", "cache_stats", "cached", "cached_inference", "clear_cache"]
+__all__ = ["awaited", "cache_stats", "cached", "cached_inference", "call_of", "clear_cache"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -171,7 +171,8 @@ def _is_async(function: Any) -> bool:
     )
 
 
-def _where(function: Any, input: Any, key: Any, namespace: str | None) -> tuple[str, bytes]:
+def call_of(function: Any, input: Any, key: Any, namespace: str | None) -> tuple[str, bytes]:
+    """What makes a call equal to others: its namespace, and the digest of its input or key."""
     name = name_of(function) if namespace is None else checked_namespace(namespace)
     return name, digest(input) if key is None else digest(key, b"k")
 
@@ -198,21 +199,19 @@ def cached_inference(
     """
     if _is_async(fn):
         raise TypeError("fn is a coroutine function: await aio.cached_inference(fn, ...)")
-    where = _where(fn, input, key, namespace)
-    return _get(_Asked(*where, _mode(), ttl, timeout), lambda: fn(input))
+    asked = _Asked(*call_of(fn, input, key, namespace), _mode(), ttl, timeout)
+    return _get(asked, lambda: fn(input))
 
 
-async def acached_inference(
+async def awaited(
     fn: Callable[[Any], Any],
     input: Any,
-    key: Any = None,
-    ttl: float | None = None,
-    namespace: str | None = None,
-    timeout: float | None = None,
+    call: tuple[str, bytes],
+    ttl: float | None,
+    timeout: float | None,
 ) -> Any:
-    """As `cached_inference`: a coroutine function runs in the loop, another one in a thread."""
-
-    asked = _Asked(*_where(fn, input, key, namespace), _COROUTINE, ttl, timeout)
+    """`aio.cached_inference`, of the call that `call_of` has found."""
+    asked = _Asked(*call, _COROUTINE, ttl, timeout)
 
     async def compute() -> Any:
         if _is_async(fn):

@@ -163,7 +163,8 @@ async def cached_inference(
 ) -> Any:
     """`fn(input)`, computed once for equal inputs. A coroutine function runs in the loop, another
     one in a thread."""
-    return await _cached.acached_inference(fn, input, key, ttl, namespace, timeout)
+    call = _cached.call_of(fn, input, key, namespace)
+    return await _cached.awaited(fn, input, call, ttl, timeout)
 
 
 async def cache_stats() -> dict[str, Any]:
