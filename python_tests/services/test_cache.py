@@ -174,8 +174,8 @@ def test_results_expire(cache: Services) -> None:
         return int(cache("count", "ttl")) > 1
 
     wait_until(computed_again, 10, "it has expired")
-    cache("once", "swept", "plain", ttl=0.01)
-    wait_until(lambda: figures(cache, "apps.cache_app.plain")["entries"] == 0, 10, "it is removed")
+    cache("once", "swept", "plain", ttl=0.01, namespace="swept")
+    wait_until(lambda: figures(cache, "swept")["entries"] == 0, 10, "it is removed")
 
 
 def test_what_was_used_least_recently_is_evicted(cache: Services) -> None:

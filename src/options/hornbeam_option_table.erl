@@ -288,7 +288,7 @@ services() ->
               "machine's or the control group's memory; infinity for no limit."},
      #{group => services, key => cache_max_bytes, type => {auto, {limit, 0, 16#7FFFFFFFFFFFFFFF}}, unit => bytes,
        default => auto, scope => server,
-       doc => "Results of cached_inference and cached together, with 640 bytes for each besides; beyond it those used least recently are "
+       doc => "Results of cached_inference and cached together, with 720 bytes for each besides; beyond it those used least recently are "
               "evicted. auto: 128 MiB, but no more than a twentieth of the machine's or the control group's memory; 0 stores nothing, "
               "infinity for no limit. One limit for the node."},
      #{group => services, key => rpc_allow, metavar => "MODULE:FUNCTION", type => {list, {custom, hornbeam_option_rpc}},

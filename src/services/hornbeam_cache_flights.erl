@@ -33,6 +33,7 @@
     key :: key(),
     leader :: who(),
     mode :: mode(),
+    blocked = 0 :: non_neg_integer(),                       % how many of those who wait are
     waiters = gb_trees:empty() :: gb_trees:tree(integer(), {who(), mode()})   % by the time of their asking
 }).
 -record(flights, {
@@ -66,10 +67,10 @@ begin_flight(Who, Key, Mode, #flights{next = Id, flights = All, open = Open} = F
     place(Who, {lead, Id}, Flights#flights{next = Id + 1, flights = All#{Id => Flight}, open = Open#{Key => Id}}).
 
 join(Who, Id, Mode, #flights{next = Place, flights = All} = Flights) ->
-    #{Id := #flight{mode = Leading, waiters = Waiters} = Flight} = All,
+    #{Id := #flight{mode = Leading, waiters = Waiters, blocked = Blocked} = Flight} = All,
     case may_wait(Mode, Leading) of
         true ->
-            Joined = Flight#flight{waiters = gb_trees:insert(Place, {Who, Mode}, Waiters)},
+            Joined = Flight#flight{waiters = gb_trees:insert(Place, {Who, Mode}, Waiters), blocked = Blocked + is_blocked(Mode)},
             {wait, place(Who, {wait, Id, Place}, Flights#flights{next = Place + 1, flights = All#{Id := Joined}})};
         false ->
             {alone, Flights}
@@ -77,6 +78,9 @@ join(Who, Id, Mode, #flights{next = Place, flights = All} = Flights) ->
 
 may_wait(blocked, coroutine) -> false;
 may_wait(_, _) -> true.
+
+is_blocked(blocked) -> 1;
+is_blocked(_) -> 0.
 
 place({Session, Token}, Place, #flights{sessions = Sessions} = Flights) ->
     Mine = maps:get(Session, Sessions, #{}),
@@ -127,39 +131,46 @@ leave(Who, #flights{flights = All} = Flights) ->
         none ->
             {[], Flights};
         {wait, Id, Place} ->
-            #{Id := #flight{waiters = Waiters} = Flight} = All,
-            Left = Flight#flight{waiters = gb_trees:delete(Place, Waiters)},
+            #{Id := #flight{waiters = Waiters, blocked = Blocked} = Flight} = All,
+            {{_, Mode}, Others} = gb_trees:take(Place, Waiters),
+            Left = Flight#flight{waiters = Others, blocked = Blocked - is_blocked(Mode)},
             {[], forget(Who, Flights#flights{flights = All#{Id := Left}})};
         {lead, Id} ->
             hand_over(Id, forget(Who, Flights))
     end.
 
 hand_over(Id, #flights{flights = All} = Flights) ->
-    #{Id := #flight{key = Key, waiters = Waiters} = Flight} = All,
+    #{Id := #flight{key = Key, waiters = Waiters, blocked = Blocked} = Flight} = All,
     case gb_trees:is_empty(Waiters) of
         true ->
             {[], drop(Id, Flights)};
         false ->
             {_, {Next, Mode}, Rest} = gb_trees:take_smallest(Waiters),
-            {Alone, Kept} = lists:partition(fun({_, {_, Waiting}}) -> not may_wait(Waiting, Mode) end, gb_trees:to_list(Rest)),
-            Led = Flight#flight{leader = Next, mode = Mode, waiters = gb_trees:from_orddict(Kept)},
-            Lonely = [Who || {_, {Who, _}} <- Alone],
-            Now = reopen(Key, Id, lists:foldl(fun forget/2, Flights#flights{flights = All#{Id := Led}}, Lonely)),
-            {[{Next, lead} | [{Who, alone} || Who <- Lonely]], place(Next, {lead, Id}, Now)}
+            {Alone, Led} = led(Flight#flight{leader = Next, mode = Mode, waiters = Rest, blocked = Blocked - is_blocked(Mode)}),
+            Now = reopen(Key, Id, lists:foldl(fun forget/2, Flights#flights{flights = All#{Id := Led}}, Alone)),
+            {[{Next, lead} | [{Who, alone} || Who <- Alone]], place(Next, {lead, Id}, Now)}
     end.
+
+%% Who may not wait for the new leader. They are looked for only if there are any: a thousand leaders may give up one after the other.
+led(#flight{mode = coroutine, blocked = Blocked, waiters = Waiters} = Flight) when Blocked > 0 ->
+    {Alone, Kept} = lists:partition(fun({_, {_, Mode}}) -> Mode =:= blocked end, gb_trees:to_list(Waiters)),
+    {[Who || {_, {Who, _}} <- Alone], Flight#flight{waiters = gb_trees:from_orddict(Kept), blocked = 0}};
+led(Flight) ->
+    {[], Flight}.
 
 reopen(Key, _Id, #flights{open = Open} = Flights) when is_map_key(Key, Open) -> Flights;
 reopen(Key, Id, #flights{open = Open} = Flights) -> Flights#flights{open = Open#{Key => Id}}.
 
-%% @doc A Python process has ended. Those who wait are forgotten before what it leads is handed over, so that none of them gets it.
+%% @doc A Python process has ended. Those who wait are forgotten before what it leads is handed over, so that none of them gets it; the
+%% newest flight first, so that a closed one is not kept closed by one that ends with it.
 -spec left(Session :: reference(), flights()) -> {[told()], flights()}.
 left(Session, #flights{sessions = Sessions} = Flights) ->
     Mine = maps:to_list(maps:get(Session, Sessions, #{})),
     {Waits, Leads} = lists:partition(fun({_, Place}) -> element(1, Place) =:= wait end, Mine),
     lists:foldl(fun({Token, _}, {Told, Now}) ->
         {More, Later} = leave({Session, Token}, Now),
-        {More ++ Told, Later}
-    end, {[], Flights}, Waits ++ Leads).
+        {Told ++ More, Later}
+    end, {[], Flights}, Waits ++ lists:reverse(lists:keysort(2, Leads))).
 
 %% @doc Closes all flights, or those of a namespace.
 -spec clear(all | binary(), flights()) -> flights().

@@ -29,7 +29,7 @@
 -define(NAMES, hornbeam_cache_namespaces).
 
 %% What a row takes in the tables besides its key and its value: measured with 100,000 rows that expire (OTP 25, 64 bits), rounded up.
--define(ROW, 640).
+-define(ROW, 720).
 -define(CHANCES, 1000).
 -define(NAMESPACES, 1000).
 -define(OTHERS, <<"*">>).

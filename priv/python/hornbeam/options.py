@@ -472,7 +472,7 @@ class Options(TypedDict, total=False):
     # (bytes)
     state_max_bytes: int | Literal["infinity"] | Literal["auto"] | None
 
-    # Results of cached_inference and cached together, with 640 bytes for each
+    # Results of cached_inference and cached together, with 720 bytes for each
     # besides; beyond it those used least recently are evicted. auto: 128 MiB,
     # but no more than a twentieth of the machine's or the control group's
     # memory; 0 stores nothing, infinity for no limit. One limit for the node.
