@@ -21,6 +21,9 @@ from hornbeam_erlang import (
     ErlangError,
     NotRegisteredError,
     aio,
+    cache_stats,
+    cached,
+    clear_cache,
     node,
     nodes,
     ping,
@@ -98,6 +101,28 @@ async def awaitable() -> Any:
     import asyncio
 
     return await asyncio.gather(*(aio.state_incr("pipelined") for _ in range(5)))
+
+
+@cached(ttl=60, namespace="slow")
+async def slow_square(number: int) -> int:
+    """Takes long, as a model does, and counts how often it has to."""
+    state_incr("squares")
+    return number * number
+
+
+@example
+async def computed_once() -> Any:
+    """Of equal calls at once one computes, in whichever worker; the others wait for its result."""
+    import asyncio
+
+    clear_cache("slow")
+    state_delete("squares")
+    results = await asyncio.gather(*(slow_square(12) for _ in range(100)))
+    return [
+        set(results) == {144},
+        state_get("squares"),
+        cache_stats()["namespaces"]["slow"]["entries"],
+    ]
 
 
 @example

@@ -56,7 +56,7 @@ def result(client: httpx.Client, name: str, *may_be: int) -> Any:
 def test_the_page_shows_every_example(page: httpx.Client) -> None:
     text = page.get("/").text
     names = json.loads(re.search(r"of (\[.*?\])\)", text).group(1))  # type: ignore[union-attr]
-    assert len(names) == 11
+    assert len(names) == 12
     for name in names:
         answer = page.post(f"/try/{name}").raise_for_status().json()
         assert answer["about"] in answer["source"]
@@ -74,6 +74,7 @@ def test_what_the_examples_return(page: httpx.Client) -> None:
     assert result(page, "winners") == [[True, False], [True, False], "running", "gone"]
     pipelined = result(page, "awaitable")
     assert pipelined == list(range(pipelined[0], pipelined[0] + 5))
+    assert result(page, "computed_once") == [True, 1, 1]
     assert result(page, "messages") == [1, ["user:7", {"online": True}]]
     assert result(page, "polling") == ["jobs", {"id": 1}]
     assert result(page, "functions") == [3, [3, 2, 1]]
