@@ -4,11 +4,12 @@
 %%%     {ok, <0.123.0>}
 %%%
 %%% Called by: people, OTP applications, hornbeam_cli. Calls: hornbeam_options, hornbeam_server, hornbeam_reload,
-%%% hornbeam_call, hornbeam_callbacks.
+%%% hornbeam_call, hornbeam_service_calls, hornbeam_callbacks.
 -module(hornbeam).
 
 -export([start/1, start/2, serve/2, stop/0, stop/1, reload/0, reload/1, reload/2, info/0, info/1, format_error/1]).
 -export([call/2, call/3, call/4]).
+-export([service_call/4, service_call/5, service_stream/4, service_next/1, service_next/2, service_stop/1]).
 -export([mount/3, unmount/2]).
 -export([register_function/2, register_function/3, unregister_function/1]).
 -export([reload_certs/0, reload_certs/1]).
@@ -53,7 +54,7 @@ serve(Config, Bond) ->
     end.
 
 checked(#{name := Name} = Config, Bond) ->
-    case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config)) of
+    case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config) ++ hornbeam_service_pools:build(Name, Config)) of
         ok ->
             ok = hornbeam_state:configure(Config),
             ok = hornbeam_cache:configure(Config),
@@ -160,6 +161,43 @@ call(Target, Arguments, Timeout) ->
     {ok, term()} | {error, hornbeam_call:failure()}.
 call(Target, Arguments, Timeout, Options) ->
     hornbeam_call:call(Target, Arguments, Timeout, Options).
+
+%% @doc As service_call/5, on the default server.
+-spec service_call(Service :: atom() | string() | binary(), Method :: atom() | string() | binary(), [term()], timeout()) ->
+    {ok, term()} | {error, hornbeam_service_calls:failure()}.
+service_call(Service, Method, Arguments, Timeout) ->
+    service_call(Service, Method, Arguments, Timeout, #{}).
+
+%% @doc Calls a method of a service (option `services') and returns its value. Timeout in ms. Options: hornbeam_service_calls:options().
+-spec service_call(Service :: atom() | string() | binary(), Method :: atom() | string() | binary(), [term()], timeout(),
+                   hornbeam_service_calls:options()) -> {ok, term()} | {error, hornbeam_service_calls:failure()}.
+service_call(Service, Method, Arguments, Timeout, Options) ->
+    hornbeam_service_calls:call(Service, Method, Arguments, Timeout, Options).
+
+%% @doc Calls a method of a service that has many values, a generator; service_next/1 gets them one after the other, at the speed at which it is
+%% called. Only in the process that has called this; when that ends, or says service_stop/1, the generator is closed.
+-spec service_stream(Service :: atom() | string() | binary(), Method :: atom() | string() | binary(), [term()],
+                     hornbeam_service_calls:options()) ->
+    {ok, hornbeam_service_calls:stream()} | {error, hornbeam_service_calls:failure()}.
+service_stream(Service, Method, Arguments, Options) ->
+    hornbeam_service_calls:stream(Service, Method, Arguments, Options).
+
+%% @doc As service_next/2, as long as the stream's own timeout allows.
+-spec service_next(hornbeam_service_calls:stream()) ->
+    {value, term(), hornbeam_service_calls:stream()} | done | {error, hornbeam_service_calls:failure()}.
+service_next(Stream) ->
+    service_next(Stream, infinity).
+
+%% @doc The next value of a stream, and the stream as it is then; `done' behind the last one. Timeout in ms; after it the stream goes on.
+-spec service_next(hornbeam_service_calls:stream(), timeout()) ->
+    {value, term(), hornbeam_service_calls:stream()} | done | {error, hornbeam_service_calls:failure()}.
+service_next(Stream, Timeout) ->
+    hornbeam_service_calls:next(Stream, Timeout).
+
+%% @doc Ends a stream before its last value. Its generator is closed.
+-spec service_stop(hornbeam_service_calls:stream()) -> ok.
+service_stop(Stream) ->
+    hornbeam_service_calls:stop(Stream).
 
 %% @doc Offers a fun to Python: `hornbeam_erlang.call(Name, ...)'. `{ok, Value}' arrives as the value,
 %% `{error, Reason}' and exceptions as ErlangError, anything else as it is.

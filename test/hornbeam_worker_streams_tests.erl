@@ -131,3 +131,29 @@ what_is_kept_of_a_read_test() ->
         binary:referenced_byte_size(Passed)
     end,
     ?assertEqual([100, 4095, 65536], [Kept(Size) || Size <- [100, 4095, 4096]]).
+
+%%% Values of a call
+
+value(Bytes, Streams) ->
+    hornbeam_worker_streams:frame(result, 1, <<0, Bytes/binary>>, Streams).
+
+%% They count like messages, whatever their size, and stop without credit.
+values_test() ->
+    Streams = opened(hornbeam_frame:perform(1, {1, 0}, <<"m">>, <<0:32, 16#c0>>)),
+    ?assertMatch({pass, {_, tag}, _}, value(binary:copy(<<"x">>, 2 * ?WINDOW - 64), Streams)),
+    ?assertEqual({broken, window_exceeded}, value(<<>>, Streams)),
+    credit(?WINDOW + 1, Streams),
+    ?assertMatch({pass, {_, tag}, _}, value(<<>>, Streams)),
+    ?assertMatch({ends, {_, tag}, _}, hornbeam_worker_streams:frame(result, 1, <<1, 16#c0>>, Streams)).
+
+%% Only where a stream was asked for, and nothing else of other kinds.
+one_value_test() ->
+    [begin
+        Streams = opened(Frame),
+        ?assertMatch({broken, {unexpected_frame, result, called}}, value(<<16#c0>>, Streams)),
+        ?assertMatch({ends, {_, tag}, _}, hornbeam_worker_streams:frame(result, 1, <<1, 16#c0>>, Streams))
+     end || Frame <- [hornbeam_frame:perform(1, {0, 0}, <<"m">>, <<0:32, 16#c0>>), hornbeam_frame:encode(invoke, 1, <<16#c0>>)]],
+    Streams = opened(hornbeam_frame:perform(1, {1, 0}, <<"m">>, <<0:32, 16#c0>>)),
+    ?assertMatch({broken, _}, hornbeam_worker_streams:frame(data, 1, <<0, "x">>, Streams)),
+    ?assertMatch({broken, _}, hornbeam_worker_streams:frame(demand, 1, <<0, 1:32>>, Streams)),
+    ?assertMatch({broken, _}, hornbeam_worker_streams:frame(abort, 1, <<1, 1>>, Streams)).

@@ -24,11 +24,14 @@ from hornbeam_erlang.testing import Standalone, standalone
 
 pytest_plugins = ["hornbeam_erlang.pytest_plugin"]
 
+# The same in both modules; not to be awaited.
+SAME = {"subscription", "service"}
 SHORT = ("get", "set", "delete", "incr", "decr")
 AWAITABLE = {
     name
     for name in erlang.__all__
-    if inspect.isfunction(getattr(erlang, name)) and name not in ("subscription", "cached", *SHORT)
+    if inspect.isfunction(getattr(erlang, name))
+    and name not in (*SAME, "batched", "cached", *SHORT)
 }
 
 
@@ -49,7 +52,8 @@ def test_all_is_what_can_be_imported() -> None:
 
 
 def test_every_function_has_an_awaitable_twin_with_the_same_arguments() -> None:
-    assert AWAITABLE | {"subscription"} == set(aio.__all__)
+    assert AWAITABLE | SAME == set(aio.__all__)
+    assert all(getattr(aio, name) is getattr(erlang, name) for name in SAME)
     for name in AWAITABLE:
         twin = getattr(aio, name)
         assert inspect.iscoroutinefunction(twin)

@@ -61,7 +61,15 @@ def test_refuses_malformed_vector(vector: dict[str, Any]) -> None:
 
 def test_the_vectors_hold_every_type() -> None:
     named = {name for name, value in vars(frames).items() if name.isupper() and type(value) is int}
-    named -= {"PROTOCOL_VERSION", "MAX_SIZE", "HEADER_SIZE", "READ_SIZE", "LARGE", "MOST"}
+    named -= {
+        "PROTOCOL_VERSION",
+        "MAX_SIZE",
+        "HEADER_SIZE",
+        "READ_SIZE",
+        "LARGE",
+        "MOST",
+        "ENVELOPE_AT",
+    }
     assert named == {vector["type"].upper() for vector in FRAMES}
 
 
@@ -83,6 +91,8 @@ def test_the_quick_ways_to_a_frame_are_the_same_as_encode() -> None:
         assert b"".join(parts) == encode(frames.RESPONSE, 7, response[:-4] + body)
         assert (parts[-1] is body) == (size > frames.LARGE - 14)
     assert frames.flagged(frames.ABORT, 7, True, b"\x02") == encode(frames.ABORT, 7, b"\x01\x02")
+    head = frames.call_head(7, 4) + b"\x46[1]"
+    assert head == encode(frames.CALL, 7, b"\x46[1]")
     assert frames.data_head(7, False, 4) + b"body" == encode(frames.DATA, 7, b"\x00body")
 
 

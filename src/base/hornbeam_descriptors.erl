@@ -77,7 +77,9 @@ keep(Configs) ->
 -spec kept(map()) -> pos_integer().
 kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, workers := Own, metrics_bind := Metrics} = Config) ->
     Workers = lists:sum([Own || App =/= <<>>]
-                        ++ [maps:get(workers, hornbeam_options:for_mount(Config, Overrides)) || {_, _, Overrides} <- Mounts]),
+                        ++ [maps:get(workers, hornbeam_options:for_mount(Config, Overrides)) || {_, _, Overrides} <- Mounts]
+                        ++ [Processes || {_, _, Options} <- maps:get(services, Config, []),
+                                         #{workers := Processes} <- [hornbeam_option_service:limits(Options)]]),
     %% An acceptor holds what it is about to refuse. (The sockets themselves are open already.)
     length(Binds) * (Acceptors + 1) + Workers * ?WORKER + ?CONTROL
         + length(Metrics) * (1 + ?METRICS).

@@ -5,16 +5,19 @@
 
 -export([text/1, interface/1]).
 
-%% @doc One line for the server, one for each application, one for each worker.
+%% @doc One line for the server, one for each application and service, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications}) ->
+text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services}) ->
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
-     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []] | lists:map(fun application/1, Applications)].
+     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], lists:map(fun application/1, Applications), lists:map(fun service/1, Services)].
 
-application(#{place := Place, app := App, in_flight := InFlight, waiting := Waiting, refused := Refused,
-              workers := Workers}) ->
+application(#{place := Place} = Application) -> pool(Place, Application).
+
+service(#{place := Name} = Service) -> pool(["service ", Name], Service).
+
+pool(Where, #{app := App, in_flight := InFlight, waiting := Waiting, refused := Refused, workers := Workers}) ->
     [io_lib:format("~ts~ts at ~ts: ~b in flight, ~b waiting, ~b refused~n",
-                   [App, interface(Workers), Place, InFlight, Waiting, Refused]),
+                   [App, interface(Workers), Where, InFlight, Waiting, Refused]),
      row(["worker", "state", "pid", "in flight", "requests", "memory", "lag", "behind", "queue", "age", "restarts"])
      | lists:map(fun worker/1, Workers)].
 

@@ -31,14 +31,14 @@ start_link(Name, Config) ->
 init({_Name, #{reload := false}}) ->
     ignore;
 init({Name, #{reload := true} = Config}) ->
-    Mounts = hornbeam_mounts:all(Name),
+    Mounts = hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name),
     {ok, #state{name = Name, config = Config, folders = folders(Mounts, Config), port = open(Mounts, Config)}}.
 
 %% @doc Waits until a file changes, where no server runs that could be reloaded: Watching is called once a change will be seen.
 %% `error': nothing is watched, or no longer.
 -spec wait(map(), Watching :: fun(() -> ok)) -> ok | error.
 wait(#{name := Name} = Config, Watching) ->
-    wait_for_line(open(hornbeam_mounts:build(Name, Config), Config), Watching).
+    wait_for_line(open(hornbeam_mounts:build(Name, Config) ++ hornbeam_service_pools:build(Name, Config), Config), Watching).
 
 wait_for_line(Port, Watching) ->
     receive
@@ -87,7 +87,7 @@ handle_info({Port, {data, {_, Line}}}, #state{port = Port, name = Name} = State)
     end,
     {noreply, State};
 handle_info(mounts_changed, #state{name = Name, config = Config, folders = Before, port = Port} = State) ->
-    Mounts = hornbeam_mounts:all(Name),
+    Mounts = hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name),
     case folders(Mounts, Config) of
         Before ->
             {noreply, State};

@@ -2,13 +2,14 @@
 %%%
 %%% Reads {Prefix, App}, {Prefix, App, Overrides} and the text "PREFIX=APP;key=value;key=value" that flags
 %%% and environment variables use; a prefix may have a host before it (hornbeam_option_place). Called through hornbeam_option_types, and by
-%%% hornbeam_reload; calls hornbeam_option_table for the options
+%%% hornbeam_reload, by hornbeam_option_service for the options that a service has like a mount; calls hornbeam_option_table for the options
 %%% that a mount may override, and hornbeam_option_types for their values.
 -module(hornbeam_option_mount).
 
 -behaviour(hornbeam_option_types).
 
 -export([check/1, with/2, anchor/2, format/1, describe/0, with_overrides/2]).
+-export([pairs/1, overrides/4, split/2, anchor_all/2, formatted/1]).
 -export_type([mount/0]).
 
 %% A place begins with a host or "/", does not end with "/" and is not "/" itself. Overrides holds only what was given for this
@@ -41,7 +42,7 @@ with(Given, More) ->
 
 -spec anchor(mount(), binary()) -> {ok, mount()} | hornbeam_option_types:problem().
 anchor({Prefix, App, Overrides}, Base) ->
-    case anchor_all(maps:to_list(Overrides), Base, #{}) of
+    case anchor_all(Overrides, Base) of
         {ok, Anchored} -> {ok, {Prefix, App, Anchored}};
         {error, Text} -> {error, ["in the mount ", Prefix, ": ", Text]}
     end.
@@ -52,9 +53,13 @@ format({Place, App, Overrides}) ->
         {any, Prefix} -> [{<<"prefix">>, Prefix}];
         {Host, Prefix} -> [{<<"host">>, Host} | [{<<"prefix">>, Prefix} || Prefix =/= <<>>]]
     end,
-    Options = [{atom_to_binary(Key), hornbeam_option_types:format(Type, maps:get(Key, Overrides))}
-               || #{key := Key, type := Type} <- hornbeam_option_table:specs(), is_map_key(Key, Overrides)],
-    {table, Where ++ [{<<"app">>, App} | Options]}.
+    {table, Where ++ [{<<"app">>, App} | [{atom_to_binary(Key), Value} || {Key, Value} <- formatted(Overrides)]]}.
+
+%% @doc Normalised options as a configuration file would have them, in the order of the table.
+-spec formatted(#{atom() => term()}) -> [{atom(), hornbeam_option_toml:value()}].
+formatted(Options) ->
+    [{Key, hornbeam_option_types:format(Type, maps:get(Key, Options))}
+     || #{key := Key, type := Type} <- hornbeam_option_table:specs(), is_map_key(Key, Options)].
 
 -spec describe() -> iodata().
 describe() -> "{Prefix, App}, {Prefix, App, Options} or \"PREFIX=APP[;OPTION=VALUE]...\"".
@@ -78,7 +83,8 @@ default(Key) ->
 wrong() -> {error, ["must be ", describe()]}.
 
 with_given(Prefix, App, {ok, Pairs}) ->
-    case overrides(Pairs, #{}) of
+    Keys = [Key || #{key := Key, scope := mount} <- hornbeam_option_table:specs()],
+    case overrides(Pairs, Keys, Keys, #{}) of
         {ok, Overrides} -> {ok, {Prefix, App, Overrides}};
         {error, Text} -> {error, ["in the mount ", Prefix, ": ", Text]}
     end;
@@ -86,13 +92,23 @@ with_given(Prefix, _, error) ->
     {error, ["in the mount ", Prefix, ": its options must be a map or a property list"]}.
 
 check_text(Text) ->
-    [Mount | Options] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
-    Pairs = [binary:split(Option, <<"=">>) || Option <- Options, Option =/= <<>>],
-    case {binary:split(Mount, <<"=">>), lists:all(fun(Pair) -> length(Pair) =:= 2 end, Pairs)} of
-        {[Prefix, App], true} -> check({Prefix, App, parsed(collect(Pairs, []))});
-        _ -> wrong()
+    case split(Text, []) of
+        {ok, Prefix, App, Pairs} -> check({Prefix, App, Pairs});
+        error -> wrong()
     end.
 
+%% @doc "NAME=APP;key=value;key=value": the parts, with the values of known keys read. Names: other names of options.
+-spec split(binary(), [{binary(), atom()}]) -> {ok, binary(), binary(), [{atom() | binary(), term()}]} | error.
+split(Text, Names) ->
+    [Front | Options] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
+    Pairs = [binary:split(Option, <<"=">>) || Option <- Options, Option =/= <<>>],
+    case {binary:split(Front, <<"=">>), lists:all(fun(Pair) -> length(Pair) =:= 2 end, Pairs)} of
+        {[Name, App], true} -> {ok, Name, App, parsed(collect(Pairs, []), Names)};
+        _ -> error
+    end.
+
+%% @doc A map or a property list as pairs, each key once.
+-spec pairs(term()) -> {ok, [{term(), term()}]} | error.
 pairs(Given) when is_map(Given) -> {ok, maps:to_list(Given)};
 pairs(Given) when length(Given) >= 0 ->
     case lists:all(fun(Item) -> is_tuple(Item) andalso tuple_size(Item) =:= 2 end, Given) of
@@ -109,30 +125,39 @@ collect([], Done) ->
     Done.
 
 %% Names are compared with the table's: no atom is made of them. An unknown one stays text, which is refused.
-parsed(Texts) ->
-    Known = maps:from_list([{atom_to_binary(Key), Spec} || #{key := Key} = Spec <- hornbeam_option_table:specs()]),
+parsed(Texts, Others) ->
+    Specs = [{atom_to_binary(Key), Spec} || #{key := Key} = Spec <- hornbeam_option_table:specs()],
+    Known = maps:from_list(Specs ++ [{Name, proplists:get_value(atom_to_binary(Key), Specs)} || {Name, Key} <- Others]),
     [case Known of
          #{Name := #{key := Key, type := Type}} -> {Key, hornbeam_option_types:parse(Type, Values)};
          #{} -> {Name, Values}
      end || {Name, Values} <- Texts].
 
-overrides([{Key, Given} | Rest], Done) ->
-    case hornbeam_option_table:find(Key) of
-        {ok, #{scope := mount} = Spec} ->
+%% @doc The options of one mount or service, normalised. Allowed: which it may have, Shown: as they are named in an error.
+-spec overrides([{term(), term()}], Shown :: [atom()], Allowed :: [atom()], Done) -> {ok, Done} | {error, iodata()}
+    when Done :: #{atom() => term()}.
+overrides([{Key, Given} | Rest], Shown, Allowed, Done) ->
+    case lists:member(Key, Allowed) andalso hornbeam_option_table:find(Key) of
+        {ok, Spec} ->
             case hornbeam_option_types:value(Spec, Given) of
-                {ok, Value} -> overrides(Rest, Done#{Key => Value});
+                {ok, Value} -> overrides(Rest, Shown, Allowed, Done#{Key => Value});
                 {error, {bad_option, _, Text}} -> {error, [atom_to_list(Key), " ", Text]}
             end;
-        _ ->
-            Allowed = [K || #{key := K, scope := mount} <- hornbeam_option_table:specs()],
-            Names = hornbeam_option_text:names(Allowed),
-            {error, [hornbeam_option_text:show(Key), " is not an option of a mount",
+        false ->
+            Names = hornbeam_option_text:names(Shown),
+            What = case Shown of Allowed -> "mount"; _ -> "service" end,
+            {error, [hornbeam_option_text:show(Key), " is not an option of a ", What,
                      hornbeam_option_text:suggest(Key, Names), "; these are: ", lists:join(", ", Names)]}
     end;
-overrides([], #{venv := Venv, python := _}) when Venv =/= <<>> ->
+overrides([], _, _, #{venv := Venv, python := _}) when Venv =/= <<>> ->
     {error, "venv and python cannot both be given"};
-overrides([], Done) ->
+overrides([], _, _, Done) ->
     {ok, Done}.
+
+%% @doc Their relative paths as absolute ones.
+-spec anchor_all(#{atom() => term()}, binary()) -> {ok, #{atom() => term()}} | {error, iodata()}.
+anchor_all(Options, Base) ->
+    anchor_all(maps:to_list(Options), Base, #{}).
 
 anchor_all([{Key, Value} | Rest], Base, Done) ->
     {ok, #{type := Type}} = hornbeam_option_table:find(Key),

@@ -86,6 +86,11 @@ application() ->
        default => [], scope => server, check => fun different_prefixes/1,
        doc => "Further applications, each below a path or of a host: /api, api.example.org, *.example.org/v1. The exact host wins, then "
               "the wildcard (one label), then the longest prefix. A mount may have its own value of each option marked \"per mount\"."},
+     #{group => application, key => services, flag => "service", metavar => "NAME=TARGET[;KEY=VALUE]...",
+       type => {list, {custom, hornbeam_option_service}}, default => [], scope => server, check => fun different_names/1,
+       doc => "Service pools: objects that are made once in each process of a pool of their own, from a class or factory (TARGET, as "
+              "MODULE:ATTRIBUTE), and whose methods every worker calls by name. KEY is processes (1), concurrency (calls in progress "
+              "in one process, 32), queue (calls that wait, 1000), or an option marked \"per mount\" that does not speak of HTTP."},
      #{group => application, key => http_hooks, metavar => "HOOK", type => {list, {custom, hornbeam_option_hook}}, default => [],
        scope => server,
        doc => "Erlang functions that see each request before its application is chosen, and each response before it leaves "
@@ -360,11 +365,15 @@ origins(Origins) ->
 is_origin(Origin) ->
     re:run(Origin, "^[a-z][a-z0-9+.-]*://[^/[:space:][:upper:]]+$", [unicode, dollar_endonly]) =/= nomatch.
 
-different_prefixes(Mounts) ->
-    Prefixes = [Prefix || {Prefix, _, _} <- Mounts],
-    case Prefixes -- lists:usort(Prefixes) of
+different_prefixes(Mounts) -> different(Mounts, "has two applications at ").
+
+different_names(Services) -> different(Services, "has two services with the name ").
+
+different(Items, Problem) ->
+    Keys = [Key || {Key, _, _} <- Items],
+    case Keys -- lists:usort(Keys) of
         [] -> ok;
-        [Twice | _] -> {error, ["has two applications at ", hornbeam_option_text:show(Twice)]}
+        [Twice | _] -> {error, [Problem, hornbeam_option_text:show(Twice)]}
     end.
 
 %% Only where there are folders is the module loaded that knows them.

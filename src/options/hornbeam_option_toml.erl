@@ -24,6 +24,9 @@ name(Key, Names) ->
 
 %% Names: all that name/2 finds, for the tables of mounts.
 -spec given(hornbeam_option_types:type(), term(), #{binary() => spec()}) -> term().
+%% [services.NAME], a table of tables, or of texts as for --service; as an array, each says its name.
+given({list, {custom, hornbeam_option_service} = Type}, Table, Names) when is_map(Table), not is_map_key(<<"name">>, Table) ->
+    [given(Type, {Name, Service}, Names) || {Name, Service} <- lists:sort(maps:to_list(Table))];
 given({list, Type}, Values, Names) when is_list(Values) -> [given(Type, item(Value), Names) || Value <- Values];
 given({list, {custom, hornbeam_option_static}}, Table, _) when is_map(Table), not is_map_key(<<"prefix">>, Table) ->
     [static(Prefix, Value) || {Prefix, Value} <- lists:sort(maps:to_list(Table))];
@@ -41,6 +44,12 @@ given({custom, hornbeam_option_mount}, Table, Names) when is_map(Table) ->
         #{} -> Prefix
     end,
     {Place, maps:get(<<"app">>, Table, <<>>), [override(Option, Names) || Option <- Options]};
+given({custom, hornbeam_option_service}, {Name, Table}, Names) when is_map(Table) ->
+    {Name, [override(Option, Names) || Option <- maps:to_list(Table)]};
+given({custom, hornbeam_option_service}, {Name, Target}, _) ->
+    {Name, Target};
+given({custom, hornbeam_option_service} = Type, #{<<"name">> := Name} = Table, Names) ->
+    given(Type, {Name, maps:remove(<<"name">>, Table)}, Names);
 given({custom, hornbeam_option_sni}, #{<<"host">> := Host, <<"certfile">> := Cert, <<"keyfile">> := Key} = Table, _)
   when map_size(Table) =:= 3 ->
     {Host, Cert, Key};
@@ -60,6 +69,8 @@ static(Prefix, _Other) -> {Prefix, <<>>, []}.
 item(Value) when is_integer(Value) -> integer_to_binary(Value);
 item(Value) -> Value.
 
+override({Key, Value}, _) when Key =:= <<"processes">>; Key =:= <<"concurrency">>; Key =:= <<"queue">> ->
+    {binary_to_existing_atom(Key), Value};
 override({Key, Value}, Names) ->
     case name(Key, Names) of
         {ok, #{key := Option, type := Type}} -> {Option, given(Type, Value, Names)};

@@ -88,7 +88,8 @@ check({optional, _}, V) when V =:= ""; V =:= <<>> -> {ok, <<>>};
 check({optional, Type}, V) -> check(Type, V);
 check({auto, _}, V) when V =:= auto; V =:= "auto"; V =:= <<"auto">> -> {ok, auto};
 check({auto, Type}, V) -> check_or_auto(Type, V);
-check({list, {custom, hornbeam_option_static} = Type}, V) when is_map(V) -> check_items(Type, lists:sort(maps:to_list(V)), []);
+check({list, {custom, Module} = Type}, V) when is_map(V), Module =:= hornbeam_option_static orelse Module =:= hornbeam_option_service ->
+    check_items(Type, lists:sort(maps:to_list(V)), []);
 check({list, Type}, V) -> check_items(Type, items(V), []);
 check({custom, Module}, V) -> Module:check(V);
 check(Type, V) -> wrong(Type, V).

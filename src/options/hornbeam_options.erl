@@ -132,12 +132,7 @@ format_error({usage, Text}) -> Text.
 %% The options without the values of secret ones, for logs and info: maps keep their keys.
 -spec mask(options()) -> options().
 mask(Options) ->
-    Masked = maps:map(fun mask_value/2, Options),
-    case Masked of
-        #{mounts := Mounts} when is_list(Mounts) ->
-            Masked#{mounts := [{Prefix, App, mask(Overrides)} || {Prefix, App, Overrides} <- Mounts]};
-        #{} -> Masked
-    end.
+    maps:map(fun mask_value/2, Options).
 
 -spec parse_bind(term()) -> {ok, hornbeam_option_bind:bind()} | {error, error()}.
 parse_bind(Given) -> single(bind, {custom, hornbeam_option_bind}, Given).
@@ -238,6 +233,8 @@ single(Key, Type, Given) ->
     Spec = #{key => Key, type => Type, default => Given, scope => server, group => application, doc => ""},
     hornbeam_option_types:value(Spec, Given).
 
+mask_value(Key, Items) when Key =:= mounts, is_list(Items); Key =:= services, is_list(Items) ->
+    [{Name, App, mask(Overrides)} || {Name, App, Overrides} <- Items];
 mask_value(Key, Value) ->
     case spec(Key) of
         {ok, #{secret := true}} when is_map(Value) -> maps:map(fun(_, _) -> <<"***">> end, Value);

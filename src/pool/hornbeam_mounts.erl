@@ -126,7 +126,7 @@ pools(Name) ->
 %% @doc The mount whose workers a pool keeps.
 -spec of_pool(hornbeam_pool:id()) -> mount().
 of_pool({Name, _} = Id) ->
-    #mount{} = lists:keyfind(Id, #mount.pool, all(Name) ++ hidden(Name)).
+    #mount{} = lists:keyfind(Id, #mount.pool, all(Name) ++ hornbeam_service_pools:all(Name) ++ hidden(Name)).
 
 %% @doc Hooks of a server whose mounts are published. A part of the snapshot, so that requests of open connections meet new ones, and those of a
 %% server without any pay nothing.
@@ -241,6 +241,7 @@ prefix(Size, Path) ->
 %% @doc Where it is, for a person: "/", "/api", "api.example.org/v1".
 -spec place(mount()) -> binary().
 place(#mount{pool = {_, <<>>}}) -> <<"/">>;
+place(#mount{pool = {_, {service, Service}}}) -> Service;
 place(#mount{pool = {_, Place}}) -> Place.
 
 -spec settings(mount()) -> map().

@@ -1,6 +1,6 @@
 %%% Keeps the workers of one application and chooses one for each request.
 %%%
-%%% Called by: hornbeam_exchange and hornbeam_call (checkout/1,2, wait/3), hornbeam_worker by
+%%% Called by: hornbeam_exchange and hornbeam_call_stream (checkout/1,2, wait/3), hornbeam_worker by
 %%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_server_pools (prepare/2,
 %%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (who is started, drained), hornbeam_pool_waiting, _watch, hornbeam_worker_sup.
 %%%
@@ -27,7 +27,7 @@
 
 -include("hornbeam.hrl").
 
--type id() :: {Server :: atom(), Place :: binary()}.
+-type id() :: {Server :: atom(), Place :: binary() | {service, Name :: binary()}}.
 %% Who waits for an answer: a message `{Owner, Event}' to Pid reaches it. On HTTP/2 the tag is the stream's id.
 -type owner() :: {pid(), Tag :: term()}.
 
@@ -267,8 +267,8 @@ decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
     State#state{preparing = undefined}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({wait, Owner, Where}, #state{waiting = Waiting} = State) ->
-    {noreply, wake(State#state{waiting = hornbeam_pool_waiting:in(Owner, Where, Waiting)})};
+handle_cast({wait, Owner, Where}, #state{waiting = Waiting, mount = #mount{settings = Settings}} = State) ->
+    {noreply, wake(State#state{waiting = hornbeam_pool_waiting:in(Owner, Where, maps:get(fair_queue, Settings, infinity), Waiting)})};
 handle_cast({cancel, Owner}, #state{waiting = Waiting} = State) ->
     case hornbeam_pool_waiting:leave(Owner, Waiting) of
         {left, Left} -> {noreply, State#state{waiting = Left}};

@@ -1,12 +1,12 @@
 %%% Those who wait for a place: a queue that one can also leave from the middle, at the same cost however long it is. Pure.
 %%%
-%%% Called by: hornbeam_pool_waiting. An owner stands in it once.
+%%% Called by: hornbeam_pool_turns. An owner stands in it once.
 %%%
 %%% Places are numbered; the queue is between `first' and `next'. Who leaves from the middle leaves a gap, which is passed over
 %%% once, when the head gets there.
 -module(hornbeam_pool_queue).
 
--export([new/0, in/3, out/1, delete/2, is_empty/1]).
+-export([new/0, in/3, out/1, last/1, delete/2, is_empty/1]).
 -export_type([queue/0]).
 
 -record(queue, {
@@ -42,6 +42,16 @@ out(#queue{owners = Owners, numbers = Numbers, first = First} = Queue) ->
             {Owner, Queue#queue{owners = Others, numbers = maps:remove(Owner, Numbers), first = First + 1}};
         error ->
             out(Queue#queue{first = First + 1})
+    end.
+
+%% @doc The one at the end of a queue that is not empty.
+-spec last(queue()) -> hornbeam_pool:owner().
+last(#queue{owners = Owners, next = Next}) -> last(Owners, Next - 1).
+
+last(Owners, Number) ->
+    case Owners of
+        #{Number := Owner} -> Owner;
+        #{} -> last(Owners, Number - 1)
     end.
 
 %% @doc Leaves from wherever it stands; error when it does not.

@@ -1,21 +1,22 @@
 %%% The waiting room of a pool: who waits for a place on a worker, first come first served, and how many they are.
 %%%
-%%% Owns the queue (hornbeam_pool_queue), and the number of those in it or on their way to it: a counter that bounds it (max_queue) before
+%%% Owns the queue (hornbeam_pool_turns), and the number of those in it or on their way to it: a counter that bounds it (max_queue) before
 %%% a message is sent, and by which a worker sees whether anybody waits (hornbeam_worker_places).
-%%% Called by: hornbeam_pool: enter/3 in the process that has a request, the others in its own. Calls: hornbeam_pool_queue.
+%%% Called by: hornbeam_pool: enter/3 in the process that has a request, the others in its own. Calls: hornbeam_pool_turns.
 %%%
 %%% A connection enters and casts `wait'. When a place may be free the one at the head gets `{Owner, try_again}' and then checks out by itself:
 %%% no place is ever given to a request that has gone meanwhile. It keeps its own deadline and casts `cancel' when it leaves. One that loses
-%%% the race for the place waits again, at the head.
+%%% the race for the place waits again, at the head. Where callers share the queue (Fair: its length then), the one that has the most is told
+%%% {Owner, overloaded} for each that comes when the queue is full: twice as many may enter, for a moment.
 -module(hornbeam_pool_waiting).
 
--export([new/1, enter/3, in/3, leave/2, wake/2]).
+-export([new/1, enter/3, in/4, leave/2, wake/2]).
 -export_type([waiting/0, counter/0]).
 
 -type counter() :: {atomics:atomics_ref(), pos_integer()}.
 -record(waiting, {
     counter :: counter(),
-    queue = hornbeam_pool_queue:new() :: hornbeam_pool_queue:queue()
+    queue = hornbeam_pool_turns:new() :: hornbeam_pool_turns:turns()
 }).
 -opaque waiting() :: #waiting{}.
 
@@ -31,14 +32,26 @@ enter(Where, Max, {Ref, Index}) ->
     end.
 
 %% @doc One that has entered.
--spec in(hornbeam_pool:owner(), front | back, waiting()) -> waiting().
-in(Owner, Where, #waiting{queue = Queue} = Waiting) ->
-    Waiting#waiting{queue = hornbeam_pool_queue:in(Owner, Where, Queue)}.
+-spec in(hornbeam_pool:owner(), front | back, Fair :: non_neg_integer() | infinity, waiting()) -> waiting().
+in(Owner, Where, Fair, #waiting{queue = Queue} = Waiting) ->
+    push_out(Fair, Waiting#waiting{queue = hornbeam_pool_turns:in(Owner, Where, Queue)}).
+
+push_out(Fair, #waiting{queue = Queue0} = Waiting) ->
+    case hornbeam_pool_turns:size(Queue0) > Fair of
+        true ->
+            {Pid, _} = Owner = hornbeam_pool_turns:longest(Queue0),
+            {ok, Queue} = hornbeam_pool_turns:delete(Owner, Queue0),
+            ok = left(Waiting),
+            Pid ! {Owner, overloaded},
+            Waiting#waiting{queue = Queue};
+        false ->
+            Waiting
+    end.
 
 %% @doc One that waits no longer; `woken': it has been told to try again.
 -spec leave(hornbeam_pool:owner(), waiting()) -> {left, waiting()} | woken.
 leave(Owner, #waiting{queue = Queue0} = Waiting) ->
-    case hornbeam_pool_queue:delete(Owner, Queue0) of
+    case hornbeam_pool_turns:delete(Owner, Queue0) of
         {ok, Queue} -> ok = left(Waiting), {left, Waiting#waiting{queue = Queue}};
         error -> woken
     end.
@@ -46,7 +59,7 @@ leave(Owner, #waiting{queue = Queue0} = Waiting) ->
 %% @doc Wakes as many as there may be free places, which are counted only when anybody waits.
 -spec wake(Free :: fun(() -> non_neg_integer()), waiting()) -> waiting().
 wake(Free, #waiting{queue = Queue} = Waiting) ->
-    case hornbeam_pool_queue:is_empty(Queue) of
+    case hornbeam_pool_turns:is_empty(Queue) of
         true -> Waiting;
         false -> wake_some(Free(), Waiting)
     end.
@@ -54,7 +67,7 @@ wake(Free, #waiting{queue = Queue} = Waiting) ->
 wake_some(0, Waiting) ->
     Waiting;
 wake_some(Free, #waiting{queue = Queue0} = Waiting) ->
-    case hornbeam_pool_queue:out(Queue0) of
+    case hornbeam_pool_turns:out(Queue0) of
         empty ->
             Waiting;
         {{Pid, _} = Owner, Queue} ->

@@ -13,7 +13,7 @@
 %%%     │ inform, response(!)     abort!                 ws_send_text, ws_send_bytes, ws_subscribe, ws_unsubscribe,
 %%%     │ pathsend!, ws_end!, abort!                     demand, ws_end!, abort!
 %%%     └──response──▶ answering (a denial)
-%%%     called: result!
+%%%     called: result!         streaming: result(!)       a call, and one that is answered with values
 %%%     kept: all of a request; "!" gives its place back
 %%%
 %%% Anything else is a broken worker's. A frame of a stream that is not in the table is late, since this side may have
@@ -43,7 +43,7 @@
 %% A longer frame is not copied: of a read it may keep sixteen times its own size.
 -define(SMALL, 4096).
 
--type phase() :: continued | sent | answering | connecting | accepting | open | called | kept.
+-type phase() :: continued | sent | answering | connecting | accepting | open | called | streaming | kept.
 
 -record(stream, {
     id :: hornbeam_frame:stream_id(),
@@ -79,7 +79,8 @@ open(Id, Owner, Frame, #streams{table = Table}) ->
 first(http) -> sent;
 first(continued) -> continued;
 first(websocket) -> connecting;
-first(call) -> called.
+first(call) -> called;
+first(stream) -> streaming.
 
 %% @doc The handshake of a WebSocket is complete, and another process its owner; false when the stream has ended already.
 -spec adopt(hornbeam_frame:stream_id(), hornbeam_pool:owner(), streams()) -> boolean().
@@ -172,8 +173,8 @@ last(data, {_, Data}, #stream{phase = answering, uncredited = Sent}, Window) ->
 last(trailers, _, #stream{phase = answering}, _) -> ok;
 last(pathsend, _, #stream{phase = Phase}, _) when Phase =:= sent; Phase =:= continued; Phase =:= connecting -> ok;
 last(ws_end, _, #stream{phase = Phase}, _) when Phase =:= connecting; Phase =:= open -> ok;
-last(abort, _, #stream{phase = Phase}, _) when Phase =/= called -> ok;
-last(result, _, #stream{phase = called}, _) -> ok;
+last(abort, _, #stream{phase = Phase}, _) when Phase =/= called, Phase =/= streaming -> ok;
+last(result, _, #stream{phase = Phase}, _) when Phase =:= called; Phase =:= streaming -> ok;
 last(Type, _, #stream{phase = Phase}, _) -> {broken, {unexpected_frame, Type, Phase}}.
 
 %% The stream after a frame that is not its last.
@@ -187,7 +188,7 @@ next(data, {_, Data}, #stream{phase = answering} = Stream, Window) ->
 next(demand, 0, #stream{phase = continued} = Stream, _) ->
     Stream#stream{phase = sent};
 next(demand, Count, #stream{phase = Phase, unconsumed = Left} = Stream, _)
-        when Count > 0, Count =< Left, Phase =/= connecting, Phase =/= accepting, Phase =/= called ->
+        when Count > 0, Count =< Left, Phase =/= connecting, Phase =/= accepting, Phase =/= called, Phase =/= streaming ->
     Stream#stream{unconsumed = Left - Count};
 next(inform, {_, Headers}, #stream{phase = Phase, uncredited = Sent} = Stream, _)
         when Phase =:= sent; Phase =:= continued; Phase =:= connecting ->
@@ -197,12 +198,10 @@ next(inform, {_, Headers}, #stream{phase = Phase, uncredited = Sent} = Stream, _
     end;
 next(ws_accept, _, #stream{phase = connecting} = Stream, _) ->
     Stream#stream{phase = accepting, uncredited = 0};
-next(Type, Message, #stream{phase = open, uncredited = Sent} = Stream, Window)
-        when Type =:= ws_send_text; Type =:= ws_send_bytes ->
-    case hornbeam_credit:may_send(Sent, Window) of
-        true -> Stream#stream{uncredited = Sent + hornbeam_credit:message(byte_size(Message))};
-        false -> {broken, window_exceeded}
-    end;
+next(result, {yielded, Value}, #stream{phase = streaming} = Stream, Window) ->
+    counted(Value, Stream, Window);
+next(Type, Message, #stream{phase = open} = Stream, Window) when Type =:= ws_send_text; Type =:= ws_send_bytes ->
+    counted(Message, Stream, Window);
 next(Type, _, #stream{phase = open, asked = Asked} = Stream, _)
         when Type =:= ws_subscribe; Type =:= ws_unsubscribe ->
     case Asked < ?MAX_ASKED of
@@ -211,6 +210,13 @@ next(Type, _, #stream{phase = open, asked = Asked} = Stream, _)
     end;
 next(Type, _, #stream{phase = Phase}, _) ->
     {broken, {unexpected_frame, Type, Phase}}.
+
+%% A message, or a value of a call: of any size while the window is open.
+counted(Message, #stream{uncredited = Sent} = Stream, Window) ->
+    case hornbeam_credit:may_send(Sent, Window) of
+        true -> Stream#stream{uncredited = Sent + hornbeam_credit:message(byte_size(Message))};
+        false -> {broken, window_exceeded}
+    end.
 
 grown(Size, #stream{uncredited = Sent} = Stream, Window) ->
     case piece(Size, Sent, Window) of

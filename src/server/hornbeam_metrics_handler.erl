@@ -25,8 +25,8 @@ answer(readyz, Name) ->
         false -> {503, <<"text/plain">>, <<"not ready\n">>}
     end.
 
-%% Every application has a worker that answers, and the server is neither starting nor stopping.
+%% Every application and every service has a worker that answers, and the server is neither starting nor stopping.
 is_ready(Name) ->
     hornbeam_listener:is_open(Name)
         andalso lists:all(fun(#mount{pool = Pool}) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
-                          hornbeam_mounts:all(Name)).
+                          hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)).

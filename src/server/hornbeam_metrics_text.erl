@@ -1,11 +1,13 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
-%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_pool,
+%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
 %%% hornbeam_hooks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
 -export([render/1]).
+
+-include("hornbeam.hrl").
 
 -type sample() :: {Suffix :: iodata(), Labels :: [{iodata(), iodata()}], number()}.
 
@@ -19,9 +21,11 @@ render(Name) ->
 -spec samples(atom()) -> #{binary() => [sample()]}.
 samples(Name) ->
     Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
-    Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name)],
+    Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)],
     maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), maps:merge(hooks(hornbeam_mounts:hooks(Name)), rest(Name))))).
 
+label(#mount{pool = {_, {service, Service}}}) ->
+    {<<"service">>, Service};
 label(Mount) ->
     {<<"mount">>, hornbeam_mounts:place(Mount)}.
 

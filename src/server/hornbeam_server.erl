@@ -63,7 +63,7 @@ open(Name, Server, Reloaders) ->
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
          fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
-         fun() -> await_ready(hornbeam_mounts:pools(Name)) end,
+         fun() -> await_ready(hornbeam_mounts:pools(Name) ++ hornbeam_service_pools:pools(Name)) end,
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
@@ -147,7 +147,7 @@ stop(Name) ->
         {error, not_found} -> {error, not_found}
     end.
 
-%% @doc A server's name, addresses (`binds', as URLs with the ports in use) and applications, each with its workers.
+%% @doc A server's name, addresses (`binds', as URLs with the ports in use), applications and services, each with its workers.
 -spec info(Name :: atom()) -> map() | {error, not_found}.
 info(Name) ->
     case hornbeam_server_sup:find(Name) of
@@ -164,7 +164,8 @@ about(Name, Server) ->
     #{name => Name,
       binds => binds(listener(Server)),
       metrics => hornbeam_metrics_listener:urls(Name),
-      applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)]}.
+      applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)],
+      services => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_service_pools:all(Name)]}.
 
 binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
 binds(error) -> [].
@@ -191,11 +192,14 @@ start_link(Name) ->
 init(Name) ->
     {ok, Config} = hornbeam_servers:config(Name),
     Mounts = hornbeam_mounts:build(Name, Config),
+    Services = hornbeam_service_pools:build(Name, Config),
     ok = hornbeam_mounts:publish(Name, Mounts),
+    ok = hornbeam_service_pools:publish(Name, Services),
     ok = set_hooks(Name, Config),
     ok = set_static(Name, Config),
+    %% The services end last: until then applications may call them.
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30, auto_shutdown => any_significant},
-          [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Mounts] ++ [hornbeam_pools_sup:spec()]}}.
+          [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Services ++ Mounts] ++ [hornbeam_pools_sup:spec()]}}.
 
 %% @doc Publishes the folders of files; what a reload has taken away is gone.
 -spec set_static(Name :: atom(), Config :: map()) -> ok.

@@ -1,4 +1,5 @@
-%%% Changes the pools of a running server: new generations of workers, pools for new mounts, the end of those that are removed.
+%%% Changes the pools of a running server: new generations of workers, pools for new mounts and services, the end of those that are removed.
+%%% A service is here one of the mounts (hornbeam_service_pools).
 %%%
 %%% Called by: hornbeam_reload (change/3). A child of the server, started when its mounts are first changed. Calls: hornbeam_mounts,
 %%% hornbeam_pool (prepare, commit, abort, await_ready), hornbeam_server (check_mounts/1, set_hooks/2, set_static/2, its children), hornbeam_servers (what it runs with),
@@ -111,10 +112,11 @@ handle_info(_Message, State) ->
 %%% A change
 
 changed(New, Renew, #state{name = Name} = State) ->
-    Before = hornbeam_mounts:all(Name),
-    After = hornbeam_mounts:build(Name, New),
+    Before = hornbeam_service_pools:all(Name) ++ hornbeam_mounts:all(Name),
+    Mounts = hornbeam_mounts:build(Name, New),
+    After = hornbeam_service_pools:build(Name, New) ++ Mounts,
     Begin = [Mount || Mount <- After, is_begun(Mount, Before, Renew)],
-    case check(Name, New, After, Begin) of
+    case check(Name, New, Mounts, Begin) of
         ok -> begin_all(Begin, Before, After, New, State);
         {error, Reason} -> {reply, {error, Reason}, State}
     end.
@@ -122,9 +124,10 @@ changed(New, Renew, #state{name = Name} = State) ->
 is_begun(#mount{pool = {_, Place} = Id}, Before, Renew) ->
     Renew =:= all orelse lists:member(Place, Renew) orelse not lists:keymember(Id, #mount.pool, Before).
 
+%% Services alone are no server.
 check(_Name, #{static := []}, [], _Begin) ->
     {error, no_application};
-check(Name, New, _After, Begin) ->
+check(Name, New, _Mounts, Begin) ->
     case hornbeam_server:check_mounts(Begin) of
         ok -> hornbeam_servers:make_room(Name, New);
         {error, Reason} -> {error, Reason}
@@ -141,7 +144,9 @@ begin_all(Mounts, Before, After, New, #state{name = Name} = State) ->
             Removed = [Mount || #mount{pool = Id} = Mount <- Before, not lists:keymember(Id, #mount.pool, After)],
             ok = hornbeam_server:set_hooks(Name, New),
             ok = hornbeam_server:set_static(Name, New),
-            ok = hornbeam_mounts:publish(Name, After, [emptied(Mount) || Mount <- Removed] ++ without(Ids, Hidden)),
+            {Services, Served} = lists:partition(fun is_service/1, After),
+            ok = hornbeam_service_pools:publish(Name, Services),
+            ok = hornbeam_mounts:publish(Name, Served, [emptied(Mount) || Mount <- Removed] ++ without(Ids, Hidden)),
             ok = hornbeam_servers:set_config(Name, New),
             ok = tell_watcher(Name),
             {reply, ok, leave(Removed, stay(Ids, State))};
@@ -151,6 +156,8 @@ begin_all(Mounts, Before, After, New, #state{name = Name} = State) ->
             ok = hornbeam_servers:keep_descriptors(),
             {reply, Error, State}
     end.
+
+is_service(#mount{pool = {_, Place}}) -> is_tuple(Place).
 
 %% Where there is one (the option `reload'), it watches the folders of the mounts.
 tell_watcher(Name) ->

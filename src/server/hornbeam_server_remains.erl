@@ -17,6 +17,7 @@ remove(Name) ->
     hornbeam_access_log:forget(Name),
     hornbeam_mounts:forget(Name),
     _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:forget(Name),
+    hornbeam_service_pools:forget(Name),
     hornbeam_servers:keep_descriptors().
 
 close_sockets(Name) ->

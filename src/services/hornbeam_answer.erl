@@ -7,18 +7,21 @@
 %%% have 64 MiB.
 -module(hornbeam_answer).
 
--export([reply/2, refusal/1, list/2, raised/3]).
+-export([reply/2, more/2, refusal/1, list/2, raised/3]).
 -export_type([answer/0]).
 
 %% What Python gets: a value, encoded already or not; that there is none (Python then takes the caller's default); an error, by
-%% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack]; for computation_error what Python said.
+%% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack], for service_error
+%% [Class, Message, Traceback]; for computation_error what Python said.
 -type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
 -type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
-                    | not_registered | erlang_error | computation_error.
+                    | not_registered | erlang_error | computation_error
+                    | service_error | no_service | service_unavailable | service_overloaded.
 
 -define(OK, 0).
 -define(ERROR, 1).
 -define(ABSENT, 2).
+-define(MORE, 3).
 %% A reason of Erlang's whose external form is longer is not shown.
 -define(MAX_SHOWN, 16384).
 
@@ -35,6 +38,11 @@ reply(Id, {packed, Packed}) ->
     hornbeam_frame:encode(reply, Id, [?OK | Packed]);
 reply(Id, {error, Kind, What}) ->
     hornbeam_frame:encode(reply, Id, [?ERROR | hornbeam_msgpack:encode([Kind, What])]).
+
+%% @doc The frame of one of a stream of values, encoded already: more frames will come.
+-spec more(pos_integer(), Packed :: iodata()) -> iodata().
+more(Id, Packed) ->
+    hornbeam_frame:encode(reply, Id, [?MORE | Packed]).
 
 %% @doc What is sent instead of an answer for which there is no room.
 -spec refusal(Reply :: iodata()) -> iodata().

@@ -8,6 +8,9 @@
 %%%       {hornbeam_answer, Pid, Answer} ◀── the fun's answer, encoded there: a frame; then the process ends
 %%%       {timeout, Timer, {hornbeam_deadline, Pid}}    the deadline: the process is killed
 %%%       {'EXIT', Pid, Reason}              it ended without an answer
+%%%     and of a `stream', whose fun is given a fun that sends a value, before its answer:
+%%%       {hornbeam_part, Pid, Frame}    ◀── a value
+%%%       taken/3  ────────────────────────▶ {hornbeam_taken, Count}: what Python has taken of them, as hornbeam_credit counts
 %%%
 %%% Failure modes: the fun raises: the exception is the answer. The process is killed from outside: so is
 %%% that. The Python process ends: stop/1 kills what is running. The worker's process is killed: the link ends
@@ -18,18 +21,19 @@
 %%% table does; the others wait.
 -module(hornbeam_running).
 
--export([new/1, start/4, cancel/2, handle_info/2, stop/1]).
+-export([new/1, start/4, cancel/2, taken/3, handle_info/2, stop/1]).
 -export_type([calls/0, run/0]).
 
 -define(MAX_RUNNING, 10000).
 -define(MAX_BYTES, 268435456).
 -define(MAX_WALKS, 2).
 
--type run() :: {run | walk, timeout(), fun(() -> hornbeam_answer:answer())}.
+-type run() :: {run | walk, timeout(), fun(() -> hornbeam_answer:answer())}
+             | {stream, timeout(), fun((Send :: fun((Packed :: iodata()) -> ok)) -> hornbeam_answer:answer())}.
 
 -record(call, {
     id :: non_neg_integer(),            % of the call frame; 0: nobody waits for the answer
-    kind :: run | walk,
+    kind :: run | walk | stream,
     size :: non_neg_integer(),          % of its arguments
     timer :: reference()
 }).
@@ -67,19 +71,24 @@ run_or_wait(Id, Size, {Kind, Timeout, Fun}, #calls{worker = Number, running = Ru
     named(Id, Pid, Calls#calls{running = Running#{Pid => Call}, walks = Walks + is_walk(Kind)}).
 
 is_walk(walk) -> 1;
-is_walk(run) -> 0.
+is_walk(_) -> 0.
 
 named(0, _, Calls) -> Calls;
 named(Id, PidOrPlace, #calls{named = Named} = Calls) -> Calls#calls{named = Named#{Id => PidOrPlace}}.
 
 run(Worker, Number, Id, Fun) ->
     link(Worker),
-    Answer = try Fun()
+    Answer = try result(Fun, Worker, Id)
     catch Class:Reason:Stack -> hornbeam_answer:raised(Class, Reason, Stack)
     end,
     Worker ! {hornbeam_answer, self(), reply(Number, Id, Answer)},
     %% The worker traps exits; without the link it need not hear of a normal end.
     unlink(Worker).
+
+result(Fun, _Worker, _Id) when is_function(Fun, 0) ->
+    Fun();
+result(Fun, Worker, Id) ->
+    Fun(fun(Packed) -> Worker ! {hornbeam_part, self(), iolist_to_binary(hornbeam_answer:more(Id, Packed))}, ok end).
 
 %% One binary, which the message does not copy.
 reply(Number, 0, {error, Kind, What}) ->
@@ -105,12 +114,22 @@ cancel(Id, #calls{named = Named, waiting = Waiting, bytes = Bytes} = Calls) ->
             Calls
     end.
 
+%% @doc Python has taken so much of the values of this call; it may have ended meanwhile.
+-spec taken(non_neg_integer(), pos_integer(), calls()) -> ok.
+taken(Id, Count, #calls{named = Named, running = Running}) ->
+    case Named of
+        #{Id := Pid} when is_map_key(Pid, Running) -> Pid ! {hornbeam_taken, Count}, ok;
+        #{} -> ok
+    end.
+
 %% @doc What a message means: the frame that answers a call, the end of one that nobody waits for, or nothing that is
 %% known here.
 -spec handle_info(term(), calls()) -> {reply, iodata(), calls()} | {done, calls()} | ignore.
 handle_info({hornbeam_answer, Pid, Reply}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {_, Rest} = finish(Pid, Calls),
     replied(Reply, Rest);
+handle_info({hornbeam_part, Pid, Frame}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
+    {reply, Frame, Calls};
 handle_info({timeout, _, {hornbeam_deadline, Pid}}, #calls{running = Running} = Calls) when is_map_key(Pid, Running) ->
     {Id, Rest} = finish(Pid, Calls),
     hornbeam_call_sup:end_call(Pid),

@@ -6,7 +6,8 @@
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
 %%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once; {walk, Timeout, Fun} as `run',
-%%% for what looks at a whole table. The fun runs in a process of its own (hornbeam_running): a worker's process never waits.
+%%% for what looks at a whole table; {stream, Timeout, Fun} as `run', for what has many values (hornbeam_running). The fun runs in a process of
+%%% its own: a worker's process never waits.
 %%% {later, Ask} is for what another process answers, by a message: {hornbeam_later, Session, Id, Answer}. A session is the life of one
 %%% Python process, so no answer reaches the one after it, which numbers its calls alike.
 %%%
@@ -32,7 +33,7 @@
 -opaque state() :: #services{}.
 
 %% walk: as run, but few at once.
--type outcome() :: hornbeam_answer:answer() | {run | start | walk, timeout(), fun(() -> hornbeam_answer:answer())}
+-type outcome() :: hornbeam_answer:answer() | hornbeam_running:run() | {start, timeout(), fun(() -> hornbeam_answer:answer())}
                  | {later, fun((Id :: pos_integer()) -> ok)}
                  | {subscribe | unsubscribe, hornbeam_pubsub:topic()}.
 
@@ -79,6 +80,9 @@ operation(54) -> {cache_clear, hornbeam_service_cache};
 operation(55) -> {cache_stats, hornbeam_service_cache};
 operation(60) -> {cancel, flow};
 operation(61) -> {events_taken, flow};
+operation(62) -> {taken, flow};
+operation(70) -> {service_call, hornbeam_service_calls};
+operation(71) -> {service_stream, hornbeam_service_calls};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.
@@ -110,6 +114,10 @@ handle({events_taken, flow}, [Count, Bytes], _Call, #services{events = Events0} 
         {ok, Events} -> {noreply, Services#services{events = Events}};
         error -> {broken, {bad_call, events_taken}}
     end;
+handle({taken, flow}, [Call, Count], _Call, #services{running = Running} = Services)
+        when is_integer(Call), is_integer(Count), Count > 0, Count =< 16#ffffffff ->
+    ok = hornbeam_running:taken(Call, Count, Running),
+    {noreply, Services};
 handle({Name, flow}, _Arguments, _Call, _Services) ->
     {broken, {bad_call, Name}};
 handle({Name, Module}, Arguments, Call, #services{settings = Settings} = Services) ->
@@ -127,7 +135,7 @@ outcome({Id, Size}, {start, Timeout, Fun}, #services{running = Running} = Servic
         {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
     end;
 outcome({Id, Size}, {Kind, _Timeout, _Fun} = Run, #services{running = Running} = Services)
-        when Kind =:= run; Kind =:= walk ->
+        when Kind =:= run; Kind =:= walk; Kind =:= stream ->
     case hornbeam_running:start(Id, Size, Run, Running) of
         {ok, Started} -> {noreply, Services#services{running = Started}};
         {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)

@@ -1,6 +1,6 @@
 %%% The rule of flow control between the BEAM and a worker, for every stream and both directions.
 %%%
-%%% Called by: hornbeam_request, hornbeam_websocket, hornbeam_websocket_output, hornbeam_worker_session. Calls nothing. Its mirror in Python is
+%%% Called by: hornbeam_request, hornbeam_websocket, hornbeam_websocket_output, hornbeam_worker_session, hornbeam_call_stream. Calls nothing. Its mirror in Python is
 %%% hornbeam_worker/credit.py; both read test/wire_vectors.json in their suites.
 %%%
 %%%     sender     may send while less than a window is not credited (may_send/2), however large the next piece is
@@ -23,6 +23,7 @@
 %%%     request of HTTP           what is read at once  bytes of the body         body_prefetch     demand
 %%%     WebSocket, to the client  ws_send_text, _bytes  message/1                 window            credit
 %%%     WebSocket, from it        ws_text, ws_binary    message/1                 window            demand
+%%%     values of a call          result                message/1                 window            credit
 %%%     log records of a worker   log                   message/1                 log_window/0      credit of stream 0
 -module(hornbeam_credit).
 

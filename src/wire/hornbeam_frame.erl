@@ -35,16 +35,19 @@
 %%%     drain         02    -      answer `drained' when nothing is running any more
 %%%     stop          03    patience:u32 (ms that tasks in progress may go on): then run the lifespan's shutdown, exit
 %%%     ping          04    any bytes, sent back in `pong'
-%%%     reply         05    status:u8 (0 ok, 1 error, 2 no value), msgpack  (stream = call id)
+%%%     reply         05    status:u8 (0 ok, 1 error, 2 no value, 3 a value of a stream: more follow), msgpack  (stream = call id)
 %%%     event         06    a published message (hornbeam_events)
 %%%     invoke        07    msgpack: run a Python function (hornbeam_call); opens a stream
+%%%     perform       08    flags:u8 (1 a stream of values is wanted, 2 values for Erlang), time left:u32 (ms, 0: no limit),
+%%%                         size:u16, method or module:function (UTF-8), zeros, envelope (envelope.py); opens a stream. The
+%%%                         envelope begins at a multiple of 16, plus 6, as it does in `reply': so what is in it is aligned
 %%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
 %%%     body          11    bytes of the request's body, which goes on
 %%%     body_end      14    its last bytes, or none
 %%%     credit        12    count:u32   bytes of the response that the client's socket has taken; of a WebSocket 0 is the
 %%%                         answer to ws_accept, ws_subscribe, ws_unsubscribe;
-%%%                                     of stream 0: log records that were taken (hornbeam_credit)
+%%%                                     of stream 0: log records that were taken (hornbeam_credit); of a call: values
 %%%     disconnect    13    reason:u8   the stream is over for the client
 %%%     ws_open       20    scope (msgpack array, hornbeam_scope)
 %%%     ws_text       21    UTF-8 bytes
@@ -58,7 +61,7 @@
 %%%     pong          45    size:u16, the bytes of the ping, msgpack map of figures
 %%%     log           46    msgpack map: one logging record
 %%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
-%%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call)
+%%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call) or envelope; not the last: a value of a stream
 %%%     response      50    flags:u8, status:u16, size:u32, headers (msgpack array of pairs), body
 %%%     data          51    flags:u8, bytes of the response's body
 %%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
@@ -74,7 +77,7 @@
 %%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
 -module(hornbeam_frame).
 
--export([encode/3, request/5, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
+-export([encode/3, request/5, perform/4, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
 -export([protocol_version/0, max_size/0]).
 -export_type([buffer/0, frame/0, type/0, stream_id/0]).
 
@@ -83,11 +86,13 @@
 -define(MAX_SIZE, 67108864).
 %% Headers, reasons, figures, texts of failures; http.py holds to a little less.
 -define(MAX_HEAD, 1048576).
+%% Where an envelope begins in a payload, modulo 16: in a `reply', behind the status and the head of a msgpack bin 32.
+-define(ENVELOPE_AT, 6).
 %% A topic of a WebSocket (websocket.py).
 -define(MAX_TOPIC, 1024).
 
 -type stream_id() :: 0..16#ffffffff.
--type to_worker() :: boot | drain | stop | ping | reply | event | invoke | request | body | body_end
+-type to_worker() :: boot | drain | stop | ping | reply | event | invoke | perform | request | body | body_end
                    | credit | disconnect | ws_open | ws_text | ws_binary | ws_close.
 -type from_worker() :: hello | ready | failed | drained | pong | log | call | result | response
                      | data | demand | abort | inform | trailers | pathsend | ws_accept
@@ -122,6 +127,15 @@ encode(Type, Stream, Payload) ->
 request(Stream, Flags, Scope, Body, BodySize) ->
     Size = byte_size(Scope),
     [<<(10 + Size + BodySize):32, 16#10, Stream:32, Flags, Size:32>>, Scope | Body].
+
+%% @doc The frame that has a worker run a method or a function, with arguments in an envelope. Flags: bit 0 a stream of values is
+%% wanted, bit 1 values are for Erlang. Left: ms until the caller waits no longer, 0 for no limit.
+-spec perform(stream_id(), {Flags :: 0..3, Left :: 0..16#ffffffff}, Target :: binary(), Envelope :: iodata()) -> iodata().
+perform(Stream, {Flags, Left}, Target, Envelope) ->
+    Size = byte_size(Target),
+    Zeros = (?ENVELOPE_AT - 7 - Size) band 15,
+    [<<(12 + Size + Zeros + iolist_size(Envelope)):32, 16#08, Stream:32, Flags, Left:32, Size:16, Target/binary, 0:Zeros/unit:8>>
+     | Envelope].
 
 -spec new() -> buffer().
 new() -> #buffer{}.
@@ -172,14 +186,16 @@ size([<<Size:32, _/binary>> | _]) -> 4 + Size;
 size(<<Size:32, _/binary>>) -> 4 + Size.
 
 %% @doc What a frame to a worker opens, and how many bytes of the request's body it brings. `continued': the client waits for
-%% 100 (Continue).
--spec opens(iodata()) -> {http | continued | websocket | call, non_neg_integer()}.
+%% 100 (Continue); `stream': a call that may be answered with many values.
+-spec opens(iodata()) -> {http | continued | websocket | call | stream, non_neg_integer()}.
 opens([<<Size:32, 16#10, _:32, _:6, Continue:1, _:1, Scope:32>> | _]) ->
     {case Continue of 0 -> http; 1 -> continued end, Size - 10 - Scope};
 opens([<<_:32, 16#20, _:32>> | _]) ->
     {websocket, 0};
 opens([<<_:32, 16#07, _:32>> | _]) ->
-    {call, 0}.
+    {call, 0};
+opens([<<_:32, 16#08, _:32, _:7, Stream:1, _/binary>> | _]) ->
+    {case Stream of 0 -> call; 1 -> stream end, 0}.
 
 %% @doc What a frame to a worker gives one of its streams: credit, or bytes of the client's, for which it may then ask
 %% anew (`demand'), counted as hornbeam_credit does.
@@ -237,6 +253,8 @@ parse(ws_end, <<1, Code:16, Reason/binary>>)
         when Code >= 1000, Code =< 1014, Code =/= 1004, Code =/= 1006, byte_size(Reason) =< ?MAX_HEAD;
              Code >= 3000, Code =< 4999, byte_size(Reason) =< ?MAX_HEAD ->
     {ok, {Code, Reason}};
+parse(result, <<0:6, 0:1, 0:1, Value/binary>>) ->
+    {ok, {yielded, Value}};
 parse(result, <<0:6, 0:1, 1:1, Value/binary>>) ->
     {ok, {returned, Value}};
 parse(result, <<0:6, 1:1, 1:1, Raised/binary>>) when byte_size(Raised) =< ?MAX_HEAD ->
@@ -301,6 +319,7 @@ code(ping) -> 16#04;
 code(reply) -> 16#05;
 code(event) -> 16#06;
 code(invoke) -> 16#07;
+code(perform) -> 16#08;
 code(request) -> 16#10;
 code(body) -> 16#11;
 code(body_end) -> 16#14;

@@ -40,6 +40,13 @@ class Options(TypedDict, total=False):
     # each option marked "per mount".
     mounts: str | Sequence[str] | None
 
+    # Service pools: objects that are made once in each process of a pool of
+    # their own, from a class or factory (TARGET, as MODULE:ATTRIBUTE), and
+    # whose methods every worker calls by name. KEY is processes (1),
+    # concurrency (calls in progress in one process, 32), queue (calls that
+    # wait, 1000), or an option marked "per mount" that does not speak of HTTP.
+    services: str | Sequence[str] | None
+
     # Erlang functions that see each request before its application is chosen,
     # and each response before it leaves (docs/http-hooks.md): modules of the
     # behaviour hornbeam_http_hook or functions for single stages, in order;
@@ -495,6 +502,7 @@ FLAGS = {
     "lifespan": "lifespan",
     "root_path": "root-path",
     "mounts": "mount",
+    "services": "service",
     "http_hooks": "http-hooks",
     "erlang_path": "erlang-path",
     "static": "static",

@@ -9,8 +9,10 @@ Publish and     publish subscription; subscribe unsubscribe receive_pubsub for c
 subscribe
 Functions       call cast: Erlang functions that are registered by name
 Other nodes     rpc_call rpc_cast nodes node connect ping
+Services        service: objects in processes of their own; batched: their methods that get lists
 Computed once   cached_inference, the decorator cached; cache_stats clear_cache
-Errors          ErlangError NotRegisteredError ComputationError; else Python's own
+Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
+                ServiceOverloadedError NoSuchServiceError, ComputationError; else Python's own
 `aio`           the same functions to await
 `testing`       a stand-in for an application's unit tests
 
@@ -19,8 +21,17 @@ docs/erlang-from-python.md.
 """
 
 from hornbeam_erlang import aio
+from hornbeam_erlang._batched import batched
 from hornbeam_erlang._cached import cache_stats, cached, cached_inference, clear_cache
-from hornbeam_erlang._errors import ComputationError, ErlangError, NotRegisteredError
+from hornbeam_erlang._errors import (
+    ComputationError,
+    ErlangError,
+    NoSuchServiceError,
+    NotRegisteredError,
+    ServiceError,
+    ServiceOverloadedError,
+    ServiceUnavailableError,
+)
 from hornbeam_erlang._functions import call, cast, connect, node, nodes, ping, rpc_call, rpc_cast
 from hornbeam_erlang._pubsub import (
     Subscription,
@@ -30,6 +41,7 @@ from hornbeam_erlang._pubsub import (
     subscription,
     unsubscribe,
 )
+from hornbeam_erlang._services import service
 from hornbeam_erlang._state import (
     state_add,
     state_cas,
@@ -54,9 +66,14 @@ decr = state_decr
 __all__ = [
     "ComputationError",
     "ErlangError",
+    "NoSuchServiceError",
     "NotRegisteredError",
+    "ServiceError",
+    "ServiceOverloadedError",
+    "ServiceUnavailableError",
     "Subscription",
     "aio",
+    "batched",
     "cache_stats",
     "cached",
     "cached_inference",
@@ -75,6 +92,7 @@ __all__ = [
     "receive_pubsub",
     "rpc_call",
     "rpc_cast",
+    "service",
     "set",
     "state_add",
     "state_cas",

@@ -3,11 +3,11 @@ the stand-in of unit tests (`_standalone`)."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["ABSENT", "Backend"]
+__all__ = ["ABSENT", "END", "NOTHING", "Backend", "ServiceFeed", "ServiceRequest"]
 
 
 class _Absent:
@@ -15,6 +15,37 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+
+
+class _Mark:
+    """Stands for what is no value."""
+
+
+# What a feed has instead of a value: none yet, none any more.
+NOTHING: Final = _Mark()
+END: Final = _Mark()
+
+
+class ServiceRequest(NamedTuple):
+    """A call of a service's method; `timeout_ms` None: no limit."""
+
+    service: str
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    timeout_ms: int | None
+
+
+class ServiceFeed(Protocol):
+    """The values of a stream, as they come. `mailbox` is ready when there is something to take."""
+
+    mailbox: Mailbox
+
+    def take(self) -> Any:
+        """The next value, NOTHING or END; or raises why there is none."""
+
+    def close(self) -> None:
+        """Nobody wants more. Takes no lock, so a finalizer may call it."""
 
 
 class Backend(Protocol):
@@ -35,3 +66,12 @@ class Backend(Protocol):
 
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         """Blocks until the mailbox has something, is closed, or `timeout` seconds have passed."""
+
+    def service_call(self, asked: ServiceRequest) -> Any:
+        """Calls a service's method and returns its value; from any thread."""
+
+    async def aservice_call(self, asked: ServiceRequest) -> Any:
+        """As `service_call`, without blocking the loop."""
+
+    def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
+        """Begins a stream of values."""

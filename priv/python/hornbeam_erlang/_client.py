@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from hornbeam_erlang._backend import Backend
+from hornbeam_erlang._backend import Backend, ServiceFeed, ServiceRequest
 from hornbeam_erlang._hub import Hub, Mailbox
 
 __all__ = ["acall", "backend", "call", "connect", "disconnect", "post"]
@@ -34,6 +34,15 @@ class _Nothing:
 
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         self._stand_in().wait(mailbox, timeout)
+
+    def service_call(self, asked: ServiceRequest) -> Any:
+        return self._stand_in().service_call(asked)
+
+    async def aservice_call(self, asked: ServiceRequest) -> Any:
+        return await self._stand_in().aservice_call(asked)
+
+    def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
+        return self._stand_in().service_stream(asked)
 
     def _stand_in(self) -> Backend:
         if os.environ.get("HORNBEAM_STANDALONE") != "1":

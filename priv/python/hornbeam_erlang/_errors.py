@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-__all__ = ["ComputationError", "ErlangError", "NotRegisteredError", "raise_error"]
+__all__ = [
+    "ComputationError", "ErlangError", "NoSuchServiceError", "NotRegisteredError", "ServiceError",
+    "ServiceOverloadedError", "ServiceUnavailableError", "raise_error",
+]  # fmt: skip
 
 
 class ErlangError(RuntimeError):
@@ -55,19 +58,62 @@ class ComputationError(RuntimeError):
         return type(self), parts
 
 
+class ServiceError(RuntimeError):
+    """What a method of a service raised.
+
+    class_name  the name of its class ("ValueError", "package.module.Class")
+    message     its text
+    traceback   its traceback in the service's process, as text
+    """
+
+    def __init__(self, class_name: str, message: str, traceback: str) -> None:
+        super().__init__(f"{class_name}: {message}" + (f"\n{traceback}" if traceback else ""))
+        self.class_name = class_name
+        self.message = message
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.class_name, self.message, self.traceback)
+
+
+class NoSuchServiceError(LookupError):
+    """No service has the name that was called (option `services`)."""
+
+
+class ServiceUnavailableError(ConnectionError):
+    """The service's process ended during the call, or is just being started anew: another try may
+    succeed, and the method may have run."""
+
+
+class ServiceOverloadedError(RuntimeError):
+    """The service's queue is full: the method has not run."""
+
+
 _BUILTIN: Final[dict[str, Callable[[str], Exception]]] = {
     "type_error": TypeError,
     "value_error": ValueError,
     "permission_error": PermissionError,
     "connection_error": ConnectionError,
     "timeout": TimeoutError,
+    "no_service": NoSuchServiceError,
+    "service_unavailable": ServiceUnavailableError,
+    "service_overloaded": ServiceOverloadedError,
 }
+
+
+def _remote(class_name: str, message: str, traceback: str) -> Exception:
+    """A call whose time was over before its turn came is one that was not answered in time."""
+    if class_name == "hornbeam_worker.performance.GivenUpError":
+        return TimeoutError(message)
+    return ServiceError(class_name, message, traceback)
 
 
 def raise_error(kind: str, what: Any) -> NoReturn:
     """Raises the exception of an error reply: its kind and its text or parts."""
     if kind == "erlang_error":
         raise ErlangError(*what)
+    if kind == "service_error":
+        raise _remote(*what)
     if kind == "not_registered":
         raise NotRegisteredError("error", kind, what, "")
     if kind == "computation_error":

@@ -54,6 +54,13 @@ class Mailbox:
             return None
         return topic, values.unpack(packed)
 
+    def take_packed(self) -> bytes | None:
+        """The oldest message as it came, without its topic."""
+        try:
+            return self._items.popleft()[1]
+        except IndexError:
+            return None
+
     def ready(self) -> bool:
         """Whether there is something to take, or never will be."""
         return bool(self._items) or self.closed

@@ -40,6 +40,9 @@ OPERATIONS: Final = {
     "cache_stats": 55,
     "cancel": 60,
     "events_taken": 61,
+    "taken": 62,
+    "service_call": 70,
+    "service_stream": 71,
 }
 
 ARGUMENTS: Final = {

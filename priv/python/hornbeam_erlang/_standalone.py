@@ -17,11 +17,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from hornbeam_erlang._backend import ABSENT
+from hornbeam_erlang._backend import ABSENT, ServiceRequest
 from hornbeam_erlang._errors import ErlangError, NotRegisteredError
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_erlang._standalone_cache import Cache
+from hornbeam_erlang._standalone_services import Feed, Services
 
 __all__ = ["Standalone"]
 
@@ -54,6 +55,7 @@ class Standalone:
         self.hub = Hub()
         self.functions: dict[str, Callable[..., Any]] = {}
         self.remote: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._services = Services()
         self._entries: dict[bytes, _Entry] = {}
         self._cache = Cache()
         self._lock = threading.RLock()
@@ -68,6 +70,14 @@ class Standalone:
     def unregister_function(self, name: str) -> None:
         """As `hornbeam:unregister_function/1`."""
         self.functions.pop(name, None)
+
+    def register_service(self, name: str, made: object) -> None:
+        """As the option `services`: `service(name)` calls the methods of this object."""
+        self._services.objects[name] = made
+
+    def unregister_service(self, name: str) -> None:
+        """There is no such service any more."""
+        self._services.objects.pop(name, None)
 
     def clear(self) -> None:
         """Forgets the whole state, and what was computed."""
@@ -104,6 +114,15 @@ class Standalone:
 
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         wait_in_thread(mailbox, timeout)
+
+    def service_call(self, asked: ServiceRequest) -> Any:
+        return self._services.call(asked)
+
+    async def aservice_call(self, asked: ServiceRequest) -> Any:
+        return await asyncio.to_thread(self._services.call, asked)
+
+    def service_stream(self, asked: ServiceRequest) -> Feed:
+        return self._services.stream(asked)
 
     # State
 

@@ -12,19 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hornbeam_erlang import _cached, _pubsub
+from hornbeam_erlang import _cached, _pubsub, _services
 from hornbeam_erlang import _requests as requests
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend
 
 __all__ = [
     "cache_stats", "cached_inference", "call", "cast", "clear_cache", "connect", "node", "nodes",
-    "ping", "publish", "receive_pubsub", "rpc_call", "rpc_cast", "state_add", "state_cas",
-    "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr", "state_items",
-    "state_keys", "state_pop", "state_set", "subscribe", "subscription", "unsubscribe",
+    "ping", "publish", "receive_pubsub", "rpc_call", "rpc_cast", "service", "state_add",
+    "state_cas", "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr",
+    "state_items", "state_keys", "state_pop", "state_set", "subscribe", "subscription",
+    "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription
+service = _services.service
 
 
 async def state_get(key: Any, default: Any = None) -> Any:

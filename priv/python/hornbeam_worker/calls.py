@@ -22,19 +22,20 @@ import itertools
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from hornbeam_erlang._backend import ABSENT
+from hornbeam_erlang._backend import ABSENT, ServiceFeed, ServiceRequest
 from hornbeam_erlang._errors import raise_error
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
-from hornbeam_worker import frames, values
+from hornbeam_worker import envelope, frames, service_calls, values
 from hornbeam_worker.transport import Transport
 
 __all__ = ["Calls"]
 
 _OK: Final = 0
 _ABSENT_STATUS: Final = 2
+_MORE: Final = 3
 _OPERATION: Final = [bytes([code]) for code in range(256)]
 # What a frame holds besides its payload.
 _LARGEST: Final = frames.MAX_SIZE - 64
@@ -60,8 +61,9 @@ class _ThreadWait:
 class Calls:
     """The calls of one worker that wait for a reply."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, window: int = 262_144) -> None:
         self.hub = Hub()
+        self.window = window
         self._transport = transport
         self._loop_thread = threading.get_ident()
         self._numbers = itertools.count(1)
@@ -71,46 +73,96 @@ class Calls:
     def call(self, operation: int, arguments: list[Any]) -> Any:
         """Sends a call and returns its value or ABSENT. Works in the loop's thread and in any
         other."""
-        payload = _payload(operation, arguments)
-        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
-        frame = frames.encode(frames.CALL, number, payload)
+        return _value(self._ask([_payload(operation, arguments)]))
+
+    def _ask(self, payload: list[envelope.Part]) -> bytes | None:
+        """Sends a call, in parts, and waits for its reply; in any thread."""
+        number = self._number()
+        frame = _frame(number, payload)
         if threading.get_ident() == self._loop_thread:
             replies: list[bytes | None] = []
             self._waiting[number] = replies.append
             try:
-                reply = self._transport.exchange(frame, number)
+                reply = self._exchange(frame, number)
                 if reply is None:
                     self._transport.wait_in_loop(replies.__len__)
                     reply = replies[0]
             finally:
                 self._waiting.pop(number, None)
-            return _value(reply)
+            return reply
         wait = _ThreadWait()
         self._wait(number, wait.resolve)
-        self._transport.send_threadsafe(frame)
+        self._transport.send_parts_threadsafe(frame)
         wait.lock.acquire()
-        return _value(wait.reply)
+        return wait.reply
+
+    def _exchange(self, frame: list[envelope.Part], number: int) -> bytes | None:
+        if len(frame) == 1:
+            return self._transport.exchange(bytes(frame[0]), number)
+        self._transport.send(*frame)
+        return None
+
+    def _number(self) -> int:
+        return (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
 
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
         """As `call`, from any event loop, which goes on meanwhile."""
-        payload = _payload(operation, arguments)
-        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
-        frame = frames.encode(frames.CALL, number, payload)
+        return _value(await self._aask([_payload(operation, arguments)]))
+
+    async def _aask(self, payload: list[envelope.Part]) -> bytes | None:
+        """As `_ask`, from any event loop."""
+        number = self._number()
+        frame = _frame(number, payload)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes | None] = loop.create_future()
         if threading.get_ident() == self._loop_thread:
             self._wait(number, partial(_settle, future))
-            self._transport.send(frame)
+            self._transport.send(*frame)
         else:
             self._wait(number, partial(_settle_elsewhere, loop, future))
-            self._transport.send_threadsafe(frame)
+            self._transport.send_parts_threadsafe(frame)
         try:
-            reply = await future
+            return await future
         except asyncio.CancelledError:
-            if self._waiting.pop(number, None) is not None:
-                self.post(OPERATIONS["cancel"], [number])
+            self.drop(number)
             raise
-        return _value(reply)
+
+    # Services (`service_calls`)
+
+    def service_call(self, asked: ServiceRequest) -> Any:
+        """Calls a method and returns its value; in any thread."""
+        return _service_value(self._ask(service_calls.request("service_call", asked)))
+
+    async def aservice_call(self, asked: ServiceRequest) -> Any:
+        """As `service_call`, from any event loop."""
+        return _service_value(await self._aask(service_calls.request("service_call", asked)))
+
+    def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
+        """Begins a stream of values; in any thread."""
+        return service_calls.open_feed(self, asked, _raise)
+
+    def open(self, payload: list[envelope.Part], mailbox: Mailbox) -> int:
+        """Sends a call, all replies of which go into a mailbox; returns its number."""
+        number = self._number()
+
+        def resolve(reply: bytes | None) -> None:
+            if reply is None:
+                mailbox.close()
+            else:
+                mailbox.put("", reply)
+
+        self._wait(number, resolve)
+        frame = _frame(number, payload)
+        if threading.get_ident() == self._loop_thread:
+            self._transport.send(*frame)
+        else:
+            self._transport.send_parts_threadsafe(frame)
+        return number
+
+    def drop(self, number: int) -> None:
+        """Nobody waits for a call any longer, which ends it on Erlang's side, too."""
+        if self._waiting.pop(number, None) is not None:
+            self.post(OPERATIONS["cancel"], [number])
 
     def post(self, operation: int, arguments: list[Any]) -> None:
         """Sends a call that gets no reply. Takes no lock, so a finalizer may call it."""
@@ -129,7 +181,8 @@ class Calls:
 
     def on_reply(self, number: int, payload: bytes) -> None:
         """A REPLY frame has come; in the loop's thread."""
-        resolve = self._waiting.pop(number, None)
+        take = self._waiting.get if payload[0] == _MORE else self._waiting.pop
+        resolve = take(number, None)
         if resolve is not None:
             resolve(payload)
 
@@ -160,6 +213,12 @@ def _payload(operation: int, arguments: list[Any]) -> bytes:
     return _OPERATION[operation] + packed
 
 
+def _frame(number: int, payload: list[envelope.Part]) -> list[envelope.Part]:
+    if len(payload) == 1:
+        return [frames.encode(frames.CALL, number, bytes(payload[0]))]
+    return [frames.call_head(number, sum(map(len, payload))), *payload]
+
+
 def _settle(future: asyncio.Future[bytes | None], reply: bytes | None) -> None:
     if not future.done():
         future.set_result(reply)
@@ -180,5 +239,15 @@ def _value(reply: bytes | None) -> Any:
         return values.unpack(memoryview(reply)[1:])
     if status == _ABSENT_STATUS:
         return ABSENT
+    _raise(reply)
+
+
+def _service_value(reply: bytes | None) -> Any:
+    if reply is not None and reply[0] == _OK:
+        return service_calls.value(reply)
+    return _value(reply)
+
+
+def _raise(reply: bytes) -> NoReturn:
     kind, what = values.unpack(reply[1:])
     raise_error(kind, what)

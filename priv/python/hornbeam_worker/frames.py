@@ -38,6 +38,7 @@ PING: Final = 0x04
 REPLY: Final = 0x05
 EVENT: Final = 0x06
 INVOKE: Final = 0x07
+PERFORM: Final = 0x08
 REQUEST: Final = 0x10
 BODY: Final = 0x11
 CREDIT: Final = 0x12
@@ -72,12 +73,16 @@ WS_UNSUBSCRIBE: Final = 0x65
 
 _TO_WORKER = frozenset(
     (
-        *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE),
+        *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE, PERFORM),
         *(REQUEST, BODY, BODY_END, CREDIT, DISCONNECT, WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE),
     )
 )
 
 _HEADER = struct.Struct(">IBI")
+# flags, ms that are left, bytes of the target.
+_PERFORM = struct.Struct(">BIH")
+# Where an envelope begins in a payload, modulo 16 (hornbeam_frame).
+ENVELOPE_AT: Final = 6
 _RESPONSE = struct.Struct(">IBIBHI")
 _DATA = struct.Struct(">IBIB")
 _DATA_SIZE = struct.Struct(">I")
@@ -117,9 +122,27 @@ def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
     return _DATA.pack(6 + len(payload), kind, stream, last) + payload
 
 
+def flagged_head(kind: int, stream: int, flags: int, size: int) -> bytes:
+    """What stands before the `size` bytes of such a frame, which need not be copied for it."""
+    return _DATA.pack(6 + size, kind, stream, flags)
+
+
+def call_head(stream: int, size: int) -> bytes:
+    """What stands before the `size` bytes of a CALL frame."""
+    return _HEADER.pack(5 + size, CALL, stream)
+
+
+def perform(payload: bytes) -> tuple[int, int, str, memoryview]:
+    """Of a PERFORM frame: flags, milliseconds that are left (0: no limit), target, envelope."""
+    flags, left, size = _PERFORM.unpack_from(payload)
+    end = _PERFORM.size + size
+    target = payload[_PERFORM.size : end].decode()
+    return flags, left, target, memoryview(payload)[end + (ENVELOPE_AT - end) % 16 :]
+
+
 def data_head(stream: int, last: bool, size: int) -> bytes:
-    """What stands before the `size` bytes of a DATA frame, which need not be copied for it."""
-    return _DATA.pack(6 + size, DATA, stream, last)
+    """What stands before the `size` bytes of a DATA frame."""
+    return flagged_head(DATA, stream, last, size)
 
 
 def grown(frame: bytearray, last: bool) -> None:

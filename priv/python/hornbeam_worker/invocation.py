@@ -20,7 +20,7 @@ from hornbeam_worker import frames, values
 from hornbeam_worker.host import Host
 from hornbeam_worker.loader import application_traceback
 
-__all__ = ["Invocation"]
+__all__ = ["Invocation", "find", "raised"]
 
 # The first byte of a RESULT frame.
 _RETURNED: Final = b"\x01"
@@ -60,7 +60,7 @@ class Invocation:
         left: Awaitable[Any] | None = None
         try:
             target, arguments, keywords = values.unpack(self._payload)
-            value = _find(target)(*arguments, **keywords)
+            value = find(target)(*arguments, **keywords)
             if inspect.isawaitable(value):
                 left = value
             else:
@@ -90,13 +90,7 @@ class Invocation:
             self._server.finished(self._stream)
 
     def _send_error(self, error: BaseException) -> None:
-        kind = type(error)
-        name = kind.__qualname__
-        if kind.__module__ != "builtins":
-            name = f"{kind.__module__}.{name}"
-        texts = [name, str(error), application_traceback(error)]
-        clean = [text.encode("utf-8", "backslashreplace").decode()[:_LONGEST] for text in texts]
-        self._send(_RAISED + values.pack(clean))
+        self._send(_RAISED + raised(error))
 
     def _send(self, result: bytes) -> None:
         if len(result) > frames.MAX_SIZE - 64:
@@ -105,7 +99,19 @@ class Invocation:
         self._server.transport.send_threadsafe(frame)
 
 
-def _find(target: str) -> Any:
+def raised(error: BaseException) -> bytes:
+    """An exception as a RESULT frame has it: class, text and traceback."""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    texts = [name, str(error), application_traceback(error)]
+    clean = [text.encode("utf-8", "backslashreplace").decode()[:_LONGEST] for text in texts]
+    return values.pack(clean)
+
+
+def find(target: str) -> Any:
+    """What "module:function" names; its module is imported."""
     module, _, attributes = target.partition(":")
     if not module or not attributes:
         raise ValueError(f'"{target}" is not of the form "module:function"')

@@ -18,7 +18,7 @@ from hornbeam_worker import interface
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.interface import Interface
 
-__all__ = ["Application", "Loaded", "application_traceback", "extend_path", "load"]
+__all__ = ["Application", "Loaded", "application_traceback", "extend_path", "load", "make"]
 
 Application = Callable[..., Any]
 
@@ -67,6 +67,14 @@ def load(target: str, worker_class: str = "auto", *, factory: bool = False) -> L
         made.close()  # it will not be awaited
     what = f'"{target}" returned an object of type {type(made).__name__}'
     return _served(made, kind, worker_class, what)
+
+
+def make(target: str) -> Any:
+    """What "package.module:object.attribute" makes, called with nothing; StartFailure."""
+    target, found = _find(target, True)
+    if not interface.takes(found, 0):
+        _refuse(f'"{target}" takes {interface.shown(found)}, and a factory is called with nothing')
+    return _make(found)
 
 
 def _find(target: str, factory: bool) -> tuple[str, Callable[..., Any]]:

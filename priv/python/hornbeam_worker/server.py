@@ -32,8 +32,10 @@ from hornbeam_worker.invocation import Invocation
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
-if TYPE_CHECKING:
-    from hornbeam_worker.wsgi.crew import Crew  # imported when there is a WSGI application
+if TYPE_CHECKING:  # what only some workers need is imported there
+    from hornbeam_worker.performance import Method
+    from hornbeam_worker.service import Service
+    from hornbeam_worker.wsgi.crew import Crew
 
 __all__ = ["Server", "run"]
 
@@ -75,6 +77,7 @@ class Server:
         # Of a WSGI application: its threads; settled when the last of its requests has ended
         self._crew: Crew | None = None
         self._idle: asyncio.Future[None] | None = None
+        self._service: Service | None = None
         # What begins in the loop's next turn
         self._beginning: list[_Beginning] = []
         self._stop = loop.create_future()
@@ -85,6 +88,7 @@ class Server:
             frames.REQUEST: self._open,
             frames.WS_OPEN: self._open_websocket,
             frames.INVOKE: self._open_invocation,
+            frames.PERFORM: self._open_performance,
         }
         self._control: dict[int, Callable[[bytes], None]] = {
             frames.STOP: self._on_stop,
@@ -103,18 +107,32 @@ class Server:
 
     async def serve(self) -> None:
         """Starts the application, serves until told to stop, ends the application."""
+        if self._boot["worker_class"] == "service":
+            await self._serve_service()
+            return
         if self._boot["worker_class"] != "wsgi":
             self.load()
-        about = {"dump": health.offer_stacks(), "python": platform.python_version()}
-        if self._is_wsgi:
-            about |= self._prepare_wsgi()
+        about = self._prepare_wsgi() if self._is_wsgi else {}
         self._lifespan = Lifespan(self.app, "off" if self._is_wsgi else self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
+        await self._until_stopped(about)
+        await self._lifespan.shutdown()
+
+    async def _serve_service(self) -> None:
+        from hornbeam_worker import service
+
+        concurrency = self._boot["max_concurrency"]
+        self.threads = Threads(concurrency)
+        self._service = await service.start(self, self._boot["app"], concurrency)
+        await self._until_stopped({})
+        await self._service.close()
+
+    async def _until_stopped(self, about: dict[str, Any]) -> None:
+        about |= {"dump": health.offer_stacks(), "python": platform.python_version()}
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
-        await self._lifespan.shutdown()
 
     def _prepare_wsgi(self) -> dict[str, Any]:
         """Starts the threads of a WSGI application; what Erlang is told of them."""
@@ -199,6 +217,17 @@ class Server:
     def _open_invocation(self, stream: int, payload: bytes) -> None:
         invocation = self._cycles[stream] = Invocation(self, stream, payload)
         invocation.start()
+
+    def _open_performance(self, stream: int, payload: bytes) -> None:
+        from hornbeam_worker.performance import Performance
+
+        performance = self._cycles[stream] = Performance(self, stream, payload, self._find_method)
+        performance.start()
+
+    def _find_method(self, name: str) -> Method:
+        if self._service is None:
+            raise AttributeError(f'no service runs here, and so no method "{name}"')
+        return self._service.find(name)
 
     def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
         """Has the application's task begin in the loop's next turn, behind all frames of this read:
@@ -287,7 +316,7 @@ def run(transport: Transport) -> int:
     log_config.configure(boot["log_config"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)
-    calls = Calls(transport)
+    calls = Calls(transport, boot["window"])
     server = Server(transport, loop, boot, Events(calls), log_window)
 
     def at_eof() -> None:

@@ -56,6 +56,7 @@ JOINED: Final = 32_768
 # How many of those in `room` go on at once: each sends a window at most.
 TURNS: Final = 16
 _F_SETPIPE_SZ: Final = 1031
+_URGENT: Final = frozenset((frames.EVENT, frames.INVOKE, frames.PERFORM))
 _PIPE_SIZE: Final = 1_048_576
 
 
@@ -145,6 +146,11 @@ class Transport:
         """Writes an encoded frame, whole or in parts, at once, from any thread."""
         with self._lock:
             self._write(list(parts))
+
+    def send_parts_threadsafe(self, parts: list[bytes | bytearray | memoryview]) -> None:
+        """As `send_threadsafe`, of a frame in parts, of which large ones are not copied."""
+        with self._lock:
+            self._write(parts)
 
     def send_soon(self, data: bytes) -> None:
         """Has the loop write an encoded frame; from any thread, without taking a lock."""
@@ -360,7 +366,7 @@ class Transport:
 
 def _is_urgent(frame: Frame) -> bool:
     kind = frame.type
-    return kind in (frames.EVENT, frames.INVOKE) or (kind == frames.CREDIT and not frame.stream)
+    return kind in _URGENT or (kind == frames.CREDIT and not frame.stream)
 
 
 def _drop(*_arguments: object) -> None:

@@ -11,18 +11,21 @@ A value travels only if it comes back equal and of the same type, so the types a
 from __future__ import annotations
 
 import reprlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from msgpack import ExtType, Packer, Unpacker, UnpackException, unpackb
 
-__all__ = ["MAX_DEPTH", "pack", "pack_argument", "unpack"]
+__all__ = ["MAX_DEPTH", "Reference", "pack", "pack_argument", "unpack", "unpack_with"]
 
 # Containers nested in one another; the same number stands in hornbeam_msgpack.erl.
 MAX_DEPTH = 500
 
 _EXT_TUPLE = 1
 _EXT_INTEGER = 2
+# Only between Python's workers (envelope.py): Erlang refuses it.
+_EXT_REFERENCE = 3
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINERS = frozenset({list, tuple, dict})
@@ -42,6 +45,25 @@ _SEARCHED = 65_536
 _STACK_LEVELS = 8
 
 _ExtHook = Callable[[int, bytes], Any]
+
+
+class Reference:
+    """Stands in a value for what travels beside it; `data` says which."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+_Resolve = Callable[[bytes], Any]
+
+
+class _Resolving(threading.local):
+    resolve: _Resolve | None = None
+
+
+_resolving = _Resolving()
 
 
 def pack(value: object, name: str = "value") -> bytes:
@@ -97,6 +119,15 @@ def unpack(data: bytes | memoryview) -> Any:
         raise TypeError(text) from error
 
 
+def unpack_with(data: bytes | memoryview, resolve: _Resolve) -> Any:
+    """As `unpack`; what `resolve` makes of its data is put in the place of each reference."""
+    _resolving.resolve = resolve
+    try:
+        return unpack(data)
+    finally:
+        _resolving.resolve = None
+
+
 class _TupleFoundError(RuntimeError):
     """The packer met a tuple that it has not packed yet."""
 
@@ -126,6 +157,8 @@ class _Packer:
         if type(part) is int:
             size = (part.bit_length() + 7) // 8
             return ExtType(_EXT_INTEGER, bytes([part < 0]) + abs(part).to_bytes(size, "big"))
+        if type(part) is Reference:
+            return ExtType(_EXT_REFERENCE, part.data)
         if type(part) is not tuple:
             raise TypeError
         if id(part) not in self._packed:
@@ -220,7 +253,7 @@ def _reason(part: object) -> str | None:
             str(part).encode()
         except UnicodeEncodeError:
             return "a str with lone surrogates cannot travel to Erlang, it is no Unicode text"
-    if kind in _SCALARS or kind in _CONTAINERS:
+    if kind in _SCALARS or kind in _CONTAINERS or kind is Reference:
         return None
     return f"{_describe(kind)} cannot travel to Erlang (only {_ALLOWED})"
 
@@ -260,7 +293,9 @@ def _deep_ext_hook(code: int, data: bytes) -> Any:
     return tuple(items)
 
 
-def _unpack_integer(code: int, data: bytes) -> int:
+def _unpack_integer(code: int, data: bytes) -> Any:
+    if code == _EXT_REFERENCE and _resolving.resolve is not None:
+        return _resolving.resolve(data)
     if code != _EXT_INTEGER:
         raise ValueError(f"ext type {code}")
     if len(data) < 2 or data[0] > 1:

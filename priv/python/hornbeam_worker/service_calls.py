@@ -1,0 +1,101 @@
+"""Calls of services from this worker: requests and their answers, one or many.
+
+Called by `hornbeam_erlang` (`_services`), through `calls.Calls`. Calls `envelope`; `calls` has the
+numbers and the ways to wait.
+
+    CALL     operation:u8, msgpack [timeout in ms or nil, service, method, envelope as a bin 32]
+    REPLY    status:u8 (0 the value, or the end of a stream; 3 a value of a stream; 1 an error),
+             envelope as a bin 32
+
+What is long goes out in parts and is not copied. Values of a stream are taken by `taken` calls, a
+quarter of a window at a time (`credit`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from hornbeam_erlang._backend import END, NOTHING, ServiceRequest
+from hornbeam_erlang._hub import Mailbox
+from hornbeam_erlang._operations import OPERATIONS
+from hornbeam_worker import credit, envelope, frames, values
+
+__all__ = ["Asker", "Feed", "open_feed", "request", "value"]
+
+_STATUS_MORE: Final = 3
+# Of a stream: no limit but the window's.
+_UNBOUNDED: Final = 1 << 62
+
+
+class Asker(Protocol):
+    """What `calls.Calls` has for this."""
+
+    window: int
+
+    def open(self, parts: list[envelope.Part], mailbox: Mailbox) -> int: ...
+    def drop(self, number: int) -> None: ...
+    def post(self, operation: int, arguments: list[Any]) -> None: ...
+
+
+def request(operation: str, asked: ServiceRequest) -> list[envelope.Part]:
+    """The payload of a CALL, in parts."""
+    packed = envelope.pack([list(asked.args), asked.kwargs], f"{asked.service}.{asked.method}()")
+    head = [asked.timeout_ms, asked.service, asked.method]
+    size = sum(map(len, packed))
+    # An array of four, whose first three are packed.
+    front = b"\x94" + b"".join(map(values.pack, head)) + b"\xc6" + size.to_bytes(4, "big")
+    return [bytes([OPERATIONS[operation]]) + front, *packed]
+
+
+def value(payload: bytes) -> Any:
+    """Of a reply without an error."""
+    return envelope.unpack(memoryview(payload)[frames.ENVELOPE_AT :])
+
+
+class Feed:
+    """The values of one stream, as they come."""
+
+    def __init__(self, calls: Asker, error: Any) -> None:
+        self.mailbox = Mailbox(_UNBOUNDED)
+        self.number = 0
+        self._calls = calls
+        self._error = error
+        self._taken = 0
+        self._over = False
+
+    def take(self) -> Any:
+        """The next value; NOTHING if none is there yet, END behind the last one; or raises why
+        there is none."""
+        payload = self.mailbox.take_packed()
+        if payload is None:
+            if self.mailbox.closed and not self._over:
+                self._over = True
+                raise ConnectionError("the Erlang side has gone")
+            return END if self._over else NOTHING
+        if payload[0] == _STATUS_MORE:
+            self._took(len(payload) - frames.ENVELOPE_AT)
+            return value(payload)
+        self._over = True
+        if payload[0]:
+            self._calls.drop(self.number)  # it may have been an answer that was dropped
+            self._error(payload)
+        return END
+
+    def close(self) -> None:
+        """Nobody wants more. Takes no lock, so a finalizer may call it."""
+        if not self._over:
+            self._over = True
+            self._calls.drop(self.number)
+
+    def _took(self, size: int) -> None:
+        self._taken += credit.message(size)
+        if credit.is_due(self._taken, self._calls.window):
+            self._calls.post(OPERATIONS["taken"], [self.number, self._taken])
+            self._taken = 0
+
+
+def open_feed(calls: Asker, asked: ServiceRequest, error: Any) -> Feed:
+    """Begins a stream."""
+    feed = Feed(calls, error)
+    feed.number = calls.open(request("service_stream", asked), feed.mailbox)
+    return feed
