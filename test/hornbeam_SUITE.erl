@@ -5,14 +5,14 @@
 
 -export([all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([starts_and_answers/1, starts_from_options_alone/1, errors/1, errors_leave_nothing/1,
-         errors_are_reported_once/1, two_servers/1, the_same_name_twice/1, stop_returns_everything/1,
+         errors_are_reported_once/1, two_servers/1, services/1, the_same_name_twice/1, stop_returns_everything/1,
          stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1,
          a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1,
          mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, funs_are_hooks/1, log/2]).
 
 all() ->
     [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
-     two_servers, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
+     two_servers, services, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
      a_server_does_not_need_its_starter, a_server_that_ends_by_itself,
      a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often, funs_are_hooks].
 
@@ -64,6 +64,53 @@ two_servers(_Config) ->
     ok = hornbeam:stop(),
     ?assertEqual(<<"hello, state []">>, get(url(other), "/")),
     ok = hornbeam:stop(other).
+
+%% Called from here; what a reload may change of them, and what remains. The web worker's application calls none.
+services(_Config) ->
+    Services = #{model => #{target => "services_pools:Model", concurrency => 4}, gate => #{target => <<"services_pools:Gate">>}},
+    {ok, _} = start("core_http:app", #{services => Services}),
+    #{services := [#{prefix := <<"gate">>}, #{prefix := <<"model">>, workers := [#{os_pid := Before}]}]} = hornbeam:info(),
+    ?assertEqual({ok, 3}, hornbeam:service_call(model, add, [1, 2], 5000)),
+    ?assertEqual({ok, 4}, hornbeam:service_call("model", <<"aadd">>, [1], 5000, #{kwargs => #{b => 3}})),
+    ?assertMatch({error, {python, <<"KeyError">>, _, _}}, hornbeam:service_call(model, fail, [<<"x">>], 5000)),
+    ?assertEqual({error, {no_service, <<"none">>}}, hornbeam:service_call(none, add, [1], 5000)),
+    ?assertEqual({error, timeout}, hornbeam:service_call(gate, wait, [<<"x">>], 50)),
+    streams(),
+    ok = hornbeam:reload(#{services => Services#{model := #{target => "services_pools:Model", processes => 2}}}),
+    #{services := [_, #{workers := After}]} = hornbeam:info(),
+    ?assertMatch([_, _], [OsPid || #{os_pid := OsPid, role := {_, current}} <- After, OsPid =/= Before]),
+    ?assertEqual({error, {bad_option, services, <<"cannot get other names by a reload">>}}, hornbeam:reload(#{services => #{}})).
+
+%% One value after the other, at the caller's speed.
+streams() ->
+    {ok, Stream} = hornbeam:service_stream(model, count, [<<"suite">>, 6000], #{}),
+    {value, 0, Next} = hornbeam:service_next(Stream),
+    %% A window of values, and no more, comes by itself.
+    await(fun() -> waiting_messages() > 3000 end, 200, fun() -> waiting_messages() end),
+    ?assert(waiting_messages() < 6000),
+    ?assertEqual(lists:seq(1, 5999), rest(Next)),
+    {ok, Stopped} = hornbeam:service_stream(model, count, [<<"stopped">>, 1 bsl 40], #{}),
+    {value, 0, _} = hornbeam:service_next(Stopped, 5000),
+    ok = hornbeam:service_stop(Stopped),
+    ?assertEqual(0, waiting_messages()),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        {ok, Ended} = hornbeam:service_stream(model, forever, [<<"ended">>], #{}),
+        {value, 0, _} = hornbeam:service_next(Ended)
+    end),
+    receive {'DOWN', Monitor, process, Pid, normal} -> ok end,
+    [await(fun() -> hornbeam_state:get(Key) =:= {ok, 1} end, 200, fun() -> Key end) || Key <- [<<"stopped:closed">>, <<"ended:closed">>]],
+    {ok, Wrong} = hornbeam:service_stream(model, add, [1], #{}),
+    ?assertMatch({error, {python, <<"TypeError">>, _, _}}, hornbeam:service_next(Wrong)).
+
+waiting_messages() ->
+    {message_queue_len, Length} = process_info(self(), message_queue_len),
+    Length.
+
+rest(Stream) ->
+    case hornbeam:service_next(Stream) of
+        {value, Value, Next} -> [Value | rest(Next)];
+        done -> []
+    end.
 
 the_same_name_twice(_Config) ->
     {ok, _} = start("core_http:app", #{}),

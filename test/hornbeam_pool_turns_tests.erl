@@ -48,17 +48,16 @@ delete_test() ->
 %% The queue is full: the caller that has the most loses its last one, whoever comes.
 full_queue_test() ->
     {A, B} = names(),
-    Counter = {atomics:new(1, []), 1},
+    Counter = {Ref, Index} = {atomics:new(2, []), 1},
     Enter = fun(Owner, Waiting) ->
         true = hornbeam_pool_waiting:enter(back, 6, Counter),
         hornbeam_pool_waiting:in(Owner, back, 3, Waiting)
     end,
-    Waiting = lists:foldl(Enter, hornbeam_pool_waiting:new(Counter), [owner(A, 1), owner(A, 2), owner(A, 3), owner(B, 4)]),
+    Waiting = lists:foldl(Enter, hornbeam_pool_waiting:new(Counter, {Ref, 2}), [owner(A, 1), owner(A, 2), owner(A, 3), owner(B, 4)]),
     ?assertEqual([{owner(A, 3), overloaded}], flush()),
     _ = Enter(owner(A, 5), Waiting),
     ?assertEqual([{owner(A, 5), overloaded}], flush()),
-    {Ref, Index} = Counter,
-    ?assertEqual(3, atomics:get(Ref, Index)).
+    ?assertEqual({3, 2}, {atomics:get(Ref, Index), atomics:get(Ref, 2)}).
 
 flush() ->
     receive Message -> [Message | flush()]

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from hornbeam_erlang import batched, service, state_get, state_incr, state_set
+from hornbeam_erlang import aio, batched, service, state_get, state_incr, state_set
 
 
 class Model:
@@ -46,7 +46,8 @@ class Model:
     def count(self, key: str, limit: int) -> Iterator[int]:
         try:
             for number in range(limit):
-                state_set(key, number)
+                if not number % 50:
+                    state_set(key, number)
                 yield number
         finally:
             state_incr(f"{key}:closed")
@@ -54,7 +55,8 @@ class Model:
     async def acount(self, key: str, limit: int) -> AsyncIterator[int]:
         try:
             for number in range(limit):
-                state_set(key, number)
+                if not number % 50:
+                    state_set(key, number)
                 await asyncio.sleep(0)
                 yield number
         finally:
@@ -93,8 +95,7 @@ class Gate:
 
     def wait(self, name: str) -> str:
         state_incr("gate:begun")
-        while state_get(f"gate:{name}") is None:
-            time.sleep(0.005)
+        _wait_for(f"gate:{name}")
         return name
 
     def order(self, name: str) -> str:
@@ -123,12 +124,9 @@ class Managed:
     async def relay(self, a: int) -> int:
         return int(await service("model").aadd(a, 10))
 
-    async def slow_relay(self) -> str:
-        try:
-            await service("model", timeout=None).forever_value()
-        except Exception as error:
-            return type(error).__name__
-        return "nothing"
+    async def patient_relay(self) -> str:
+        """Waits for another service no longer than its own caller does."""
+        return str(await service("gate", timeout=None).wait("never"))
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -141,7 +139,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         if not message.get("more_body"):
             break
     if scope["path"] == "/stream":
-        await _stream(json.loads(body), send)
+        # As frameworks do it: what is sent ends when the client has gone.
+        sending = asyncio.ensure_future(_stream(json.loads(body), send))
+        left = asyncio.ensure_future(receive())
+        await asyncio.wait([sending, left], return_when=asyncio.FIRST_COMPLETED)
+        sending.cancel()
+        left.cancel()
         return
     try:
         answer: Any = await _do(json.loads(body))
@@ -232,6 +235,24 @@ async def _pid(_asked: dict[str, Any]) -> Any:
     return os.getpid()
 
 
+async def _where(_asked: dict[str, Any]) -> Any:
+    return [os.getpid(), await service("model").where()]
+
+
+def _wait_for(key: str) -> None:
+    while state_get(key) is None:
+        time.sleep(0.005)
+
+
+async def _pause(asked: dict[str, Any]) -> Any:
+    """Takes one value of many, then no other until it is told to go on; how many there were."""
+    key = asked["key"]
+    async for _ in getattr(service("model"), asked["method"])(*asked["args"]):
+        await asyncio.to_thread(_wait_for, f"{key}:go")
+        break
+    return await aio.state_get(key)
+
+
 async def _buffers(_asked: dict[str, Any]) -> Any:
     import array
 
@@ -264,7 +285,14 @@ async def _buffers(_asked: dict[str, Any]) -> Any:
         await model.echo(b"x" * (65 * 1024 * 1024))
     except ValueError as error:
         same.append(str(error))
-    return same
+    return [part if isinstance(part, str) else bool(part) for part in same]
 
 
-_HOWS = {"threads": _threads, "state": _state, "pid": _pid, "buffers": _buffers}
+_HOWS = {
+    "threads": _threads,
+    "state": _state,
+    "pid": _pid,
+    "where": _where,
+    "pause": _pause,
+    "buffers": _buffers,
+}

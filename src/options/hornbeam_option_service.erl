@@ -29,10 +29,12 @@ keys() ->
     [Key || {Key, _} <- ?NAMES]
         ++ [Key || #{key := Key, scope := mount} <- hornbeam_option_table:specs(), not lists:member(Key, ?NOT)].
 
-%% @doc How many calls its pool takes, what was given for that or not.
--spec limits(#{atom() => term()}) -> #{max_concurrency := pos_integer(), max_queue := non_neg_integer()}.
+%% @doc What a service does not have from its server: how many processes there are, how long they live, and how many calls they take.
+-spec limits(#{atom() => term()}) -> #{atom() => term()}.
 limits(Options) ->
-    maps:merge(#{max_concurrency => ?CONCURRENCY, max_queue => ?QUEUE}, maps:with([max_concurrency, max_queue], Options)).
+    Own = #{workers => 1, max_concurrency => ?CONCURRENCY, max_queue => ?QUEUE, max_requests => infinity, max_requests_jitter => 0,
+            max_worker_lifetime => infinity},
+    maps:merge(Own, maps:with(maps:keys(Own), Options)).
 
 -spec check(term()) -> {ok, service()} | hornbeam_option_types:problem().
 check({Name, Given}) when is_map(Given); is_list(Given), is_tuple(hd(Given)) ->

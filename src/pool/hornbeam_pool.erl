@@ -220,7 +220,7 @@ init({Sup, Id}) ->
     process_flag(trap_exit, true),
     Mount = hornbeam_mounts:of_pool(Id),
     Shared = atomics:new(?SHARED_SIZE, []),
-    State = #state{id = Id, sup = Sup, mount = Mount, shared = Shared, waiting = hornbeam_pool_waiting:new({Shared, ?WAITING}),
+    State = #state{id = Id, sup = Sup, mount = Mount, shared = Shared, waiting = hornbeam_pool_waiting:new({Shared, ?WAITING}, {Shared, ?REFUSED}),
                    preparing = #preparing{from = first_start, mount = Mount}},
     look_later(),
     {ok, publish(State), {continue, start_workers}}.

@@ -10,18 +10,20 @@
 %%% {Owner, overloaded} for each that comes when the queue is full: twice as many may enter, for a moment.
 -module(hornbeam_pool_waiting).
 
--export([new/1, enter/3, in/4, leave/2, wake/2]).
+-export([new/2, enter/3, in/4, leave/2, wake/2]).
 -export_type([waiting/0, counter/0]).
 
 -type counter() :: {atomics:atomics_ref(), pos_integer()}.
 -record(waiting, {
     counter :: counter(),
+    refused :: counter(),
     queue = hornbeam_pool_turns:new() :: hornbeam_pool_turns:turns()
 }).
 -opaque waiting() :: #waiting{}.
 
--spec new(counter()) -> waiting().
-new(Counter) -> #waiting{counter = Counter}.
+%% @doc Refused counts those that are pushed out.
+-spec new(counter(), Refused :: counter()) -> waiting().
+new(Counter, Refused) -> #waiting{counter = Counter, refused = Refused}.
 
 %% @doc Takes one of Max places to wait; one that goes to the front has had its own before.
 -spec enter(front | back, Max :: non_neg_integer(), counter()) -> boolean().
@@ -36,12 +38,13 @@ enter(Where, Max, {Ref, Index}) ->
 in(Owner, Where, Fair, #waiting{queue = Queue} = Waiting) ->
     push_out(Fair, Waiting#waiting{queue = hornbeam_pool_turns:in(Owner, Where, Queue)}).
 
-push_out(Fair, #waiting{queue = Queue0} = Waiting) ->
+push_out(Fair, #waiting{queue = Queue0, refused = {Ref, Index}} = Waiting) ->
     case hornbeam_pool_turns:size(Queue0) > Fair of
         true ->
             {Pid, _} = Owner = hornbeam_pool_turns:longest(Queue0),
             {ok, Queue} = hornbeam_pool_turns:delete(Owner, Queue0),
             ok = left(Waiting),
+            atomics:add(Ref, Index, 1),
             Pid ! {Owner, overloaded},
             Waiting#waiting{queue = Queue};
         false ->

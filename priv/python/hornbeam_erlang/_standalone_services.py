@@ -142,7 +142,8 @@ class Feed:
 
     def _take(self, source: Any) -> None:
         if not isinstance(source, Iterator):
-            raise TypeError(f"{self._name} has no stream of values but a {type(source).__name__}")
+            kind = type(source).__qualname__
+            raise TypeError(f"{self._name} has no stream of values but a {kind}: await it")
         try:
             for value in source:
                 if not self._put(value):

@@ -199,7 +199,7 @@ def _check(value: object) -> list[tuple[Any, ...]]:
         depth, parts = todo.pop()
         for part in parts:
             kind = type(part)
-            if kind in _SCALARS:
+            if kind in _SCALARS or kind is Reference:
                 continue
             if kind not in _CONTAINERS or depth == MAX_DEPTH:
                 raise TypeError("the value changed while it was packed")
