@@ -79,7 +79,12 @@ services(_Config) ->
     ok = hornbeam:reload(#{services => Services#{model := #{target => "services_pools:Model", processes => 2}}}),
     #{services := [_, #{workers := After}]} = hornbeam:info(),
     ?assertMatch([_, _], [OsPid || #{os_pid := OsPid, role := {_, current}} <- After, OsPid =/= Before]),
-    ?assertEqual({error, {bad_option, services, <<"cannot get other names by a reload">>}}, hornbeam:reload(#{services => #{}})).
+    %% A service can be removed, and another one come.
+    ok = hornbeam:reload(#{services => #{other => #{target => "services_pools:Model"}}}),
+    ?assertEqual({ok, 3}, hornbeam:service_call(other, add, [1, 2], 5000)),
+    ?assertEqual({error, {no_service, <<"model">>}}, hornbeam:service_call(model, add, [1, 2], 5000)),
+    ?assertMatch({error, {_, <<"\"Nope\"", _/binary>>}}, hornbeam:reload(#{services => #{x => #{target => "services_pools:Nope"}}})),
+    ?assertEqual({ok, 3}, hornbeam:service_call(other, add, [1, 2], 5000)).
 
 %% One value after the other, at the caller's speed.
 streams() ->
