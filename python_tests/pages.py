@@ -14,8 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # Pages outside docs/ that are part of the site (tools/website.py).
-OUTER = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"]
-RESULTS = ["bench", "smoke", "state", "static", "websocket", "wsgi"]
+OUTER = [
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md",
+    "examples/embedding_service/README.md", "examples/llm_chat/README.md",
+]  # fmt: skip
+RESULTS = ["bench", "services", "smoke", "state", "static", "websocket", "wsgi"]
 
 FENCE = re.compile(r"^```(\S*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)

@@ -113,6 +113,34 @@ def test_the_dashboard_moves_in_two_windows(browsers: list[Chrome]) -> None:
         shot(browsers[0], "live_dashboard")
 
 
+def test_a_model_talks_until_the_tab_is_closed(browsers: list[Chrome]) -> None:
+    folder = str(ROOT / "examples" / "llm_chat")
+    service = "llm=llm:Model;concurrency=4;queue=20"
+    with Hornbeam("app:app", pythonpath=folder, workers=2, service=service) as server:
+
+        def generating() -> int:
+            return int(httpx.get(f"{server.url}/generating").text)
+
+        for browser in browsers:
+            browser.get(server.url)
+            browser.find_element(By.ID, "go").click()
+        for browser in browsers:
+            wait_until(lambda b=browser: int(text(b, "#count")) >= 10, 20, "it talks")  # type: ignore[misc]
+        assert generating() == 2
+        shot(browsers[0], "llm_chat")
+        # The tab alone: the browser goes on with another one.
+        tab = browsers[0].current_window_handle
+        browsers[0].switch_to.new_window("tab")
+        other = browsers[0].current_window_handle
+        browsers[0].switch_to.window(tab)
+        browsers[0].close()
+        browsers[0].switch_to.window(other)
+        wait_until(lambda: generating() == 1, 20, "the closed tab's answer has ended")
+        browsers[1].find_element(By.ID, "stop").click()
+        wait_until(lambda: generating() == 0, 20, "the stopped answer has ended")
+        assert text(browsers[1], "#state") == "stopped"
+
+
 # --- the terminal ---
 
 FAILING = """from fastapi import FastAPI

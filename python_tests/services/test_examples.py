@@ -235,3 +235,44 @@ def test_three_nodes() -> None:
         script.terminate()
         assert script.wait(60) == 0
         script.stdout and script.stdout.close()
+
+
+# Models in service pools
+
+
+def test_texts_that_are_asked_for_together_are_one_run_of_the_model() -> None:
+    with (
+        Hornbeam(
+            "app:app",
+            pythonpath=str(EXAMPLES / "embedding_service"),
+            service="embeddings=models:Embeddings;concurrency=64",
+        ) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        assert client.get("/search", params={"q": "hornbeams"}).json()[0]["text"].startswith("Oaks")
+        made = client.get("/vector", params={"q": "bread"}).json()
+        assert (made["type"], made["dtype"], round(made["norm"], 3)) == ("ndarray", "float32", 1)
+        with ThreadPoolExecutor(16) as pool:
+            for _ in range(4):
+                list(
+                    pool.map(lambda n: client.get("/vector", params={"q": f"text {n}"}), range(16))
+                )
+        figures = client.get("/figures").json()
+        assert figures["texts"] == 66 and figures["runs"] < 66
+
+
+def test_a_client_that_leaves_ends_the_answer() -> None:
+    with (
+        Hornbeam(
+            "app:app",
+            pythonpath=str(EXAMPLES / "llm_chat"),
+            service="llm=llm:Model;concurrency=4;queue=20",
+        ) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        with client.stream("GET", "/answer", params={"prompt": "Hello"}) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            lines = response.iter_lines()
+            words = [json.loads(next(lines).removeprefix("data: ")) for _ in range(1)]
+            assert words[0][0].isupper() and client.get("/generating").text == "1"
+        wait_until(lambda: client.get("/generating").text == "0", 20, "the model has stopped")

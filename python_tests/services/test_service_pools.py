@@ -25,7 +25,9 @@ class Caller:
 
     def __init__(self, server: Hornbeam) -> None:
         self.server = server
-        self._client = httpx.Client(base_url=server.url, timeout=60)
+        # A connection stays with its worker, so each call has one of its own.
+        alone = {"connection": "close"}
+        self._client = httpx.Client(base_url=server.url, timeout=60, headers=alone)
         self._threads = ThreadPoolExecutor(8)
 
     def __call__(self, how: str, method: str = "", *args: Any, **more: Any) -> Any:
