@@ -73,17 +73,21 @@ class Calls:
     def call(self, operation: int, arguments: list[Any]) -> Any:
         """Sends a call and returns its value or ABSENT. Works in the loop's thread and in any
         other."""
-        return _value(self._ask([_payload(operation, arguments)]))
+        payload = _payload(operation, arguments)
+        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        return _value(self._ask(number, frames.encode(frames.CALL, number, payload)))
 
-    def _ask(self, payload: list[envelope.Part]) -> bytes | None:
-        """Sends a call, in parts, and waits for its reply; in any thread."""
-        number = self._number()
-        frame = _frame(number, payload)
+    def _ask(self, number: int, frame: bytes, *rest: envelope.Part) -> bytes | None:
+        """Sends a call, whole or in parts, and waits for its reply; in any thread."""
         if threading.get_ident() == self._loop_thread:
             replies: list[bytes | None] = []
             self._waiting[number] = replies.append
             try:
-                reply = self._exchange(frame, number)
+                reply = None
+                if rest:
+                    self._transport.send(frame, *rest)
+                else:
+                    reply = self._transport.exchange(frame, number)
                 if reply is None:
                     self._transport.wait_in_loop(replies.__len__)
                     reply = replies[0]
@@ -92,27 +96,18 @@ class Calls:
             return reply
         wait = _ThreadWait()
         self._wait(number, wait.resolve)
-        self._transport.send_parts_threadsafe(frame)
+        self._transport.send_parts_threadsafe([frame, *rest])
         wait.lock.acquire()
         return wait.reply
 
-    def _exchange(self, frame: list[envelope.Part], number: int) -> bytes | None:
-        if len(frame) == 1:
-            return self._transport.exchange(bytes(frame[0]), number)
-        self._transport.send(*frame)
-        return None
-
-    def _number(self) -> int:
-        return (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
-
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
         """As `call`, from any event loop, which goes on meanwhile."""
-        return _value(await self._aask([_payload(operation, arguments)]))
+        payload = _payload(operation, arguments)
+        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        return _value(await self._aask(number, frames.encode(frames.CALL, number, payload)))
 
-    async def _aask(self, payload: list[envelope.Part]) -> bytes | None:
+    async def _aask(self, number: int, *frame: envelope.Part) -> bytes | None:
         """As `_ask`, from any event loop."""
-        number = self._number()
-        frame = _frame(number, payload)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes | None] = loop.create_future()
         if threading.get_ident() == self._loop_thread:
@@ -120,7 +115,7 @@ class Calls:
             self._transport.send(*frame)
         else:
             self._wait(number, partial(_settle_elsewhere, loop, future))
-            self._transport.send_parts_threadsafe(frame)
+            self._transport.send_parts_threadsafe(list(frame))
         try:
             return await future
         except asyncio.CancelledError:
@@ -131,19 +126,27 @@ class Calls:
 
     def service_call(self, asked: ServiceRequest) -> Any:
         """Calls a method and returns its value; in any thread."""
-        return _service_value(self._ask(service_calls.request("service_call", asked)))
+        number, frame = self._asking("service_call", asked)
+        return _service_value(self._ask(number, *frame))
 
     async def aservice_call(self, asked: ServiceRequest) -> Any:
         """As `service_call`, from any event loop."""
-        return _service_value(await self._aask(service_calls.request("service_call", asked)))
+        number, frame = self._asking("service_call", asked)
+        return _service_value(await self._aask(number, *frame))
 
     def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
         """Begins a stream of values; in any thread."""
-        return service_calls.open_feed(self, asked, _raise)
+        feed = service_calls.Feed(self, _raise)
+        feed.number, frame = self._asking("service_stream", asked)
+        self._open(feed.number, frame, feed.mailbox)
+        return feed
 
-    def open(self, payload: list[envelope.Part], mailbox: Mailbox) -> int:
-        """Sends a call, all replies of which go into a mailbox; returns its number."""
-        number = self._number()
+    def _asking(self, operation: str, asked: ServiceRequest) -> tuple[int, list[Any]]:
+        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        return number, service_calls.frame(number, operation, asked)
+
+    def _open(self, number: int, frame: list[envelope.Part], mailbox: Mailbox) -> None:
+        """Sends a call, all replies of which go into a mailbox."""
 
         def resolve(reply: bytes | None) -> None:
             if reply is None:
@@ -152,12 +155,10 @@ class Calls:
                 mailbox.put("", reply)
 
         self._wait(number, resolve)
-        frame = _frame(number, payload)
         if threading.get_ident() == self._loop_thread:
             self._transport.send(*frame)
         else:
             self._transport.send_parts_threadsafe(frame)
-        return number
 
     def drop(self, number: int) -> None:
         """Nobody waits for a call any longer, which ends it on Erlang's side, too."""
@@ -211,12 +212,6 @@ def _payload(operation: int, arguments: list[Any]) -> bytes:
     if len(packed) > _LARGEST:
         raise ValueError(f"a call of {len(packed)} bytes; at most {_LARGEST} can travel at once")
     return _OPERATION[operation] + packed
-
-
-def _frame(number: int, payload: list[envelope.Part]) -> list[envelope.Part]:
-    if len(payload) == 1:
-        return [frames.encode(frames.CALL, number, bytes(payload[0]))]
-    return [frames.call_head(number, sum(map(len, payload))), *payload]
 
 
 def _settle(future: asyncio.Future[bytes | None], reply: bytes | None) -> None:

@@ -45,6 +45,8 @@ class Invocation:
         """Begins; in the loop's thread."""
         self._server.threads.run(self._in_thread)
         self.task = self._server.loop.create_task(self._in_loop())
+        # Not in the task: one that is cancelled before it has begun never runs.
+        self.task.add_done_callback(lambda _task: self._server.finished(self._stream))
 
     def on_frame(self, kind: int, _payload: bytes) -> None:
         """A frame of this stream."""
@@ -86,8 +88,6 @@ class Invocation:
             raise
         except Exception as error:
             self._send_error(error)
-        finally:
-            self._server.finished(self._stream)
 
     def _send_error(self, error: BaseException) -> None:
         self._send(_RAISED + raised(error))

@@ -87,6 +87,7 @@ class Performance:
     def start(self) -> None:
         """Begins."""
         self.task = self._server.loop.create_task(self._in_loop())
+        self.task.add_done_callback(self._ended)
         try:
             method = _by_name(self._target) if ":" in self._target else self._find(self._target)
         except Exception as error:
@@ -134,10 +135,15 @@ class Performance:
         except asyncio.CancelledError as error:
             self.fail(error)
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which ends this call, not the process
             self.fail(error)
-        finally:
-            self._server.finished(self._stream)
+
+    def _ended(self, _task: asyncio.Task[None]) -> None:
+        """Also of a task that was cancelled before it began, and with it what it was to await."""
+        left = None if self._left.cancelled() or not self._left.done() else self._left.result()
+        if inspect.iscoroutine(left):
+            left.close()
+        self._server.finished(self._stream)
 
     async def _call_in_loop(self, method: Method) -> None:
         positional, keywords = self.arguments()

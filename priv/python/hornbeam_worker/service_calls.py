@@ -20,7 +20,7 @@ from hornbeam_erlang._hub import Mailbox
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_worker import credit, envelope, frames, values
 
-__all__ = ["Asker", "Feed", "open_feed", "request", "value"]
+__all__ = ["Asker", "Feed", "frame", "value"]
 
 _STATUS_MORE: Final = 3
 # Of a stream: no limit but the window's.
@@ -32,19 +32,20 @@ class Asker(Protocol):
 
     window: int
 
-    def open(self, parts: list[envelope.Part], mailbox: Mailbox) -> int: ...
     def drop(self, number: int) -> None: ...
     def post(self, operation: int, arguments: list[Any]) -> None: ...
 
 
-def request(operation: str, asked: ServiceRequest) -> list[envelope.Part]:
-    """The payload of a CALL, in parts."""
+def frame(number: int, operation: str, asked: ServiceRequest) -> list[envelope.Part]:
+    """A CALL frame, in one part where none is large."""
     packed = envelope.pack([list(asked.args), asked.kwargs], f"{asked.service}.{asked.method}()")
-    head = [asked.timeout_ms, asked.service, asked.method]
+    names = [asked.timeout_ms, asked.service, asked.method]
     size = sum(map(len, packed))
     # An array of four, whose first three are packed.
-    front = b"\x94" + b"".join(map(values.pack, head)) + b"\xc6" + size.to_bytes(4, "big")
-    return [bytes([OPERATIONS[operation]]) + front, *packed]
+    front = b"\x94" + b"".join(map(values.pack, names)) + b"\xc6" + size.to_bytes(4, "big")
+    front = bytes([OPERATIONS[operation]]) + front
+    head = frames.call_head(number, len(front) + size) + front
+    return [head + packed[0], *packed[1:]]
 
 
 def value(payload: bytes) -> Any:
@@ -92,10 +93,3 @@ class Feed:
         if credit.is_due(self._taken, self._calls.window):
             self._calls.post(OPERATIONS["taken"], [self.number, self._taken])
             self._taken = 0
-
-
-def open_feed(calls: Asker, asked: ServiceRequest, error: Any) -> Feed:
-    """Begins a stream."""
-    feed = Feed(calls, error)
-    feed.number = calls.open(request("service_stream", asked), feed.mailbox)
-    return feed
