@@ -32,7 +32,7 @@ class Host:
         self.ended: list[int] = []
         self._changed = asyncio.Event()
 
-    def send_parts_threadsafe(self, parts: list[Any]) -> None:
+    def send_threadsafe(self, *parts: Any) -> None:
         data = b"".join(parts)
         self.sent.append((data[9], data[10:]))
         self.loop.call_soon_threadsafe(self._changed.set)

@@ -96,7 +96,7 @@ class Calls:
             return reply
         wait = _ThreadWait()
         self._wait(number, wait.resolve)
-        self._transport.send_parts_threadsafe([frame, *rest])
+        self._transport.send_threadsafe(frame, *rest)
         wait.lock.acquire()
         return wait.reply
 
@@ -115,7 +115,7 @@ class Calls:
             self._transport.send(*frame)
         else:
             self._wait(number, partial(_settle_elsewhere, loop, future))
-            self._transport.send_parts_threadsafe(list(frame))
+            self._transport.send_threadsafe(*frame)
         try:
             return await future
         except asyncio.CancelledError:
@@ -158,7 +158,7 @@ class Calls:
         if threading.get_ident() == self._loop_thread:
             self._transport.send(*frame)
         else:
-            self._transport.send_parts_threadsafe(frame)
+            self._transport.send_threadsafe(*frame)
 
     def drop(self, number: int) -> None:
         """Nobody waits for a call any longer, which ends it on Erlang's side, too."""

@@ -246,7 +246,7 @@ class Performance:
             return
         size = sum(map(len, parts))
         head = frames.flagged_head(frames.RESULT, self._stream, flags, size)
-        self._server.transport.send_parts_threadsafe([head, *parts])
+        self._server.transport.send_threadsafe(head, *parts)
 
 
 def _counted(parts: list[envelope.Part]) -> int:

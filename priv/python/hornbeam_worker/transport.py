@@ -142,15 +142,10 @@ class Transport:
             self._turns.append(turn)
             await turn
 
-    def send_threadsafe(self, *parts: bytes | memoryview) -> None:
+    def send_threadsafe(self, *parts: bytes | bytearray | memoryview) -> None:
         """Writes an encoded frame, whole or in parts, at once, from any thread."""
         with self._lock:
             self._write(list(parts))
-
-    def send_parts_threadsafe(self, parts: list[bytes | bytearray | memoryview]) -> None:
-        """As `send_threadsafe`, of a frame in parts, of which large ones are not copied."""
-        with self._lock:
-            self._write(parts)
 
     def send_soon(self, data: bytes) -> None:
         """Has the loop write an encoded frame; from any thread, without taking a lock."""
