@@ -164,6 +164,11 @@ def test_a_stream_can_fail_in_the_middle(call: Caller) -> None:
     assert (answer["class_name"], "in the middle" in answer["text"]) == ("ValueError", True)
 
 
+def test_a_stream_whose_next_value_does_not_come_in_time(call: Caller) -> None:
+    assert call("list", "forever", "late", timeout=0.1)["error"] == "TimeoutError"
+    call.wait_for("late:closed", 1)
+
+
 @pytest.mark.parametrize("method", ["count", "acount"])
 def test_a_break_ends_the_generator(call: Caller, method: str) -> None:
     key = f"break:{method}"

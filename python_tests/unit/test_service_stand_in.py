@@ -17,7 +17,10 @@ from hornbeam_erlang import (
     NoSuchServiceError,
     ServiceError,
     _deadline,
+    aio,
     batched,
+    cache_stats,
+    cached_inference,
     service,
 )
 from hornbeam_erlang.testing import standalone
@@ -36,6 +39,10 @@ class Model:
 
     def double(self, numbers: Any) -> Any:
         return numbers * 2
+
+    def tell(self, _text: str) -> int:
+        self.given += 1
+        return self.given
 
     def fail(self) -> None:
         raise KeyError("x")
@@ -83,6 +90,19 @@ def test_plain_and_awaited_calls(model: Model) -> None:
     assert tuple(asyncio.run(awaited())) == (2, 3, "A")
     assert (handle.double(np.arange(3)).result() == np.array([0, 2, 4])).all()
     assert repr(handle) == "service('model')"
+
+
+def test_results_of_services_are_kept_by_the_name_of_the_method(model: Model) -> None:
+    handle = service("model")
+    assert repr(handle.add) == "service.model.add"
+
+    async def twin() -> Any:
+        return await aio.cached_inference(handle.tell, "a")
+
+    assert cached_inference(handle.tell, "a") == 1
+    assert asyncio.run(twin()) == 1
+    assert cached_inference(handle.tell, "b") == 2
+    assert list(cache_stats()["namespaces"]) == ["service.model.tell"]
 
 
 def test_errors(model: Model) -> None:

@@ -25,6 +25,7 @@ from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._digest import checked_namespace, digest, name_of
 from hornbeam_erlang._errors import ComputationError
 from hornbeam_erlang._failures import describe, original
+from hornbeam_erlang._services import Method, value_of
 
 __all__ = ["awaited", "cache_stats", "cached", "cached_inference", "call_of", "clear_cache"]
 
@@ -200,7 +201,7 @@ def cached_inference(
     if _is_async(fn):
         raise TypeError("fn is a coroutine function: await aio.cached_inference(fn, ...)")
     asked = _Asked(*call_of(fn, input, key, namespace), _mode(), ttl, timeout)
-    return _get(asked, lambda: fn(input))
+    return _get(asked, lambda: value_of(fn(input)))
 
 
 async def awaited(
@@ -214,7 +215,7 @@ async def awaited(
     asked = _Asked(*call, _COROUTINE, ttl, timeout)
 
     async def compute() -> Any:
-        if _is_async(fn):
+        if _is_async(fn) or isinstance(fn, Method):
             return await fn(input)
         result = await asyncio.to_thread(asked.in_thread, fn, input)
         return await result if inspect.isawaitable(result) else result

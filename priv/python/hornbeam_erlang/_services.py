@@ -13,7 +13,7 @@ import asyncio
 import math
 import threading
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from hornbeam_erlang import _deadline
 from hornbeam_erlang._backend import END, NOTHING, ServiceFeed, ServiceRequest
 from hornbeam_erlang._client import backend
 
-__all__ = ["Call", "Service", "Values", "service"]
+__all__ = ["Call", "Method", "Service", "Values", "service", "value_of"]
 
 # Where no timeout is given, in seconds.
 TIMEOUT: Final = 60.0
@@ -75,13 +75,29 @@ class Service:
         self._name = name
         self._timeout = timeout
 
-    def __getattr__(self, method: str) -> Callable[..., Call]:
+    def __getattr__(self, method: str) -> Method:
         if method.startswith("_"):
             raise AttributeError(f"{method!r} is no method of a service: it begins with _")
-        return partial(Call, self._name, method, self._timeout)
+        return Method(self._name, method, self._timeout)
 
     def __repr__(self) -> str:
         return f"service({self._name!r})"
+
+
+class Method:
+    """A method of a handle. It has a name, as functions have, by which results are kept
+    (`cached_inference`)."""
+
+    def __init__(self, service: str, method: str, timeout: float | None) -> None:
+        self.__module__ = "service"
+        self.__qualname__ = f"{service}.{method}"
+        self._call = partial(Call, service, method, timeout)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+        return self._call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"service.{self.__qualname__}"
 
 
 class Call:
@@ -128,6 +144,11 @@ class Call:
             raise TimeoutError(f"the time of the call that {self!r} is made for is over")
         left = min(_MAX_MS, max(1, round(min(times) * 1000))) if times else None
         return ServiceRequest(self.service, self.method, self.args, self.kwargs, left)
+
+
+def value_of(result: Any) -> Any:
+    """What a function has returned: of a call of a service its value."""
+    return result.result() if isinstance(result, Call) else result
 
 
 class Values:
