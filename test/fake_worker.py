@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 
-BOOT, STOP, PING, INVOKE, REQUEST, BODY_END, WS_OPEN = 0x01, 0x03, 0x04, 0x07, 0x10, 0x14, 0x20
+BOOT, STOP, PING, INVOKE, PERFORM, REQUEST = 0x01, 0x03, 0x04, 0x07, 0x08, 0x10
+BODY_END, WS_OPEN = 0x14, 0x20
 HELLO, READY, FAILED, PONG, CALL, RESPONSE = 0x41, 0x42, 0x43, 0x45, 0x47, 0x50
 DATA, ABORT = 0x51, 0x53
 
@@ -134,7 +135,11 @@ def serve(mode: str) -> None:
             sys.exit(0)
         elif kind == PING:
             pong(payload)
-        elif kind in (REQUEST, WS_OPEN, INVOKE) and mode == "script" and b"script=" in payload:
+        elif (
+            kind in (REQUEST, WS_OPEN, INVOKE, PERFORM)
+            and mode == "script"
+            and b"script=" in payload
+        ):
             play(stream, payload)
         elif kind == REQUEST and mode == "flood":
             send(RESPONSE, stream, b"\x00" + (200).to_bytes(2, "big") + b"\0\0\0\1\x90")

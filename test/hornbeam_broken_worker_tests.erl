@@ -62,13 +62,18 @@ kept() ->
      {"a denied handshake", websocket, [frame(ws_end, [1, <<1000:16>>])]},
      {"a denied handshake with a response", websocket, [Response, frame(data, [1, "no"])]},
      {"accept", websocket, [Accept]},
+     {"values up to a window, one more, and the end", stream,
+      [frame(result, [0, bytes(?WINDOW - 65)]), frame(result, [0, bytes(2 * ?WINDOW)]), frame(result, [1, 16#c0])]},
+     {"the value of a call", call, [frame(result, [1, 16#c0])]},
      {"calls that make no sense", http,
       [frame(call, 1, []), frame(call, 2, [16#fa, 16#90]), frame(call, 3, [1, 16#c1]), Call(2, [k, v, -1]),
        Call(2, [k, v, 1 bsl 80]), Call(30, [-1, <<"f">>, []]), Call(30, [1 bsl 40, <<"f">>, []]), Call(30, [1, 1, 1]),
        Call(31, [#{}, []]), Call(40, [5000, 1, 2, 3, 4]), Call(40, [1 bsl 80, <<"n">>, <<"m">>, <<"f">>, []]),
        Call(44, [1]), Call(45, [[]]), Call(44, [bytes(100000)]), Call(20, [1, 1]), Call(20, [<<"a*">>, 1]), Call(21, [[]]),
        Call(21, [bytes(65536)]), Call(21, [<<(bytes(129))/binary, "*">>]), Call(22, [1 bsl 100]), Call(5, [1]), Call(6, [1]),
-       Call(6, [{a, b, c}]), Call(4, [k, <<"1">>, none]), Call(60, [4711])]}].
+       Call(6, [{a, b, c}]), Call(4, [k, <<"1">>, none]), Call(60, [4711]), Call(62, [4711, 1]),
+       Call(70, [1, <<"s">>, <<"m">>]), Call(70, [0, <<"s">>, <<"m">>, {bytes, <<>>}]), Call(70, [1, 2, 3, 4]), Call(71, [none, <<"s">>, <<"m">>, {bytes, <<>>}]),
+       Call(71, [none, <<"s">>, bytes(2000), {bytes, <<>>}])]}].
 
 %%% What breaks the protocol
 
@@ -125,6 +130,13 @@ broken() ->
         {"no path", http, [frame(pathsend, [1, <<200:16, 1:32, 16#90>>])]},
         {"a stream that nobody has been given", http, [frame(data, 4000000000, [0, "x"])]},
         {"a result of a request", http, [frame(result, [1, 16#c0])]},
+        {"values without credit", stream, [frame(result, [0, bytes(?WINDOW - 64)]), frame(result, [0, 16#c0])]},
+        {"several values of a call", call, [frame(result, [0, 16#c0])]},
+        {"a response to a call", stream, [Response]},
+        {"an abort of a call", stream, [frame(abort, [1, 1])]},
+        {"demand in a call", stream, [frame(demand, [0, <<1:32>>])]},
+        {"taken of texts", http, [Call(62, [<<"a">>, <<"a">>])]},
+        {"taken of nothing", http, [Call(62, [1, 0])]},
         {"hello twice", http, [frame(hello, 0, <<1:16, 16#80>>)]},
         {"ready twice", http, [frame(ready, 0, [16#80])]},
         {"failed when it was ready", http, [frame(failed, 0, [7, "why"])]},
@@ -189,7 +201,9 @@ open(Kind, Frames) ->
         http -> hornbeam_frame:request(Id, 1, Scope, <<>>, 0);
         body -> hornbeam_frame:request(Id, 0, Scope, <<"wxyz">>, 4);
         continued -> hornbeam_frame:request(Id, 2, Scope, <<>>, 0);
-        websocket -> hornbeam_frame:encode(ws_open, Id, Scope)
+        websocket -> hornbeam_frame:encode(ws_open, Id, Scope);
+        stream -> hornbeam_frame:perform(Id, {1, 0}, <<"m">>, Scope);
+        call -> hornbeam_frame:perform(Id, {0, 0}, <<"m">>, Scope)
     end,
     Tag = make_ref(),
     ok = hornbeam_worker:open(Slot, Id, {self(), Tag}, Frame),

@@ -24,6 +24,9 @@ class Model:
     def where(self) -> int:
         return self.pid
 
+    def environment(self, name: str) -> str | None:
+        return os.environ.get(name)
+
     def add(self, a: int, b: int = 1) -> int:
         return a + b
 

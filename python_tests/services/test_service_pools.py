@@ -124,6 +124,11 @@ def test_plain_and_async_methods_with_arguments(call: Caller) -> None:
     }
 
 
+def test_a_service_has_its_own_environment(call: Caller) -> None:
+    assert call("await", "environment", "WHO") == "model"
+    assert os.environ.get("WHO") is None
+
+
 def test_a_service_calls_another_and_is_a_context_manager(call: Caller) -> None:
     assert call("await", "relay", 1, service="managed") == 11
     assert call.state("managed:entered") >= 1
