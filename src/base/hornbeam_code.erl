@@ -28,8 +28,8 @@
 %% The applications that only a part calls, and what is called of them without it.
 -define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy, cowlib]}]).
 -define(ALWAYS, [cow_hpack, cow_http2]).
-%% Of our own: hornbeam_hooks loads them where there are HTTP hooks.
--define(ASKED_FOR, [hornbeam_hooks, hornbeam_hook_values, hornbeam_hook_modules, hornbeam_hook_metrics, hornbeam_http_hook]).
+%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks.
+-define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook]).
 %% Our own that only a part calls.
 -define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]}]).

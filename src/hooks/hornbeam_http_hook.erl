@@ -2,7 +2,7 @@
 %%%
 %%% Owns: the shapes that a hook gets and returns, and the behaviour of a module that is one. All callbacks are optional; a module has at
 %%% least one of them. docs/http-hooks.md is the page of it. Called by: people's hooks (the functions for fields and paths). Calls:
-%%% hornbeam_headers, hornbeam_scope. Pure. Who calls the callbacks: hornbeam_hooks, in the process of the connection.
+%%% hornbeam_headers, hornbeam_scope. Pure. Who calls the callbacks: hornbeam_http_hooks, in the process of the connection.
 -module(hornbeam_http_hook).
 
 -export([field/2, with_field/3, without_field/2, cookie/2, path/1]).

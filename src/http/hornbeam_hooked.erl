@@ -1,7 +1,7 @@
 %%% One request's hooks, as its exchange meets them: what they make of commands on their way to the client.
 %%%
 %%% Called by: hornbeam_exchange, hornbeam_gate (a type). Calls: hornbeam_error, hornbeam_websocket_handshake; a runner (a module with this
-%%% behaviour: hornbeam_hooks), whose name and settings are a part of the server's snapshot (hornbeam_mounts). Where there are no hooks a
+%%% behaviour: hornbeam_http_hooks), whose name and settings are a part of the server's snapshot (hornbeam_mounts). Where there are no hooks a
 %%% request has `none', and nothing here is called for it but by the server's own errors.
 %%%
 %%% Failure: once a hook has failed the request has no hooks any more and is answered with the server's own 500. A response that goes on has not

@@ -1,6 +1,6 @@
 %%% A response as the application sends it: what is said of its body to the client, and whether the body is what was said.
 %%%
-%%% Called by: hornbeam_request, which it answers with commands of hornbeam_exchange; hornbeam_hook_values (reply/4, file_of/4). Calls:
+%%% Called by: hornbeam_request, which it answers with commands of hornbeam_exchange; hornbeam_http_hook_values (reply/4, file_of/4). Calls:
 %%% hornbeam_headers, hornbeam_descriptors. Pure; for a pathsend the file is looked at.
 %%%
 %%% A response that is whole, or a file, is one command. One that goes on is a state, and each piece of it a command: none where no body may

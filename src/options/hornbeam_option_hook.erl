@@ -2,7 +2,7 @@
 %%%
 %%% Reads a module, a map of stages to funs or {Module, Function}, and the texts "MODULE" and "STAGE=MODULE:FUNCTION;..." that flags,
 %%% environment variables and files use. Names in them become atoms: they are the operator's, and few. Whether the modules are there is looked at
-%%% later (hornbeam_hook_modules). Called through hornbeam_option_types; calls hornbeam_option_text.
+%%% later (hornbeam_http_hook_modules). Called through hornbeam_option_types; calls hornbeam_option_text.
 -module(hornbeam_option_hook).
 
 -behaviour(hornbeam_option_types).

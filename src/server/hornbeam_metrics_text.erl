@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_hooks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% hornbeam_http_hooks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
@@ -68,7 +68,7 @@ workers(Apps) ->
 hooks(none) ->
     #{};
 hooks({_Runner, Settings}) ->
-    {Stages, Replies} = hornbeam_hooks:figures(Settings),
+    {Stages, Replies} = hornbeam_http_hooks:figures(Settings),
     Label = fun(Stage) -> [{"stage", atom_to_list(Stage)}] end,
     #{<<"hornbeam_hook_calls_total">> => [{"", Label(Stage), Calls} || {Stage, Calls, _, _} <- Stages],
       <<"hornbeam_hook_seconds_total">> => [{"", Label(Stage), Seconds} || {Stage, _, Seconds, _} <- Stages],

@@ -9,7 +9,7 @@
 %%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
 %%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
-%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_hook_modules and hornbeam_hooks (where there
+%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_http_hook_modules and hornbeam_http_hooks (where there
 %%% are hooks), hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
@@ -123,12 +123,12 @@ check_mounts([Mount | Rest]) ->
 %% @doc Likewise the modules of the hooks; erlang_path is a part of the VM's code path from then on.
 -spec check_hooks(Config :: map()) -> ok | {error, term()}.
 check_hooks(#{http_hooks := [], erlang_path := []}) -> ok;
-check_hooks(Config) -> hornbeam_hook_modules:check(Config).
+check_hooks(Config) -> hornbeam_http_hook_modules:check(Config).
 
 %% @doc The hooks that requests meet from now on. Before other mounts, which they may guard.
 -spec set_hooks(Name :: atom(), Config :: map()) -> ok.
 set_hooks(Name, #{http_hooks := []}) -> hornbeam_mounts:set_hooks(Name, none);
-set_hooks(Name, Config) -> hornbeam_mounts:set_hooks(Name, hornbeam_hooks:settings(Name, Config)).
+set_hooks(Name, Config) -> hornbeam_mounts:set_hooks(Name, hornbeam_http_hooks:settings(Name, Config)).
 
 %% The workers themselves keep startup_timeout.
 await_ready([]) ->

@@ -1,5 +1,5 @@
-%%% hornbeam_hooks, hornbeam_hook_values, hornbeam_hook_modules: what a hook may return, and what is made of what it may not.
--module(hornbeam_hooks_tests).
+%%% hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules: what a hook may return, and what is made of what it may not.
+-module(hornbeam_http_hooks_tests).
 
 -include_lib("eunit/include/eunit.hrl").
 -include("../src/hornbeam_head.hrl").
@@ -17,17 +17,17 @@ head() ->
           peer = {{127, 0, 0, 1}, 5}, sock = {{127, 0, 0, 1}, 80}}.
 
 hooks(Hooks) ->
-    {hornbeam_hooks, Settings} = settings(Hooks),
-    hornbeam_hooks:new(head(), Settings).
+    {hornbeam_http_hooks, Settings} = settings(Hooks),
+    hornbeam_http_hooks:new(head(), Settings).
 
-settings(Hooks) -> hornbeam_hooks:settings(?MODULE, #{http_hooks => Hooks}).
+settings(Hooks) -> hornbeam_http_hooks:settings(?MODULE, #{http_hooks => Hooks}).
 
 %% What a hook that returns this does to a request.
 asked(Returned) -> asked(Returned, head()).
 
 asked(Returned, Head) ->
-    {hornbeam_hooks, Settings} = settings([#{on_request => fun(_) -> Returned end}]),
-    case hornbeam_hooks:request(hornbeam_hooks:new(Head, Settings)) of
+    {hornbeam_http_hooks, Settings} = settings([#{on_request => fun(_) -> Returned end}]),
+    case hornbeam_http_hooks:request(hornbeam_http_hooks:new(Head, Settings)) of
         {ok, Changed, _State} -> Changed;
         {reply, Reply, _State} -> Reply;
         {failed, Reason} -> Reason
@@ -37,7 +37,7 @@ quiet(Tests) ->
     {setup, fun() -> #{level := Level} = logger:get_primary_config(), ok = logger:set_primary_config(level, none), Level end,
      fun(Level) -> ok = logger:set_primary_config(level, Level) end, Tests}.
 
-request() -> hornbeam_hook_values:request(head(), server).
+request() -> hornbeam_http_hook_values:request(head(), server).
 
 changes_test_() ->
     Request = (request())#{server := ?MODULE},
@@ -72,7 +72,7 @@ wrong_requests_test_() ->
     Returned = [nothing, {ok, []}, {ok, maps:remove(path, Request)}, {ok, Request#{more => 1}}, {error, x}, {ok, Request, a, b}]
                ++ [{ok, Request#{Key := Value}} || {Key, Value} <- Wrong],
     quiet([?_assertEqual({One, hook_failed}, {One, asked(One)}) || One <- Returned]
-          ++ [?_assertEqual(hook_failed, asked({ok, (hornbeam_hook_values:request(Head, ?MODULE))#{method := <<"PUT">>}}, Head))
+          ++ [?_assertEqual(hook_failed, asked({ok, (hornbeam_http_hook_values:request(Head, ?MODULE))#{method := <<"PUT">>}}, Head))
               || Head <- [(head())#head{method = <<"HEAD">>}, (head())#head{upgrade = <<"websocket">>},
                           (head())#head{method = <<"CONNECT">>, protocol = <<"websocket">>}]]).
 
@@ -88,7 +88,7 @@ replies_test_() ->
 
 responses_test_() ->
     Fields = [{<<"x">>, <<"1">>}],
-    Answered = fun(Status, Returned) -> hornbeam_hooks:response(Status, Fields, hooks([#{on_response => fun(_, _, _) -> Returned end}])) end,
+    Answered = fun(Status, Returned) -> hornbeam_http_hooks:response(Status, Fields, hooks([#{on_response => fun(_, _, _) -> Returned end}])) end,
     Response = #{status => 200, fields => Fields},
     quiet([?_assertEqual({ok, 200, Fields}, Answered(200, ok)),
            ?_assertEqual({ok, 999, []}, Answered(999, {ok, #{status => 999, fields => []}})),
@@ -102,7 +102,7 @@ responses_test_() ->
 errors_test_() ->
     Own = {reply, 404, [{<<"x">>, <<"1">>}], 9, <<"Not Found">>},
     Page = fun(Returned) -> #{on_error => fun(#{reason := not_found, status := 404}, #{path := <<"/a">>}, undefined) -> Returned end} end,
-    Made = fun(Hooks) -> hornbeam_hooks:own_answer(not_found, Own, hooks(Hooks)) end,
+    Made = fun(Hooks) -> hornbeam_http_hooks:own_answer(not_found, Own, hooks(Hooks)) end,
     quiet([?_assertEqual(Own, Made([Page(default), #{on_request => fun(_) -> ok end}])),
            ?_assertEqual({reply, 410, [], 1, <<"a">>}, Made([Page(default), Page({reply, 410, [], "a"}), Page({reply, 411, [], "b"})])),
            ?_assertEqual({failed, hook_failed}, Made([Page(ok)])),
@@ -118,8 +118,8 @@ order_test_() ->
     end,
     quiet([fun() ->
         Request = (request())#{server := ?MODULE},
-        {ok, _, State} = hornbeam_hooks:request(hooks([Hook(<<"a">>, {ok, Request, one}), Hook(<<"b">>, ok), Hook(<<"c">>, {ok, Request, three})])),
-        ?assertEqual({ok, 200, [{<<"c">>, <<"three">>}, {<<"b">>, <<"undefined">>}, {<<"a">>, <<"one">>}]}, hornbeam_hooks:response(200, [], State))
+        {ok, _, State} = hornbeam_http_hooks:request(hooks([Hook(<<"a">>, {ok, Request, one}), Hook(<<"b">>, ok), Hook(<<"c">>, {ok, Request, three})])),
+        ?assertEqual({ok, 200, [{<<"c">>, <<"three">>}, {<<"b">>, <<"undefined">>}, {<<"a">>, <<"one">>}]}, hornbeam_http_hooks:response(200, [], State))
     end]).
 
 %% The name and where it was, and nothing of what it was given.
@@ -130,13 +130,13 @@ log_test() ->
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => Self}),
     try
         Secret = fun(#{fields := [{<<"host">>, _} | _] = Fields}) -> error({badmatch, Fields}) end,
-        {failed, hook_failed} = hornbeam_hooks:request(hooks([#{on_request => Secret}])),
-        {failed, hook_failed} = hornbeam_hooks:request(hooks([#{on_request => {?MODULE, not_exported}}])),
+        {failed, hook_failed} = hornbeam_http_hooks:request(hooks([#{on_request => Secret}])),
+        {failed, hook_failed} = hornbeam_http_hooks:request(hooks([#{on_request => {?MODULE, not_exported}}])),
         [First, Second] = [receive {logged, Text} -> lists:flatten(Text) after 5000 -> error(not_logged) end || _ <- [1, 2]],
-        ?assertMatch({match, _}, re:run(First, "^GET /a: the hook hornbeam_hooks_tests:-log_test/0-.*/1 failed in on_request: error:{badmatch, ...}\n"
-                                               "    hornbeam_hooks_tests:.*hornbeam_hooks_tests.erl, line")),
+        ?assertMatch({match, _}, re:run(First, "^GET /a: the hook hornbeam_http_hooks_tests:-log_test/0-.*/1 failed in on_request: error:{badmatch, ...}\n"
+                                               "    hornbeam_http_hooks_tests:.*hornbeam_http_hooks_tests.erl, line")),
         ?assertEqual(nomatch, string:find(First, "trailers")),
-        ?assertMatch({match, _}, re:run(Second, "the hook hornbeam_hooks_tests:not_exported/1 failed in on_request: error:undef\n"))
+        ?assertMatch({match, _}, re:run(Second, "the hook hornbeam_http_hooks_tests:not_exported/1 failed in on_request: error:undef\n"))
     after
         ok = logger:remove_handler(?MODULE),
         ok = logger:set_handler_config(default, level, Level)
@@ -150,22 +150,22 @@ figures_test_() ->
     quiet([fun() ->
         Hooks = [#{on_request => fun(_) -> {reply, 200, [], <<>>} end, on_response => fun(_, _, _) -> wrong end}],
         _ = [begin
-                 {hornbeam_hooks, Settings} = Published = settings(Hooks),
+                 {hornbeam_http_hooks, Settings} = Published = settings(Hooks),
                  ok = hornbeam_mounts:publish(?MODULE, []),
                  ok = hornbeam_mounts:set_hooks(?MODULE, Published),
-                 {reply, _, State} = hornbeam_hooks:request(hornbeam_hooks:new(head(), Settings)),
-                 ?assertEqual({failed, hook_failed}, hornbeam_hooks:response(200, [], State))
+                 {reply, _, State} = hornbeam_http_hooks:request(hornbeam_http_hooks:new(head(), Settings)),
+                 ?assertEqual({failed, hook_failed}, hornbeam_http_hooks:response(200, [], State))
              end || _ <- [started, reloaded]],
         ?assertMatch({[{on_request, 2, Seconds, 0}, {on_response, 2, _, 2}, {on_error, 0, Nothing, 0}], 2} when Seconds > 0 andalso Nothing == 0,
-                     hornbeam_hooks:figures(element(2, hornbeam_mounts:hooks(?MODULE)))),
+                     hornbeam_http_hooks:figures(element(2, hornbeam_mounts:hooks(?MODULE)))),
         ok = hornbeam_mounts:forget(?MODULE)
     end]).
 
 modules_test_() ->
-    Check = fun(Hooks) -> hornbeam_hook_modules:check(#{http_hooks => Hooks, erlang_path => []}) end,
+    Check = fun(Hooks) -> hornbeam_http_hook_modules:check(#{http_hooks => Hooks, erlang_path => []}) end,
     Text = fun(Hooks) -> {error, {bad_option, http_hooks, Why}} = Check(Hooks), Why end,
     [?_assertEqual(ok, Check([?MODULE, #{on_request => {?MODULE, on_request}, on_response => fun(_, _, _) -> ok end}])),
-     ?_assertMatch(#{on_request := F, on_response := G} when is_function(F, 1) andalso is_function(G, 3), hornbeam_hook_modules:hook(?MODULE)),
+     ?_assertMatch(#{on_request := F, on_response := G} when is_function(F, 1) andalso is_function(G, 3), hornbeam_http_hook_modules:hook(?MODULE)),
      ?_assertEqual(<<"names the module no_such_module, which is in no folder of the code path (erlang_path)">>, Text([no_such_module])),
      ?_assertEqual(<<"names the module lists, which exports none of on_request/1, on_response/3 and on_error/3">>, Text([?MODULE, lists])),
      ?_assertEqual(<<"names lists:reverse/3, which is not exported">>, Text([#{on_error => {lists, reverse}}])),

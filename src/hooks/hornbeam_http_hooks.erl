@@ -1,7 +1,7 @@
 %%% The hooks of a server (option `http_hooks') on one request: asked in order, looked after, counted.
 %%%
 %%% Called by: hornbeam_hooked, in the process of the connection, which waits; hornbeam_server (settings/2), hornbeam_metrics_text (figures/1).
-%%% Calls: the hooks themselves (hornbeam_http_hook), hornbeam_hook_values (whether what they returned may be), hornbeam_hook_metrics, hornbeam_mounts.
+%%% Calls: the hooks themselves (hornbeam_http_hook), hornbeam_http_hook_values (whether what they returned may be), hornbeam_http_hook_metrics, hornbeam_mounts.
 %%%
 %%% on_request goes from the first hook to the last and ends with the first reply; on_error likewise; on_response from the last to the first,
 %%% so that the first hook has the last word. Each hook has a context of its own for the request.
@@ -9,7 +9,7 @@
 %%% Failure. A hook that raises or throws, or returns what may not be, is logged once, with its name and its stack, and counted; the request is
 %%% over for all hooks. What it was given or has returned is not logged: there are cookies among it. Nothing limits how long a hook takes: that would
 %%% need a process for each call; one that waits holds its own connection and no other.
--module(hornbeam_hooks).
+-module(hornbeam_http_hooks).
 -behaviour(hornbeam_hooked).
 
 -export([settings/2, figures/1]).
@@ -21,7 +21,7 @@
 -type hook() :: #{on_request => fun((hornbeam_http_hook:request()) -> term()),
                   on_response => fun((hornbeam_http_hook:response(), hornbeam_http_hook:request(), term()) -> term()),
                   on_error => fun((hornbeam_http_hook:error(), hornbeam_http_hook:request(), term()) -> term())}.
--type settings() :: #{server := atom(), hooks := [{pos_integer(), hook()}], metrics := hornbeam_hook_metrics:ref()}.
+-type settings() :: #{server := atom(), hooks := [{pos_integer(), hook()}], metrics := hornbeam_http_hook_metrics:ref()}.
 
 -record(state, {
     settings :: settings(),
@@ -30,26 +30,26 @@
     contexts = #{} :: #{pos_integer() => term()}
 }).
 
-%% @doc What a server's requests need of its options; hornbeam_hook_modules has looked whether all of it is there.
+%% @doc What a server's requests need of its options; hornbeam_http_hook_modules has looked whether all of it is there.
 -spec settings(Name :: atom(), Config :: map()) -> hornbeam_hooked:hooks().
 settings(_Name, #{http_hooks := []}) ->
     none;
 settings(Name, #{http_hooks := Given}) ->
-    ok = code:ensure_modules_loaded([hornbeam_hook_values, hornbeam_http_hook]),
-    Hooks = [hornbeam_hook_modules:hook(One) || One <- Given],
+    ok = code:ensure_modules_loaded([hornbeam_http_hook_values, hornbeam_http_hook]),
+    Hooks = [hornbeam_http_hook_modules:hook(One) || One <- Given],
     {?MODULE, #{server => Name, hooks => lists:enumerate(Hooks), metrics => counters_of(hornbeam_mounts:hooks(Name))}}.
 
 %% A reload keeps them.
 counters_of({?MODULE, #{metrics := Metrics}}) -> Metrics;
-counters_of(none) -> hornbeam_hook_metrics:new().
+counters_of(none) -> hornbeam_http_hook_metrics:new().
 
-%% @doc What hornbeam_hook_metrics:read/1 says.
+%% @doc What hornbeam_http_hook_metrics:read/1 says.
 -spec figures(settings()) -> {[{atom(), non_neg_integer(), float(), non_neg_integer()}], non_neg_integer()}.
-figures(#{metrics := Metrics}) -> hornbeam_hook_metrics:read(Metrics).
+figures(#{metrics := Metrics}) -> hornbeam_http_hook_metrics:read(Metrics).
 
 -spec new(#head{}, settings()) -> #state{}.
 new(Head, #{server := Server} = Settings) ->
-    #state{settings = Settings, head = Head, request = hornbeam_hook_values:request(Head, Server)}.
+    #state{settings = Settings, head = Head, request = hornbeam_http_hook_values:request(Head, Server)}.
 
 -spec request(#state{}) -> {ok, #head{}, #state{}} | {reply, hornbeam_exchange:command(), #state{}} | {failed, hornbeam_error:reason()}.
 request(#state{settings = #{hooks := Hooks}} = State) ->
@@ -62,7 +62,7 @@ requested([{Number, #{on_request := Fun}} | Rest], #state{request = Request, con
         {ok, {next, Changed, Head, Context}} ->
             requested(Rest, State#state{request = Changed, head = Head, contexts = Contexts#{Number => Context}});
         {ok, Reply} ->
-            ok = hornbeam_hook_metrics:replied(metrics(State)),
+            ok = hornbeam_http_hook_metrics:replied(metrics(State)),
             {reply, Reply, State};
         {error, Reason} ->
             {failed, Reason}
@@ -83,13 +83,13 @@ asked({reply, Status, Fields, Body}, State) -> reply(Status, Fields, Body, State
 asked(_Other, _State) -> {error, "it must return ok, {ok, Request}, {ok, Request, Context} or {reply, Status, Fields, Body}"}.
 
 changed(New, #state{request = Old, head = Head0}) ->
-    case hornbeam_hook_values:changed(New, Old, Head0) of
+    case hornbeam_http_hook_values:changed(New, Old, Head0) of
         {ok, Request, Head} -> {ok, {next, Request, Head}};
         Error -> Error
     end.
 
 reply(Status, Fields, Body, #state{head = #head{method = Method}}) ->
-    hornbeam_hook_values:reply(Status, Fields, Body, Method).
+    hornbeam_http_hook_values:reply(Status, Fields, Body, Method).
 
 -spec mounted(Prefix :: binary(), #state{}) -> #state{}.
 mounted(Prefix, #state{request = Request} = State) ->
@@ -120,7 +120,7 @@ response(Status, Fields, #state{settings = #{hooks := Hooks}} = State) ->
 
 responded([{Number, #{on_response := Fun}} | Rest], Response0, #state{request = Request} = State) ->
     Changed = fun(ok) -> {ok, Response0};
-                 ({ok, New}) -> hornbeam_hook_values:response(New, Response0);
+                 ({ok, New}) -> hornbeam_http_hook_values:response(New, Response0);
                  (_Other) -> {error, "it must return ok or {ok, Response}"}
               end,
     case call(on_response, Fun, [Response0, Request, context(Number, State)], Changed, State) of
@@ -142,16 +142,16 @@ call(Stage, Fun, Arguments, Check, State) ->
     Took = erlang:monotonic_time() - Started,
     case Outcome =:= returned andalso Check(Returned) of
         false ->
-            ok = hornbeam_hook_metrics:called(metrics(State), Stage, Took, failed),
+            ok = hornbeam_http_hook_metrics:called(metrics(State), Stage, Took, failed),
             failed(Stage, Fun, Returned, State);
         {ok, Value} ->
-            ok = hornbeam_hook_metrics:called(metrics(State), Stage, Took, ok),
+            ok = hornbeam_http_hook_metrics:called(metrics(State), Stage, Took, ok),
             {ok, Value};
         {error, no_descriptor} ->
-            ok = hornbeam_hook_metrics:called(metrics(State), Stage, Took, ok),
+            ok = hornbeam_http_hook_metrics:called(metrics(State), Stage, Took, ok),
             {error, no_descriptor};
         {error, Text} ->
-            ok = hornbeam_hook_metrics:called(metrics(State), Stage, Took, failed),
+            ok = hornbeam_http_hook_metrics:called(metrics(State), Stage, Took, failed),
             failed(Stage, Fun, Text, State)
     end.
 

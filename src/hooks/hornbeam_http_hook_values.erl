@@ -1,11 +1,11 @@
 %%% What a hook is given, and what it has returned: whether it may be, and what it means.
 %%%
-%%% Called by: hornbeam_hooks. Calls: hornbeam_headers, hornbeam_hygiene, hornbeam_authority, hornbeam_response. Pure; for a body that is a
+%%% Called by: hornbeam_http_hooks. Calls: hornbeam_headers, hornbeam_hygiene, hornbeam_authority, hornbeam_response. Pure; for a body that is a
 %%% file the file is looked at. An error is a text for the log, which quotes no value: there are secrets among them.
 %%%
 %%% The rules are those that a client's request, or an application's response, has passed: no octet in a head that could split a message. A
 %%% hook cannot change how a message is framed or what concerns the connection alone (RFC 9110, 7.6.1): that has been acted upon already.
--module(hornbeam_hook_values).
+-module(hornbeam_http_hook_values).
 
 -export([request/2, changed/3, response/2, reply/4]).
 

@@ -1,8 +1,8 @@
 %%% Where a server's hooks come from: the modules that the option `http_hooks' names, found with `erlang_path', and their functions.
 %%%
-%%% Called by: hornbeam (a start), hornbeam_reload (check/1); hornbeam_hooks (hook/1). Calls: code, beam_lib. Changes the node's code path, and
+%%% Called by: hornbeam (a start), hornbeam_reload (check/1); hornbeam_http_hooks (hook/1). Calls: code, beam_lib. Changes the node's code path, and
 %%% on a reload the code of hooks whose files in erlang_path have changed.
--module(hornbeam_hook_modules).
+-module(hornbeam_http_hook_modules).
 
 -export([check/1, hook/1]).
 

@@ -1,8 +1,8 @@
 %%% The figures of a server's hooks: how often they were called, how long they took, how often they failed, how often they replied.
 %%%
-%%% Called by: hornbeam_hooks, which keeps the counters with its settings and has them written by the connections' processes, without a lock.
+%%% Called by: hornbeam_http_hooks, which keeps the counters with its settings and has them written by the connections' processes, without a lock.
 %%% Calls nothing. One array of counters: a row for each stage, and one more counter.
--module(hornbeam_hook_metrics).
+-module(hornbeam_http_hook_metrics).
 
 -export([new/0, called/4, replied/1, read/1]).
 -export_type([ref/0]).
