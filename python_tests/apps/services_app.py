@@ -19,6 +19,8 @@ from hornbeam_erlang import aio
 from hornbeam_worker import values
 
 POOL = ThreadPoolExecutor(16)
+# Further functions that "own" finds, of an application around this one.
+OWN: dict[str, Any] = {}
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -51,7 +53,7 @@ async def respond(send: Any, result: Awaitable[Any]) -> None:
 
 async def run(how: str, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
     if how == "own":
-        return await globals()[name](*arguments, **keywords)
+        return await (OWN.get(name) or globals()[name])(*arguments, **keywords)
     if how == "aio":
         return await getattr(aio, name)(*arguments, **keywords)
     function = getattr(hornbeam_erlang, name)

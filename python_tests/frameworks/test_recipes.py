@@ -10,9 +10,20 @@ import pytest
 from pages import DOCS, ROOT, Block, commands, sections
 from recipes import Recipe
 
+PAGES = (
+    "getting-started", "frameworks", "http-hooks", "hooks", "affinity", "static", "cache",
+)  # fmt: skip
 SECTIONS = {
     (page, title): blocks
-    for page in ("getting-started", "frameworks", "http-hooks", "affinity", "static", "cache")
+    for page in (
+        "getting-started",
+        "frameworks",
+        "http-hooks",
+        "hooks",
+        "affinity",
+        "static",
+        "cache",
+    )
     for title, blocks in sections((DOCS / f"{page}.md").read_text()).items()
     if any(block.title for block in blocks)
 }

@@ -25,8 +25,8 @@ from hornbeam_erlang.testing import Standalone, standalone
 pytest_plugins = ["hornbeam_erlang.pytest_plugin"]
 
 # The same in both modules; not to be awaited.
-SAME = {"subscription", "service"}
-SHORT = ("get", "set", "delete", "incr", "decr")
+SAME = {"subscription", "service", "hooks", "stream"}
+SHORT = ("get", "set", "delete", "incr", "decr", "hook", "unhook", "stream_async")
 AWAITABLE = {
     name
     for name in erlang.__all__

@@ -12,6 +12,8 @@
 %%%                          hornbeam_cache_store   computed results, and their figures
 %%%   hornbeam_cache_asks    hornbeam_cache         who waits for one: written by workers, too
 %%%   hornbeam_callbacks     hornbeam_callbacks     the functions registered for Python
+%%%   hornbeam_hooks         hornbeam_hook_registry who handles each hook
+%%%   hornbeam_hook_tasks    hornbeam_hook_tasks    calls of hooks whose value is fetched later
 %%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
 %%%                          hornbeam_subscriptions who subscribes to what on this node
 %%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
@@ -41,9 +43,11 @@ init([]) ->
     hornbeam_cache_namespaces = ets:new(hornbeam_cache_namespaces, Options),
     hornbeam_cache_asks = ets:new(hornbeam_cache_asks, [{write_concurrency, true} | Options]),
     hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
+    hornbeam_hook_tasks = ets:new(hornbeam_hook_tasks, Options),
     hornbeam_topics = ets:new(hornbeam_topics, Options),
     hornbeam_peer_topics = ets:new(hornbeam_peer_topics, Options),
     Ranges = [named_table, public, ordered_set, {read_concurrency, true}],
+    hornbeam_hooks = ets:new(hornbeam_hooks, Ranges),
     hornbeam_subscribers = ets:new(hornbeam_subscribers, Ranges),
     hornbeam_subscriptions = ets:new(hornbeam_subscriptions, Ranges),
     hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),

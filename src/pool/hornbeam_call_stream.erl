@@ -1,9 +1,9 @@
 %%% A call of Python that is answered with a value, or with a stream of values: the room in which every such call is made, whoever
 %%% makes it and whatever it runs.
 %%%
-%%% Called by: hornbeam_call (functions, from Erlang), hornbeam_service_calls (services, from Erlang and from Python's workers), in the
-%%% process that wants the answer, its consumer. Calls: hornbeam_pool (a place on a worker, as for a request), hornbeam_worker (the frame
-%%% that opens the stream; `result' frames come back), hornbeam_call_sup, hornbeam_credit.
+%%% Called by: hornbeam_call (functions, from Erlang), hornbeam_service_calls (services, from Erlang and from Python's workers), hornbeam_hook_run
+%%% (hooks in Python), in the process that wants the answer, its consumer. Calls: hornbeam_pool (a place on a worker, as for a request),
+%%% hornbeam_worker (the frame that opens the stream; `result' frames come back), hornbeam_call_sup, hornbeam_credit.
 %%%
 %%%     consumer                        process of the call                      worker
 %%%       start/1 ─────────────────────▶ takes a place, or waits for one ───────▶ invoke, perform
@@ -23,18 +23,20 @@
 %%% window and one of them (hornbeam_credit); nothing of them is held here.
 -module(hornbeam_call_stream).
 
--export([start/1, event/2, await/1, taken/2, stop/1, ref/1]).
+-export([start/1, event/2, await/1, taken/2, stop/1, forget/1, ref/1]).
 -export_type([call/0, stream/0, failure/0]).
 
 -include("hornbeam.hrl").
 
 %% caller: those who wait for a place take turns by it (hornbeam_pool_turns); none: first come, first served.
-%% open: the frame that opens the stream, for so many ms that are left.
+%% open: the frame that opens the stream, for so many ms that are left. take: takes a place, at first (`back') and after a wait (`front'), where
+%% not any worker of the pool will do.
 -type call() :: #{pool := hornbeam_pool:id(), kind := value | stream, timeout := timeout(), window := pos_integer(),
-                  caller := pid() | none, open := fun((hornbeam_frame:stream_id(), Left :: timeout()) -> iodata())}.
+                  caller := pid() | none, take => fun((back | front) -> hornbeam_pool_choice:taken() | none | {error, failure()}),
+                  open := fun((hornbeam_frame:stream_id(), Left :: timeout()) -> iodata())}.
 
 %% python: what it raised: the name of its class ("ValueError", "package.module.Class"), its text and its traceback.
--type failure() :: timeout | overloaded | worker_died | no_pool
+-type failure() :: timeout | overloaded | worker_died | no_pool | not_found
                  | {python, Class :: binary(), Message :: binary(), Traceback :: binary()}.
 
 -record(stream, {ref :: reference(), pid :: pid(), monitor :: reference()}).
@@ -89,6 +91,8 @@ stop(#stream{pid = Pid, ref = Ref, monitor = Monitor}) ->
     receive {'DOWN', Monitor, process, _, _} -> ok end,
     forget(Ref).
 
+%% @doc Takes messages {Ref, _} out of the mailbox.
+-spec forget(reference()) -> ok.
 forget(Ref) ->
     receive {Ref, _} -> forget(Ref)
     after 0 -> ok
@@ -107,16 +111,22 @@ left(#{deadline := infinity}) -> infinity;
 left(#{deadline := Deadline}) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 %% Takes a place and sends the call; waits for a place when there is none. Where: in the queue, if it is to wait.
-attempt(#{pool := Pool, owner := Owner, open := Open} = Call, Where) ->
-    case left(Call) =/= 0 andalso hornbeam_pool:checkout(Pool, call) of
+attempt(#{owner := Owner, open := Open} = Call, Where) ->
+    case left(Call) =/= 0 andalso take(Call, Where) of
         {ok, Slot, Id, _Load} ->
             ok = hornbeam_worker:open(Slot, Id, Owner, Open(Id, left(Call))),
             answers(Slot, Id, 0, Call);
         none ->
             await_place(Call, Where);
+        {error, _} = Error ->
+            _ = leave(Call),
+            Error;
         false ->
             leave(Call)
     end.
+
+take(#{take := Take}, Where) -> Take(Where);
+take(#{pool := Pool}, _Where) -> hornbeam_pool:checkout(Pool, call).
 
 %% One that had been told to try again passes the place on.
 leave(#{pool := Pool, owner := Owner}) ->

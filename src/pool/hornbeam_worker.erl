@@ -290,14 +290,14 @@ not_started(Reason, {New, Wait, Life}, #data{pool = Pool} = Data) ->
     _ = New =:= new andalso hornbeam_worker_report:lost(Pool, self(), Reason),
     {keep_state, Data#data{life = Life}, [{state_timeout, Wait, start}]}.
 
-started(Port, #data{number = Number, pool = Pool, mount = #mount{settings = Settings}, places = Places, life = Life} = Data) ->
+started(Port, #data{number = Number, pool = Pool, mount = #mount{pool = Id, settings = Settings}, places = Places, life = Life} = Data) ->
     OsPid = case erlang:port_info(Port, os_pid) of
         {os_pid, Known} -> Known;
         undefined -> undefined
     end,
     hornbeam_worker_places:runs(OsPid, Places),
     Data#data{port = Port, os_pid = OsPid, failure = undefined, life = hornbeam_worker_life:started(Life),
-              session = hornbeam_worker_session:new(Port, Number, Pool, Places, Settings)}.
+              session = hornbeam_worker_session:new(Port, Number, Pool, Places, Settings#{pool => Id})}.
 
 %% What it has said: its events in their order.
 heard({[], Session}, _State, Data) -> {keep_state, Data#data{session = Session}};

@@ -49,7 +49,7 @@
 -spec new(port(), Worker :: pos_integer(), Pool :: pid(), hornbeam_worker_places:places(), Settings :: map()) -> session().
 new(Port, Number, Pool, Places, #{window := Window, call_poll_time := PollTime} = Settings) ->
     #session{port = Port, number = Number, streams = hornbeam_worker_streams:new(Pool, Window), places = Places, poll_time = PollTime,
-             calls = hornbeam_worker_calls:new(Port, Number, Settings)}.
+             calls = hornbeam_worker_calls:new(Port, Number, Settings#{slot => hornbeam_worker_places:slot(Places)})}.
 
 %%% What it is told
 

@@ -12,11 +12,11 @@
 
 %% What Python gets: a value, encoded already or not; that there is none (Python then takes the caller's default); an error, by
 %% the exception that it becomes, with its text or, for erlang_error, [Class, Reason, Text, Stack], for service_error
-%% [Class, Message, Traceback]; for computation_error what Python said.
+%% and hook_error [Class, Message, Traceback]; for computation_error what Python said.
 -type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
 -type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
                     | not_registered | erlang_error | computation_error
-                    | service_error | no_service | service_unavailable | service_overloaded.
+                    | service_error | no_service | service_unavailable | service_overloaded | hook_error | no_hook.
 
 -define(OK, 0).
 -define(ERROR, 1).

@@ -1,11 +1,11 @@
 %%% Python's calls to other nodes: what may be called (the option rpc_allow), names to atoms, errors.
 %%%
-%%% Called by: hornbeam_services. Calls: hornbeam_rpc. No atom is made: a name that is no atom of this node yet
+%%% Called by: hornbeam_services; hornbeam_hook_calls (allowed/5, unreachable/1). Calls: hornbeam_rpc. No atom is made: a name that is no atom of this node yet
 %%% names nothing that it could reach. The options rpc_allow and cluster_nodes make theirs when they are read.
 -module(hornbeam_service_rpc).
 -behaviour(hornbeam_services).
 
--export([handle/3]).
+-export([handle/3, allowed/5, unreachable/1]).
 
 %% How long connecting may take before a cast, connect and ping are given up; longer than net_setuptime.
 -define(CONNECT_TIMEOUT, 15000).
@@ -58,6 +58,9 @@ to_node(Name, NotAlive, Continue) ->
         error -> {ok, NotAlive}
     end.
 
+%% @doc Goes on with the node and the function, if the option rpc_allow names it.
+-spec allowed(Node :: binary(), Module :: binary(), Function :: binary(), Settings :: map(),
+              fun((node(), module(), atom()) -> Outcome)) -> Outcome | hornbeam_answer:answer().
 allowed(Node, Module, Function, #{rpc_allow := Allow}, Continue) ->
     case {existing(Module), existing(Function)} of
         {{ok, M}, {ok, F}} ->
@@ -82,6 +85,8 @@ refused(Module, Function) ->
                          [Module, Function, Module, Function, Module, Function]),
     {error, permission_error, unicode:characters_to_binary(Text)}.
 
+%% @doc The answer for a node that is not reached.
+-spec unreachable(binary()) -> hornbeam_answer:answer().
 unreachable(Node) ->
     Why = case is_alive() of
         true -> "";

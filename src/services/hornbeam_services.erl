@@ -1,8 +1,8 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
 %%% Called by: hornbeam_worker_calls, in the worker's process, for each `call' frame and for every message that the worker does
-%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_cache (left/1), hornbeam_events, hornbeam_answer. The table's
-%%% mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
+%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_cache (left/1), hornbeam_events, hornbeam_hook_registry,
+%%% hornbeam_answer. The table's mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
 %%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once; {walk, Timeout, Fun} as `run',
@@ -83,6 +83,13 @@ operation(61) -> {events_taken, flow};
 operation(62) -> {taken, flow};
 operation(70) -> {service_call, hornbeam_service_calls};
 operation(71) -> {service_stream, hornbeam_service_calls};
+operation(80) -> {hook_register, hornbeam_hook_calls};
+operation(81) -> {hook_unregister, hornbeam_hook_calls};
+operation(82) -> {hook_language, hornbeam_hook_calls};
+operation(83) -> {hook_call, hornbeam_hook_calls};
+operation(84) -> {hook_stream, hornbeam_hook_calls};
+operation(85) -> {hook_start, hornbeam_hook_calls};
+operation(86) -> {hook_await, hornbeam_hook_calls};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.
@@ -182,11 +189,12 @@ handle_info(Message, #services{running = Running} = Services) ->
 lost(#services{events = Events} = Services) ->
     Services#services{events = hornbeam_events:lost(Events)}.
 
-%% @doc The Python process has ended: its calls and its subscriptions end too.
+%% @doc The Python process has ended: its calls, its subscriptions and its hooks end too.
 -spec stop(state()) -> ok.
 stop(#services{running = Running, session = Session}) ->
     ok = hornbeam_running:stop(Running),
     ok = hornbeam_cache:left(Session),
+    ok = hornbeam_hook_registry:forget(self()),
     hornbeam_pubsub:unsubscribe_all().
 
 %%% Answers

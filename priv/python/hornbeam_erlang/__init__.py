@@ -11,8 +11,11 @@ Functions       call cast: Erlang functions that are registered by name
 Other nodes     rpc_call rpc_cast nodes node connect ping
 Services        service: objects in processes of their own; batched: their methods that get lists
 Computed once   cached_inference, the decorator cached; cache_stats clear_cache
+Hooks           register_hook unregister_hook execute execute_async await_result stream
+                stream_async hooks: handlers in either language, by name and action
 Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
-                ServiceOverloadedError NoSuchServiceError, ComputationError; else Python's own
+                ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
+                HookNotFoundError; else Python's own
 `aio`           the same functions to await
 `testing`       a stand-in for an application's unit tests
 
@@ -26,6 +29,8 @@ from hornbeam_erlang._cached import cache_stats, cached, cached_inference, clear
 from hornbeam_erlang._errors import (
     ComputationError,
     ErlangError,
+    HookError,
+    HookNotFoundError,
     NoSuchServiceError,
     NotRegisteredError,
     ServiceError,
@@ -33,6 +38,15 @@ from hornbeam_erlang._errors import (
     ServiceUnavailableError,
 )
 from hornbeam_erlang._functions import call, cast, connect, node, nodes, ping, rpc_call, rpc_cast
+from hornbeam_erlang._hooks import (
+    await_result,
+    execute,
+    execute_async,
+    hooks,
+    register_hook,
+    stream,
+    unregister_hook,
+)
 from hornbeam_erlang._pubsub import (
     Subscription,
     publish,
@@ -62,10 +76,16 @@ set = state_set
 delete = state_delete
 incr = state_incr
 decr = state_decr
+# And those of hooks. A stream serves `for` and `async for`.
+hook = register_hook
+unhook = unregister_hook
+stream_async = stream
 
 __all__ = [
     "ComputationError",
     "ErlangError",
+    "HookError",
+    "HookNotFoundError",
     "NoSuchServiceError",
     "NotRegisteredError",
     "ServiceError",
@@ -73,6 +93,7 @@ __all__ = [
     "ServiceUnavailableError",
     "Subscription",
     "aio",
+    "await_result",
     "batched",
     "cache_stats",
     "cached",
@@ -83,13 +104,18 @@ __all__ = [
     "connect",
     "decr",
     "delete",
+    "execute",
+    "execute_async",
     "get",
+    "hook",
+    "hooks",
     "incr",
     "node",
     "nodes",
     "ping",
     "publish",
     "receive_pubsub",
+    "register_hook",
     "rpc_call",
     "rpc_cast",
     "service",
@@ -105,7 +131,11 @@ __all__ = [
     "state_keys",
     "state_pop",
     "state_set",
+    "stream",
+    "stream_async",
     "subscribe",
     "subscription",
+    "unhook",
+    "unregister_hook",
     "unsubscribe",
 ]

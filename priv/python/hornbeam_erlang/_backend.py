@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, Protocol
 
+from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["ABSENT", "END", "NOTHING", "Backend", "ServiceFeed", "ServiceRequest"]
+__all__ = ["ABSENT", "END", "NOTHING", "Backend", "HookRequest", "ServiceFeed", "ServiceRequest"]
 
 
 class _Absent:
@@ -36,6 +37,19 @@ class ServiceRequest(NamedTuple):
     timeout_ms: int | None
 
 
+class HookRequest(NamedTuple):
+    """A call of a hook; `operation` one of hook_call, hook_start and hook_stream, `timeout_ms`
+    None: no limit, `node` None: this one."""
+
+    operation: str
+    name: str
+    action: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    timeout_ms: int | None
+    node: str | None
+
+
 class ServiceFeed(Protocol):
     """The values of a stream, as they come. `mailbox` is ready when there is something to take."""
 
@@ -54,6 +68,10 @@ class Backend(Protocol):
     @property
     def hub(self) -> Hub:
         """The subscriptions of this process."""
+
+    @property
+    def hooks(self) -> Handlers:
+        """The hooks that this process handles."""
 
     def call(self, operation: int, arguments: list[Any]) -> Any:
         """Runs an operation and returns its value or ABSENT; from any thread."""
@@ -75,3 +93,18 @@ class Backend(Protocol):
 
     def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
         """Begins a stream of values."""
+
+    def hook_call(self, asked: HookRequest) -> Any:
+        """Calls a hook and returns its value, or begins a call and returns its id."""
+
+    async def ahook_call(self, asked: HookRequest) -> Any:
+        """As `hook_call`, without blocking the loop."""
+
+    def hook_await(self, timeout_ms: int, task: str) -> Any:
+        """The value of a call that was begun."""
+
+    async def ahook_await(self, timeout_ms: int, task: str) -> Any:
+        """As `hook_await`, without blocking the loop."""
+
+    def hook_stream(self, asked: HookRequest) -> ServiceFeed:
+        """Begins a stream of a hook's values."""

@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from hornbeam_erlang._backend import Backend, ServiceFeed, ServiceRequest
+from hornbeam_erlang._backend import Backend, HookRequest, ServiceFeed, ServiceRequest
+from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox
 
 __all__ = ["acall", "backend", "call", "connect", "disconnect", "post"]
@@ -22,6 +23,10 @@ class _Nothing:
     @property
     def hub(self) -> Hub:
         return self._stand_in().hub
+
+    @property
+    def hooks(self) -> Handlers:
+        return self._stand_in().hooks
 
     def call(self, operation: int, arguments: list[Any]) -> Any:
         return self._stand_in().call(operation, arguments)
@@ -43,6 +48,21 @@ class _Nothing:
 
     def service_stream(self, asked: ServiceRequest) -> ServiceFeed:
         return self._stand_in().service_stream(asked)
+
+    def hook_call(self, asked: HookRequest) -> Any:
+        return self._stand_in().hook_call(asked)
+
+    async def ahook_call(self, asked: HookRequest) -> Any:
+        return await self._stand_in().ahook_call(asked)
+
+    def hook_await(self, timeout_ms: int, task: str) -> Any:
+        return self._stand_in().hook_await(timeout_ms, task)
+
+    async def ahook_await(self, timeout_ms: int, task: str) -> Any:
+        return await self._stand_in().ahook_await(timeout_ms, task)
+
+    def hook_stream(self, asked: HookRequest) -> ServiceFeed:
+        return self._stand_in().hook_stream(asked)
 
     def _stand_in(self) -> Backend:
         if os.environ.get("HORNBEAM_STANDALONE") != "1":

@@ -10,8 +10,10 @@ import contextvars
 import time
 from types import TracebackType
 
-__all__ = ["remaining", "until"]
+__all__ = ["limit_ms", "remaining", "until"]
 
+# The longest time that Erlang's timers take.
+_MAX_MS = 0xFFFFFFFF
 # Monotonic seconds.
 _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar(
     "hornbeam_deadline", default=None
@@ -44,3 +46,12 @@ def remaining() -> float | None:
     """How many seconds are left, 0 or more; None without a deadline."""
     deadline = _deadline.get()
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def limit_ms(timeout: float | None, what: str) -> int | None:
+    """How long a call may take that is made now, in ms: `timeout` seconds, and no longer than what
+    is left. TimeoutError when nothing is; `what` names the call. None: no limit."""
+    times = [t for t in (timeout, remaining()) if t is not None]
+    if times and min(times) <= 0:
+        raise TimeoutError(f"the time of the call that {what} is made for is over")
+    return min(_MAX_MS, max(1, round(min(times) * 1000))) if times else None

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 __all__ = [
-    "ComputationError", "ErlangError", "NoSuchServiceError", "NotRegisteredError", "ServiceError",
-    "ServiceOverloadedError", "ServiceUnavailableError", "raise_error",
+    "ComputationError", "ErlangError", "HookError", "HookNotFoundError", "NoSuchServiceError",
+    "NotRegisteredError", "ServiceError", "ServiceOverloadedError", "ServiceUnavailableError",
+    "raise_error",
 ]  # fmt: skip
 
 
@@ -76,6 +77,14 @@ class ServiceError(RuntimeError):
         return type(self), (self.class_name, self.message, self.traceback)
 
 
+class HookError(ServiceError):
+    """What a hook's handler in Python raised: `class_name`, `message`, `traceback`."""
+
+
+class HookNotFoundError(LookupError, RuntimeError):
+    """Nobody handles the hook that was called, or there is no such task."""
+
+
 class NoSuchServiceError(LookupError):
     """No service has the name that was called (option `services`)."""
 
@@ -96,6 +105,7 @@ _BUILTIN: Final[dict[str, Callable[[str], Exception]]] = {
     "connection_error": ConnectionError,
     "timeout": TimeoutError,
     "no_service": NoSuchServiceError,
+    "no_hook": HookNotFoundError,
     "service_unavailable": ServiceUnavailableError,
     "service_overloaded": ServiceOverloadedError,
 }
@@ -114,6 +124,8 @@ def raise_error(kind: str, what: Any) -> NoReturn:
         raise ErlangError(*what)
     if kind == "service_error":
         raise _remote(*what)
+    if kind == "hook_error":
+        raise HookError(*what)
     if kind == "not_registered":
         raise NotRegisteredError("error", kind, what, "")
     if kind == "computation_error":

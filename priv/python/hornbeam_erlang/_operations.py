@@ -43,6 +43,13 @@ OPERATIONS: Final = {
     "taken": 62,
     "service_call": 70,
     "service_stream": 71,
+    "hook_register": 80,
+    "hook_unregister": 81,
+    "hook_language": 82,
+    "hook_call": 83,
+    "hook_stream": 84,
+    "hook_start": 85,
+    "hook_await": 86,
 }
 
 ARGUMENTS: Final = {

@@ -17,6 +17,10 @@ _MAX_MS: Final = 0xFFFFFFFF
 _MAX_PREFIX: Final = 128
 _MAX_TOPIC: Final = 65_535
 
+# hornbeam_hook_registry, hornbeam_hook_run: bytes of a hook's name and of an action.
+_MAX_HOOK: Final = 512
+_MAX_ACTION: Final = 255
+
 _GET: Final = OPERATIONS["state_get"]
 _SET: Final = OPERATIONS["state_set"]
 _INCR: Final = OPERATIONS["state_incr"]
@@ -145,6 +149,33 @@ def cache_stats() -> Request:
 
 def cache_ttl(ttl: float | None) -> int | None:
     return None if ttl is None else _milliseconds(ttl)
+
+
+def hook_register(name: str) -> Request:
+    return OPERATIONS["hook_register"], [hook_name(name)]
+
+
+def hook_unregister(name: str) -> Request:
+    return OPERATIONS["hook_unregister"], [hook_name(name)]
+
+
+def hook_await(task: str, timeout_ms: int) -> tuple[int, str]:
+    return _timeout(timeout_ms), _text("task_id", task)
+
+
+def hook_name(name: str) -> str:
+    size = len(_text("app_path", name).encode("utf-8", "surrogatepass"))
+    if not 0 < size <= _MAX_HOOK or "\0" in name:
+        text = f"app_path must have 1 to {_MAX_HOOK} bytes, none of them NUL, not {size}"
+        raise ValueError(text)
+    return name
+
+
+def hook_action(action: str) -> str:
+    size = len(_text("action", action).encode("utf-8", "surrogatepass"))
+    if size > _MAX_ACTION or "\0" in action:
+        raise ValueError(f"action must have at most {_MAX_ACTION} bytes, none of them NUL")
+    return action
 
 
 def _milliseconds(ttl: float) -> int:

@@ -21,12 +21,10 @@ from hornbeam_erlang import _deadline
 from hornbeam_erlang._backend import END, NOTHING, ServiceFeed, ServiceRequest
 from hornbeam_erlang._client import backend
 
-__all__ = ["Call", "Method", "Service", "Values", "service", "value_of"]
+__all__ = ["TIMEOUT", "Call", "Method", "Service", "Values", "check_timeout", "service", "value_of"]
 
 # Where no timeout is given, in seconds.
 TIMEOUT: Final = 60.0
-# The longest time that Erlang's timers take.
-_MAX_MS: Final = 0xFFFFFFFF
 
 
 def service(name: str, *, timeout: float | None = TIMEOUT) -> Service:
@@ -52,10 +50,11 @@ def service(name: str, *, timeout: float | None = TIMEOUT) -> Service:
     """
     if type(name) is not str:
         raise TypeError(f"name must be a str, not {name!r}")
-    return Service(name, _check_timeout(timeout))
+    return Service(name, check_timeout(timeout))
 
 
-def _check_timeout(timeout: float | None) -> float | None:
+def check_timeout(timeout: float | None) -> float | None:
+    """A time limit in seconds, or None."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
@@ -139,10 +138,7 @@ class Call:
 
     def _request(self) -> ServiceRequest:
         self._used = True
-        times = [t for t in (self.timeout, _deadline.remaining()) if t is not None]
-        if times and min(times) <= 0:
-            raise TimeoutError(f"the time of the call that {self!r} is made for is over")
-        left = min(_MAX_MS, max(1, round(min(times) * 1000))) if times else None
+        left = _deadline.limit_ms(self.timeout, repr(self))
         return ServiceRequest(self.service, self.method, self.args, self.kwargs, left)
 
 

@@ -17,11 +17,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from hornbeam_erlang._backend import ABSENT, ServiceRequest
+from hornbeam_erlang._backend import ABSENT, HookRequest, ServiceRequest
 from hornbeam_erlang._errors import ErlangError, NotRegisteredError
+from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_erlang._standalone_cache import Cache
+from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_services import Feed, Services
 
 __all__ = ["Standalone"]
@@ -55,7 +57,9 @@ class Standalone:
         self.hub = Hub()
         self.functions: dict[str, Callable[..., Any]] = {}
         self.remote: dict[tuple[str, str], Callable[..., Any]] = {}
+        self.hooks = Handlers()
         self._services = Services()
+        self._hooks = Hooks(self.hooks)
         self._entries: dict[bytes, _Entry] = {}
         self._cache = Cache()
         self._lock = threading.RLock()
@@ -78,6 +82,15 @@ class Standalone:
     def unregister_service(self, name: str) -> None:
         """There is no such service any more."""
         self._services.objects.pop(name, None)
+
+    def register_hook(self, name: str, handler: Any) -> None:
+        """As `hornbeam_hooks:reg` in Erlang: `execute(name, ...)` calls this handler, of the forms
+        that `hornbeam_erlang.register_hook` takes."""
+        self.hooks.add(name, handler)
+
+    def unregister_hook(self, name: str) -> None:
+        """There is no such hook any more."""
+        self.hooks.remove(name)
 
     def clear(self) -> None:
         """Forgets the whole state, and what was computed."""
@@ -123,6 +136,27 @@ class Standalone:
 
     def service_stream(self, asked: ServiceRequest) -> Feed:
         return self._services.stream(asked)
+
+    def hook_call(self, asked: HookRequest) -> Any:
+        return self._hooks.execute(asked)
+
+    async def ahook_call(self, asked: HookRequest) -> Any:
+        return await asyncio.to_thread(self._hooks.execute, asked)
+
+    def hook_await(self, timeout_ms: int, task: str) -> Any:
+        return self._hooks.fetch(timeout_ms, task)
+
+    async def ahook_await(self, timeout_ms: int, task: str) -> Any:
+        return await asyncio.to_thread(self._hooks.fetch, timeout_ms, task)
+
+    def hook_stream(self, asked: HookRequest) -> Feed:
+        return self._hooks.values(asked)
+
+    def _on_hook_register(self, _name: str) -> None:
+        return None
+
+    def _on_hook_unregister(self, _name: str) -> bool:
+        return True
 
     # State
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from hornbeam_erlang._backend import END, NOTHING, ServiceRequest
 from hornbeam_erlang._batched import batching
-from hornbeam_erlang._errors import NoSuchServiceError, ServiceError
+from hornbeam_erlang._errors import HookNotFoundError, NoSuchServiceError, ServiceError
 from hornbeam_erlang._hub import Mailbox
 
-__all__ = ["Services"]
+__all__ = ["Feed", "Services", "travelled"]
 
 # Values that a generator is ahead of who takes them.
 _AHEAD: Final = 16
@@ -30,6 +30,8 @@ _VALUE, _ERROR, _END = b"v", b"e", b""
 
 class Services:
     """The registered objects by their names."""
+
+    error: type[ServiceError] = ServiceError
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
@@ -47,9 +49,9 @@ class Services:
                 if isinstance(value, (Iterator, AsyncIterator)):
                     text = f"{asked.method} has a stream of values: iterate over it"
                     raise TypeError(text)
-                answers.put((_travelled(value, "the result"), None))
+                answers.put((travelled(value, "the result"), None))
             except Exception as error:
-                answers.put((None, _remote(error)))
+                answers.put((None, _remote(error, self.error)))
 
         threading.Thread(target=run, name="hornbeam-standalone", daemon=True).start()
         try:
@@ -62,14 +64,14 @@ class Services:
 
     def stream(self, asked: ServiceRequest) -> Feed:
         """Begins to take values of a generator, in a thread."""
-        return Feed(self._prepared(asked), asked.method)
+        return Feed(self._prepared(asked), asked.method, self.error)
 
     def _prepared(self, asked: ServiceRequest) -> Any:
         """What makes the call, with arguments that have travelled."""
         if asked.service not in self.objects:
             raise NoSuchServiceError(f'there is no service "{asked.service}"')
         name = f"{asked.service}.{asked.method}()"
-        positional, keywords = _travelled([list(asked.args), asked.kwargs], name)
+        positional, keywords = travelled([list(asked.args), asked.kwargs], name)
         made = self.objects[asked.service]
 
         def start() -> Any:
@@ -102,7 +104,8 @@ def _one(results: Any) -> Any:
 class Feed:
     """The values of one generator (`_backend.ServiceFeed`)."""
 
-    def __init__(self, start: Any, name: str) -> None:
+    def __init__(self, start: Any, name: str, error: type[ServiceError] = ServiceError) -> None:
+        self._kind = error
         self.mailbox = Mailbox(1 << 62)
         self._room = threading.Semaphore(_AHEAD)
         self._closed = threading.Event()
@@ -136,7 +139,7 @@ class Feed:
             else:
                 self._take(made)
         except BaseException as error:
-            self._error = _remote(error)
+            self._error = _remote(error, self._kind)
             last = _ERROR
         self.mailbox.put("", last)
 
@@ -177,15 +180,18 @@ def _seconds(asked: ServiceRequest) -> float | None:
     return None if asked.timeout_ms is None else asked.timeout_ms / 1000
 
 
-def _remote(error: BaseException) -> ServiceError:
+def _remote(error: BaseException, remote: type[ServiceError]) -> Exception:
+    if isinstance(error, HookNotFoundError):
+        return error
     kind = type(error)
     name = kind.__qualname__
     if kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
-    return ServiceError(name, str(error), "".join(traceback.format_exception(error)))
+    return remote(name, str(error), "".join(traceback.format_exception(error)))
 
 
-def _travelled(value: Any, name: str) -> Any:
+def travelled(value: Any, name: str) -> Any:
+    """A value as it arrives elsewhere."""
     return _unpacked(_packed(value, name))
 
 

@@ -12,21 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hornbeam_erlang import _cached, _pubsub, _services
+from hornbeam_erlang import _cached, _hooks, _pubsub, _services
 from hornbeam_erlang import _requests as requests
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend
 
 __all__ = [
-    "cache_stats", "cached_inference", "call", "cast", "clear_cache", "connect", "node", "nodes",
-    "ping", "publish", "receive_pubsub", "rpc_call", "rpc_cast", "service", "state_add",
-    "state_cas", "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr",
-    "state_items", "state_keys", "state_pop", "state_set", "subscribe", "subscription",
+    "await_result", "cache_stats", "cached_inference", "call", "cast", "clear_cache", "connect",
+    "execute", "execute_async", "hooks", "node", "nodes", "ping", "publish", "receive_pubsub",
+    "register_hook", "rpc_call", "rpc_cast", "service", "state_add", "state_cas", "state_decr",
+    "state_delete", "state_get", "state_get_multi", "state_incr", "state_items", "state_keys",
+    "state_pop", "state_set", "stream", "subscribe", "subscription", "unregister_hook",
     "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription
 service = _services.service
+hooks = _hooks.hooks
+stream = _hooks.stream
 
 
 async def state_get(key: Any, default: Any = None) -> Any:
@@ -178,3 +181,35 @@ async def cache_stats() -> dict[str, Any]:
 async def clear_cache(namespace: str | None = None) -> int:
     """Forgets all results, or those of a namespace; how many."""
     return int(await acall(*requests.cache_clear(namespace)))
+
+
+async def register_hook(app_path: str, handler: Any) -> None:
+    """Has this process handle a hook."""
+    request = requests.hook_register(app_path)
+    take_back = backend().hooks.add(app_path, handler)
+    try:
+        await acall(*request)
+    except BaseException:
+        take_back()
+        raise
+
+
+async def unregister_hook(app_path: str) -> None:
+    """This process handles the hook no longer."""
+    await acall(*requests.hook_unregister(app_path))
+    backend().hooks.remove(app_path)
+
+
+async def execute(app_path: str, action: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Calls a hook and returns its value; cancelling the await ends the call."""
+    return await _hooks.HERE.aexecute(app_path, action, *args, **kwargs)
+
+
+async def execute_async(app_path: str, action: str, /, *args: Any, **kwargs: Any) -> str:
+    """Begins a call and returns the id by which `await_result` fetches its value."""
+    return await _hooks.HERE.aexecute_async(app_path, action, *args, **kwargs)
+
+
+async def await_result(task_id: str, timeout_ms: int = 30_000) -> Any:
+    """The value of a call that `execute_async` has begun."""
+    return await backend().ahook_await(*requests.hook_await(task_id, timeout_ms))

@@ -28,7 +28,7 @@ def standalone() -> Iterator[Standalone]:
     """Gives the public functions an empty stand-in of their own until the block is left.
 
     It keeps state, publishes within this process, and runs functions registered with
-    `register_function` and services registered with `register_service`; `remote` is what
+    `register_function`, services registered with `register_service` and hooks; `remote` is what
     `rpc_call` reaches.
     """
     made = Standalone()

@@ -24,15 +24,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from hornbeam_erlang._backend import ABSENT, ServiceFeed, ServiceRequest
+from hornbeam_erlang._backend import ABSENT, HookRequest, ServiceFeed, ServiceRequest
 from hornbeam_erlang._errors import raise_error
+from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
-from hornbeam_worker import envelope, frames, service_calls, values
+from hornbeam_worker import envelope, frames, hook_calls, service_calls, values
 from hornbeam_worker.transport import Transport
 
 __all__ = ["Calls"]
 
+_AWAIT: Final = OPERATIONS["hook_await"]
 _OK: Final = 0
 _ABSENT_STATUS: Final = 2
 _MORE: Final = 3
@@ -63,6 +65,7 @@ class Calls:
 
     def __init__(self, transport: Transport, window: int = 262_144) -> None:
         self.hub = Hub()
+        self.hooks = Handlers()
         self.window = window
         self._transport = transport
         self._loop_thread = threading.get_ident()
@@ -141,8 +144,42 @@ class Calls:
         self._open(feed.number, frame, feed.mailbox)
         return feed
 
+    # Hooks (`hook_calls`)
+
+    def hook_call(self, asked: HookRequest) -> Any:
+        """Calls a hook and returns its value, or begins a call and returns its id."""
+        number = self._number()
+        return _hook_value(asked, self._ask(number, *hook_calls.frame(self, number, asked)))
+
+    async def ahook_call(self, asked: HookRequest) -> Any:
+        """As `hook_call`, from any event loop."""
+        number = self._number()
+        return _hook_value(asked, await self._aask(number, *hook_calls.frame(self, number, asked)))
+
+    def hook_await(self, timeout_ms: int, task: str) -> Any:
+        """The value of a call that was begun."""
+        number = self._number()
+        payload = _payload(_AWAIT, [timeout_ms, task])
+        return _service_value(self._ask(number, frames.encode(frames.CALL, number, payload)))
+
+    async def ahook_await(self, timeout_ms: int, task: str) -> Any:
+        """As `hook_await`, from any event loop."""
+        number = self._number()
+        payload = _payload(_AWAIT, [timeout_ms, task])
+        return _service_value(await self._aask(number, frames.encode(frames.CALL, number, payload)))
+
+    def hook_stream(self, asked: HookRequest) -> ServiceFeed:
+        """Begins a stream of values; in any thread."""
+        feed = service_calls.Feed(self, _raise)
+        feed.number = self._number()
+        self._open(feed.number, hook_calls.frame(self, feed.number, asked), feed.mailbox)
+        return feed
+
+    def _number(self) -> int:
+        return (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+
     def _asking(self, operation: str, asked: ServiceRequest) -> tuple[int, list[Any]]:
-        number = (next(self._numbers) & 0xFFFFFFFF) or next(self._numbers)
+        number = self._number()
         return number, service_calls.frame(number, operation, asked)
 
     def _open(self, number: int, frame: list[envelope.Part], mailbox: Mailbox) -> None:
@@ -241,6 +278,10 @@ def _service_value(reply: bytes | None) -> Any:
     if reply is not None and reply[0] == _OK:
         return service_calls.value(reply)
     return _value(reply)
+
+
+def _hook_value(asked: HookRequest, reply: bytes | None) -> Any:
+    return _value(reply) if asked.operation == "hook_start" else _service_value(reply)
 
 
 def _raise(reply: bytes) -> NoReturn:

@@ -89,7 +89,7 @@ class Performance:
         self.task = self._server.loop.create_task(self._in_loop())
         self.task.add_done_callback(self._ended)
         try:
-            method = _by_name(self._target) if ":" in self._target else self._find(self._target)
+            method = self._method()
         except Exception as error:
             self.fail(error)
             self._settle(None)
@@ -100,6 +100,11 @@ class Performance:
             self._settle(self._call_in_loop(method))
         else:
             self._server.threads.run(lambda: self._in_thread(method))
+
+    def _method(self) -> Method:
+        if "\0" in self._target:  # a hook: its name may have any character
+            return self._find(self._target)
+        return _by_name(self._target) if ":" in self._target else self._find(self._target)
 
     def on_frame(self, kind: int, payload: bytes) -> None:
         """A frame of this stream."""
@@ -224,7 +229,7 @@ class Performance:
         if isinstance(value, (Iterator, AsyncIterator)):
             if isinstance(value, _Closable):
                 value.close()
-            raise TypeError(f"{self._target} has a stream of values: iterate over it")
+            raise TypeError(f"{self._name()} has a stream of values: iterate over it")
         self._send(_RETURNED, self._packed(value))
 
     def fail(self, error: BaseException) -> None:
@@ -238,7 +243,10 @@ class Performance:
 
     def _no_stream(self, value: Any) -> TypeError:
         kind = type(value).__qualname__
-        return TypeError(f"{self._target} has no stream of values but a {kind}: await it")
+        return TypeError(f"{self._name()} has no stream of values but a {kind}: await it")
+
+    def _name(self) -> str:
+        return self._target.replace("\0", ".")
 
     def _send(self, flags: int, parts: list[envelope.Part]) -> None:
         """RESULT frame; a large buffer in it is not copied."""

@@ -225,6 +225,10 @@ class Server:
         performance.start()
 
     def _find_method(self, name: str) -> Method:
+        if "\0" in name:
+            from hornbeam_worker import hooks
+
+            return hooks.find(name)
         if self._service is None:
             raise AttributeError(f'no service runs here, and so no method "{name}"')
         return self._service.find(name)

@@ -1,7 +1,7 @@
 """Calls of services from this worker: requests and their answers, one or many.
 
-Called by `hornbeam_erlang` (`_services`), through `calls.Calls`. Calls `envelope`; `calls` has the
-numbers and the ways to wait.
+Called by `hornbeam_erlang` (`_services`), through `calls.Calls`; by `hook_calls`. Calls `envelope`;
+`calls` has the numbers and the ways to wait.
 
     CALL     operation:u8, msgpack [timeout in ms or nil, service, method, envelope as a bin 32]
     REPLY    status:u8 (0 the value, or the end of a stream; 3 a value of a stream; 1 an error),
@@ -20,7 +20,7 @@ from hornbeam_erlang._hub import Mailbox
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_worker import credit, envelope, frames, values
 
-__all__ = ["Asker", "Feed", "frame", "value"]
+__all__ = ["Asker", "Feed", "frame", "framed", "value"]
 
 _STATUS_MORE: Final = 3
 # Of a stream: no limit but the window's.
@@ -39,11 +39,16 @@ class Asker(Protocol):
 def frame(number: int, operation: str, asked: ServiceRequest) -> list[envelope.Part]:
     """A CALL frame, in one part where none is large."""
     packed = envelope.pack([list(asked.args), asked.kwargs], f"{asked.service}.{asked.method}()")
-    names = [asked.timeout_ms, asked.service, asked.method]
+    return framed(number, operation, [asked.timeout_ms, asked.service, asked.method], packed)
+
+
+def framed(
+    number: int, operation: str, names: list[Any], packed: list[envelope.Part]
+) -> list[envelope.Part]:
+    """The CALL frame of an operation whose last argument is an envelope."""
     size = sum(map(len, packed))
-    # An array of four, whose first three are packed.
-    front = b"\x94" + b"".join(map(values.pack, names)) + b"\xc6" + size.to_bytes(4, "big")
-    front = bytes([OPERATIONS[operation]]) + front
+    array = bytes([0x91 + len(names)]) + b"".join(map(values.pack, names))
+    front = bytes([OPERATIONS[operation]]) + array + b"\xc6" + size.to_bytes(4, "big")
     head = frames.call_head(number, len(front) + size) + front
     return [head + packed[0], *packed[1:]]
 
