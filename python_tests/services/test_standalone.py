@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,108 @@ def test_errors_can_be_pickled() -> None:
     pickle = importlib.import_module("pickle")
     error = pickle.loads(pickle.dumps(erlang.ErlangError("throw", [1], "[1]", "stack")))
     assert (error.error_class, error.reason, error.stack) == ("throw", [1], "stack")
+
+
+class Counter:
+    """A hook: what a class and its methods are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, number: int, *, times: int = 1) -> int:
+        self.count += number * times
+        return self.count
+
+    async def later(self, value: Any) -> Any:
+        await asyncio.sleep(0)
+        return value
+
+    def fail(self) -> None:
+        raise KeyError("no")
+
+    def wait(self, event: str) -> None:
+        wait_until(lambda: erlang.state_get(event), 10, "the test goes on")
+
+    def numbers(self, limit: int) -> Iterator[int]:
+        try:
+            for number in range(limit):
+                erlang.state_set("made", number)
+                yield number
+        finally:
+            erlang.state_set("closed", True)
+
+    async def anumbers(self, limit: int) -> AsyncIterator[int]:
+        for number in range(limit):
+            yield number
+
+
+def test_hooks(hornbeam_standalone: Standalone) -> None:
+    erlang.register_hook("counter", Counter)
+    assert [erlang.execute("counter", "add", 2, times=3), erlang.execute("counter", "add", 1)] == [
+        6,
+        7,
+    ]
+    assert erlang.hooks(timeout=5).execute("counter", "later", (1, b"b")) == (1, b"b")
+    hornbeam_standalone.register_hook("erlang", lambda action, *args: [action, *args])
+    assert erlang.execute("erlang", "get", 7) == ["get", 7]
+    with pytest.raises(erlang.HookError, match="KeyError: 'no'") as caught:
+        erlang.execute("counter", "fail")
+    assert "test_standalone.py" in caught.value.traceback
+    with pytest.raises(TypeError, match="a set cannot travel"):
+        erlang.execute("counter", "later", {1})
+    with pytest.raises(ConnectionError, match="cannot be reached"):
+        erlang.hooks(node="b@host").execute("counter", "add", 1)
+    with pytest.raises(TimeoutError):
+        erlang.hooks(timeout=0.05).execute("counter", "wait", "goes-on")
+    erlang.state_set("goes-on", True)
+    erlang.unregister_hook("counter")
+    hornbeam_standalone.unregister_hook("erlang")
+    for name in ("counter", "erlang"):
+        with pytest.raises(erlang.HookNotFoundError, match="nobody handles"):
+            erlang.execute(name, "add", 1)
+    for bad in ("", "a\0b", "x" * 513):
+        with pytest.raises(ValueError, match="app_path"):
+            erlang.register_hook(bad, Counter)
+
+
+def test_hooks_whose_value_comes_later(hornbeam_standalone: Standalone) -> None:
+    erlang.register_hook("counter", Counter)
+    task = erlang.execute_async("counter", "add", 3)
+    assert erlang.await_result(task) == 3
+    with pytest.raises(erlang.HookNotFoundError):
+        erlang.await_result(task)
+    waits = erlang.execute_async("counter", "wait", "goes-on")
+    with pytest.raises(TimeoutError):
+        erlang.await_result(waits, timeout_ms=1)
+    erlang.state_set("goes-on", True)
+    assert erlang.await_result(waits) is None
+    failed = erlang.execute_async("counter", "fail")
+    for error in (erlang.HookError, erlang.HookNotFoundError):
+        with pytest.raises(error):
+            erlang.await_result(failed)
+
+    async def awaited() -> list[Any]:
+        task = await aio.execute_async("counter", "add", 4)
+        return [await aio.await_result(task), await aio.execute("counter", "later", None)]
+
+    assert asyncio.run(awaited()) == [7, None]
+
+
+def test_streams_of_hooks(hornbeam_standalone: Standalone) -> None:
+    erlang.register_hook("counter", Counter)
+    assert list(erlang.stream("counter", "numbers", 3)) == [0, 1, 2]
+    assert list(erlang.stream("counter", "anumbers", 2)) == [0, 1]
+    erlang.state_delete("closed")
+    for _ in erlang.stream("counter", "numbers", 10_000):
+        break
+    wait_until(lambda: erlang.state_get("closed"), 10, "the generator is closed")
+    assert erlang.state_get("made") < 100
+
+    async def awaited() -> list[Any]:
+        return [value async for value in erlang.stream_async("counter", "numbers", 3)]
+
+    assert asyncio.run(awaited()) == [0, 1, 2]
+    with pytest.raises(erlang.HookError, match="no stream of values"):
+        list(erlang.stream("counter", "add", 1))
+    with pytest.raises(erlang.HookNotFoundError):
+        list(erlang.stream("nobody", "go"))

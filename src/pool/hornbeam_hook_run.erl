@@ -173,13 +173,19 @@ started(Kind, {python, Pool, Window, MaxLoad}, Slots, #{name := Name, action := 
 left(infinity) -> 0;
 left(Left) -> max(1, min(Left, ?MAX_MS)).
 
-%% The first try is with what was found, a further one with who is there then.
+%% The first try is with what was found, a further one with who is there then. One that has waited does not wait again: another worker of the
+%% pool, which has not registered the hook, may be what it was woken for, and would be again and again.
 take(back, _Name, Pool, MaxLoad, Slots) ->
     taken(Pool, MaxLoad, Slots);
 take(front, Name, Pool, MaxLoad, _Slots) ->
     case hornbeam_hook_registry:find(Name) of
-        {{python, Pool, _, _}, Slots} -> taken(Pool, MaxLoad, Slots);
-        _ -> {error, not_found}
+        {{python, Pool, _, _}, Slots} ->
+            case taken(Pool, MaxLoad, Slots) of
+                none -> {error, worker_died};
+                Taken -> Taken
+            end;
+        _ ->
+            {error, not_found}
     end.
 
 taken(Pool, MaxLoad, Slots) ->
