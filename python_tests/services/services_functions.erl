@@ -99,7 +99,9 @@ hooks(<<"later">>, [Name, Action, Arguments]) ->
     {ok, Id} = hornbeam_hooks:execute_async(Name, Action, Arguments, #{}),
     [result_of(hornbeam_hooks:await_result(Id)), result_of(hornbeam_hooks:await_result(Id, 10))];
 hooks(<<"stream">>, [Name, Action, Arguments, Count]) ->
-    case hornbeam_hooks:stream(Name, Action, Arguments, #{}) of
+    hooks(<<"stream">>, [atom_to_binary(node()), Name, Action, Arguments, Count]);
+hooks(<<"stream">>, [Node, Name, Action, Arguments, Count]) ->
+    case hornbeam_hooks:stream(Name, Action, Arguments, #{}, #{node => binary_to_existing_atom(Node)}) of
         {ok, Next} -> take(Next, Count, []);
         Error -> result_of(Error)
     end.

@@ -247,6 +247,10 @@ def test_a_name_has_one_owner(a: Services) -> None:
     assert erlang(a, "reg", "mine") == ["ok"]
     assert erlang(a, "reg", "mine") == ["ok"]
     assert a("aio/execute", "mine", "go") == "go"
+    long = "é" * 256
+    with pytest.raises(RemoteError) as caught:
+        a("aio/execute", long, "go")
+    assert long[:50] in caught.value.text
     assert erlang(a, "unreg", "mine") == ["ok"]
     assert erlang(a, "find", "mine") == ["not_found"]
 
@@ -284,6 +288,9 @@ def test_hooks_of_another_node_are_called_as_rpc_allows(nodes: list[Services]) -
         "ok", 3,
     )  # fmt: skip
     assert erlang(a, "at", B, "thing", "kind", ["ab"]) == ["ok", "str 2"]
+    assert erlang(a, "stream", B, "thing", "numbers", ["n4", 2], 5) == [0, 1, "done"]
+    assert erlang(a, "stream", B, "erlang", "list", [[1, 2]], 5) == [1, 2, "done"]
+    assert erlang(a, "stream", B, "nobody", "go", [], 5) == [["error", "not_found"]]
     for name, action, argument, kind in (
         ("thing", "fail", "no", "HookError"),
         ("erlang", "crash", 1, "ErlangError"),

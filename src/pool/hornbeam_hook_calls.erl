@@ -90,7 +90,14 @@ awaited({error, not_found}) -> {error, no_hook, <<"there is no such task, or its
 
 answer({ok, Envelope}, _Node, _Job) -> {packed, head(Envelope)};
 answer({error, noconnection}, Node, _Job) -> hornbeam_service_rpc:unreachable(atom_to_binary(Node));
-answer({error, Failure}, _Node, #{name := Name}) -> failure(Failure, binary:part(Name, 0, min(100, byte_size(Name)))).
+answer({error, Failure}, _Node, #{name := Name}) -> failure(Failure, beginning(Name)).
+
+%% Not in the middle of a character.
+beginning(Name) ->
+    case unicode:characters_to_binary(binary:part(Name, 0, min(100, byte_size(Name)))) of
+        {_, Whole, _} -> Whole;
+        Whole -> Whole
+    end.
 
 failure({python, Class, Message, Traceback}, _) -> {error, hook_error, [Class, Message, Traceback]};
 failure({reason, Reason}, _) -> hornbeam_answer:raised(error, Reason, []);

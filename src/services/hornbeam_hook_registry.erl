@@ -11,7 +11,7 @@
 %%% that a restart of a worker never decides who handles a hook. What no living worker has registered any more is free.
 %%%
 %%% The row of the owner outlives the workers: a call waits for their successors, which register when they import the application.
-%%% A worker's process that is killed leaves its rows: find/1 leaves them out and deletes them.
+%%% A worker's process that is killed leaves its rows: find/1 leaves them out and deletes them, and so does join/3.
 %%%
 %%% Limits: ?MAX_HOOKS names on a node, each of ?MAX_NAME bytes. Each worker has a row for each name at most.
 -module(hornbeam_hook_registry).
@@ -39,7 +39,10 @@ offer(Name, Callable) ->
 -spec join(binary(), python(), #slot{}) -> ok | {error, refusal()}.
 join(Name, Owner, #slot{worker = Worker} = Slot) ->
     case own(Name, Owner) of
-        ok -> true = ets:insert(?TABLE, {{Name, Worker}, Slot}), ok;
+        ok ->
+            true = ets:insert(?TABLE, {{Name, Worker}, Slot}),
+            _ = workers(Name),
+            ok;
         Error -> Error
     end.
 
@@ -51,7 +54,8 @@ own(Name, Owner) ->
     end.
 
 is_name(Name) ->
-    is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME andalso binary:match(Name, <<0>>) =:= nomatch.
+    is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME andalso binary:match(Name, <<0>>) =:= nomatch
+        andalso unicode:characters_to_binary(Name) =:= Name.
 
 first(Name, Owner) ->
     Count = ets:select_count(?TABLE, [{{{'_', owner}, '_'}, [], [true]}]),
