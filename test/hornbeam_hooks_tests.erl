@@ -52,7 +52,13 @@ the_dead_handle_nothing() ->
     %% It is still theirs, until somebody else wants it.
     ?assertEqual({ok, {python, p, []}}, hornbeam_hooks:find(d)),
     ?assertEqual(ok, hornbeam_hooks:reg(d, fun handle/3)),
-    ok = hornbeam_hooks:unreg(d).
+    %% With its pool all of it goes, and nothing else.
+    [ok = join(Name, {server, <<>>}, worker()) || Name <- [<<"p1">>, <<"p2">>]],
+    ok = join(<<"q">>, {server, <<"/q">>}, worker()),
+    ok = hornbeam_hook_registry:close({server, <<>>}),
+    ?assertEqual([<<"d">>, <<"q">>], hornbeam_hooks:all()),
+    [ok = hornbeam_hooks:unreg(Name) || Name <- hornbeam_hooks:all()],
+    ?assertEqual(0, ets:info(hornbeam_hooks, size)).
 
 there_are_so_many() ->
     Dead = worker(),

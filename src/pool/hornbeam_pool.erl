@@ -2,7 +2,8 @@
 %%%
 %%% Called by: hornbeam_exchange and hornbeam_call_stream (checkout/1,2, wait/3), hornbeam_worker by
 %%% hornbeam_worker_report, hornbeam_server (await_ready/2), hornbeam_listener (stop_by/2, farewell/1), hornbeam_server_pools (prepare/2,
-%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (who is started, drained), hornbeam_pool_waiting, _watch, hornbeam_worker_sup.
+%%% commit/1, abort/1). Calls: hornbeam_pool_choice, hornbeam_pool_plan (who is started, drained), hornbeam_pool_waiting, _watch, hornbeam_worker_sup,
+%%% hornbeam_hook_registry (close/1).
 %%%
 %%% Choosing a worker is no message: the pool publishes the slots of its ready workers in ETS, and the
 %%% connection process itself takes the least loaded one by its atomic counters. The pool is asked only when all
@@ -339,7 +340,7 @@ format_status(Status) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{id = Id}) ->
     true = ets:delete(hornbeam_pools, Id),
-    ok.
+    hornbeam_hook_registry:close(Id).
 
 %%% What the plan says is done here.
 

@@ -1,8 +1,8 @@
 %%% Who handles each hook: a function of Erlang's, or the workers of one pool whose Python processes have registered it.
 %%%
 %%% Owns the table hornbeam_hooks (hornbeam_tables owns the table itself). Called by: hornbeam_hooks (Erlang registers), hornbeam_hook_calls
-%%% (a Python process registers; in its worker's process), hornbeam_services (forget/1, when a Python process has ended), hornbeam_hook_run
-%%% (find/1, for each call). Calls: nobody.
+%%% (a Python process registers; in its worker's process), hornbeam_services (forget/1, when a Python process has ended), hornbeam_pool (close/1),
+%%% hornbeam_hook_run (find/1, for each call). Calls: nobody.
 %%%
 %%%     {{Name, owner}, {erlang, Callable} | {python, Pool, Window, MaxLoad}}
 %%%     {{Name, Worker}, Slot}             a worker of that pool, whose process has registered it; Slot is hornbeam_pool's
@@ -10,13 +10,14 @@
 %%% A name has one owner. Erlang may replace Erlang's, and the workers of a pool join those of the same pool; anybody else gets `taken', so
 %%% that a restart of a worker never decides who handles a hook. What no living worker has registered any more is free.
 %%%
-%%% The row of the owner outlives the workers: a call waits for their successors, which register when they import the application.
+%%% The row of the owner outlives the workers, until the pool ends: a call waits for their successors, which register when they import the
+%%% application.
 %%% A worker's process that is killed leaves its rows: find/1 leaves them out and deletes them, and so does join/3.
 %%%
 %%% Limits: ?MAX_HOOKS names on a node, each of ?MAX_NAME bytes. Each worker has a row for each name at most.
 -module(hornbeam_hook_registry).
 
--export([offer/2, join/3, leave/2, withdraw/1, forget/1, find/1, handlers/1, all/0, text/1]).
+-export([offer/2, join/3, leave/2, withdraw/1, forget/1, close/1, find/1, handlers/1, all/0, text/1]).
 -export_type([callable/0, owner/0, refusal/0]).
 
 -include("hornbeam.hrl").
@@ -107,6 +108,11 @@ withdraw(Name) ->
 forget(Worker) ->
     true = ets:match_delete(?TABLE, {{'_', Worker}, '_'}),
     ok.
+
+%% @doc A pool has ended, and nobody will come who handles its hooks.
+-spec close(Pool :: term()) -> ok.
+close(Pool) ->
+    lists:foreach(fun withdraw/1, ets:select(?TABLE, [{{{'$1', owner}, {python, '$2', '_', '_'}}, [{'=:=', '$2', {const, Pool}}], ['$1']}])).
 
 %% @doc Who handles it: for Python with the workers that do.
 -spec find(binary()) -> {erlang, callable()} | {python(), [#slot{}]} | error.
