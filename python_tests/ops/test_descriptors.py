@@ -57,14 +57,16 @@ def refused(server: Hornbeam) -> bytes:
 
 
 def full(server: Hornbeam, sockets: list[socket.socket], *, tls: bool = False) -> None:
-    """A new connection is refused. Some may be taken before: what has just closed is free."""
+    """A new connection is refused. Some may be taken before: what has just closed is free, and that
+    may be all of it."""
     taken: list[socket.socket] = []  # nothing was said to them yet
 
     def is_refused() -> bool:
-        with suppress(ConnectionError):
-            taken.append(server.connect())
-            taken[-1].settimeout(0.1)
-            sockets.append(taken[-1])
+        for _ in range(25):
+            with suppress(ConnectionError):
+                taken.append(server.connect())
+                taken[-1].settimeout(0.1)
+                sockets.append(taken[-1])
         for sock in taken[-5:]:
             with suppress(TimeoutError, ConnectionError):
                 answer = sock.recv(4096)
