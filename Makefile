@@ -25,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-services bench-state bench-websocket chaos fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-services bench-state bench-tasks bench-websocket chaos crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -120,6 +120,17 @@ bench-services: compile ## Measure service pools: calls, streams, batches, large
 bench-state: compile ## Measure the shared state against redis-py and Redis, into bench/results/state.md
 	@$(SETUP) bench
 	@$(PYTHON) bench/state.py
+
+bench-tasks: compile ## Measure background tasks against Celery, RQ and Dramatiq, into bench/results/tasks.md
+	@$(SETUP) bench
+	@$(PYTHON) bench/tasks.py $(BENCH)
+
+# How many durable tasks; `make test` has 500 of them.
+CRASH_TASKS ?= 10000
+
+crash-tasks: compile ## Kill everything at random points while durable tasks run (CRASH_TASKS=10000)
+	@$(SETUP) test
+	@CRASH_TASKS=$(CRASH_TASKS) $(PYTHON) -m pytest -s -o timeout=3600 python_tests/ops/test_durable_tasks.py
 
 # How long, in seconds, in all.
 CHAOS_SECONDS ?= 1800

@@ -44,11 +44,13 @@ Figures = dict[tuple[str, str, str], list[float]]
 
 
 @contextmanager
-def redis_server() -> Iterator[int]:
-    """Redis on a free port of loopback."""
+def redis_server(*options: str) -> Iterator[int]:
+    """Redis on a free port of loopback, without persistence but for what the options say."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen([*command, "--appendonly", "no"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [*command, *(options or ("--appendonly", "no"))], stdout=subprocess.DEVNULL
+    )
     try:
         client = redis.Redis(port=port)
         deadline = time.monotonic() + 10

@@ -16,9 +16,10 @@ DOCS = ROOT / "docs"
 # Pages outside docs/ that are part of the site (tools/website.py).
 OUTER = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md",
-    "examples/embedding_service/README.md", "examples/llm_chat/README.md",
+    "examples/background_jobs/README.md", "examples/embedding_service/README.md",
+    "examples/llm_chat/README.md",
 ]  # fmt: skip
-RESULTS = ["bench", "services", "smoke", "state", "static", "websocket", "wsgi"]
+RESULTS = ["bench", "services", "smoke", "state", "static", "tasks", "websocket", "wsgi"]
 
 FENCE = re.compile(r"^```(\S*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)

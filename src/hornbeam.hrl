@@ -25,7 +25,7 @@
 
 %% hornbeam_mounts: one application under one path prefix, of one host or any. A snapshot is immutable.
 -record(mount, {
-    host = any :: any | binary(),       % <<"api.example.org">>, <<"*.example.org">>: in lower case, without a dot at the end
+    host = any :: any | none | binary(),    % none: no request finds it; <<"api.example.org">>, <<"*.example.org">>: in lower case, without a dot at the end
     prefix = <<>> :: binary(),          % <<>> or <<"/api">>: no slash at the end
     root_path = <<>> :: binary(),       % the scope's root_path: the option's and the prefix
     path_prefix = <<>> :: binary(),     % what a proxy took away and the scope's path gets back

@@ -276,3 +276,37 @@ def test_a_client_that_leaves_ends_the_answer() -> None:
             words = [json.loads(next(lines).removeprefix("data: ")) for _ in range(1)]
             assert words[0][0].isupper() and client.get("/generating").text == "1"
         wait_until(lambda: client.get("/generating").text == "0", 20, "the model has stopped")
+
+
+def test_background_jobs(tmp_path: Path) -> None:
+    """Each job is followed to its end, and an order is charged once over a kill of everything."""
+    options: dict[str, Any] = {
+        "pythonpath": str(EXAMPLES / "background_jobs"), "task_workers": 1,
+        "data_dir": tmp_path / "data",
+    }  # fmt: skip
+
+    def last(server: Hornbeam, path: str) -> dict[str, Any]:
+        job = httpx.post(server.url + path, timeout=30).raise_for_status().json()["id"]
+        with httpx.stream("GET", f"{server.url}/events/{job}", timeout=60) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            told = [json.loads(line[6:]) for line in response.iter_lines() if line]
+        assert told[-1]["progress"] is None or told[-1]["progress"]["of"] > 0
+        event: dict[str, Any] = told[-1]
+        return event
+
+    options["env"] = {"LEDGER": str(tmp_path / "ledger.db")}
+    server = Hornbeam("app:app", **options).start()
+    try:
+        assert "Background jobs" in httpx.get(server.url, timeout=30).text
+        assert last(server, "/primes/2000")["result"] == 303
+        assert len(last(server, "/reports")["result"]) == 20
+        first = last(server, "/orders/7")
+        assert first["result"] == "7 is charged 9.99"
+        assert httpx.get(f"{server.url}/events/nothing", timeout=30).status_code == 404
+        assert httpx.post(f"{server.url}/cancel/{first['id']}", timeout=30).json() == {
+            "cancelled": False
+        }
+    finally:
+        server.kill()
+    with Hornbeam("app:app", **options) as again:
+        assert last(again, "/orders/7")["id"] == first["id"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import inspect
+import itertools
 import json
 import os
 import subprocess
@@ -12,14 +14,16 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from harness import ROOT, wait_until
 
 import hornbeam_erlang as erlang
-from hornbeam_erlang import aio
+from hornbeam_erlang import _cron, aio
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_erlang.testing import Standalone, standalone
 
@@ -32,7 +36,7 @@ AWAITABLE = {
     name
     for name in erlang.__all__
     if inspect.isfunction(getattr(erlang, name))
-    and name not in (*SAME, "batched", "cached", *SHORT)
+    and name not in (*SAME, "batched", "cached", "current_task", "scheduled", "task_events", *SHORT)
 }
 
 
@@ -53,7 +57,7 @@ def test_all_is_what_can_be_imported() -> None:
 
 
 def test_every_function_has_an_awaitable_twin_with_the_same_arguments() -> None:
-    assert set(aio.__all__) == AWAITABLE | SAME
+    assert set(aio.__all__) == AWAITABLE | SAME | {"task_events"}
     assert all(getattr(aio, name) is getattr(erlang, name) for name in SAME)
     for name in AWAITABLE:
         twin = getattr(aio, name)
@@ -321,3 +325,99 @@ def test_streams_of_hooks(hornbeam_standalone: Standalone) -> None:
         list(erlang.stream("counter", "add", 1))
     with pytest.raises(erlang.HookNotFoundError):
         list(erlang.stream("nobody", "go"))
+
+
+# Tasks: as in production, but at once
+
+
+def half(number: int) -> float:
+    erlang.task_progress("halving")
+    return number / 2
+
+
+async def double(number: int) -> int:
+    return number * 2
+
+
+def stubborn() -> int:
+    task = erlang.current_task()
+    assert task is not None
+    if task.attempt < 3:
+        raise RuntimeError("not yet")
+    return task.attempt
+
+
+def test_tasks_run_at_once(hornbeam_standalone: Standalone) -> None:
+    first = erlang.spawn(half, 3, unique="half")
+    assert (erlang.task_status(first), erlang.task_result(first)) == ("done", 1.5)
+    assert erlang.task_info(first)["progress"] == "halving"
+    assert erlang.spawn(half, 5, unique="half") == first
+    assert erlang.await_task(erlang.spawn(double, kwargs={"number": 4}, delay="1h")) == 8
+    assert erlang.task_result(erlang.spawn(stubborn, retries=2, backoff="1h")) == 3
+    failed = erlang.spawn(stubborn, queue="q", durable=True)
+    with pytest.raises(erlang.TaskFailedError, match="RuntimeError: not yet") as caught:
+        erlang.task_result(failed)
+    assert "stubborn" in caught.value.traceback
+    assert [info["id"] for info in erlang.list_tasks("failed", "q")] == [failed]
+    assert not erlang.retry_task(first) and not erlang.cancel_task(failed)
+    assert erlang.task_arguments(first) == ([3], {})
+    assert [event["state"] for event in erlang.task_events(first)] == ["done"]
+    with pytest.raises(erlang.TaskNotFoundError):
+        erlang.task_info("nothing")
+
+
+def test_awaitable_tasks_run_at_once(hornbeam_standalone: Standalone) -> None:
+    async def main() -> list[Any]:
+        task = await aio.spawn(double, 2)
+        events = [event["state"] async for event in aio.task_events(task)]
+        return [events, await aio.await_task(task), await aio.task_status(task)]
+
+    assert asyncio.run(main()) == [["done"], 4, "done"]
+
+
+def test_what_can_be_spawned_can_be_found_by_its_name(hornbeam_standalone: Standalone) -> None:
+    for wrong in (lambda: None, "no_colon", functools.partial(half, 1)):
+        with pytest.raises(ValueError):
+            erlang.spawn(wrong)
+    with pytest.raises(TypeError, match="a function or its name"):
+        erlang.spawn(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        erlang.spawn(half, object())
+
+
+def test_schedules_are_declared(hornbeam_standalone: Standalone) -> None:
+    assert erlang.scheduled(every="90s", jitter=1, name="often")(half) is half
+    assert hornbeam_standalone.schedules["often"]["every"] == 90_000
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"every": 1, "cron": "* * * * *"},
+        {"every": 0.5},
+        {"cron": "61 * * * *"},
+        {"cron": "* * * * *", "tz": "Mars/North"},
+        {"every": 5, "missed": "maybe"},
+    ]
+    for options in wrong:
+        with pytest.raises(ValueError):
+            erlang.scheduled(**options)
+
+
+def test_times_of_cron_lines_where_clocks_change() -> None:
+    """Berlin skipped 2026-03-29 02:00 to 03:00, and had 2026-10-25 02:00 to 03:00 twice."""
+    zone = ZoneInfo("Europe/Berlin")
+
+    def times(line: str, year: int, month: int, day: int, count: int) -> list[str]:
+        start = datetime(year, month, day, tzinfo=zone).timestamp() * 1000
+        found = _cron.fires(line, "Europe/Berlin", round(start), count)
+        return [datetime.fromtimestamp(ms / 1000, zone).isoformat() for ms in found]
+
+    assert times("30 2 * * *", 2026, 3, 28, 3) == [
+        "2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00",
+    ]  # fmt: skip
+    assert times("30 2 * * *", 2026, 10, 24, 3) == [
+        "2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00",
+    ]  # fmt: skip
+    assert times("0 3 * * *", 2026, 10, 24, 3) == [
+        "2026-10-24T03:00:00+02:00", "2026-10-25T03:00:00+01:00", "2026-10-26T03:00:00+01:00",
+    ]  # fmt: skip
+    hours = _cron.fires("0 * * * *", "Europe/Berlin", 1_792_879_200_000, 30)
+    assert {later - sooner for sooner, later in itertools.pairwise(hours)} == {3_600_000}

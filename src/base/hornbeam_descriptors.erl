@@ -26,6 +26,8 @@
 
 %% Sockets of acceptors, lookups of names, the code server, what other applications do.
 -define(OTHERS, 32).
+%% The log of durable tasks, the one that takes its place, their folder, its lock.
+-define(STORE, 4).
 %% A pipe has two descriptors here; a reload has two generations of workers; the spare are for the shell that sends a signal, for
 %% /proc, and for both ends of the pipes while a process is being started.
 -define(WORKER, 8).
@@ -75,14 +77,15 @@ keep(Configs) ->
 
 %% @doc What one server may need besides the connections of its clients.
 -spec kept(map()) -> pos_integer().
-kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, workers := Own, metrics_bind := Metrics} = Config) ->
-    Workers = lists:sum([Own || App =/= <<>>]
+kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, workers := Own, metrics_bind := Metrics,
+       task_workers := Tasks, data_dir := DataDir} = Config) ->
+    Workers = lists:sum([Tasks | [Own || App =/= <<>>]]
                         ++ [maps:get(workers, hornbeam_options:for_mount(Config, Overrides)) || {_, _, Overrides} <- Mounts]
                         ++ [Processes || {_, _, Options} <- maps:get(services, Config, []),
                                          #{workers := Processes} <- [hornbeam_option_service:limits(Options)]]),
     %% An acceptor holds what it is about to refuse. (The sockets themselves are open already.)
     length(Binds) * (Acceptors + 1) + Workers * ?WORKER + ?CONTROL
-        + length(Metrics) * (1 + ?METRICS).
+        + length(Metrics) * (1 + ?METRICS) + case DataDir of <<>> -> 0; _ -> ?STORE end.
 
 %% @doc How many connections of each address of metrics_bind a descriptor is kept back for.
 -spec for_metrics() -> pos_integer().

@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "reload", "mount", "unmount", "stop"]).
+-define(REMOTE, ["status", "reload", "mount", "unmount", "stop", "tasks"]).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -121,6 +121,8 @@ help() ->
         "                                    add an application, or replace the one there\n"
         "  hornbeam unmount PLACE [SERVER]   remove it; what it has is finished\n"
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
+        "  hornbeam tasks ACTION [flags]     its background tasks: list [STATE], show ID,\n"
+        "                                    retry ID, cancel ID, purge [STATE]\n"
         "  hornbeam version                  print the version\n"
         "  hornbeam help                     print this text\n\n"
         "run exits with 0 after a graceful stop, 1 when it could not start, 2 for a wrong command line,\n"

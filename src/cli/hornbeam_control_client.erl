@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop'.
+%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks'.
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
@@ -10,9 +10,19 @@
 -define(POLL, 100).
 
 %% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload and mount also options. What is mounted, and
-%% where it is unmounted, comes first.
+%% where it is unmounted, comes first; so does what is to be done with tasks, whose server is said by `--name'.
 -spec run(Command :: string(), Arguments :: [string()]) ->
     {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
+run("tasks", Arguments) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, Action, Given} ->
+            case find([atom_to_list(Name) || #{name := Name} <- [Given]], Given) of
+                {ok, Path} -> ask("tasks", Action, Path);
+                {error, Text} -> {error, Text}
+            end;
+        Error ->
+            wrong(Error)
+    end;
 run(Command, Arguments) ->
     case hornbeam_options:from_args(Arguments) of
         {ok, [_ | Server], Given} when (Command =:= "mount" orelse Command =:= "unmount"), length(Server) =< 1 ->
@@ -25,10 +35,8 @@ run(Command, Arguments) ->
             find_and_ask(Command, Server, Arguments, Given);
         {ok, _, _} ->
             {usage, [Command, " takes one server at most"]};
-        {error, {usage, Text}} ->
-            {usage, Text};
-        {error, Reason} ->
-            {error, hornbeam_options:format_error(Reason)}
+        Error ->
+            wrong(Error)
     end.
 
 find_and_ask(Command, Server, Arguments, Given) ->
@@ -36,6 +44,9 @@ find_and_ask(Command, Server, Arguments, Given) ->
         {ok, Path} -> ask(Command, Arguments -- Server, Path);
         {error, Text} -> {error, Text}
     end.
+
+wrong({error, {usage, Text}}) -> {usage, Text};
+wrong({error, Reason}) -> {error, hornbeam_options:format_error(Reason)}.
 
 find([], #{control := Path}) when Path =/= <<"auto">>, Path =/= <<"off">> ->
     {ok, Path};

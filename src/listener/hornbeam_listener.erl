@@ -1,6 +1,6 @@
 %%% The sockets of a server: opens them when the workers are ready, closes them gracefully.
 %%%
-%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, hornbeam_clients, and Ranch, with one
+%%% Called by: hornbeam_server, when the workers are ready. Calls: hornbeam_socket, hornbeam_tls, hornbeam_clients, hornbeam_tasks (stop_by/2), and Ranch, with one
 %%% listener per bind, whose connections run hornbeam_connection.
 %%%
 %%% Start: open every bind; the first failure is the reason why hornbeam:start/2 fails. Ranch's listeners are not this process's
@@ -204,6 +204,7 @@ terminate(_Reason, #state{name = Name, bound = Opened, config = #{graceful_timeo
     ok = hornbeam_websockets:drain(Name),
     Deadline = deadline(Graceful),
     _ = [ok = hornbeam_pool:stop_by(Pool, Deadline) || Deadline =/= infinity, Pool <- hornbeam_mounts:pools(Name)],
+    ok = hornbeam_tasks:stop_by(Name, Deadline),
     Asked = [ask_to_close(Pid) || #bound{ref = Ref} <- Bound,
                                   Pid <- ranch:procs(Ref, connections)],
     end_rest(Name, await_closed(Asked, Deadline)),

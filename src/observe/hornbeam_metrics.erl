@@ -46,6 +46,7 @@ table() ->
      {<<"hornbeam_hook_seconds_total">>, counter, <<"Time spent in HTTP hooks.">>},
      {<<"hornbeam_hook_failures_total">>, counter, <<"Calls of HTTP hooks that failed (500).">>},
      {<<"hornbeam_hook_replies_total">>, counter, <<"Requests that HTTP hooks answered.">>},
+     {<<"hornbeam_tasks">>, gauge, <<"Background tasks that are remembered, by state.">>},
      {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
      {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},
      {<<"hornbeam_connections">>, gauge, <<"Open connections of clients, without WebSockets over HTTP/1.1.">>},

@@ -185,6 +185,9 @@ command(<<"unmount">>, Arguments, Name) ->
         {ok, _, _} -> answer(false, "unmount takes one place, such as /api");
         Error -> failed(Error)
     end;
+command(<<"tasks">>, Arguments, Name) ->
+    {Result, Text} = hornbeam_task_command:run(Name, Arguments),
+    answer(Result =:= ok, Text);
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
     answer(true, "stopping");

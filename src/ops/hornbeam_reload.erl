@@ -13,8 +13,8 @@
 -export([reload/2, mount/3, unmount/2]).
 
 %% The groups of hornbeam_option_table whose options are read anew for each request or each worker, and what in them is not.
--define(GROUPS, [application, python, workers, timeouts]).
--define(FIXED, [name, reload_dirs, reload_include, reload_exclude, window, body_prefetch, keepalive_timeout, send_timeout]).
+-define(GROUPS, [application, python, workers, timeouts, tasks]).
+-define(FIXED, [name, reload_dirs, reload_include, reload_exclude, window, body_prefetch, keepalive_timeout, send_timeout, data_dir]).
 
 %% @doc Returns when the new workers serve. Given: options that replace those of the running server, `app' included.
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.

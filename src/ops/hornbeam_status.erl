@@ -7,9 +7,24 @@
 
 %% @doc One line for the server, one for each application and service, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services}) ->
+text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks}) ->
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
-     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], lists:map(fun application/1, Applications), lists:map(fun service/1, Services)].
+     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], lists:map(fun application/1, Applications), lists:map(fun service/1, Services),
+     tasks(Tasks)].
+
+tasks(#{counts := none}) ->
+    [];
+tasks(#{counts := Counts, schedules := Schedules}) ->
+    Numbers = [io_lib:format("~b ~ts", [maps:get(State, Counts), State]) || State <- [pending, running, retrying, done, failed, cancelled]],
+    ["tasks: ", lists:join(", ", Numbers), $\n | lists:map(fun schedule/1, Schedules)].
+
+schedule(#{name := Name, rule := Rule, last := Last, next := Next, leads := Leads, problem := Problem}) ->
+    Who = case Leads of true -> ""; false -> ", on another node" end,
+    What = case Problem of none -> ""; _ -> [", ", Problem] end,
+    io_lib:format("schedule ~ts (~ts): next ~ts, last ~ts~ts~ts~n", [Name, Rule, time(Next), time(Last), Who, What]).
+
+time(unknown) -> "unknown";
+time(Ms) -> calendar:system_time_to_rfc3339(Ms div 1000, [{offset, "Z"}]).
 
 application(#{place := Place} = Application) -> pool(Place, Application).
 

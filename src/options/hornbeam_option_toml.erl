@@ -55,6 +55,8 @@ given({custom, hornbeam_option_sni}, #{<<"host">> := Host, <<"certfile">> := Cer
     {Host, Cert, Key};
 given({custom, hornbeam_option_static}, Table, _) when is_map(Table) ->
     static(maps:get(<<"prefix">>, Table, <<>>), maps:remove(<<"prefix">>, Table));
+given({custom, hornbeam_option_schedule}, Table, _) when is_map(Table) ->
+    {maps:get(<<"name">>, Table, <<>>), maps:get(<<"function">>, Table, <<>>), maps:without([<<"name">>, <<"function">>], Table)};
 %% No type takes these; Erlang would take an array of numbers for text, and a message would show a table as Erlang writes it.
 given(_, Value, _) when is_list(Value) -> 'an array';
 given(_, Value, _) when is_map(Value) -> 'a table';

@@ -30,9 +30,18 @@ build(Name, #{app := App, mounts := Mounts} = Config) ->
         _ -> [mount(Name, <<>>, {any, <<>>}, App, #{}, Config)]
     end,
     All = [mount(Name, Place, hornbeam_option_place:split(Place), MountApp, Overrides, Config)
-           || {Place, MountApp, Overrides} <- Mounts] ++ Root,
+           || {Place, MountApp, Overrides} <- Mounts] ++ Root ++ of_tasks(Name, Config),
     lists:sort(fun(A, B) -> order(A) =< order(B) end, All).
 
+%% The workers of background tasks: a pool like the others, which no request finds (hornbeam_task_places).
+of_tasks(Name, #{task_workers := Workers, app := App} = Config) when Workers > 0, App =/= <<>> ->
+    [mount(Name, <<"tasks">>, {none, <<>>}, App, #{workers => Workers}, Config)];
+of_tasks(Name, #{task_workers := Workers, mounts := [{_, App, Overrides} | _]} = Config) when Workers > 0 ->
+    [mount(Name, <<"tasks">>, {none, <<>>}, App, Overrides#{workers => Workers}, Config)];
+of_tasks(_Name, _Config) ->
+    [].
+
+order(#mount{host = none}) -> {2, <<>>, 0};
 order(#mount{host = any, prefix = Prefix}) -> {1, <<>>, -byte_size(Prefix)};
 order(#mount{host = Host, prefix = Prefix}) -> {0, Host, -byte_size(Prefix)}.
 
@@ -77,7 +86,7 @@ publish(Name, Mounts) ->
 %% @doc The hooks stay what they are.
 -spec publish(Name :: atom(), [mount()], Hidden :: [mount()]) -> ok.
 publish(Name, Mounts, Hidden) ->
-    {Any, OfHosts} = lists:partition(fun(#mount{host = Host}) -> Host =:= any end, Mounts),
+    {Any, OfHosts} = lists:partition(fun(#mount{host = Host}) -> Host =:= any end, [Mount || #mount{host = Host} = Mount <- Mounts, Host =/= none]),
     Hosts = case OfHosts of
         [] -> none;
         _ -> maps:map(fun(_, Own) -> paths(Own) end, by_host(OfHosts, #{}))

@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_http_hooks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% hornbeam_http_hooks, hornbeam_tasks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
@@ -84,7 +84,8 @@ each(Key, Apps, Value) ->
 rest(Name) ->
     #{limit := Limit, refused := Refused} = hornbeam_descriptors:stats(),
     {Open, Events} = maps:take(open, hornbeam_websockets:stats(Name)),
-    #{<<"hornbeam_websockets">> => [{"", [], Open}],
+    #{<<"hornbeam_tasks">> => [{"", [{"state", atom_to_list(State)}], N} || {State, N} <- tasks(hornbeam_tasks:describe(Name))],
+      <<"hornbeam_websockets">> => [{"", [], Open}],
       <<"hornbeam_websocket_events_total">> =>
           [{"", [{"event", atom_to_list(Event)}], N} || {Event, N} <- lists:sort(maps:to_list(Events))],
       <<"hornbeam_connections">> => [{"", [], hornbeam_connections:count(Name)}],
@@ -98,6 +99,9 @@ rest(Name) ->
       <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}],
       <<"hornbeam_beam_ports">> => [{"", [], erlang:system_info(port_count)}],
       <<"hornbeam_beam_atoms">> => [{"", [], erlang:system_info(atom_count)}]}.
+
+tasks(none) -> [];
+tasks(Counts) -> lists:sort(maps:to_list(Counts)).
 
 line(Metric, {Suffix, Labels, Value}) ->
     [Metric, Suffix, labels(Labels), $\s, number(Value), $\n].

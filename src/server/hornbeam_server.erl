@@ -4,12 +4,13 @@
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
 %%%     ├─ hornbeam_pools_sup      the same for mounts that are added while it runs
 %%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for; kept
+%%%     ├─ hornbeam_tasks_sup      background tasks and schedules; nothing in it until they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
 %%%     ├─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
 %%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
 %%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
-%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_http_hook_modules and hornbeam_http_hooks (where there
+%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_task_command, hornbeam_http_hook_modules and hornbeam_http_hooks (where there
 %%% are hooks), hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
@@ -62,6 +63,7 @@ open(Name, Server, Reloaders) ->
     run([fun() -> keep_for(Name) end,
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
+         fun() -> start_kept(hornbeam_tasks_sup, Name, Server) end,
          fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
          fun() -> await_ready(hornbeam_mounts:pools(Name) ++ hornbeam_service_pools:pools(Name)) end,
          fun() -> start_listener(Name, Server) end
@@ -164,6 +166,7 @@ about(Name, Server) ->
     #{name => Name,
       binds => binds(listener(Server)),
       metrics => hornbeam_metrics_listener:urls(Name),
+      tasks => hornbeam_task_command:describe(Name),
       applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)],
       services => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_service_pools:all(Name)]}.
 

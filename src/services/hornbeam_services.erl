@@ -90,6 +90,16 @@ operation(83) -> {hook_call, hornbeam_hook_calls};
 operation(84) -> {hook_stream, hornbeam_hook_calls};
 operation(85) -> {hook_start, hornbeam_hook_calls};
 operation(86) -> {hook_await, hornbeam_hook_calls};
+operation(90) -> {task_spawn, hornbeam_service_tasks};
+operation(91) -> {task_info, hornbeam_service_tasks};
+operation(92) -> {task_result, hornbeam_service_tasks};
+operation(93) -> {task_await, hornbeam_service_tasks};
+operation(94) -> {task_cancel, hornbeam_service_tasks};
+operation(95) -> {task_retry, hornbeam_service_tasks};
+operation(96) -> {task_list, hornbeam_service_tasks};
+operation(97) -> {task_progress, hornbeam_service_tasks};
+operation(98) -> {schedule_declare, hornbeam_service_tasks};
+operation(99) -> {task_body, hornbeam_service_tasks};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

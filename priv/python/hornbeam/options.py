@@ -494,6 +494,38 @@ class Options(TypedDict, total=False):
     # yet.
     cluster_nodes: str | Sequence[str] | None
 
+    # Python processes that run tasks and serve no requests, with the
+    # application of the root; 0: the web workers run tasks while they have
+    # time.
+    task_workers: int | None
+
+    # Tasks that one worker runs at once.
+    task_concurrency: int | None
+
+    # How many tasks of a queue may run at once; 1: strictly one after the
+    # other. Queues not named have no limit of their own.
+    task_queues: str | Sequence[str] | None
+
+    # Tasks that may wait, those with a delay among them; more are refused.
+    task_max_queue: int | None
+
+    # What the tasks that wait may take in memory, and what those may that are
+    # over: of the first more are refused, of the second the oldest are
+    # forgotten. (bytes)
+    task_max_bytes: int | None
+
+    # How long the result of a task is kept, or its traceback. Durable tasks
+    # that have failed stay until they are retried or purged. (milliseconds)
+    task_result_ttl: int | Literal["infinity"] | None
+
+    # Folder of mode 0700 (made where it is not there) for durable tasks, of
+    # this server alone; "" for none.
+    data_dir: str | None
+
+    # Functions to run at times: every=5m or cron=0 3 * * *, with tz=, jitter=,
+    # missed=skip (once, all) and options of a task.
+    schedules: str | Sequence[str] | None
+
 
 FLAGS = {
     "worker_class": "worker-class",
@@ -609,4 +641,12 @@ FLAGS = {
     "cache_max_bytes": "cache-max-bytes",
     "rpc_allow": "rpc-allow",
     "cluster_nodes": "cluster-node",
+    "task_workers": "task-workers",
+    "task_concurrency": "task-concurrency",
+    "task_queues": "task-queue",
+    "task_max_queue": "task-max-queue",
+    "task_max_bytes": "task-max-bytes",
+    "task_result_ttl": "task-result-ttl",
+    "data_dir": "data-dir",
+    "schedules": "schedule",
 }

@@ -13,9 +13,11 @@ Services        service: objects in processes of their own; batched: their metho
 Computed once   cached_inference, the decorator cached; cache_stats clear_cache
 Hooks           register_hook unregister_hook execute execute_async await_result stream
                 stream_async hooks: handlers in either language, by name and action
+Tasks           spawn task_status task_info task_result await_task cancel_task retry_task
+                list_tasks task_events; in a task current_task task_progress; at times: scheduled
 Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
                 ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
-                HookNotFoundError; else Python's own
+                HookNotFoundError, TaskError and its kinds; else Python's own
 `aio`           the same functions to await
 `testing`       a stand-in for an application's unit tests
 
@@ -36,6 +38,12 @@ from hornbeam_erlang._errors import (
     ServiceError,
     ServiceOverloadedError,
     ServiceUnavailableError,
+    TaskCancelledError,
+    TaskError,
+    TaskFailedError,
+    TaskNotFinishedError,
+    TaskNotFoundError,
+    TaskRefusedError,
 )
 from hornbeam_erlang._functions import call, cast, connect, node, nodes, ping, rpc_call, rpc_cast
 from hornbeam_erlang._hooks import (
@@ -55,6 +63,8 @@ from hornbeam_erlang._pubsub import (
     subscription,
     unsubscribe,
 )
+from hornbeam_erlang._run import TaskContext, current_task
+from hornbeam_erlang._schedules import scheduled
 from hornbeam_erlang._services import service
 from hornbeam_erlang._state import (
     state_add,
@@ -68,6 +78,20 @@ from hornbeam_erlang._state import (
     state_keys,
     state_pop,
     state_set,
+)
+from hornbeam_erlang._task_requests import TaskEvent, TaskInfo
+from hornbeam_erlang._tasks import (
+    await_task,
+    cancel_task,
+    list_tasks,
+    retry_task,
+    spawn,
+    task_arguments,
+    task_events,
+    task_info,
+    task_progress,
+    task_result,
+    task_status,
 )
 
 # The short names of the state's five basic functions.
@@ -92,16 +116,28 @@ __all__ = [
     "ServiceOverloadedError",
     "ServiceUnavailableError",
     "Subscription",
+    "TaskCancelledError",
+    "TaskContext",
+    "TaskError",
+    "TaskEvent",
+    "TaskFailedError",
+    "TaskInfo",
+    "TaskNotFinishedError",
+    "TaskNotFoundError",
+    "TaskRefusedError",
     "aio",
     "await_result",
+    "await_task",
     "batched",
     "cache_stats",
     "cached",
     "cached_inference",
     "call",
+    "cancel_task",
     "cast",
     "clear_cache",
     "connect",
+    "current_task",
     "decr",
     "delete",
     "execute",
@@ -110,16 +146,20 @@ __all__ = [
     "hook",
     "hooks",
     "incr",
+    "list_tasks",
     "node",
     "nodes",
     "ping",
     "publish",
     "receive_pubsub",
     "register_hook",
+    "retry_task",
     "rpc_call",
     "rpc_cast",
+    "scheduled",
     "service",
     "set",
+    "spawn",
     "state_add",
     "state_cas",
     "state_decr",
@@ -135,6 +175,12 @@ __all__ = [
     "stream_async",
     "subscribe",
     "subscription",
+    "task_arguments",
+    "task_events",
+    "task_info",
+    "task_progress",
+    "task_result",
+    "task_status",
     "unhook",
     "unregister_hook",
     "unsubscribe",

@@ -14,7 +14,7 @@ from hornbeam_erlang._backend import Backend, HookRequest, ServiceFeed, ServiceR
 from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["acall", "backend", "call", "connect", "disconnect", "post"]
+__all__ = ["acall", "backend", "call", "connect", "disconnect", "is_connected", "post"]
 
 
 class _Nothing:
@@ -93,6 +93,11 @@ def connect(new: Backend) -> Backend:
 def disconnect() -> None:
     """Nothing carries calls any more."""
     connect(_NOTHING)
+
+
+def is_connected() -> bool:
+    """Whether something carries calls, a worker or a stand-in."""
+    return _backend is not _NOTHING
 
 
 def backend() -> Backend:

@@ -8,6 +8,8 @@ from typing import Any, Final, NoReturn
 __all__ = [
     "ComputationError", "ErlangError", "HookError", "HookNotFoundError", "NoSuchServiceError",
     "NotRegisteredError", "ServiceError", "ServiceOverloadedError", "ServiceUnavailableError",
+    "TaskCancelledError", "TaskError", "TaskFailedError", "TaskNotFinishedError",
+    "TaskNotFoundError", "TaskRefusedError",
     "raise_error",
 ]  # fmt: skip
 
@@ -96,6 +98,52 @@ class ServiceUnavailableError(ConnectionError):
 
 class ServiceOverloadedError(RuntimeError):
     """The service's queue is full: the method has not run."""
+
+
+class TaskError(RuntimeError):
+    """Something of a background task."""
+
+
+class TaskFailedError(TaskError):
+    """A task has failed.
+
+    class_name  the class of what it raised, "ValueError" or "package.module.Class"
+    message     its text
+    traceback   where it came from, as text; "" where there is none
+    """
+
+    def __init__(self, class_name: str, message: str, traceback: str) -> None:
+        super().__init__(f"{class_name}: {message}" + (f"\n{traceback}" if traceback else ""))
+        self.class_name = class_name
+        self.message = message
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.class_name, self.message, self.traceback)
+
+
+class TaskCancelledError(TaskError):
+    """A task was cancelled."""
+
+
+class TaskNotFinishedError(TaskError):
+    """A task has no result yet."""
+
+
+class TaskNotFoundError(TaskError, LookupError):
+    """There is no such task, or its time to be remembered is over."""
+
+
+class TaskRefusedError(TaskError):
+    """A task was not taken; `kind`: "full", "not_stored" or "stopping"."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.text)
 
 
 _BUILTIN: Final[dict[str, Callable[[str], Exception]]] = {

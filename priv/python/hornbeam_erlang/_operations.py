@@ -50,6 +50,16 @@ OPERATIONS: Final = {
     "hook_stream": 84,
     "hook_start": 85,
     "hook_await": 86,
+    "task_spawn": 90,
+    "task_info": 91,
+    "task_result": 92,
+    "task_await": 93,
+    "task_cancel": 94,
+    "task_retry": 95,
+    "task_list": 96,
+    "task_progress": 97,
+    "schedule_declare": 98,
+    "task_body": 99,
 }
 
 ARGUMENTS: Final = {
@@ -82,5 +92,15 @@ ARGUMENTS: Final = {
         "cache_fail": ("token", "failure"),
         "cache_leave": ("token",),
         "cache_clear": ("namespace",),
+        "task_spawn": ("function", "args", "options"),
+        "task_info": ("task",),
+        "task_result": ("task",),
+        "task_body": ("task",),
+        "task_await": ("task", "timeout"),
+        "task_cancel": ("task",),
+        "task_retry": ("task",),
+        "task_list": ("state", "queue", "limit"),
+        "task_progress": ("task", "value"),
+        "schedule_declare": ("name", "function", "args", "options"),
     }.items()
 }

@@ -20,8 +20,8 @@ from hornbeam_erlang._hub import QUEUE_SIZE, Mailbox
 from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
-    "Subscription", "get", "join", "mailbox_of_caller", "publish", "receive_pubsub", "subscribe",
-    "subscription", "unsubscribe",
+    "Subscription", "close_mailbox", "get", "join", "mailbox_of_caller", "publish",
+    "receive_pubsub", "subscribe", "subscription", "unsubscribe",
 ]  # fmt: skip
 
 
@@ -133,7 +133,7 @@ class Subscription:
         if self._task is not None:
             self._task.remove_done_callback(self._on_done)
             self._task = None
-        _close(self._mailbox)
+        close_mailbox(self._mailbox)
 
     def _on_done(self, _task: asyncio.Task[Any]) -> None:
         self.close()
@@ -201,7 +201,7 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _close(mailbox: Mailbox) -> None:
+def close_mailbox(mailbox: Mailbox) -> None:
     """Ends a mailbox's subscriptions without waiting for anything."""
     here = backend()
     for topic in here.hub.leave_all(mailbox):
@@ -218,7 +218,7 @@ class _OfThread(threading.local):
 class _Holder:
     def __init__(self) -> None:
         self.mailbox = Mailbox()
-        weakref.finalize(self, _close, self.mailbox).atexit = False
+        weakref.finalize(self, close_mailbox, self.mailbox).atexit = False
 
 
 _of_thread = _OfThread()
@@ -239,5 +239,5 @@ def mailbox_of_caller() -> Mailbox:
     if mailbox is None:
         mailbox = _of_task[task] = Mailbox()
         made = mailbox
-        task.add_done_callback(lambda _task: _close(made))
+        task.add_done_callback(lambda _task: close_mailbox(made))
     return mailbox

@@ -25,13 +25,16 @@ from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_erlang._standalone_cache import Cache
 from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_services import Feed, Services
+from hornbeam_erlang._standalone_tasks import Tasks
 
 __all__ = ["Standalone"]
 
 NODE: Final = "nonode@nohost"
 _NAMES: Final = {code: name for name, code in OPERATIONS.items()}
 # Operations that run something of the user's: outside the lock, in a thread, with a deadline.
-_FUNCTIONS: Final = frozenset(["call", "cast", "rpc_call", "rpc_cast"])
+_FUNCTIONS: Final = frozenset(
+    ["call", "cast", "rpc_call", "rpc_cast", "task_spawn", "task_retry", "task_progress"]
+)
 # The operation that waits for another caller.
 _WAITS: Final = OPERATIONS["cache_get"]
 
@@ -46,14 +49,16 @@ class _Entry:
         self.expires = expires
 
 
-class Standalone:
+class Standalone(Tasks):
     """A backend (`_backend.Backend`) with what Erlang would hold.
 
     functions  the registered functions by their names: what `call` and `cast` reach
     remote     what `rpc_call` and `rpc_cast` reach on this node: (module, function) -> function
+    schedules  what `scheduled` has declared, by its name
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.hub = Hub()
         self.functions: dict[str, Callable[..., Any]] = {}
         self.remote: dict[tuple[str, str], Callable[..., Any]] = {}

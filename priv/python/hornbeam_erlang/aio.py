@@ -9,27 +9,34 @@ write. Cancelling an await ends the call on Erlang's side too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from hornbeam_erlang import _cached, _hooks, _pubsub, _services
+from hornbeam_erlang import _cached, _hooks, _pubsub, _services, _tasks
 from hornbeam_erlang import _requests as requests
+from hornbeam_erlang import _task_requests as tasks
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend
+from hornbeam_erlang._task_requests import Duration, Function, TaskInfo, TaskOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
-    "await_result", "cache_stats", "cached_inference", "call", "cast", "clear_cache", "connect",
-    "execute", "execute_async", "hooks", "node", "nodes", "ping", "publish", "receive_pubsub",
-    "register_hook", "rpc_call", "rpc_cast", "service", "state_add", "state_cas", "state_decr",
-    "state_delete", "state_get", "state_get_multi", "state_incr", "state_items", "state_keys",
-    "state_pop", "state_set", "stream", "subscribe", "subscription", "unregister_hook",
-    "unsubscribe",
+    "await_result", "await_task", "cache_stats", "cached_inference", "call", "cancel_task", "cast",
+    "clear_cache", "connect", "execute", "execute_async", "hooks", "list_tasks", "node", "nodes",
+    "ping", "publish", "receive_pubsub", "register_hook", "retry_task", "rpc_call", "rpc_cast",
+    "service", "spawn", "state_add", "state_cas", "state_decr", "state_delete", "state_get",
+    "state_get_multi", "state_incr", "state_items", "state_keys", "state_pop", "state_set",
+    "stream", "subscribe", "subscription", "task_arguments", "task_events", "task_info",
+    "task_progress", "task_result", "task_status", "unregister_hook", "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription
 service = _services.service
 hooks = _hooks.hooks
 stream = _hooks.stream
+task_events = _tasks.atask_events
 
 
 async def state_get(key: Any, default: Any = None) -> Any:
@@ -213,3 +220,60 @@ async def execute_async(app_path: str, action: str, /, *args: Any, **kwargs: Any
 async def await_result(task_id: str, timeout_ms: int = 30_000) -> Any:
     """The value of a call that `execute_async` has begun."""
     return await backend().ahook_await(*requests.hook_await(task_id, timeout_ms))
+
+
+async def spawn(
+    function: Function,
+    *args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **options: Unpack[TaskOptions],
+) -> str:
+    """Has a function run in the background and returns the task's id."""
+    return tasks.spawned(await acall(*tasks.spawn(function, args, kwargs, options)))
+
+
+async def task_status(task: str) -> str:
+    """Its state."""
+    return (await task_info(task))["state"]
+
+
+async def task_info(task: str) -> TaskInfo:
+    """All there is to know of it."""
+    return tasks.info(await acall(*tasks.of_id("task_info", task)), task)
+
+
+async def task_result(task: str) -> Any:
+    """What it returned."""
+    return tasks.result(await acall(*tasks.of_id("task_result", task)), task)
+
+
+async def task_arguments(task: str) -> tuple[list[Any], dict[str, Any]]:
+    """What its function is called with."""
+    return tasks.arguments(await acall(*tasks.of_id("task_body", task)), task)
+
+
+async def await_task(task: str, timeout: Duration | None = None) -> Any:
+    """Waits until it is over; what it returned."""
+    return tasks.result(await acall(*tasks.wait(task, timeout)), task)
+
+
+async def cancel_task(task: str) -> bool:
+    """Ends it; whether it was not over yet."""
+    return tasks.found(await acall(*tasks.of_id("task_cancel", task)), task)
+
+
+async def retry_task(task: str) -> bool:
+    """Runs one that has failed or was cancelled once more."""
+    return tasks.found(await acall(*tasks.of_id("task_retry", task)), task)
+
+
+async def list_tasks(
+    state: str | None = None, queue: str | None = None, limit: int = 100
+) -> list[TaskInfo]:
+    """The tasks of this server, the newest first."""
+    return tasks.infos(await acall(*tasks.listing(state, queue, limit)))
+
+
+async def task_progress(value: Any) -> None:
+    """In a task: says how far it is."""
+    await acall(*tasks.progress(value))

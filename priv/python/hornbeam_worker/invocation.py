@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import inspect
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from hornbeam_erlang._names import find
 from hornbeam_worker import frames, values
 from hornbeam_worker.host import Host
 from hornbeam_worker.loader import application_traceback
@@ -108,14 +108,3 @@ def raised(error: BaseException) -> bytes:
     texts = [name, str(error), application_traceback(error)]
     clean = [text.encode("utf-8", "backslashreplace").decode()[:_LONGEST] for text in texts]
     return values.pack(clean)
-
-
-def find(target: str) -> Any:
-    """What "module:function" names; its module is imported."""
-    module, _, attributes = target.partition(":")
-    if not module or not attributes:
-        raise ValueError(f'"{target}" is not of the form "module:function"')
-    found: Any = importlib.import_module(module)
-    for name in attributes.split("."):
-        found = getattr(found, name)
-    return found

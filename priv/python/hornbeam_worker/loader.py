@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from hornbeam_erlang import _names
 from hornbeam_worker import interface
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.interface import Interface
@@ -36,7 +37,8 @@ FACTORY_NAMES = ("create_app", "make_app")
 
 logger = logging.getLogger("hornbeam.asgi")
 
-_OUR_FOLDERS = tuple(f"{Path(file).parent}/" for file in (__file__, importlib.__file__))
+_OUR_FILES = (__file__, importlib.__file__, _names.__file__)
+_OUR_FOLDERS = tuple(f"{Path(file).parent}/" for file in _OUR_FILES)
 
 
 def extend_path(directories: Sequence[str]) -> None:

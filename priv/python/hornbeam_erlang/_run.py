@@ -1,0 +1,60 @@
+"""Runs one attempt of a task in a worker; what a task can say and know of itself.
+
+Called by Erlang (`hornbeam_task`), through an invocation: in a thread. What it returns to await is
+awaited in the worker's loop.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+from hornbeam_erlang._names import find
+
+__all__ = ["TaskContext", "current_task", "run"]
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """The task that is running.
+
+    attempt   1 at first; more after failures
+    unique    the key that it was spawned with: with it, what the task does can be done once
+    """
+
+    id: str
+    attempt: int
+    unique: str | None
+    queue: str
+
+
+_current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar(
+    "hornbeam_task", default=None
+)
+
+
+def current_task() -> TaskContext | None:
+    """The task that the caller runs in, or None."""
+    return _current.get()
+
+
+def run(task_id: str, attempt: int, unique: str | None, queue: str, body: bytes) -> Any:
+    """Calls the task's function; `body` is [function, arguments, keyword arguments]."""
+    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
+
+    function, arguments, keywords = values.unpack(body)
+    context = TaskContext(task_id, attempt, unique, queue)
+    token = _current.set(context)
+    try:
+        value = find(function)(*arguments, **keywords)
+    finally:
+        _current.reset(token)
+    return _awaited(value, context) if inspect.isawaitable(value) else value
+
+
+async def _awaited(value: Awaitable[Any], context: TaskContext) -> Any:
+    _current.set(context)
+    return await value
