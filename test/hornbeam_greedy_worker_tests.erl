@@ -27,7 +27,15 @@ setup() ->
     {ok, Started} = application:ensure_all_started(hornbeam),
     {ok, _} = start("hold", "0"),
     ok = signal(19),
+    await:until(fun is_stopped/0),
     Started.
+
+%% The signal is on its way until the kernel says so (proc(5)).
+is_stopped() ->
+    #{os_pid := OsPid} = worker(),
+    {ok, Stat} = file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/stat"),
+    [_, <<State, _/binary>>] = binary:split(Stat, <<") ">>),
+    State =:= $T.
 
 start(Mode, Flood) -> start(Mode, Flood, #{}).
 
