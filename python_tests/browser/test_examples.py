@@ -141,6 +141,22 @@ def test_a_model_talks_until_the_tab_is_closed(browsers: list[Chrome]) -> None:
         assert text(browsers[1], "#state") == "stopped"
 
 
+def test_a_progress_bar_follows_its_job(browsers: list[Chrome], tmp_path: Path) -> None:
+    browser = browsers[0]
+    folder = str(ROOT / "examples" / "background_jobs")
+    with Hornbeam("app:app", pythonpath=folder, task_workers=1, data_dir=tmp_path / "d") as server:
+        browser.get(server.url)
+        buttons = browser.find_elements(By.CSS_SELECTOR, "[data-path]")
+        buttons[1].click()
+        wait_until(lambda: text(browser, "#jobs") != "", 20, "the job is shown")
+        bar = browser.find_element(By.CSS_SELECTOR, "#jobs progress")
+        wait_until(lambda: bar.get_property("max") == 20, 20, "it says how far it is")
+        wait_until(lambda: "done" in text(browser, "#jobs"), 20, "it ends")
+        assert "report of department 1" in text(browser, "#jobs")
+        assert bar.get_property("value") == 20
+        shot(browser, "background_jobs")
+
+
 # --- the terminal ---
 
 FAILING = """from fastapi import FastAPI
