@@ -95,6 +95,9 @@ again_after_a_crash() ->
     {{ok, Id}, _} = admit(task(#{<<"unique">> => <<"k">>}), Book).
 
 stopping() ->
+    ?assertMatch({error, {stopping, _}}, hornbeam_tasks:add(no_such_server, <<"m:f">>, [1], #{})),
+    ?assertMatch({error, {wrong, _}}, hornbeam_tasks:add(no_such_server, <<"m:f">>, [self()], #{})),
+    ?assertMatch({error, {wrong, _}}, hornbeam_tasks:add(no_such_server, <<"m:f">>, [1], #{<<"retries">> => -1})),
     {_, Book} = admitted(task(#{}), book(#{})),
     {Deadline, Stopped} = hornbeam_task_book:stop(hornbeam_task_book:stop_by(infinity, Book)),
     ?assertEqual(infinity, Deadline),

@@ -1,7 +1,7 @@
 %%% The background tasks of one server: takes them, has them run by workers, keeps what came of them for a time.
 %%%
 %%% Called by: hornbeam_service_tasks (Python), hornbeam_schedules, hornbeam_task_command (a person), hornbeam_listener (a stop begins),
-%%% hornbeam_reload; any OTP application (add/4). Calls: hornbeam_task_book, which decides everything; hornbeam_task, hornbeam_task_table.
+%%% hornbeam_reload; any OTP application (add/4). Calls: hornbeam_task_book, which decides everything; hornbeam_tasks_sup (ensure/1), hornbeam_task, hornbeam_task_table.
 %%%
 %%% A durable task is answered for, and runs, when the store says that it is on disk. What is running when a server stops has
 %%% graceful_timeout, like requests; then it is given up. A durable one runs again after the next start.
@@ -28,11 +28,18 @@ add(Server, Function, Arguments, Options) ->
     case hornbeam_msgpack:try_encode([Function, Arguments, Keywords]) of
         {ok, Body} ->
             case hornbeam_task:new(Server, Function, {bytes, iolist_to_binary(Body)}, maps:remove(<<"kwargs">>, Options)) of
-                {ok, Task} -> add(Server, Task);
+                {ok, Task} -> ok = ensure(Server), add(Server, Task);
                 {error, Text} -> {error, {wrong, Text}}
             end;
         {error, _} ->
             {error, {wrong, <<"the arguments cannot travel to Python">>}}
+    end.
+
+%% The first task of a server may be Erlang's.
+ensure(Server) ->
+    case hornbeam_task_table:keeper(Server) =:= error andalso hornbeam_servers:is_open(Server) of
+        true -> hornbeam_tasks_sup:ensure(Server);
+        false -> ok
     end.
 
 -spec add(Server :: atom(), hornbeam_task:task()) -> {ok, Id :: binary()} | {error, hornbeam_task_book:refusal()}.
