@@ -25,7 +25,7 @@ request(<<"reply-large">>, _Request) -> {reply, 200, [{<<"content-type">>, <<"te
 request(<<"file">>, Request) -> {reply, 200, [], {file, field(<<"x-file">>, Request)}};
 request(<<"method">>, Request) -> {ok, Request#{method := <<"HEAD">>}};
 request(<<"crlf">>, Request) -> {ok, with_field(<<"x-split">>, <<"a\r\nb: c">>, Request)};
-request(<<"crash">>, Request) -> binary_to_integer(field(<<"x-secret">>, Request));
+request(<<"crash">>, Request) -> {reply, binary_to_integer(field(<<"x-secret">>, Request)), [], <<>>};
 request(<<"clause">>, Request) -> only_one(Request);
 request(<<"throw">>, _Request) -> throw(enough);
 request(<<"exit">>, _Request) -> exit(enough);
