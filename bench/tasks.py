@@ -102,8 +102,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def timed(spawn_one: Callable[[str, float], object], number: int, path: str, threads: int) -> float:
     """Of each of so many threads its part."""
 
-    def some(_thread: int) -> None:
-        for _ in range(number // threads):
+    def some(thread: int) -> None:
+        for _ in range(thread, number, threads):
             spawn_one(path, time.time())
 
     begun = time.perf_counter()

@@ -14,8 +14,8 @@ from hornbeam_erlang import spawn
 def spawn_all(number: int, durable: bool, path: str, threads: int) -> float:
     """How long that took."""
 
-    def some(_thread: int) -> None:
-        for _ in range(number // threads):
+    def some(thread: int) -> None:
+        for _ in range(thread, number, threads):
             spawn("tasks_function:note", path, time.time(), durable=durable)
 
     begun = time.perf_counter()
