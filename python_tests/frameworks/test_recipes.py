@@ -11,19 +11,11 @@ from pages import DOCS, ROOT, Block, commands, sections
 from recipes import Recipe
 
 PAGES = (
-    "getting-started", "frameworks", "http-hooks", "hooks", "affinity", "static", "cache",
+    "getting-started", "frameworks", "mounts", "http-hooks", "hooks", "affinity", "static", "cache",
 )  # fmt: skip
 SECTIONS = {
     (page, title): blocks
-    for page in (
-        "getting-started",
-        "frameworks",
-        "http-hooks",
-        "hooks",
-        "affinity",
-        "static",
-        "cache",
-    )
+    for page in PAGES
     for title, blocks in sections((DOCS / f"{page}.md").read_text()).items()
     if any(block.title for block in blocks)
 }

@@ -204,6 +204,22 @@ def test_the_flask_application() -> None:
         assert client.get("/source").text == (EXAMPLES / "flask_app" / "app.py").read_text()
 
 
+def test_sessions_in_the_memory_of_a_worker() -> None:
+    """Each request on a connection of its own, as from a browser that comes back."""
+    folder = ROOT / "examples" / "sticky_sessions"
+    with Hornbeam("app:app", pythonpath=str(folder), workers=3, affinity="cookie") as server:
+        seen = []
+        for _visitor in range(3):
+            cookies = httpx.Cookies()
+            for visit in range(1, 5):
+                answer = httpx.get(server.url, cookies=cookies)
+                cookies.update(answer.cookies)
+                assert answer.json()["visits"] == visit
+                seen.append(answer.json()["worker"])
+        assert all(len(set(seen[at : at + 4])) == 1 for at in (0, 4, 8))
+        assert len(set(seen)) > 1  # not all are sent to the same
+
+
 def test_three_nodes() -> None:
     script = subprocess.Popen(
         [sys.executable, EXAMPLES / "distributed_rpc" / "run.py"],
