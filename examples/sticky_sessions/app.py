@@ -4,7 +4,7 @@
 
 has no stickiness: with cookies kept, `curl` meets other workers and other counts. With it:
 
-    bin/hornbeam run app:app --chdir examples/sticky_sessions --workers 3 --affinity cookie
+    HORNBEAM_AFFINITY=cookie make run PYTHONPATH=examples/sticky_sessions WORKERS=3
 
     for i in 1 2 3; do curl -s -c jar -b jar http://127.0.0.1:8000/; done
 
