@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, format/1]).
+-export([check/1, describe/0, format/1]).
 
 -spec check(term()) -> {ok, binary()} | hornbeam_option_types:problem().
 check(Number) when is_integer(Number), Number >= 0 ->
@@ -22,9 +22,6 @@ check(Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(binary(), binary()) -> {ok, binary()}.
-anchor(Account, _) -> {ok, Account}.
 
 -spec describe() -> iodata().
 describe() -> "a name or a number that the system has".

@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, format/1, describe/0]).
 -export_type([source/0]).
 
 %% cookie: the server's own. Names of header fields are lower-case. off: nothing (a mount's, where the server has something).
@@ -54,9 +54,6 @@ matching(Kind, Name, Pattern, Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(source(), binary()) -> {ok, source()}.
-anchor(Source, _) -> {ok, Source}.
 
 -spec format(source()) -> binary().
 format({path, Number}) -> <<"path:", (integer_to_binary(Number))/binary>>;

@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, format/1]).
+-export([check/1, describe/0, format/1]).
 -export_type([bind/0]).
 
 %% Host is the host as it was written, without brackets: Ip says where to listen, Host is for people.
@@ -34,9 +34,6 @@ check(Given) ->
         {ok, Text} -> host_port(Text, Given);
         error -> wrong(Given)
     end.
-
--spec anchor(bind(), binary()) -> {ok, bind()}.
-anchor(Bind, _) -> {ok, Bind}.
 
 -spec describe() -> iodata().
 describe() -> "\"HOST:PORT\", \"[IPV6]:PORT\", \":PORT\", \"unix:PATH\" or \"fd://N\"".

@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, format/1, describe/0]).
 
 -spec check(term()) -> {ok, binary()} | hornbeam_option_types:problem().
 check(Given) ->
@@ -20,9 +20,6 @@ check(Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(binary(), binary()) -> {ok, binary()}.
-anchor(Name, _) -> {ok, Name}.
 
 -spec format(binary()) -> binary().
 format(Name) -> Name.

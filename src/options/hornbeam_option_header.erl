@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, describe/0, format/1]).
+-export([check/1, describe/0, format/1]).
 
 -define(OWN, [<<"connection">>, <<"content-length">>, <<"date">>, <<"keep-alive">>, <<"proxy-connection">>, <<"te">>, <<"trailer">>,
               <<"transfer-encoding">>, <<"upgrade">>]).
@@ -42,9 +42,6 @@ field(Name, Value, Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor({binary(), binary()}, binary()) -> {ok, {binary(), binary()}}.
-anchor(Field, _) -> {ok, Field}.
 
 -spec describe() -> iodata().
 describe() -> "{Name, Value} or \"NAME:VALUE\"".

@@ -7,7 +7,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, format/1, describe/0]).
 -export_type([hook/0]).
 
 -type stage() :: on_request | on_response | on_error.
@@ -65,9 +65,6 @@ check_names(Names, Then, Text) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(hook(), binary()) -> {ok, hook()}.
-anchor(Hook, _Base) -> {ok, Hook}.
 
 -spec format(hook()) -> binary().
 format(Module) when is_atom(Module) -> atom_to_binary(Module);

@@ -8,7 +8,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, with/2, anchor/2, format/1, describe/0, with_overrides/2]).
+-export([check/1, with/2, from_table/2, anchor/2, format/1, describe/0, with_overrides/2]).
 -export([pairs/1, overrides/4, split/2, anchor_all/2, formatted/1]).
 -export_type([mount/0]).
 
@@ -30,6 +30,17 @@ check(Given) ->
         {ok, Text} -> check_text(Text);
         _ -> wrong()
     end.
+
+-spec from_table(#{binary() => term()}, Read) -> {Place, term(), [{atom() | binary(), term()}]}
+    when Read :: fun((binary(), term()) -> {atom() | binary(), term()}), Place :: term().
+from_table(Table, Read) ->
+    Prefix = maps:get(<<"prefix">>, Table, <<>>),
+    Place = case Table of
+        #{<<"host">> := Host} -> {Host, Prefix};
+        #{} -> Prefix
+    end,
+    Options = maps:without([<<"host">>, <<"prefix">>, <<"app">>], Table),
+    {Place, maps:get(<<"app">>, Table, <<>>), [Read(Key, Value) || {Key, Value} <- maps:to_list(Options)]}.
 
 %% @doc A mount and further options for it, which are stronger than its own.
 -spec with(term(), #{atom() => term()} | [{atom(), term()}]) -> {ok, mount()} | hornbeam_option_types:problem().
@@ -100,11 +111,14 @@ check_text(Text) ->
 %% @doc "NAME=APP;key=value;key=value": the parts, with the values of known keys read. Names: other names of options.
 -spec split(binary(), [{binary(), atom()}]) -> {ok, binary(), binary(), [{atom() | binary(), term()}]} | error.
 split(Text, Names) ->
-    [Front | Options] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
-    Pairs = [binary:split(Option, <<"=">>) || Option <- Options, Option =/= <<>>],
-    case {binary:split(Front, <<"=">>), lists:all(fun(Pair) -> length(Pair) =:= 2 end, Pairs)} of
-        {[Name, App], true} -> {ok, Name, App, parsed(collect(Pairs, []), Names)};
-        _ -> error
+    case hornbeam_option_text:entry(Text) of
+        {ok, Name, App, Options} ->
+            case [Pair || {_, _} = Pair <- Options] of
+                Options -> {ok, Name, App, parsed(collect(Options, []), Names)};
+                _ -> error
+            end;
+        error ->
+            error
     end.
 
 %% @doc A map or a property list as pairs, each key once.
@@ -117,8 +131,8 @@ pairs(Given) when length(Given) >= 0 ->
     end;
 pairs(_) -> error.
 
-%% [[K, "1"], [K, "2"]] -> [{K, ["1", "2"]}]: a key may be repeated where its option is a list.
-collect([[Name, Value] | Rest], Done) ->
+%% [{K, "1"}, {K, "2"}] -> [{K, ["1", "2"]}]: a key may be repeated where its option is a list.
+collect([{Name, Value} | Rest], Done) ->
     Texts = proplists:get_value(Name, Done, []) ++ [unicode:characters_to_list(Value)],
     collect(Rest, lists:keystore(Name, 1, Done, {Name, Texts}));
 collect([], Done) ->

@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0, bytes/1]).
+-export([check/1, format/1, describe/0, bytes/1]).
 -export_type([trusted/0]).
 
 -type trusted() :: all | unix | {Network :: binary(), Bits :: 0..128}.
@@ -57,9 +57,6 @@ is_digits(Text) ->
     Text =/= <<>> andalso lists:all(fun(C) -> C >= $0 andalso C =< $9 end, binary_to_list(Text)).
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(trusted(), binary()) -> {ok, trusted()}.
-anchor(Trusted, _) -> {ok, Trusted}.
 
 -spec format(trusted()) -> binary().
 format(all) -> <<"*">>;

@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, format/1, describe/0]).
 -export_type([entry/0]).
 
 -type entry() :: all | {module(), atom()}.
@@ -30,9 +30,6 @@ names(_, Given) ->
     wrong(Given).
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(entry(), binary()) -> {ok, entry()}.
-anchor(Entry, _Base) -> {ok, Entry}.
 
 -spec format(entry()) -> binary().
 format(all) -> <<"all">>;

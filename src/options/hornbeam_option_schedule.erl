@@ -1,12 +1,12 @@
 %%% The type of the entries of the option `schedules': a Python function that is run at times.
 %%%
-%%% Reads {Name, Function, Options} and the text "NAME=MODULE:FUNCTION;every=5m;key=value". Called through hornbeam_option_types,
+%%% Reads {Name, Function, Options} and the text "NAME=MODULE:FUNCTION;every=5m;key=value". Called through hornbeam_option_types and
 %%% hornbeam_option_toml; hornbeam_schedules runs what comes of it. Calls hornbeam_option_text. What a cron line means is looked at by a worker.
 -module(hornbeam_option_schedule).
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0, duration/1]).
+-export([check/1, from_table/2, format/1, describe/0, duration/1]).
 -export_type([schedule/0]).
 
 %% Options: as hornbeam_schedule:new/2 has them, times in ms.
@@ -26,14 +26,17 @@ check({Name, Function, Options} = Given) when is_map(Options); is_list(Options) 
 check(Given) ->
     case hornbeam_option_text:is_text(Given) andalso hornbeam_option_text:to_text(Given) of
         {ok, Text} ->
-            [First | Rest] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
-            case {binary:split(First, <<"=">>), [binary:split(Part, <<"=">>) || Part <- Rest, Part =/= <<>>]} of
-                {[Name, Function], Pairs} -> checked(Name, Function, [list_to_tuple(Pair) || Pair <- Pairs], Given);
-                _ -> wrong(Given)
+            case hornbeam_option_text:entry(Text) of
+                {ok, Name, Function, Pairs} -> checked(Name, Function, Pairs, Given);
+                error -> wrong(Given)
             end;
         _ ->
             wrong(Given)
     end.
+
+-spec from_table(#{binary() => term()}, term()) -> {term(), term(), #{binary() => term()}}.
+from_table(Table, _Read) ->
+    {maps:get(<<"name">>, Table, <<>>), maps:get(<<"function">>, Table, <<>>), maps:without([<<"name">>, <<"function">>], Table)}.
 
 pairs(Options) when is_map(Options) -> maps:to_list(Options);
 pairs(Options) -> Options.
@@ -102,9 +105,6 @@ duration(Given) when is_binary(Given); is_list(Given) ->
 duration(_) -> error.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(schedule(), binary()) -> {ok, schedule()}.
-anchor(Schedule, _Base) -> {ok, Schedule}.
 
 -spec format(schedule()) -> hornbeam_option_toml:value().
 format({Name, Function, Options}) ->

@@ -10,7 +10,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0, limits/1, keys/0]).
+-export([check/1, from_table/2, key/0, from_entry/3, anchor/2, format/1, describe/0, limits/1, keys/0]).
 -export_type([service/0]).
 
 %% Options: what was given for this service, normalised, under the names of the table.
@@ -60,6 +60,26 @@ check(Given) ->
         {ok, Text} -> check_text(Text);
         _ -> wrong()
     end.
+
+%% [services.NAME], a table of tables, or of texts as for --service; as an array, each says its name.
+-spec from_table(#{binary() => term()}, Read) -> {binary(), term()} | none when Read :: fun((binary(), term()) -> {atom() | binary(), term()}).
+from_table(Table, Read) ->
+    case maps:take(key(), Table) of
+        {Name, Service} -> from_entry(Name, Service, Read);
+        error -> none
+    end.
+
+-spec key() -> binary().
+key() -> <<"name">>.
+
+-spec from_entry(binary(), term(), Read) -> {binary(), term()} when Read :: fun((binary(), term()) -> {atom() | binary(), term()}).
+from_entry(Name, Service, Read) when is_map(Service) ->
+    {Name, [case [Key || {Key, _} <- ?NAMES, atom_to_binary(Key) =:= Text] of
+                [Own] -> {Own, Value};
+                [] -> Read(Text, Value)
+            end || {Text, Value} <- maps:to_list(Service)]};
+from_entry(Name, Target, _Read) ->
+    {Name, Target}.
 
 is_target(Key) -> Key =:= target orelse Key =:= <<"target">>.
 

@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, from_table/2, anchor/2, format/1, describe/0]).
 -export_type([sni/0]).
 
 %% Host is lower-case; "*.example.org" is every name one label below example.org.
@@ -37,6 +37,10 @@ named(Host, Cert, Key, Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
+
+-spec from_table(#{binary() => term()}, term()) -> {term(), term(), term()} | none.
+from_table(#{<<"host">> := Host, <<"certfile">> := Cert, <<"keyfile">> := Key} = Table, _Read) when map_size(Table) =:= 3 -> {Host, Cert, Key};
+from_table(_Table, _Read) -> none.
 
 -spec anchor(sni(), binary()) -> {ok, sni()} | hornbeam_option_types:problem().
 anchor({Host, Cert, Key}, Base) ->

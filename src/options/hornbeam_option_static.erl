@@ -6,7 +6,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0, with_defaults/1, different_prefixes/1]).
+-export([check/1, from_table/2, key/0, from_entry/3, split/1, anchor/2, format/1, describe/0, with_defaults/1, different_prefixes/1]).
 -export_type([static/0, options/0]).
 
 %% Prefix begins with "/" and ends with it only when it is "/". The options are those that were given.
@@ -46,12 +46,31 @@ check(Given) ->
     end.
 
 check_text(Text, Given) ->
-    [Static | Options] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
-    Pairs = [binary:split(Option, <<"=">>) || Option <- Options, Option =/= <<>>],
-    case {binary:split(Static, <<"=">>), lists:all(fun(Pair) -> length(Pair) =:= 2 end, Pairs)} of
-        {[Prefix, Folder], true} -> check({Prefix, Folder, [parsed(Name, Value) || [Name, Value] <- Pairs]});
-        _ -> wrong(Given)
+    case hornbeam_option_text:entry(Text) of
+        {ok, Prefix, Folder, Options} ->
+            case [Pair || {_, _} = Pair <- Options] of
+                Options -> check({Prefix, Folder, [parsed(Name, Value) || {Name, Value} <- Options]});
+                _ -> wrong(Given)
+            end;
+        error ->
+            wrong(Given)
     end.
+
+%% "/assets" = "dist", or a table with the folder and its options.
+-spec from_entry(binary(), term(), term()) -> {term(), term(), [{term(), term()}]}.
+from_entry(Prefix, Table, _Read) when is_map(Table) -> {Prefix, maps:get(<<"folder">>, Table, <<>>), maps:to_list(maps:remove(<<"folder">>, Table))};
+from_entry(Prefix, Folder, _Read) when is_binary(Folder) -> {Prefix, Folder, []};
+from_entry(Prefix, _Other, _Read) -> {Prefix, <<>>, []}.
+
+-spec from_table(#{binary() => term()}, term()) -> {term(), term(), [{term(), term()}]}.
+from_table(Table, Read) -> from_entry(maps:get(key(), Table, <<>>), maps:remove(key(), Table), Read).
+
+-spec key() -> binary().
+key() -> <<"prefix">>.
+
+%% What is said of a folder may hold commas; the next one begins with a slash.
+-spec split(string()) -> [string()].
+split(Text) -> [string:trim(Item) || Item <- re:split(Text, ",(?=\\s*/)", [{return, list}, unicode])].
 
 %% No atom is made of a name.
 parsed(Name, Value) ->

@@ -5,7 +5,7 @@
 
 -behaviour(hornbeam_option_types).
 
--export([check/1, anchor/2, format/1, describe/0]).
+-export([check/1, format/1, describe/0]).
 -export_type([limit/0]).
 
 -type limit() :: {Queue :: binary(), AtOnce :: pos_integer()}.
@@ -27,9 +27,6 @@ check(Given) ->
     end.
 
 wrong(Given) -> {error, ["must be ", describe()], Given}.
-
--spec anchor(limit(), binary()) -> {ok, limit()}.
-anchor(Limit, _Base) -> {ok, Limit}.
 
 -spec format(limit()) -> binary().
 format({Name, Number}) -> <<Name/binary, "=", (integer_to_binary(Number))/binary>>.

@@ -3,7 +3,7 @@
 %%% Pure functions. Called by the other modules of src/options; calls nothing of the project.
 -module(hornbeam_option_text).
 
--export([to_text/1, is_text/1, show/1, suggest/2, enumerate/1, names/1]).
+-export([to_text/1, is_text/1, entry/1, show/1, suggest/2, enumerate/1, names/1]).
 
 %% A message quotes at most this many characters of a value.
 -define(SHOWN, 120).
@@ -25,6 +25,15 @@ to_text(Value) ->
 -spec is_text(term()) -> boolean().
 is_text(Value) ->
     is_binary(Value) orelse (Value =/= [] andalso is_chars(Value)).
+
+%% "NAME=VALUE;key=value;key=value": the name, its value, and the rest, a key alone where nothing is said of it.
+-spec entry(binary()) -> {ok, Name :: binary(), Value :: binary(), [{binary(), binary()} | {binary()}]} | error.
+entry(Text) ->
+    [Front | Rest] = [string:trim(Part) || Part <- binary:split(Text, <<";">>, [global])],
+    case binary:split(Front, <<"=">>) of
+        [Name, Value] -> {ok, Name, Value, [list_to_tuple(binary:split(Part, <<"=">>)) || Part <- Rest, Part =/= <<>>]};
+        [_] -> error
+    end.
 
 %% A value as a message quotes it, cut where it is long and with control characters replaced.
 -spec show(term()) -> iodata().

@@ -2,8 +2,8 @@
 %%% values as lines of such a file.
 %%%
 %%% Pure functions of a table of options. Called by hornbeam_option_sources (name/2, given/3) and hornbeam_option_report
-%%% (line/2); calls hornbeam_option_text. What is no value of an option stays as it is, for
-%%% hornbeam_option_types:value/2 to refuse. Text is binaries, tables are maps (priv/python/hornbeam/configuration.py).
+%%% (line/2); calls the modules of {custom, Module} for their tables (hornbeam_option_types has the callbacks). What is no value of an option
+%%% stays as it is, for hornbeam_option_types:value/2 to refuse. Text is binaries, tables are maps (priv/python/hornbeam/configuration.py).
 -module(hornbeam_option_toml).
 
 -export([name/2, given/3, line/2]).
@@ -24,59 +24,39 @@ name(Key, Names) ->
 
 %% Names: all that name/2 finds, for the tables of mounts.
 -spec given(hornbeam_option_types:type(), term(), #{binary() => spec()}) -> term().
-%% [services.NAME], a table of tables, or of texts as for --service; as an array, each says its name.
-given({list, {custom, hornbeam_option_service} = Type}, Table, Names) when is_map(Table), not is_map_key(<<"name">>, Table) ->
-    [given(Type, {Name, Service}, Names) || {Name, Service} <- lists:sort(maps:to_list(Table))];
 given({list, Type}, Values, Names) when is_list(Values) -> [given(Type, item(Value), Names) || Value <- Values];
-given({list, {custom, hornbeam_option_static}}, Table, _) when is_map(Table), not is_map_key(<<"prefix">>, Table) ->
-    [static(Prefix, Value) || {Prefix, Value} <- lists:sort(maps:to_list(Table))];
+given({list, {custom, Module} = Type}, Table, Names) when is_map(Table) ->
+    case hornbeam_option_types:has(Module, key, 0) andalso not is_map_key(Module:key(), Table) of
+        true -> [Module:from_entry(Name, Value, read(Names)) || {Name, Value} <- lists:sort(maps:to_list(Table))];
+        false -> given(Type, Table, Names)
+    end;
 given({list, Type}, Value, Names) -> given(Type, Value, Names);
 given({Or, Type}, Value, Names) when Or =:= optional; Or =:= auto -> given(Type, Value, Names);
 given({limit, _, _}, <<"infinity">>, _) -> infinity;
 given({timeout, _}, <<"infinity">>, _) -> infinity;
 given(environment, Values, _) when is_list(Values) -> lists:map(fun item/1, Values);
 given(environment, Table, _) when is_map(Table) -> maps:map(fun(_, Value) -> item(Value) end, Table);
-given({custom, hornbeam_option_mount}, Table, Names) when is_map(Table) ->
-    Options = maps:to_list(maps:without([<<"host">>, <<"prefix">>, <<"app">>], Table)),
-    Prefix = maps:get(<<"prefix">>, Table, <<>>),
-    Place = case Table of
-        #{<<"host">> := Host} -> {Host, Prefix};
-        #{} -> Prefix
-    end,
-    {Place, maps:get(<<"app">>, Table, <<>>), [override(Option, Names) || Option <- Options]};
-given({custom, hornbeam_option_service}, {Name, Table}, Names) when is_map(Table) ->
-    {Name, [override(Option, Names) || Option <- maps:to_list(Table)]};
-given({custom, hornbeam_option_service}, {Name, Target}, _) ->
-    {Name, Target};
-given({custom, hornbeam_option_service} = Type, #{<<"name">> := Name} = Table, Names) ->
-    given(Type, {Name, maps:remove(<<"name">>, Table)}, Names);
-given({custom, hornbeam_option_sni}, #{<<"host">> := Host, <<"certfile">> := Cert, <<"keyfile">> := Key} = Table, _)
-  when map_size(Table) =:= 3 ->
-    {Host, Cert, Key};
-given({custom, hornbeam_option_static}, Table, _) when is_map(Table) ->
-    static(maps:get(<<"prefix">>, Table, <<>>), maps:remove(<<"prefix">>, Table));
-given({custom, hornbeam_option_schedule}, Table, _) when is_map(Table) ->
-    {maps:get(<<"name">>, Table, <<>>), maps:get(<<"function">>, Table, <<>>), maps:without([<<"name">>, <<"function">>], Table)};
+given({custom, Module}, Table, Names) when is_map(Table) ->
+    case hornbeam_option_types:has(Module, from_table, 2) andalso Module:from_table(Table, read(Names)) of
+        No when No =:= false; No =:= none -> 'a table';
+        Given -> Given
+    end;
 %% No type takes these; Erlang would take an array of numbers for text, and a message would show a table as Erlang writes it.
 given(_, Value, _) when is_list(Value) -> 'an array';
 given(_, Value, _) when is_map(Value) -> 'a table';
 given(_, Value, _) -> Value.
 
-%% "/assets" = "dist", or a table with the folder and its options.
-static(Prefix, Table) when is_map(Table) -> {Prefix, maps:get(<<"folder">>, Table, <<>>), maps:to_list(maps:remove(<<"folder">>, Table))};
-static(Prefix, Folder) when is_binary(Folder) -> {Prefix, Folder, []};
-static(Prefix, _Other) -> {Prefix, <<>>, []}.
-
 %% There is no option with a list of numbers, and in Erlang such a list is text.
 item(Value) when is_integer(Value) -> integer_to_binary(Value);
 item(Value) -> Value.
 
-override({Key, Value}, _) when Key =:= <<"processes">>; Key =:= <<"concurrency">>; Key =:= <<"queue">> ->
-    {binary_to_existing_atom(Key), Value};
-override({Key, Value}, Names) ->
-    case name(Key, Names) of
-        {ok, #{key := Option, type := Type}} -> {Option, given(Type, Value, Names)};
-        error -> {Key, Value}
+%% An option in a table of a type's own.
+read(Names) ->
+    fun(Key, Value) ->
+        case name(Key, Names) of
+            {ok, #{key := Option, type := Type}} -> {Option, given(Type, Value, Names)};
+            error -> {Key, Value}
+        end
     end.
 
 %% `key = value'.

@@ -9,14 +9,24 @@
 %%% what check/2 takes for the same, of the types that TOML has.
 -module(hornbeam_option_types).
 
--export([value/2, check/2, parse/2, anchor/3, format/2, describe/1, split/2, is_multiple/1]).
+-export([value/2, check/2, parse/2, anchor/3, format/2, describe/1, split/2, is_multiple/1, has/3]).
 -export_type([type/0, spec/0, problem/0]).
 
 %% A kind of value that needs a module of its own.
 -callback check(term()) -> {ok, term()} | problem().
--callback anchor(Normalised :: term(), Base :: binary()) -> {ok, term()} | problem().
 -callback format(Normalised :: term()) -> hornbeam_option_toml:value().
 -callback describe() -> iodata().
+%% And where they apply. Of one with paths:
+-callback anchor(Normalised :: term(), Base :: binary()) -> {ok, term()} | problem().
+%% Of one that a configuration file may have as a table: as check/1 takes it; none: it cannot be one. Read: an option in the table, and
+%% its value as its type takes it.
+-callback from_table(#{binary() => term()}, Read :: fun((binary(), term()) -> {atom() | binary(), term()})) -> term() | none.
+%% Of one whose list may also be a map, of what tells its entries apart to the rest of each: what a table of it calls that; such an entry.
+-callback key() -> binary().
+-callback from_entry(Name :: binary(), Value :: term(), Read :: fun((binary(), term()) -> {atom() | binary(), term()})) -> term().
+%% Of one that may have commas in it: the items of a list in one piece of text.
+-callback split(string()) -> [string()].
+-optional_callbacks([anchor/2, from_table/2, key/0, from_entry/3, split/1]).
 
 -type type() ::
     {integer, Min :: integer(), Max :: integer()}
@@ -88,13 +98,22 @@ check({optional, _}, V) when V =:= ""; V =:= <<>> -> {ok, <<>>};
 check({optional, Type}, V) -> check(Type, V);
 check({auto, _}, V) when V =:= auto; V =:= "auto"; V =:= <<"auto">> -> {ok, auto};
 check({auto, Type}, V) -> check_or_auto(Type, V);
-check({list, {custom, Module} = Type}, V) when is_map(V), Module =:= hornbeam_option_static orelse Module =:= hornbeam_option_service ->
-    check_items(Type, lists:sort(maps:to_list(V)), []);
+check({list, {custom, Module} = Type}, V) when is_map(V) ->
+    case has(Module, key, 0) of
+        true -> check_items(Type, lists:sort(maps:to_list(V)), []);
+        false -> check_items(Type, items(V), [])
+    end;
 check({list, Type}, V) -> check_items(Type, items(V), []);
 check({custom, Module}, V) -> Module:check(V);
 check(Type, V) -> wrong(Type, V).
 
 wrong(Type, V) -> {error, ["must be ", describe(Type)], V}.
+
+%% Whether a type's module has a callback that it may leave out.
+-spec has(module(), Callback :: atom(), arity()) -> boolean().
+has(Module, Callback, Arity) ->
+    {module, Module} = code:ensure_loaded(Module),
+    erlang:function_exported(Module, Callback, Arity).
 
 check_or_auto(Type, V) ->
     case check(Type, V) of
@@ -246,8 +265,11 @@ parse_boolean(Text) ->
 %% The items in one piece of text, as an environment variable carries them.
 -spec split(type(), string()) -> [string()].
 split({list, directory}, Text) -> split_at(":", Text);
-%% What is said of a folder may hold commas; the next one begins with a slash.
-split({list, {custom, hornbeam_option_static}}, Text) -> [string:trim(Item) || Item <- re:split(Text, ",(?=\\s*/)", [{return, list}, unicode])];
+split({list, {custom, Module}}, Text) ->
+    case has(Module, split, 1) of
+        true -> Module:split(Text);
+        false -> split_at(",", Text)
+    end;
 split(Type, Text) ->
     case is_multiple(Type) of
         true -> split_at(",", Text);
@@ -267,7 +289,11 @@ is_multiple(_) -> false.
 anchor({optional, _}, <<>>, _) -> {ok, <<>>};
 anchor({optional, Type}, Value, Base) -> anchor(Type, Value, Base);
 anchor({list, Type}, Values, Base) -> anchor_items(Type, Values, Base, []);
-anchor({custom, Module}, Value, Base) -> Module:anchor(Value, Base);
+anchor({custom, Module}, Value, Base) ->
+    case has(Module, anchor, 2) of
+        true -> Module:anchor(Value, Base);
+        false -> {ok, Value}
+    end;
 anchor(directory, Path, Base) ->
     existing(absolute(Path, Base), fun filelib:is_dir/1, "names a directory that does not exist: ");
 anchor(venv, Path, Base) ->
