@@ -12,7 +12,7 @@ published(App, Mounts, Root, Test) ->
     Name = ?MODULE,
     ok = hornbeam_mounts:publish(Name, hornbeam_mounts:build(Name, config(App, Mounts, Root))),
     try Test(fun(Path) ->
-        case hornbeam_mounts:find(Name, Path) of
+        case hornbeam_mounts:find(Name, undefined, Path) of
             {ok, #mount{app = Found}} -> Found;
             error -> none
         end
@@ -80,7 +80,7 @@ hidden_test() ->
     [Api, Root] = Mounts = hornbeam_mounts:build(?MODULE, config(<<"root:app">>, [{"/api", "api:app"}], "")),
     ok = hornbeam_mounts:publish(?MODULE, [Root]),
     ok = hornbeam_mounts:hide(?MODULE, [Api]),
-    Seen = {hornbeam_mounts:find(?MODULE, <<"/api">>), hornbeam_mounts:of_pool(Api#mount.pool), hornbeam_mounts:is_served(Api#mount.pool),
+    Seen = {hornbeam_mounts:find(?MODULE, undefined, <<"/api">>), hornbeam_mounts:of_pool(Api#mount.pool), hornbeam_mounts:is_served(Api#mount.pool),
             lists:sort(hornbeam_mounts:pools(?MODULE)), hornbeam_mounts:all(?MODULE), hornbeam_mounts:hidden(?MODULE)},
     ok = hornbeam_mounts:forget(?MODULE),
     ?assertEqual({{ok, Root}, Api, false, lists:sort([Pool || #mount{pool = Pool} <- Mounts]), [Root], [Api]}, Seen).
@@ -90,5 +90,5 @@ a_mount_has_its_own_settings_test() ->
     ?assertEqual([3, 1], [maps:get(workers, hornbeam_mounts:settings(Mount)) || Mount <- Mounts]).
 
 what_is_forgotten_is_not_found_test() ->
-    ?assertEqual(error, hornbeam_mounts:find(never_started, <<"/">>)),
+    ?assertEqual(error, hornbeam_mounts:find(never_started, undefined, <<"/">>)),
     ?assertEqual([], hornbeam_mounts:all(never_started)).

@@ -98,7 +98,7 @@ prop_the_longest_prefix() ->
                       || Prefix <- lists:usort(Prefixes)],
             ok = hornbeam_mounts:publish(?MODULE, Mounts),
             Holding = [{byte_size(P), P} || P <- Prefixes, holds(P, Path)],
-            Found = hornbeam_mounts:find(?MODULE, Path),
+            Found = hornbeam_mounts:find(?MODULE, undefined, Path),
             ok = hornbeam_mounts:forget(?MODULE),
             case Found of
                 {ok, #mount{prefix = Prefix}} -> {byte_size(Prefix), Prefix} =:= lists:max(Holding);

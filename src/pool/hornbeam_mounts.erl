@@ -13,7 +13,7 @@
 %%% Hidden mounts are known to their pools and found by no request: they are being added, or have been removed and finish what they have.
 -module(hornbeam_mounts).
 
--export([build/2, publish/2, publish/3, hide/2, hidden/1, forget/1, all/1, pools/1, of_pool/1, is_served/1, find/2, find/3]).
+-export([build/2, publish/2, publish/3, hide/2, hidden/1, forget/1, all/1, pools/1, of_pool/1, is_served/1, find/3]).
 -export([place/1, settings/1, masked/1]).
 -export([set_hooks/2, hooks/1, find_behind_hooks/3]).
 
@@ -72,12 +72,16 @@ random({Name, _} = Pool) ->
 %% The mounts of one host: the lengths of their prefixes, the longest first, and the mounts by prefix.
 -type paths() :: {[non_neg_integer()], #{Prefix :: binary() => mount()}}.
 -record(snapshot, {
-    hooks :: none | {module(), term()},         % what sees each request first (hornbeam_hooked)
-    all :: [mount()],
-    hidden :: [mount()],
-    any :: paths(),
-    hosts :: none | #{Host :: binary() => paths()}
+    hooks = none :: none | {module(), term()},  % what sees each request first (hornbeam_hooked)
+    all = [] :: [mount()],
+    hidden = [] :: [mount()],
+    any = {[], #{}} :: paths(),
+    hosts = none :: none | #{Host :: binary() => paths()}
 }).
+
+%% Without mounts where none are published.
+snapshot(Name) ->
+    persistent_term:get({?MODULE, Name}, #snapshot{}).
 
 -spec publish(Name :: atom(), [mount()]) -> ok.
 publish(Name, Mounts) ->
@@ -110,10 +114,7 @@ hide(Name, Hidden) ->
 
 -spec hidden(Name :: atom()) -> [mount()].
 hidden(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none -> [];
-        #snapshot{hidden = Hidden} -> Hidden
-    end.
+    (snapshot(Name))#snapshot.hidden.
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
@@ -122,10 +123,7 @@ forget(Name) ->
 
 -spec all(Name :: atom()) -> [mount()].
 all(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none -> [];
-        #snapshot{all = Mounts} -> Mounts
-    end.
+    (snapshot(Name))#snapshot.all.
 
 %% @doc All pools that may have a request, those of hidden mounts as well.
 -spec pools(Name :: atom()) -> [hornbeam_pool:id()].
@@ -148,39 +146,26 @@ set_hooks(Name, Hooks) ->
 
 -spec hooks(Name :: atom()) -> none | {module(), term()}.
 hooks(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none -> none;
-        #snapshot{hooks = Hooks} -> Hooks
-    end.
+    (snapshot(Name))#snapshot.hooks.
 
 %% @doc Whether requests find the mount of a pool.
 -spec is_served(hornbeam_pool:id()) -> boolean().
 is_served({Name, _} = Id) ->
     lists:keymember(Id, #mount.pool, all(Name)).
 
-%% @doc As find/3, of a request that names no host.
--spec find(Name :: atom(), Path :: binary()) -> {ok, mount()} | {hooks, {module(), term()}} | error.
-find(Name, Path) ->
-    find(Name, undefined, Path).
-
 %% @doc The mount of a host, as the request has it, with the longest prefix of the path: "/api" holds "/api" and "/api/x", not "/apix".
 %% Or the hooks, which may change host and path.
 -spec find(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | {hooks, {module(), term()}} | error.
 find(Name, Host, Path) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        #snapshot{hooks = none, hosts = none, any = {Lengths, ByPrefix}} -> longest(Lengths, Path, ByPrefix);
+    case snapshot(Name) of
         #snapshot{hooks = none} = Snapshot -> find_in(Snapshot, Host, Path);
-        #snapshot{hooks = Hooks} -> {hooks, Hooks};
-        none -> error
+        #snapshot{hooks = Hooks} -> {hooks, Hooks}
     end.
 
 %% @doc The mount, once the hooks have seen the request.
 -spec find_behind_hooks(Name :: atom(), Host :: binary() | undefined, Path :: binary()) -> {ok, mount()} | error.
 find_behind_hooks(Name, Host, Path) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none -> error;
-        Snapshot -> find_in(Snapshot, Host, Path)
-    end.
+    find_in(snapshot(Name), Host, Path).
 
 find_in(#snapshot{hosts = none, any = {Lengths, ByPrefix}}, _Host, Path) -> longest(Lengths, Path, ByPrefix);
 find_in(#snapshot{hosts = Hosts, any = Any}, Host, Path) -> of_hosts(candidates(canonical(Host)), Path, Hosts, Any).

@@ -151,10 +151,10 @@ file({Coding, Found}, Varies, #asked{head = #head{method = <<"HEAD">>}} = Asked)
 file({Coding, Found} = One, Varies, Asked) ->
     Key = key(Asked),
     case conditional(Found, Coding, Varies, Asked) of
-        {go, _} ->
+        {go, Said} ->
             case hornbeam_static_files:content(Key, One) of
-                {ok, File} -> whole_or_parts(File, Coding, Varies, Asked);
-                large -> large(Key, Coding, Varies, Asked);
+                {ok, File} -> opened(File, Found, Said, Coding, Varies, Asked);
+                large -> large(Key, Found, Said, Coding, Varies, Asked);
                 none -> {missing, not_found};
                 no_descriptor -> refused(no_descriptor, Asked#asked.head)
             end;
@@ -163,30 +163,35 @@ file({Coding, Found} = One, Varies, Asked) ->
 
 key(#asked{names = Names, folder = #folder{root = Root, options = #{precompressed := Packed}}}) -> {Root, Names, Packed}.
 
-large(Key, Coding, Varies, #asked{head = Head} = Asked) ->
+large(Key, Found, Said, Coding, Varies, #asked{head = Head} = Asked) ->
     case hornbeam_static_files:open(Key, Coding) of
         {ok, Fd, File} ->
-            Reply = whole_or_parts(File, Coding, Varies, Asked),
+            Reply = opened(File, Found, Said, Coding, Varies, Asked),
             case Reply of
                 {reply, Status, Fields, Length, {pieces, Pieces}} ->
-                    {reply, Status, Fields, Length, {sendfile, Length, [opened(Piece, Fd) || Piece <- Pieces]}};
+                    {reply, Status, Fields, Length, {sendfile, Length, [piece(Piece, Fd) || Piece <- Pieces]}};
                 _ -> _ = file:close(Fd), Reply
             end;
         none -> {missing, not_found};
         no_descriptor -> refused(no_descriptor, Head)
     end.
 
-opened({Offset, Size}, Fd) -> {file, Fd, Offset, Size};
-opened(Octets, _Fd) -> Octets.
+piece({Offset, Size}, Fd) -> {file, Fd, Offset, Size};
+piece(Octets, _Fd) -> Octets.
 
-%% The preconditions once more: of what was opened, which may have changed since it was found.
+%% The preconditions once more where what was opened is no longer what was found.
+opened(#file{size = Size, modified = Modified} = File, #file{size = Size, modified = Modified}, Said, _Coding, _Varies, Asked) ->
+    body(Said, File, Asked);
+opened(File, _Found, _Said, Coding, Varies, Asked) ->
+    whole_or_parts(File, Coding, Varies, Asked).
+
 whole_or_parts(File, Coding, Varies, Asked) ->
     case conditional(File, Coding, Varies, Asked) of
         {done, Reply} -> Reply;
-        {go, {Fields, Type, ETag, Modified}} -> body(Fields, Type, ETag, Modified, File, Asked)
+        {go, Said} -> body(Said, File, Asked)
     end.
 
-body(Fields, Type, ETag, Modified, #file{size = Size} = File, #asked{head = #head{method = Method, fields = Client}}) ->
+body({Fields, Type, ETag, Modified}, #file{size = Size} = File, #asked{head = #head{method = Method, fields = Client}}) ->
     Whole = [{<<"content-type">>, Type} | Fields],
     case Method =:= <<"GET">> andalso hornbeam_headers:find(<<"range">>, Client) of
         false -> {reply, 200, Whole, Size, <<>>};

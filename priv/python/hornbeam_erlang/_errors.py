@@ -61,13 +61,8 @@ class ComputationError(RuntimeError):
         return type(self), parts
 
 
-class ServiceError(RuntimeError):
-    """What a method of a service raised.
-
-    class_name  the name of its class ("ValueError", "package.module.Class")
-    message     its text
-    traceback   its traceback in the service's process, as text
-    """
+class _RaisedElsewhere(RuntimeError):
+    """What Python code raised in another process."""
 
     def __init__(self, class_name: str, message: str, traceback: str) -> None:
         super().__init__(f"{class_name}: {message}" + (f"\n{traceback}" if traceback else ""))
@@ -77,6 +72,15 @@ class ServiceError(RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.class_name, self.message, self.traceback)
+
+
+class ServiceError(_RaisedElsewhere):
+    """What a method of a service raised.
+
+    class_name  the name of its class ("ValueError", "package.module.Class")
+    message     its text
+    traceback   its traceback in the service's process, as text
+    """
 
 
 class HookError(ServiceError):
@@ -104,22 +108,13 @@ class TaskError(RuntimeError):
     """Something of a background task."""
 
 
-class TaskFailedError(TaskError):
+class TaskFailedError(_RaisedElsewhere, TaskError):
     """A task has failed.
 
     class_name  the class of what it raised, "ValueError" or "package.module.Class"
     message     its text
     traceback   where it came from, as text; "" where there is none
     """
-
-    def __init__(self, class_name: str, message: str, traceback: str) -> None:
-        super().__init__(f"{class_name}: {message}" + (f"\n{traceback}" if traceback else ""))
-        self.class_name = class_name
-        self.message = message
-        self.traceback = traceback
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.class_name, self.message, self.traceback)
 
 
 class TaskCancelledError(TaskError):
