@@ -2,7 +2,7 @@
 %%% makes it and whatever it runs.
 %%%
 %%% Called by: hornbeam_call (functions, from Erlang), hornbeam_service_calls (services, from Erlang and from Python's workers), hornbeam_hook_run
-%%% (hooks in Python), hornbeam_task_attempt (background tasks), in the process that wants the answer, its consumer. Calls: hornbeam_pool (a place on a worker, as for a request),
+%%% (hooks in Python), in the process that wants the answer, its consumer. Calls: hornbeam_pool (a place on a worker, as for a request),
 %%% hornbeam_worker (the frame that opens the stream; `result' frames come back), hornbeam_call_sup, hornbeam_credit.
 %%%
 %%%     consumer                        process of the call                      worker
@@ -30,14 +30,13 @@
 
 %% caller: those who wait for a place take turns by it (hornbeam_pool_turns); none: first come, first served.
 %% open: the frame that opens the stream, for so many ms that are left. take: takes a place, at first (`back') and after a wait (`front'), where
-%% not any worker of the pool will do. drained: the failure when the worker had to leave, for whom that is another thing than its death.
+%% not any worker of the pool will do.
 -type call() :: #{pool := hornbeam_pool:id(), kind := value | stream, timeout := timeout(), window := pos_integer(),
-                  caller := pid() | none, drained => worker_drained,
+                  caller := pid() | none,
                   take => fun((back | front) -> hornbeam_pool_choice:taken() | none | {error, failure()}),
                   open := fun((hornbeam_frame:stream_id(), Left :: timeout()) -> iodata())}.
 
-%% python: what it raised: the name of its class ("ValueError", "package.module.Class"), its text and its traceback. Besides, for a call that has
-%% it, its `drained'.
+%% python: what it raised: the name of its class ("ValueError", "package.module.Class"), its text and its traceback.
 -type failure() :: timeout | overloaded | worker_died | no_pool | not_found
                  | {python, Class :: binary(), Message :: binary(), Traceback :: binary()}.
 
@@ -168,8 +167,6 @@ answers(Slot, Id, Uncredited, #{owner := Owner, down := Down, to := {Consumer, R
             end;
         {Owner, {worker_lost, refused}} ->
             attempt(Call, front);
-        {Owner, {worker_lost, drained}} ->
-            {error, maps:get(drained, Call, worker_died)};
         {Owner, {worker_lost, _}} ->
             {error, worker_died};
         {Ref, taken, Count} ->

@@ -1,13 +1,14 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
 %%% Called by: hornbeam_worker_calls, in the worker's process, for each `call' frame and for every message that the worker does
-%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_cache (left/1), hornbeam_events, hornbeam_hook_registry,
+%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_asked, hornbeam_cache (left/1), hornbeam_events, hornbeam_hook_registry,
 %%% hornbeam_answer. The table's mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
 %%% a fun: {run, Timeout, Fun} is answered with the fun's answer, {start, Timeout, Fun} at once; {walk, Timeout, Fun} as `run',
 %%% for what looks at a whole table; {stream, Timeout, Fun} as `run', for what has many values (hornbeam_running). The fun runs in a process of
 %%% its own: a worker's process never waits.
+%%% {ask, Question} is for what a gen_server answers that waits for nobody (hornbeam_asked).
 %%% {later, Ask} is for what another process answers, by a message: {hornbeam_later, Session, Id, Answer}. A session is the life of one
 %%% Python process, so no answer reaches the one after it, which numbers its calls alike.
 %%%
@@ -16,7 +17,7 @@
 %%% A call that makes no sense (an operation that is not there, arguments of other types than _requests.py sends) is answered
 %%% with an error; where there is nobody to answer (the `flow' operations) the worker is broken.
 %%%
-%%% Limits, for one Python process: ?MAX_SUBSCRIBED bytes of topics that it subscribes to; hornbeam_running; hornbeam_events.
+%%% Limits, for one Python process: ?MAX_SUBSCRIBED bytes of topics that it subscribes to; hornbeam_running; hornbeam_asked; hornbeam_events.
 -module(hornbeam_services).
 
 -export([new/2, call/3, handle_info/2, lost/1, stop/1, operations/0]).
@@ -27,6 +28,7 @@
     session :: reference(),
     settings :: map(),
     running :: hornbeam_running:calls(),
+    asked = hornbeam_asked:new() :: hornbeam_asked:asked(),
     events = hornbeam_events:new() :: hornbeam_events:flow(),
     subscribed = 0 :: non_neg_integer()
 }).
@@ -34,6 +36,7 @@
 
 %% walk: as run, but few at once.
 -type outcome() :: hornbeam_answer:answer() | hornbeam_running:run() | {start, timeout(), fun(() -> hornbeam_answer:answer())}
+                 | {ask, hornbeam_asked:question()}
                  | {later, fun((Id :: pos_integer()) -> ok)}
                  | {subscribe | unsubscribe, hornbeam_pubsub:topic()}.
 
@@ -157,6 +160,11 @@ outcome({Id, Size}, {Kind, _Timeout, _Fun} = Run, #services{running = Running} =
         {ok, Started} -> {noreply, Services#services{running = Started}};
         {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
     end;
+outcome({Id, _}, {ask, Question}, #services{asked = Asked} = Services) ->
+    case hornbeam_asked:ask(Id, Question, Asked) of
+        {ok, Now} -> {noreply, Services#services{asked = Now}};
+        {error, Reason} -> answer(Id, hornbeam_answer:raised(error, Reason, []), Services)
+    end;
 outcome({0, _}, {later, _Ask}, Services) ->
     {noreply, Services};
 outcome({Id, _}, {later, Ask}, Services) ->
@@ -191,6 +199,13 @@ handle_info(Message, #services{running = Running} = Services) ->
     case hornbeam_running:handle_info(Message, Running) of
         {reply, Frame, Calls} -> {[Frame], Services#services{running = Calls}};
         {done, Calls} -> {[], Services#services{running = Calls}};
+        ignore -> answered(Message, Services)
+    end.
+
+answered(Message, #services{asked = Asked} = Services) ->
+    case hornbeam_asked:answered(Message, Asked) of
+        {0, _Answer, Left} -> {[], Services#services{asked = Left}};
+        {Id, Answer, Left} -> {[hornbeam_answer:reply(Id, Answer)], Services#services{asked = Left}};
         ignore -> {[], Services}
     end.
 

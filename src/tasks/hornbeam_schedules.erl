@@ -151,8 +151,8 @@ handle_cast(_Request, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({timeout, Timer, look}, #state{timer = Timer} = State) ->
     {noreply, look(State#state{timer = none})};
-handle_info({Ref, _} = Message, State) when is_reference(Ref) ->
-    {noreply, look(told(Message, State))};
+handle_info({{_, Ref}, _} = Message, State) when is_reference(Ref) ->
+    {noreply, look(told(Ref, Message, State))};
 handle_info({elected, Leader}, #state{watched = electing} = State) when Leader =:= self() ->
     {noreply, look(State#state{leads = true, watched = none})};
 handle_info({elected, Leader}, #state{watched = electing} = State) ->
@@ -168,8 +168,6 @@ handle_info({global_name_conflict, _}, State) ->
     {noreply, State#state{leads = false}};
 handle_info(settled, State) ->
     {noreply, look(State)};
-handle_info({'DOWN', _, process, _, _} = Message, State) ->
-    {noreply, look(told(Message, State))};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -256,14 +254,18 @@ ask_times(Now, #entry{schedule = Schedule, next = unknown, asked = Asked, last =
 ask_times(_Now, Entry, _State) ->
     Entry.
 
-told(Message, #state{entries = Entries, server = Server} = State) ->
+told(Ref, Message, #state{entries = Entries, server = Server} = State) ->
     State#state{entries = maps:map(fun(Name, #entry{asked = {attempt, Attempt}} = Entry) ->
-                                           times(hornbeam_task_attempt:ended(Message, Attempt), Name, Server, Entry);
+                                           case hornbeam_task_attempt:ref(Attempt) of
+                                               Ref -> attempted(hornbeam_task_attempt:event(Message, Attempt), Name, Server, Entry);
+                                               _ -> Entry
+                                           end;
                                       (_, Entry) -> Entry
                                    end, Entries)}.
 
-times(ignore, _Name, _Server, Entry) ->
-    Entry;
+attempted({going, Attempt}, _Name, _Server, Entry) -> Entry#entry{asked = {attempt, Attempt}};
+attempted({ended, Result}, Name, Server, Entry) -> times(Result, Name, Server, Entry).
+
 times({ok, Packed}, _Name, _Server, Entry) ->
     {ok, Times} = hornbeam_msgpack:decode(Packed),
     case Times of

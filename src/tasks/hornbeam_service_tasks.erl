@@ -19,7 +19,7 @@
 -spec handle(atom(), [term()], map()) -> hornbeam_services:outcome().
 handle(task_spawn, [Function, Body, Options], #{name := Server}) ->
     case hornbeam_task:new(Server, Function, Body, Options) of
-        {ok, Task} -> {run, ?SPAWN, fun() -> spawned(started(Server, keeper, fun() -> hornbeam_tasks:add(Server, Task) end)) end};
+        {ok, Task} -> add(hornbeam_tasks:adding(Server, Task), Server, Task);
         {error, Text} -> {error, value_error, Text}
     end;
 handle(task_info, [Id], _) when is_binary(Id) ->
@@ -76,6 +76,11 @@ started(Server, Role, Fun) ->
         {ok, _} -> Fun();
         error -> ok = hornbeam_tasks_sup:ensure(Server), Fun()
     end.
+
+add({ok, Keeper, Request}, _Server, _Task) ->
+    {ask, {Keeper, Request, fun(Answer) -> spawned(hornbeam_tasks:added(Answer)) end}};
+add(error, Server, Task) ->
+    {run, ?SPAWN, fun() -> spawned(started(Server, keeper, fun() -> hornbeam_tasks:add(Server, Task) end)) end}.
 
 spawned({ok, Id}) -> {ok, [true, Id]};
 spawned({error, {Kind, Text}}) -> {ok, [false, atom_to_binary(Kind), Text]}.

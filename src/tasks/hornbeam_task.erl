@@ -42,7 +42,10 @@ new(_Server, _Function, _Body, _Options) ->
 %% The time makes them grow, the rest nobody can guess.
 id() ->
     Id = <<(erlang:system_time(microsecond)):56, (crypto:strong_rand_bytes(8))/binary>>,
-    string:lowercase(binary:encode_hex(Id)).
+    << <<(digit(Half))>> || <<Half:4>> <= Id >>.
+
+digit(N) when N < 10 -> $0 + N;
+digit(N) -> $a - 10 + N.
 
 options([{_, none} | Rest], Task) ->
     options(Rest, Task);
@@ -75,8 +78,8 @@ is_final(State) -> lists:member(State, [done, failed, cancelled]).
 
 %% @doc The payload of the `invoke' frame of an attempt (hornbeam_call has its form).
 -spec frame(task()) -> iodata().
-frame(#task{id = Id, attempts = Attempt, unique = Unique, queue = Queue, body = Body}) ->
-    hornbeam_msgpack:encode([?RUN, [Id, Attempt, Unique, Queue, {bytes, Body}], #{}]).
+frame(#task{id = Id, attempts = Attempt, unique = Unique, queue = Queue, function = Function, body = Body}) ->
+    hornbeam_msgpack:encode([?RUN, [Function, Id, Attempt, Unique, Queue, {bytes, Body}], #{}]).
 
 %% @doc What a call's answer means to a task. Its attempts count this one already.
 -spec ended({ok, binary()} | {error, hornbeam_task_attempt:failure()}, task()) -> ending().

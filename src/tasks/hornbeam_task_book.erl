@@ -2,7 +2,7 @@
 %%%
 %%% Owns the rows of hornbeam_task_table. Called by: hornbeam_tasks, in whose process all of it runs, and which gets the messages for message/2.
 %%% Calls: hornbeam_task, hornbeam_task_queue (which is next), hornbeam_task_places (how many may run), hornbeam_task_kept (what is over),
-%%% hornbeam_task_waiters, hornbeam_task_attempt (a process of its own, which takes a place on a worker as a request does),
+%%% hornbeam_task_waiters, hornbeam_task_attempt (a stream on a worker, which takes a place as a request does),
 %%% hornbeam_task_store (those that are durable), hornbeam_pubsub (the topic "task:ID").
 %%%
 %%% Limits: task_max_queue tasks wait; those that wait, and those that are over, each take task_max_bytes at most: more of the first are
@@ -105,13 +105,10 @@ with(Id, Fun, #book{server = Server} = Book) ->
 
 %% @doc What a message of the process means: the end of an attempt or of a waiter, the store's word, the timer.
 -spec message(term(), book()) -> book().
-message({Ref, _} = Message, #book{attempts = Attempts} = Book) when is_map_key(Ref, Attempts) ->
-    dispatch(ended(maps:get(Ref, Attempts), Message, Book));
-message({'DOWN', Monitor, process, _, _} = Message, #book{waiting = Waiting} = Book) ->
-    case hornbeam_task_waiters:gone(Monitor, Waiting) of
-        Waiting -> dispatch(killed(Message, Book));
-        Left -> Book#book{waiting = Left}
-    end;
+message({{_, Ref}, _} = Message, #book{attempts = Attempts} = Book) when is_map_key(Ref, Attempts) ->
+    attempted(maps:get(Ref, Attempts), Message, Book);
+message({'DOWN', Monitor, process, _, _}, #book{waiting = Waiting} = Book) ->
+    Book#book{waiting = hornbeam_task_waiters:gone(Monitor, Waiting)};
 message({hornbeam_task_store, Results}, Book) ->
     dispatch(lists:foldl(fun stored/2, Book, Results));
 message({timeout, Timer, look}, #book{timer = {_, Timer}} = Book) ->
@@ -188,8 +185,7 @@ enter(#task{durable = Durable} = Given, From, #book{seq = Last, server = Server,
             ok = hornbeam_task_store:write(Store, {put, Task}, true),
             {noreply, Book#book{storing = Storing#{Id => [From]}}};
         false ->
-            gen_server:reply(From, {ok, Id}),
-            {noreply, dispatch(enqueue(Task, Book))}
+            {reply, {ok, Id}, dispatch(enqueue(Task, Book))}
     end.
 
 %% It may have been cancelled meanwhile, and forgotten.
@@ -256,20 +252,20 @@ start(Id, Pool, #book{running = Running, attempts = Attempts} = Book) ->
     {ok, #task{attempts = Before, timeout = Timeout, queue = Name} = Waited} = hornbeam_task_table:find(Id),
     Task = Waited#task{state = running, attempts = Before + 1, started = now_ms()},
     ok = hornbeam_task_table:update(Id, [{#task.state, running}, {#task.attempts, Before + 1}, {#task.started, Task#task.started}]),
-    ok = tell(Task),
     Attempt = hornbeam_task_attempt:start(Pool, hornbeam_task:frame(Task), Timeout),
+    ok = tell(Task),
     Book#book{running = Running#{Id => {Attempt, Name}}, attempts = Attempts#{hornbeam_task_attempt:ref(Attempt) => Id}}.
 
-%% The process of an attempt, which nobody is known to do.
-killed(Message, #book{running = Running} = Book) ->
-    Ended = [Id || {Id, {Attempt, _}} <- maps:to_list(Running), hornbeam_task_attempt:ended(Message, Attempt) =/= ignore],
-    lists:foldl(fun(Id, Each) -> ended(Id, Message, Each) end, Book, Ended).
+attempted(Id, Message, #book{running = Running} = Book) ->
+    #{Id := {Attempt, Name}} = Running,
+    case hornbeam_task_attempt:event(Message, Attempt) of
+        {going, Goes} -> Book#book{running = Running#{Id := {Goes, Name}}};
+        {ended, Result} -> dispatch(ended(Id, Result, Book))
+    end.
 
-ended(Id, Message, #book{running = Running} = Book0) ->
-    #{Id := {Attempt, _}} = Running,
-    Result = hornbeam_task_attempt:ended(Message, Attempt),
+ended(Id, Result, Book) ->
     {ok, #task{state = running} = Task} = hornbeam_task_table:find(Id),
-    ending(hornbeam_task:ended(Result, Task), Task, released(Id, Book0)).
+    ending(hornbeam_task:ended(Result, Task), Task, released(Id, Book)).
 
 released(Id, #book{running = Running0, attempts = Attempts, queue = Queue} = Book) ->
     {{Attempt, Name}, Running} = maps:take(Id, Running0),

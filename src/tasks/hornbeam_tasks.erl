@@ -11,7 +11,7 @@
 -module(hornbeam_tasks).
 -behaviour(gen_server).
 
--export([start_link/1, add/4, add/2, await/3, cancel/2, retry/2, purge/2, describe/1, stop_by/2, changed/1]).
+-export([start_link/1, add/4, add/2, adding/2, added/1, await/3, cancel/2, retry/2, purge/2, describe/1, stop_by/2, changed/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %%% API
@@ -45,9 +45,21 @@ ensure(Server) ->
 -spec add(Server :: atom(), hornbeam_task:task()) -> {ok, Id :: binary()} | {error, hornbeam_task_book:refusal()}.
 add(Server, Task) ->
     case ask(Server, {add, Task}, infinity) of
-        not_found -> {error, {stopping, <<"the server takes no tasks now">>}};
+        not_found -> added(gone);
         Answer -> Answer
     end.
+
+%% @doc The same without waiting: whom to ask what, where the server has had tasks before. added/1 says what the answer means.
+-spec adding(Server :: atom(), hornbeam_task:task()) -> {ok, pid(), Request :: term()} | error.
+adding(Server, Task) ->
+    case hornbeam_task_table:keeper(Server) of
+        {ok, Pid} -> {ok, Pid, {add, Task}};
+        error -> error
+    end.
+
+-spec added({ok, Answer} | gone) -> Answer | {error, hornbeam_task_book:refusal()}.
+added({ok, Answer}) -> Answer;
+added(gone) -> {error, {stopping, <<"the server takes no tasks now">>}}.
 
 %% @doc Waits until a task is over, for Timeout ms.
 -spec await(Server :: atom(), Id :: binary(), timeout()) -> {ok, hornbeam_task:task()} | not_found.

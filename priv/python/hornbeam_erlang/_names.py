@@ -5,20 +5,39 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["find", "path_of"]
+__all__ = ["find", "known", "path_of"]
+
+
+# Modules that `find` has imported as a whole.
+_imported: Final[set[str]] = set()
 
 
 def find(target: str) -> Any:
     """What "module:attribute.attribute" names; imports the module."""
-    module, _, attributes = target.partition(":")
-    if not module or not attributes:
-        raise ValueError(f'"{target}" is not of the form "module:function"')
+    module, attributes = _parts(target)
     found: Any = importlib.import_module(module)
+    _imported.add(module)
     for name in attributes.split("."):
         found = getattr(found, name)
     return found
+
+
+def known(target: str) -> Any:
+    """The same for a function of a module that `find` has imported before; None for all others.
+    Runs nothing of the application's."""
+    module, attributes = _parts(target)
+    if module in _imported and (found := sys.modules.get(module)) is not None:
+        return vars(found).get(attributes)
+    return None
+
+
+def _parts(target: str) -> tuple[str, str]:
+    module, _, attributes = target.partition(":")
+    if not module or not attributes:
+        raise ValueError(f'"{target}" is not of the form "module:function"')
+    return module, attributes
 
 
 def path_of(function: str | Callable[..., Any]) -> str:
@@ -28,9 +47,7 @@ def path_of(function: str | Callable[..., Any]) -> str:
     the script that was started.
     """
     if isinstance(function, str):
-        module, _, attributes = function.partition(":")
-        if not module or not attributes:
-            raise ValueError(f'"{function}" is not of the form "module:function"')
+        _parts(function)
         return function
     if not callable(function):
         raise TypeError(f"a function or its name, not {function!r}")

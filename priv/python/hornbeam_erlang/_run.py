@@ -1,20 +1,20 @@
 """Runs one attempt of a task in a worker; what a task can say and know of itself.
 
-Called by Erlang (`hornbeam_task`), through an invocation: in a thread. What it returns to await is
-awaited in the worker's loop.
+Called by Erlang (`hornbeam_task`), through an invocation: a coroutine in the worker's loop, a plain
+function in a thread.
 """
 
 from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from hornbeam_erlang._names import find
+from hornbeam_erlang._names import find, known
 
-__all__ = ["TaskContext", "current_task", "run"]
+__all__ = ["TaskContext", "coroutine", "current_task", "run"]
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,35 @@ def current_task() -> TaskContext | None:
     return _current.get()
 
 
-def run(task_id: str, attempt: int, unique: str | None, queue: str, body: bytes) -> Any:
+def run(
+    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
+) -> Any:
     """Calls the task's function; `body` is [function, arguments, keyword arguments]."""
-    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
-
-    function, arguments, keywords = values.unpack(body)
     context = TaskContext(task_id, attempt, unique, queue)
     token = _current.set(context)
     try:
-        value = find(function)(*arguments, **keywords)
+        value = _called(find(function), body)
     finally:
         _current.reset(token)
     return _awaited(value, context) if inspect.isawaitable(value) else value
+
+
+def coroutine(
+    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
+) -> Coroutine[Any, Any, Any] | None:
+    """The same for an async function, without running anything of it; None for any other, and while
+    its module is not imported."""
+    found = known(function)
+    if not inspect.iscoroutinefunction(found):
+        return None
+    return _awaited(_called(found, body), TaskContext(task_id, attempt, unique, queue))
+
+
+def _called(function: Any, body: bytes) -> Any:
+    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
+
+    _function, arguments, keywords = values.unpack(body)
+    return function(*arguments, **keywords)
 
 
 async def _awaited(value: Awaitable[Any], context: TaskContext) -> Any:

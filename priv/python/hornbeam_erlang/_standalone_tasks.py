@@ -38,9 +38,10 @@ class Tasks:
         number, now = f"{next(self._numbers):030x}", time.time()
         self._bodies[number] = body
         self._tasks[number] = {
-            "id": number, "function": function, "queue": options["queue"], "state": "pending",
-            "priority": options.get("priority", 0), "unique": unique, "attempts": 0,
-            "durable": options["durable"], "retries": options.get("retries", 0), "created": now,
+            "id": number, "function": function, "queue": options.get("queue", "default"),
+            "state": "pending", "priority": options.get("priority", 0), "unique": unique,
+            "attempts": 0, "retries": options.get("retries", 0), "created": now,
+            "durable": options.get("durable", False),
             "due": now, "started": None, "finished": None, "progress": None, "error": None,
         }  # fmt: skip
         self._run(number)
@@ -68,9 +69,8 @@ class Tasks:
 
     def _attempt(self, task: dict[str, Any]) -> Any:
         number: str = task["id"]
-        value = _run.run(
-            number, task["attempts"], task["unique"], task["queue"], self._bodies[number]
-        )
+        known = (number, task["attempts"], task["unique"], task["queue"])
+        value = _run.run(task["function"], *known, self._bodies[number])
         return asyncio.run(_await(value)) if inspect.isawaitable(value) else value
 
     def _on_task_info(self, number: str) -> Any:

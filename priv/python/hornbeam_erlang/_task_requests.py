@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypedDict
 
@@ -99,45 +99,55 @@ def milliseconds(what: str, given: Duration) -> int:
 
 
 def options(given: TaskOptions) -> dict[str, Any]:
-    """The options of a task, as they travel; TypeError, ValueError for those that cannot be."""
-    if unknown := set(given) - _OPTIONS:
+    """Those options of a task that are given, as they travel; TypeError, ValueError for those that
+    cannot be."""
+    if unknown := given.keys() - _CHECKS.keys():
         raise TypeError(f"a task takes no {', '.join(sorted(unknown))}")
-    retries, priority = given.get("retries", 0), given.get("priority", 0)
-    unique, queue = given.get("unique"), given.get("queue", "default")
-    backoff, timeout = given.get("backoff", 1.0), given.get("timeout")
-    delay = given.get("delay", 0)
-    for what, number, least, most in (
-        ("retries", retries, 0, 1000),
-        ("priority", priority, -100, 100),
-    ):
-        if type(number) is not int:
-            raise TypeError(f"{what} must be an int, not {number!r}")
-        if not least <= number <= most:
-            raise ValueError(f"{what} must be from {least} to {most}, not {number!r}")
-    for what, text in (("unique", unique), ("queue", queue)):
-        if text is not None and type(text) is not str:
-            raise TypeError(f"{what} must be a str, not {text!r}")
-    if not queue:
-        raise ValueError("queue must have a name")
-    sent: dict[str, Any] = {"durable": bool(given.get("durable")), "queue": queue}
-    if isinstance(backoff, (list, tuple)):
-        times: Iterable[Duration] = backoff
-        sent["backoff"] = [milliseconds("backoff", time) for time in times]
-    elif isinstance(backoff, (int, float, str, timedelta)):
-        sent["backoff"] = milliseconds("backoff", backoff)
-    else:
-        raise TypeError(f"backoff must be a duration or a list of them, not {backoff!r}")
-    if timeout is not None:
-        sent["timeout"] = max(1, milliseconds("timeout", timeout))
-    sent |= {name: n for name, n in (("retries", retries), ("priority", priority)) if n}
-    if unique is not None:
-        sent["unique"] = unique
-    if delay:
-        sent["delay"] = milliseconds("delay", delay)
-    return sent
+    sent = {name: _CHECKS[name](name, value) for name, value in given.items()}
+    return {name: value for name, value in sent.items() if value is not None}
 
 
-_OPTIONS: Final = frozenset(TaskOptions.__annotations__)
+def _whole(least: int, most: int) -> Callable[[str, Any], int]:
+    def check(what: str, given: Any) -> int:
+        if type(given) is not int:
+            raise TypeError(f"{what} must be an int, not {given!r}")
+        if not least <= given <= most:
+            raise ValueError(f"{what} must be from {least} to {most}, not {given!r}")
+        return given
+
+    return check
+
+
+def _text(what: str, given: Any) -> str | None:
+    if given is not None and type(given) is not str:
+        raise TypeError(f"{what} must be a str, not {given!r}")
+    return given
+
+
+def _name(what: str, given: Any) -> str:
+    if not (text := _text(what, given)):
+        raise ValueError(f"{what} must have a name")
+    return text
+
+
+def _backoff(what: str, given: Any) -> int | list[int]:
+    if isinstance(given, (list, tuple)):
+        return [milliseconds(what, time) for time in given]
+    if not isinstance(given, (int, float, str, timedelta)):
+        raise TypeError(f"{what} must be a duration or a list of them, not {given!r}")
+    return milliseconds(what, given)
+
+
+_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "retries": _whole(0, 1000),
+    "priority": _whole(-100, 100),
+    "unique": _text,
+    "queue": _name,
+    "backoff": _backoff,
+    "timeout": lambda what, given: None if given is None else max(1, milliseconds(what, given)),
+    "delay": milliseconds,
+    "durable": lambda _what, given: bool(given),
+}
 
 
 def body(path: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> bytes:
