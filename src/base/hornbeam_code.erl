@@ -22,7 +22,7 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics | static.
+-type part() :: tls | metrics | static | channels.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
@@ -32,7 +32,9 @@
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook]).
 %% Our own that only a part calls.
 -define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
-                          hornbeam_static_types]}]).
+                          hornbeam_static_types]},
+                {channels, [hornbeam_channel, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
+                            hornbeam_channels, hornbeam_service_channels]}]).
 %% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers, sockets of the other kind, what
 %% is obsolete. A third of all.
 -define(TOOLS, [c, i, shell, shell_default, shell_docs, edlin, edlin_expand, group, group_history, user_drv, escript,
@@ -53,7 +55,7 @@
     hornbeam_cache, hornbeam_cache_flights, hornbeam_cache_store, hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
     hornbeam_descriptors, hornbeam_keeper, hornbeam_listener, hornbeam_log, hornbeam_log_format, hornbeam_memory,
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
-    hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_listener, hornbeam_option_table_tasks,
+    hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_listener, hornbeam_option_table_tasks,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,

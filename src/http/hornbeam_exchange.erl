@@ -4,7 +4,8 @@
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
 %%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_worker, hornbeam_websocket_handshake,
 %%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for,
-%%% and the module that answers for folders of files where there are such (hornbeam_static).
+%%% and the module that answers for folders of files where there are such (hornbeam_static). Channels, where there are some, are a module that
+%%% hornbeam_websocket is given (hornbeam_channel_connection).
 %%%
 %%% Every function answers with commands for the protocol, in order, which it carries out in its own way:
 %%%
@@ -33,7 +34,7 @@
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
-                     static := none | {module(), term()},
+                     static := none | {module(), term()}, channels := none | {module(), hornbeam_pool:id(), Paths :: [binary()]},
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
 -type body() :: iodata() | {sendfile, Size :: non_neg_integer(), [piece()]}.
 %% Of a file, which the protocol opens by its path, or closes when it is open; or octets between such.
@@ -164,8 +165,8 @@ admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked, 
 affinity(_Head, #mount{affinity = none}) -> none;
 affinity(Head, Mount) -> hornbeam_affinity:new(Head, Mount).
 
-websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Observed, Leaves, #{server := Server, place := Place}) ->
-    case hornbeam_websocket_handshake:check(Head, Server, Settings) of
+websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Observed, Leaves, #{server := Server, place := Place, channels := Channels}) ->
+    case hornbeam_websocket_handshake:check(Head, Server, Settings, guest(Head, Pool, Channels)) of
         {ok, Handshake} ->
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
             run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
@@ -176,6 +177,15 @@ websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0
             {Reply, Hooked} = hornbeam_hooked:own_answer(bad_handshake, {Own, Hooked0}),
             {observed(hornbeam_hooked:last([Reply, done], Hooked), Observed), over}
     end.
+
+%% Of the root application some paths are those of channels.
+guest(#head{path = Path}, Pool, {Module, Pool, Paths}) ->
+    case lists:member(Path, Paths) of
+        true -> Module;
+        false -> none
+    end;
+guest(_Head, _Pool, _Channels) ->
+    none.
 
 %% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer; hooks do not see it.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].

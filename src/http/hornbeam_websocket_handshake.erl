@@ -3,14 +3,14 @@
 %%% Called by: hornbeam_exchange (check, accept, failed), the protocols (handover/2, when they answer), in the connection's process. Calls:
 %%% hornbeam_headers, hornbeam_websocket_extensions, hornbeam_websockets (the limit).
 %%%
-%%% Between check/3 and accept/5 the request goes the way of every request (hornbeam_request, as a kind of its own): a
+%%% Between check/4 and accept/5 the request goes the way of every request (hornbeam_request, as a kind of its own): a
 %%% place on a worker, the deadline `timeout', a second worker if the first dies, a denial response. So a connection that
 %%% is not accepted costs no process.
 %%%
 %%% HTTP/1.1: RFC 6455, 4.2. HTTP/2: RFC 8441, with an extended CONNECT.
 -module(hornbeam_websocket_handshake).
 
--export([is_upgrade/2, check/3, accept/5, fields/1, with_fields/2, failed/1, handover/2, key/1]).
+-export([is_upgrade/2, check/4, accept/5, fields/1, with_fields/2, failed/1, handover/2, key/1]).
 -export_type([handshake/0, accepted/0, refusal/0]).
 
 -include("hornbeam.hrl").
@@ -19,6 +19,7 @@
 -record(handshake, {
     server :: atom(),
     settings :: map(),
+    guest :: none | module(),                   % whose connection it becomes (hornbeam_websocket)
     key :: binary() | undefined,
     extensions :: binary() | undefined
 }).
@@ -33,7 +34,7 @@
 -type refusal() :: {Status :: 400..599, hornbeam_headers:headers(), Body :: binary()}.
 
 %% @doc Whether a request asks for a WebSocket. Every request is asked. Where there are none, an upgrade is a request like others (RFC 9110,
-%% 7.8), while an extended CONNECT can be nothing else: check/3 refuses it.
+%% 7.8), while an extended CONNECT can be nothing else: check/4 refuses it.
 -spec is_upgrade(#head{}, Settings :: map()) -> boolean().
 is_upgrade(#head{upgrade = undefined, protocol = undefined}, _Settings) -> false;
 is_upgrade(#head{protocol = undefined}, #{websocket := false}) -> false;
@@ -46,12 +47,12 @@ has_token(Token, Value) ->
 
 %% @doc What the server can say without the application. A handshake that passes has taken a place
 %% (hornbeam_websockets:enter/2).
--spec check(#head{}, Server :: atom(), Settings :: map()) -> {ok, handshake()} | {refuse, refusal()}.
-check(_Head, _Server, #{websocket := false}) ->
+-spec check(#head{}, Server :: atom(), Settings :: map(), Guest :: none | module()) -> {ok, handshake()} | {refuse, refusal()}.
+check(_Head, _Server, #{websocket := false}, _Guest) ->
     {refuse, {501, [], <<"Not Implemented">>}};
-check(#head{fields = Fields} = Head, Server, Settings) ->
+check(#head{fields = Fields} = Head, Server, Settings, Guest) ->
     case valid(Head, allowed(Fields, Settings)) of
-        true -> enter(#handshake{server = Server, settings = Settings, key = value(<<"sec-websocket-key">>, Fields),
+        true -> enter(#handshake{server = Server, settings = Settings, guest = Guest, key = value(<<"sec-websocket-key">>, Fields),
                                  extensions = value(<<"sec-websocket-extensions">>, Fields)});
         false -> {refuse, {403, [], <<"Forbidden">>}};
         bad_version -> {refuse, {426, [{<<"sec-websocket-version">>, <<"13">>}], <<"Upgrade Required">>}};
@@ -140,13 +141,13 @@ with_fields(Headers, Accepted) -> Accepted#accepted{headers = Headers}.
 %% @doc Hands the connection to a process: the fields of the answer, and what the process needs (hornbeam_websocket).
 -spec handover(accepted(), pid()) -> {hornbeam_headers:headers(), hornbeam_websocket:handover()}.
 handover(#accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers}, Pid) ->
-    #handshake{server = Server, settings = Settings, extensions = Offer} = Handshake,
+    #handshake{server = Server, settings = Settings, guest = Guest, extensions = Offer} = Handshake,
     ok = hornbeam_websockets:register(Server, Pid),
     {Extra, Deflate} = case hornbeam_websocket_extensions:negotiate(Offer, Pid, Settings) of
         none -> {[], none};
         {Answer, Contexts} -> {[{<<"sec-websocket-extensions">>, Answer}], Contexts}
     end,
-    {Headers ++ Extra, #{server => Server, slot => Slot, id => Id, settings => Settings, deflate => Deflate}}.
+    {Headers ++ Extra, #{server => Server, slot => Slot, id => Id, settings => Settings, guest => Guest, deflate => Deflate}}.
 
 %% @doc The value of Sec-WebSocket-Accept (RFC 6455, 4.2.2).
 -spec key(accepted()) -> binary().

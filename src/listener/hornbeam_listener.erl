@@ -141,7 +141,7 @@ protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Ve
     #{secure => Tls, max_connections => Max, proxy_protocol => Proxy, http_version => lists:usort(Versions),
       context => #{server => Name, gate => hornbeam_gate:settings(Config), max_client_requests => MaxRequests,
                    observer => hornbeam_observe:observer(Name, Config),
-                   static => static(Name, Config),
+                   static => static(Name, Config), channels => channels(Name, Config),
                    defaults => hornbeam_headers:defaults(Config),
                    compress => case Compress of true -> MinSize; false -> off end},
       http1 => http1(Config), http2 => http2(Config)}.
@@ -149,6 +149,10 @@ protocol_options(Name, #{ssl := Tls, proxy_protocol := Proxy, http_version := Ve
 %% Not loaded where no folder is served.
 static(_Name, #{static := []}) -> none;
 static(Name, Config) -> hornbeam_static:context(Name, Config).
+
+%% Nor what serves channels.
+channels(_Name, #{channels := <<>>, channel_modules := []}) -> none;
+channels(Name, Config) -> hornbeam_channels:context(Name, Config).
 
 http1(#{max_keepalive := MaxKeepalive} = Config) ->
     Times = maps:with([keepalive_timeout, header_timeout, body_timeout, half_close], Config),

@@ -103,6 +103,10 @@ operation(96) -> {task_list, hornbeam_service_tasks};
 operation(97) -> {task_progress, hornbeam_service_tasks};
 operation(98) -> {schedule_declare, hornbeam_service_tasks};
 operation(99) -> {task_body, hornbeam_service_tasks};
+operation(100) -> {channel_broadcast, hornbeam_service_channels};
+operation(101) -> {channel_push, hornbeam_service_channels};
+operation(102) -> {channel_reply, hornbeam_service_channels};
+operation(103) -> {channel_disconnect, hornbeam_service_channels};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

@@ -1,7 +1,7 @@
 %%% The schedules of one server: begins their tasks when they are due, once for all connected nodes.
 %%%
 %%% Called by: hornbeam_tasks_sup, hornbeam_service_tasks (declare/3: what workers find in their code), hornbeam_server and hornbeam_task_command (describe/1).
-%%% Calls: hornbeam_schedule (what is due), hornbeam_tasks (begins it), hornbeam_task_attempt (asks a worker for the times of a cron line), hornbeam_task_store (when
+%%% Calls: hornbeam_schedule (what is due), hornbeam_tasks (begins it), hornbeam_invocation (asks a worker for the times of a cron line), hornbeam_task_store (when
 %%% each ran last), global.
 %%%
 %%% Once: of the nodes that are connected and run a server of this name, one leads: whoever has the name in global. When it ends another
@@ -33,7 +33,7 @@
     by = [] :: [pid() | option],                    % who has declared it
     last :: non_neg_integer(),                      % the time up to which all is done, ms
     known = [] :: [non_neg_integer()],              % of a cron line
-    asked = none :: none | {attempt, hornbeam_task_attempt:attempt()} | {again, At :: non_neg_integer()},
+    asked = none :: none | {attempt, hornbeam_invocation:invocation()} | {again, At :: non_neg_integer()},
     problem = none :: none | binary(),
     next = unknown :: non_neg_integer() | unknown
 }).
@@ -247,7 +247,7 @@ ask_times(Now, #entry{schedule = Schedule, next = unknown, asked = Asked, last =
         {{Line, Zone}, _} ->
             Packed = hornbeam_msgpack:encode([?FIRES, [Line, Zone, max(Last, Now - ?BACK), ?COUNT], #{}]),
             case hornbeam_task_places:pool(Server) of
-                {_, Pool} -> Entry#entry{asked = {attempt, hornbeam_task_attempt:start(Pool, Packed, ?LONGEST)}};
+                {_, Pool} -> Entry#entry{asked = {attempt, hornbeam_invocation:start(Pool, Packed, ?LONGEST)}};
                 none -> Entry#entry{asked = {again, Now + ?AGAIN}}
             end
     end;
@@ -256,8 +256,8 @@ ask_times(_Now, Entry, _State) ->
 
 told(Ref, Message, #state{entries = Entries, server = Server} = State) ->
     State#state{entries = maps:map(fun(Name, #entry{asked = {attempt, Attempt}} = Entry) ->
-                                           case hornbeam_task_attempt:ref(Attempt) of
-                                               Ref -> attempted(hornbeam_task_attempt:event(Message, Attempt), Name, Server, Entry);
+                                           case hornbeam_invocation:ref(Attempt) of
+                                               Ref -> attempted(hornbeam_invocation:event(Message, Attempt), Name, Server, Entry);
                                                _ -> Entry
                                            end;
                                       (_, Entry) -> Entry

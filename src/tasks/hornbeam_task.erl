@@ -82,7 +82,7 @@ frame(#task{id = Id, attempts = Attempt, unique = Unique, queue = Queue, functio
     hornbeam_msgpack:encode([?RUN, [Function, Id, Attempt, Unique, Queue, {bytes, Body}], #{}]).
 
 %% @doc What a call's answer means to a task. Its attempts count this one already.
--spec ended({ok, binary()} | {error, hornbeam_task_attempt:failure()}, task()) -> ending().
+-spec ended({ok, binary()} | {error, hornbeam_invocation:failure()}, task()) -> ending().
 ended({ok, Packed}, _Task) ->
     %% It may be a part of all that one read has brought.
     {final, done, {ok, binary:copy(Packed)}};

@@ -2,7 +2,7 @@
 %%%
 %%% Owns the rows of hornbeam_task_table. Called by: hornbeam_tasks, in whose process all of it runs, and which gets the messages for message/2.
 %%% Calls: hornbeam_task, hornbeam_task_queue (which is next), hornbeam_task_places (how many may run), hornbeam_task_kept (what is over),
-%%% hornbeam_task_waiters, hornbeam_task_attempt (a stream on a worker, which takes a place as a request does),
+%%% hornbeam_task_waiters, hornbeam_invocation (a stream on a worker, which takes a place as a request does),
 %%% hornbeam_task_store (those that are durable), hornbeam_pubsub (the topic "task:ID").
 %%%
 %%% Limits: task_max_queue tasks wait; those that wait, and those that are over, each take task_max_bytes at most: more of the first are
@@ -31,7 +31,7 @@
     config :: map(),
     seq = 0 :: non_neg_integer(),
     queue = hornbeam_task_queue:new() :: hornbeam_task_queue:queue(),
-    running = #{} :: #{Id :: binary() => {hornbeam_task_attempt:attempt(), Queue :: binary()}},
+    running = #{} :: #{Id :: binary() => {hornbeam_invocation:invocation(), Queue :: binary()}},
     attempts = #{} :: #{reference() => Id :: binary()},                 % the same
     storing = #{} :: #{Id :: binary() => [gen_server:from()]},
     waiting = hornbeam_task_waiters:new() :: hornbeam_task_waiters:waiters(),
@@ -252,13 +252,13 @@ start(Id, Pool, #book{running = Running, attempts = Attempts} = Book) ->
     {ok, #task{attempts = Before, timeout = Timeout, queue = Name} = Waited} = hornbeam_task_table:find(Id),
     Task = Waited#task{state = running, attempts = Before + 1, started = now_ms()},
     ok = hornbeam_task_table:update(Id, [{#task.state, running}, {#task.attempts, Before + 1}, {#task.started, Task#task.started}]),
-    Attempt = hornbeam_task_attempt:start(Pool, hornbeam_task:frame(Task), Timeout),
+    Attempt = hornbeam_invocation:start(Pool, hornbeam_task:frame(Task), Timeout),
     ok = tell(Task),
-    Book#book{running = Running#{Id => {Attempt, Name}}, attempts = Attempts#{hornbeam_task_attempt:ref(Attempt) => Id}}.
+    Book#book{running = Running#{Id => {Attempt, Name}}, attempts = Attempts#{hornbeam_invocation:ref(Attempt) => Id}}.
 
 attempted(Id, Message, #book{running = Running} = Book) ->
     #{Id := {Attempt, Name}} = Running,
-    case hornbeam_task_attempt:event(Message, Attempt) of
+    case hornbeam_invocation:event(Message, Attempt) of
         {going, Goes} -> Book#book{running = Running#{Id := {Goes, Name}}};
         {ended, Result} -> dispatch(ended(Id, Result, Book))
     end.
@@ -269,7 +269,7 @@ ended(Id, Result, Book) ->
 
 released(Id, #book{running = Running0, attempts = Attempts, queue = Queue} = Book) ->
     {{Attempt, Name}, Running} = maps:take(Id, Running0),
-    Book#book{running = Running, attempts = maps:remove(hornbeam_task_attempt:ref(Attempt), Attempts),
+    Book#book{running = Running, attempts = maps:remove(hornbeam_invocation:ref(Attempt), Attempts),
               queue = hornbeam_task_queue:finished(Name, Queue)}.
 
 ending({final, How, Result}, Task, Book) ->
@@ -323,7 +323,7 @@ cancelled(true, _Task, Book) ->
     {reply, false, Book};
 cancelled(false, #task{id = Id} = Task, #book{running = Running, queue = Queue, storing = Storing} = Book0) ->
     Book = case Running of
-        #{Id := {Attempt, _}} -> ok = hornbeam_task_attempt:stop(Attempt), released(Id, Book0);
+        #{Id := {Attempt, _}} -> ok = hornbeam_invocation:stop(Attempt), released(Id, Book0);
         #{} when is_map_key(Id, Storing) -> Book0;
         #{} -> Book0#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)}
     end,

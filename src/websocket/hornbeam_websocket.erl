@@ -45,15 +45,33 @@
 -include("hornbeam.hrl").
 
 %% What the handshake hands over.
--type handover() :: #{server := atom(), slot := #slot{}, id := hornbeam_frame:stream_id(),
+-type handover() :: #{server := atom(), slot := #slot{}, id := hornbeam_frame:stream_id(), guest := none | module(),
                       settings := map(), deflate := hornbeam_websocket_codec:deflate()}.
+
+%% A guest: a module that has the client's messages in place of the application, in this process, whatever becomes of the worker that has accepted.
+%% It is sent what this module does not know, too, and what the worker still says: {worker, Type, Payload}, {worker_lost, Why}.
+%%   {reply, Frame}             an answer; while it waits for the client, what it answers is not to be `consumed'
+%%   {push, Frame}              as a published message: a slow client does not get it, or is closed
+%%   {consumed, Count}          of what messages/2 gave, as hornbeam_credit:message/1 counts
+%%   {subscribe, Topic, Only}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout)
+%%   release                    the worker is not needed any more
+%%   {close, Code, Reason}
+-type effect() :: {reply | push, iodata()} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()]}
+                | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
+-export_type([effect/0]).
+-callback new(Server :: atom(), Settings :: map()) -> Guest :: term().
+-callback settings(Settings :: map()) -> Settings :: map().
+-callback messages([{text | binary, binary()}], Guest) -> {[effect()], Guest} when Guest :: term().
+-callback info(Message :: term(), Guest) -> {[effect()], Guest} when Guest :: term().
+-callback closed(Guest :: term()) -> ok.
 
 -record(ws, {
     %% For the life of the connection:
     socket :: hornbeam_websocket_socket:socket(),
     parent :: pid(),
     server :: atom(),
-    application :: hornbeam_websocket_application:application(),
+    application :: none | hornbeam_websocket_application:application(),     % none: released
+    guest :: none | {module(), term()},
     settings :: map(),
     deflate :: hornbeam_websocket_codec:deflate(),
     phase = open :: open | closing | ended | lingering,
@@ -104,12 +122,16 @@ await_start(Socket, Connection) ->
         {'EXIT', Connection, Reason} -> exit(Reason)
     end.
 
-started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings, deflate := Deflate}) ->
+started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Given, guest := Module, deflate := Deflate}) ->
+    {Settings, Guest} = guest(Module, Server, Given),
     #{websocket_max_frame_size := Max, window := Window} = Settings,
     ok = hornbeam_websocket_idle:tick_later(Settings),
     #ws{socket = Socket, parent = Parent, server = Server, application = hornbeam_websocket_application:accepted(Slot, Id),
-        settings = Settings, deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
+        settings = Settings, guest = Guest, deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
         output = hornbeam_websocket_output:new(Socket)}.
+
+guest(none, _Server, Settings) -> {Settings, none};
+guest(Module, Server, Settings) -> {Module:settings(Settings), {Module, Module:new(Server, Settings)}}.
 
 %%% The loop
 
@@ -128,6 +150,7 @@ loop(#ws{} = State) ->
 handle({tcp, _, Data}, State) -> received(Data, State);
 handle({websocket_frame, Frame}, State) -> published(Frame, State);
 handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
+handle({{_, websocket}, {worker_lost, _} = Lost}, #ws{phase = open, guest = {_, _}} = State) -> to_guest(Lost, State);
 handle({{_, websocket}, {worker_lost, drained}}, #ws{phase = open} = State) ->
     closing(1012, <<"the server restarts">>, unsubscribed(State));
 handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
@@ -150,11 +173,13 @@ handle({Closed, _}, State) when Closed =:= tcp_closed; Closed =:= ssl_closed -> 
 handle(websocket_gone, State) -> gone(State);
 handle({Error, _, _}, State) when Error =:= tcp_error; Error =:= ssl_error -> gone(State);
 handle({'EXIT', Parent, _}, #ws{parent = Parent} = State) -> gone(State);
-handle({'DOWN', Ref, process, _, _}, State) -> relay_lost(Ref, State);
+handle({'DOWN', Ref, process, _, _} = Message, State) -> relay_lost(Ref, Message, State);
 handle({system, _From, {terminate, _}}, #ws{phase = open} = State) -> close(1012, <<"the server stops">>, State);
 handle({system, _From, {terminate, _}}, State) -> State;
 handle({system, From, Request}, #ws{parent = Parent} = State) ->
     sys:handle_system_msg(Request, From, Parent, ?MODULE, [], State);
+handle(Message, #ws{phase = open, guest = {_, _}} = State) ->
+    to_guest(Message, State);
 handle(_Late, State) ->
     State.
 
@@ -172,6 +197,8 @@ frames(Frames, #ws{input = Input0, deflate = Deflate} = State) ->
 
 item(NoMore, Frames, State) when NoMore =:= more; NoMore =:= full ->
     to_worker(Frames, State);
+item({Type, _} = Message, Frames, #ws{phase = open, guest = {_, _}} = State) when Type =:= text; Type =:= binary ->
+    frames([Message | Frames], State);
 item({Type, Payload}, Frames, #ws{phase = open, application = Application} = State) when Type =:= text; Type =:= binary ->
     frames([hornbeam_websocket_application:frame(Type, Payload, Application) | Frames], State);
 item({ping, Payload}, Frames, #ws{phase = open, output = Output} = State) ->
@@ -185,12 +212,18 @@ item({Last, _, _}, _Frames, State) when Last =:= close; Last =:= fail ->
 item(_Meaningless, Frames, State) ->
     frames(Frames, State).
 
+to_worker([], State) ->
+    State;
+to_worker(Messages, #ws{phase = open, guest = {Module, Guest}} = State) ->
+    effects(Module:messages(lists:reverse(Messages), Guest), State);
 to_worker(Frames, #ws{application = Application} = State) ->
     ok = hornbeam_websocket_application:send(lists:reverse(Frames), Application),
     State.
 
 %%% From the worker
 
+from_worker(Type, Payload, #ws{phase = open, guest = {_, _}} = State) ->
+    to_guest({worker, Type, Payload}, State);
 from_worker(Type, Payload, #ws{phase = open} = State) ->
     case hornbeam_frame:parse(Type, Payload) of
         {ok, Term} -> command(Type, Term, State);
@@ -234,6 +267,29 @@ framed({Type, Payload}, Deflate, Output) ->
     {hornbeam_websocket_codec:frame(Type, Payload, Deflate),
      hornbeam_websocket_output:count(hornbeam_credit:message(byte_size(Payload)), Output)}.
 
+%%% A guest
+
+to_guest(Message, #ws{guest = {Module, Guest}} = State) ->
+    effects(Module:info(Message, Guest), State).
+
+effects({Effects, Guest}, #ws{guest = {Module, _}} = State) ->
+    lists:foldl(fun effect/2, State#ws{guest = {Module, Guest}}, Effects).
+
+%% After the first that closes there are no others.
+effect(_Effect, #ws{phase = Phase} = State) when Phase =/= open -> State;
+effect({reply, Frame}, State) -> write(Frame, State);
+effect({push, Frame}, State) -> pushed(pushed, Frame, State);
+effect({consumed, Count}, #ws{output = Output} = State) -> give_credit(State#ws{output = hornbeam_websocket_output:count(Count, Output)});
+effect({subscribe, Topic, Only}, #ws{topics = Topics0} = State) ->
+    {ok, Topics} = hornbeam_websocket_fanout:subscribe(Topic, Only, Topics0),
+    State#ws{topics = Topics};
+effect({unsubscribe, Topic}, #ws{topics = Topics} = State) ->
+    State#ws{topics = hornbeam_websocket_fanout:unsubscribe(Topic, Topics)};
+effect(release, #ws{application = Application} = State) ->
+    ok = hornbeam_websocket_application:close(1000, <<>>, Application),
+    State#ws{application = none};
+effect({close, Code, Reason}, State) -> close(Code, Reason, State).
+
 %%% Topics
 
 subscribe(Topic, #ws{topics = Topics0} = State) ->
@@ -253,20 +309,24 @@ acknowledge(#ws{application = Application} = State) ->
     ok = hornbeam_websocket_application:credit(0, Application),
     State.
 
-relay_lost(Monitor, #ws{topics = Topics, phase = open} = State) ->
+relay_lost(Monitor, Message, #ws{topics = Topics, phase = open} = State) ->
     case hornbeam_websocket_fanout:is_lost(Monitor, Topics) of
         true -> close(1011, <<"a subscription was lost">>, State);
+        false when State#ws.guest =/= none -> to_guest(Message, State);
         false -> State
     end;
-relay_lost(_Monitor, State) -> State.
+relay_lost(_Monitor, _Message, State) -> State.
 
-published(Frame, #ws{phase = open, output = Output} = State) ->
+published(Frame, #ws{phase = open} = State) -> pushed(published, Frame, State);
+published(_Frame, State) -> State.
+
+pushed(Kind, Frame, #ws{output = Output} = State) ->
     case hornbeam_websocket_output:is_busy(Output) of
         %% What finds the socket busy in the write is late but not lost; what comes after it is.
-        false -> write(hornbeam_websocket_fanout:more(Frame), State);
+        false when Kind =:= published -> write(hornbeam_websocket_fanout:more(Frame), State);
+        false -> write(Frame, State);
         true -> too_slow(State)
-    end;
-published(_Frame, State) -> State.
+    end.
 
 too_slow(#ws{server = Server, settings = Settings} = State) ->
     case Settings of
@@ -287,6 +347,14 @@ write(Data, #ws{output = Output} = State) ->
 flushed(#ws{phase = ended} = State) -> finish_when_written(State);
 flushed(State) -> give_credit(State).
 
+give_credit(#ws{output = Output, guest = {_, _}, input = Input0, settings = #{window := Window}} = State) ->
+    case hornbeam_websocket_output:credit(Window, Output) of
+        none ->
+            State;
+        {Count, Next} ->
+            {ok, Input} = hornbeam_websocket_input:demand(Count, Input0),
+            demanded(State#ws{output = Next, input = Input})
+    end;
 give_credit(#ws{output = Output, application = Application, settings = #{window := Window}} = State) ->
     case hornbeam_websocket_output:credit(Window, Output) of
         none ->
@@ -332,6 +400,11 @@ ping(#ws{output = Output} = State) ->
 close(Code, Reason, State) ->
     closing(Code, Reason, told(Code, Reason, State)).
 
+told(Code, Reason, #ws{guest = {Module, Guest}} = State) ->
+    ok = Module:closed(Guest),
+    told(Code, Reason, State#ws{guest = none});
+told(_Code, _Reason, #ws{application = none} = State) ->
+    unsubscribed(State);
 told(Code, Reason, #ws{application = Application} = State) ->
     ok = hornbeam_websocket_application:close(Code, Reason, Application),
     unsubscribed(State).

@@ -9,14 +9,16 @@
 %%% first subscriber and leaves with the last, makes the WebSocket frame of a message once (server frames are not masked, so
 %%% all subscribers can be written the same bytes), and sends each connection the binary, which is shared, not
 %%% copied. Python sees nothing of it. A text (a binary that is UTF-8, or {text, Binary}) becomes a
-%%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped.
+%%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped. {frame, Frame, Except, Kind,
+%%% What} is a frame that whoever publishes has made: for all but the connection Except; and who subscribed with some kinds gets
+%%% {websocket_published, Topic, Kind, What} in its place where it is of such a kind.
 %%%
 %%% Failure: a relay that crashes is restarted without its subscribers; the connections, which monitor it, close with 1011
 %%% so that no client believes itself subscribed. More than ten crashes in ten seconds are one of hornbeam_sup's restarts.
 -module(hornbeam_websocket_fanout).
 -behaviour(gen_server).
 
--export([none/0, subscribe/2, unsubscribe/2, unsubscribe_all/1, is_lost/2, more/1, supervisor_spec/0]).
+-export([none/0, subscribe/2, subscribe/3, unsubscribe/2, unsubscribe_all/1, is_lost/2, more/1, supervisor_spec/0]).
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% Subscriptions of one connection.
@@ -30,7 +32,7 @@
 -export_type([subscriptions/0]).
 
 -record(relay, {
-    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => []}},
+    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => Kinds :: [term()]}},     % []: gets all as frames
     %% Of the topics that are patterns.
     lengths = #{} :: hornbeam_topic:lengths(),
     %% The topics of each connection, to find them when it ends; and its monitor.
@@ -45,13 +47,18 @@ none() -> #{}.
 %% @doc The calling process gets {websocket_frame, Bytes} for each message from now on.
 -spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
 subscribe(Topic, Subscriptions) ->
+    subscribe(Topic, [], Subscriptions).
+
+%% @doc The same, and what is of such a kind comes as {websocket_published, Topic, Kind, What}.
+-spec subscribe(hornbeam_pubsub:topic(), Kinds :: [term()], subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
+subscribe(Topic, Kinds, Subscriptions) ->
     Relay = relay(Topic),
     {Monitor, Topics} = case Subscriptions of
         #{Relay := Known} -> Known;
         _ -> {none, #{}}
     end,
     case allowed(Topic, Topics, Subscriptions) of
-        ok -> {ok, Subscriptions#{Relay => joined(Relay, Monitor, Topic, Topics)}};
+        ok -> {ok, Subscriptions#{Relay => joined(Relay, Monitor, Topic, Kinds, Topics)}};
         joined -> {ok, Subscriptions};
         Refused -> Refused
     end.
@@ -66,12 +73,12 @@ allowed(Topic, _Topics, Subscriptions) ->
         false -> too_many
     end.
 
-joined(Relay, none, Topic, Topics) ->
-    joined(Relay, monitor(process, Relay), Topic, Topics);
-joined(Relay, Monitor, Topic0, Topics) ->
+joined(Relay, none, Topic, Kinds, Topics) ->
+    joined(Relay, monitor(process, Relay), Topic, Kinds, Topics);
+joined(Relay, Monitor, Topic0, Kinds, Topics) ->
     %% Copied, so that it does not keep the whole read that it came in.
     Topic = binary:copy(Topic0),
-    ok = gen_server:call(Relay, {subscribe, Topic}, infinity),
+    ok = gen_server:call(Relay, {subscribe, Topic, Kinds}, infinity),
     {Monitor, Topics#{Topic => []}}.
 
 -spec unsubscribe(hornbeam_pubsub:topic(), subscriptions()) -> subscriptions().
@@ -147,9 +154,9 @@ init(relay) ->
     process_flag(message_queue_data, off_heap),
     {ok, #relay{}}.
 
--spec handle_call({subscribe, hornbeam_pubsub:topic()}, gen_server:from(), #relay{}) ->
+-spec handle_call({subscribe, hornbeam_pubsub:topic(), [term()]}, gen_server:from(), #relay{}) ->
     {reply, ok, #relay{}}.
-handle_call({subscribe, Topic}, {Pid, _}, #relay{topics = Topics, connections = Connections} = Relay) ->
+handle_call({subscribe, Topic, Kinds}, {Pid, _}, #relay{topics = Topics, connections = Connections} = Relay) ->
     {Subscribers, Lengths} = case Topics of
         #{Topic := Already} ->
             {Already, Relay#relay.lengths};
@@ -161,7 +168,7 @@ handle_call({subscribe, Topic}, {Pid, _}, #relay{topics = Topics, connections = 
         #{Pid := Connection} -> Connection;
         _ -> {monitor(process, Pid), #{}}
     end,
-    {reply, ok, Relay#relay{lengths = Lengths, topics = Topics#{Topic => Subscribers#{Pid => []}},
+    {reply, ok, Relay#relay{lengths = Lengths, topics = Topics#{Topic => Subscribers#{Pid => Kinds}},
                             connections = Connections#{Pid => {Monitor, Of#{Topic => []}}}}}.
 
 -spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()}, #relay{}) -> {noreply, #relay{}}.
@@ -179,10 +186,10 @@ handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay
 
 -spec handle_info(term(), #relay{}) -> {noreply, #relay{}}.
 handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics, lengths = Lengths} = Relay) ->
-    _ = case encode(Message) of
-        {ok, Frame} -> [spread(Frame, maps:next(maps:iterator(Subscribers)))
-                        || Of <- hornbeam_topic:candidates(Topic, Lengths), #{Of := Subscribers} <- [Topics]];
-        none -> []
+    Reached = [Subscribers || Of <- hornbeam_topic:candidates(Topic, Lengths), #{Of := Subscribers} <- [Topics]],
+    ok = case Message of
+        {frame, Frame, Except, Kind, What} -> lists:foreach(fun(Subscribers) -> chosen(Frame, Except, Kind, {Topic, What}, Subscribers) end, Reached);
+        _ -> published(encode(Message), Reached)
     end,
     {noreply, Relay};
 handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Relay) ->
@@ -195,6 +202,20 @@ handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Re
     end;
 handle_info(_Message, Relay) ->
     {noreply, Relay}.
+
+published({ok, Frame}, Reached) -> lists:foreach(fun(Subscribers) -> spread(Frame, maps:next(maps:iterator(Subscribers))) end, Reached);
+published(none, _Reached) -> ok.
+
+chosen(Frame, Except, Kind, {Topic, What}, Subscribers) ->
+    maps:foreach(fun(Pid, _) when Pid =:= Except -> ok;
+                    (Pid, []) -> _ = Pid ! {websocket_frame, Frame}, ok;
+                    (Pid, Kinds) ->
+                        _ = Pid ! case lists:member(Kind, Kinds) of
+                            true -> {websocket_published, Topic, Kind, What};
+                            false -> {websocket_frame, Frame}
+                        end,
+                        ok
+                 end, Subscribers).
 
 spread(Frame, {Pid, _, Iterator}) ->
     Pid ! {websocket_frame, Frame},

@@ -468,6 +468,33 @@ class Options(TypedDict, total=False):
     # memory is in use between messages and less is saved.
     websocket_compress_context: bool | None
 
+    # Channels of the root application, as MODULE:ATTRIBUTE: a Channel, a list
+    # of them or a Channels. Each web worker imports it. "" for none.
+    channels: str | None
+
+    # Topics that Erlang handles, by modules of the behaviour hornbeam_channel;
+    # the longest pattern that fits, and before those of channels.
+    channel_modules: str | Sequence[str] | None
+
+    # Where clients of channels connect: a WebSocket at this path, or at
+    # "/websocket" below it.
+    channels_path: str | None
+
+    # Topics that one connection may have joined at a time.
+    channel_max_joins: int | None
+
+    # The longest message of a client of channels; a longer one closes the
+    # connection with 1009. (bytes)
+    channel_max_message: int | None
+
+    # Messages a second that one connection may send for long, twice as many at
+    # once; more close it with 1008.
+    channel_rate: int | Literal["infinity"] | None
+
+    # How long a handler in Python may take, and wait for a worker; then its
+    # client is answered with the error timeout. (milliseconds)
+    channel_timeout: int | Literal["infinity"] | None
+
     # Entries of the shared state; beyond it those written longest ago are
     # evicted. One limit for the node.
     state_max_entries: int | Literal["infinity"] | None
@@ -636,6 +663,13 @@ FLAGS = {
     "websocket_compress_window_bits": "websocket-compress-window-bits",
     "websocket_compress_mem_level": "websocket-compress-mem-level",
     "websocket_compress_context": "websocket-compress-context",
+    "channels": "channels",
+    "channel_modules": "channel-module",
+    "channels_path": "channels-path",
+    "channel_max_joins": "channel-max-joins",
+    "channel_max_message": "channel-max-message",
+    "channel_rate": "channel-rate",
+    "channel_timeout": "channel-timeout",
     "state_max_entries": "state-max-entries",
     "state_max_bytes": "state-max-bytes",
     "cache_max_bytes": "cache-max-bytes",

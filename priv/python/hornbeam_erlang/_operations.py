@@ -60,6 +60,10 @@ OPERATIONS: Final = {
     "task_progress": 97,
     "schedule_declare": 98,
     "task_body": 99,
+    "channel_broadcast": 100,
+    "channel_push": 101,
+    "channel_reply": 102,
+    "channel_disconnect": 103,
 }
 
 ARGUMENTS: Final = {
@@ -96,6 +100,10 @@ ARGUMENTS: Final = {
         "task_info": ("task",),
         "task_result": ("task",),
         "task_body": ("task",),
+        "channel_broadcast": ("topic", "event", "payload", "token"),
+        "channel_push": ("token", "topic", "join_ref", "event", "payload"),
+        "channel_reply": ("token", "topic", "join_ref", "ref", "status", "payload"),
+        "channel_disconnect": ("id",),
         "task_await": ("task", "timeout"),
         "task_cancel": ("task",),
         "task_retry": ("task",),
