@@ -228,8 +228,7 @@ def test_a_websocket_sends_everything(
 
             await asyncio.gather(*(one(messages) for messages in tasks))
 
-        erlang.app = app  # type: ignore[attr-defined]
-        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"})
+        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"}, app)
         erlang.on_credit = cycle.on_credit
         cycle.task = erlang.loop.create_task(cycle.run())
         await asyncio.sleep(0)
@@ -263,8 +262,7 @@ def test_a_websocket_receives_everything(
                 await wanted.acquire()
                 got.append(len((await receive())["bytes"]))
 
-        erlang.app = app  # type: ignore[attr-defined]
-        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"})
+        cycle = WebSocketCycle(cast(Host, erlang), STREAM, {"type": "websocket"}, app)
         cycle.task = erlang.loop.create_task(cycle.run())
         await asyncio.sleep(0)
         cycle.on_credit(0)

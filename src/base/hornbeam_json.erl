@@ -189,7 +189,7 @@ escaped(_, _Rest, _Acc) -> error.
 
 code(Hex) ->
     try binary_to_integer(Hex, 16) of
-        N when N >= 0, binary_part(Hex, 0, 1) =/= <<"+">> -> N;
+        N when binary_part(Hex, 0, 1) =/= <<"+">>, binary_part(Hex, 0, 1) =/= <<"-">> -> N;
         _ -> error
     catch error:badarg -> error
     end.

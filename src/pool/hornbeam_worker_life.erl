@@ -35,11 +35,18 @@ new(Number, Answered) ->
 
 %% @doc The `boot' frame: what the process runs.
 -spec boot(Number :: pos_integer(), hornbeam_mounts:mount()) -> iodata().
-boot(Number, #mount{app = App, settings = Settings}) ->
+boot(Number, #mount{app = App, settings = Settings} = Mount) ->
     Keys = [worker_class, threads, workers, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, log_config, loop,
-            call_poll_time, shutdown_timeout, request_id, max_concurrency, channels, channels_path],
-    Boot = maps:merge(maps:with(Keys, Settings), #{app => App, number => Number}),
+            call_poll_time, shutdown_timeout, request_id, max_concurrency],
+    Boot = maps:merge(maps:with(Keys, Settings), maps:merge(channels(Mount), #{app => App, number => Number})),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
+
+%% Those of the root application; without a path there are none.
+channels(#mount{host = any, prefix = <<>>, settings = #{channels := Channels, channel_modules := Modules, channels_path := Path}})
+        when Channels =/= <<>>; Modules =/= [] ->
+    #{channels => Channels, channels_path => Path};
+channels(_Mount) ->
+    #{channels => <<>>, channels_path => <<>>}.
 
 -spec started(life()) -> life().
 started(#life{started = Started} = Life) ->

@@ -203,14 +203,18 @@ item({Type, Payload}, Frames, #ws{phase = open, application = Application} = Sta
     frames([hornbeam_websocket_application:frame(Type, Payload, Application) | Frames], State);
 item({ping, Payload}, Frames, #ws{phase = open, output = Output} = State) ->
     frames(Frames, State#ws{output = hornbeam_websocket_output:pong(Payload, Output)});
-item({close, Code, Reason}, Frames, #ws{phase = open} = State) ->
-    answered(hornbeam_websocket_codec:close(Code, <<>>), told(Code, Reason, to_worker(Frames, State)));
-item({fail, Code, Reason}, Frames, #ws{phase = open} = State) ->
-    answered(hornbeam_websocket_codec:close(Code, Reason), told(Code, Reason, to_worker(Frames, State)));
+item({Last, Code, Reason} = Item, Frames, #ws{phase = open} = State) when Last =:= close; Last =:= fail ->
+    case to_worker(Frames, State) of
+        #ws{phase = open} = Open -> answered(hornbeam_websocket_codec:close(Code, said(Item)), told(Code, Reason, Open));
+        Closing -> item(Item, [], Closing)      % by a guest
+    end;
 item({Last, _, _}, _Frames, State) when Last =:= close; Last =:= fail ->
     finish_when_written(State#ws{phase = ended});
 item(_Meaningless, Frames, State) ->
     frames(Frames, State).
+
+said({close, _, _}) -> <<>>;
+said({fail, _, Reason}) -> Reason.
 
 to_worker([], State) ->
     State;

@@ -78,6 +78,7 @@ class Server:
         self._crew: Crew | None = None
         self._idle: asyncio.Future[None] | None = None
         self._service: Service | None = None
+        self._channels: Callable[..., Any] | None = None  # the application that clients connect to
         # What begins in the loop's next turn
         self._beginning: list[_Beginning] = []
         self._stop = loop.create_future()
@@ -113,6 +114,8 @@ class Server:
         if self._boot["worker_class"] != "wsgi":
             self.load()
         about = self._prepare_wsgi() if self._is_wsgi else {}
+        if self._boot["channels_path"]:
+            self._prepare_channels()
         self._lifespan = Lifespan(self.app, "off" if self._is_wsgi else self._boot["lifespan"])
         await self._lifespan.startup()
         self._state = self._lifespan.state
@@ -151,8 +154,14 @@ class Server:
         )
         self._crew.start()
         self._openers[frames.REQUEST] = self._open_wsgi
-        self._openers[frames.WS_OPEN] = self._refuse_websocket
         return {"interface": "wsgi", "threads": boot["threads"]}
+
+    def _prepare_channels(self) -> None:
+        from hornbeam_worker import channels
+
+        if self._boot["channels"]:
+            channels.load(self._boot["channels"])
+        self._channels = channels.connect
 
     def deliver(self, frame: Frame) -> None:
         """Takes one frame from the transport."""
@@ -195,7 +204,7 @@ class Server:
         cycle = self._cycles[stream] = self._crew.cycle(stream, payload)
         self._crew.run(stream, cycle)  # now, for a thread may be done with it at once
 
-    def _refuse_websocket(self, stream: int, _payload: bytes) -> None:
+    def _refuse_websocket(self, stream: int) -> None:
         """WSGI has no WebSockets (RFC 9110, 15.6.2)."""
         fields = msgpack.packb([(b"content-type", b"text/plain; charset=utf-8")])
         text = b"a WSGI application takes no WebSockets\n"
@@ -210,9 +219,20 @@ class Server:
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
         scope = websocket_scope(payload, self._state)
-        cycle = WebSocketCycle(self, stream, scope)
+        app = self.app
+        if self._channels is not None and self._is_of_channels(scope):
+            app = self._channels
+        elif self._is_wsgi:
+            self._refuse_websocket(stream)
+            return
+        cycle = WebSocketCycle(self, stream, scope, app)
         self._cycles[stream] = cycle
         self._begin(cycle, scope)
+
+    def _is_of_channels(self, scope: Scope) -> bool:
+        path: str = self._boot["channels_path"]
+        asked = scope["path"].removeprefix(scope["root_path"])
+        return asked in (path, f"{path}/websocket")
 
     def _open_invocation(self, stream: int, payload: bytes) -> None:
         invocation = self._cycles[stream] = Invocation(self, stream, payload)

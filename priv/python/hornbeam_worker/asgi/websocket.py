@@ -20,7 +20,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import msgpack
 
@@ -58,16 +59,20 @@ _SUBSCRIPTION: Final = {
 }
 
 
+Application: TypeAlias = Callable[..., Any]
+
+
 class WebSocketCycle:
     """Runs the application for one connection."""
 
     __slots__ = (
-        "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
+        "_app", "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
         "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
     )  # fmt: skip
 
-    def __init__(self, server: Host, stream: int, scope: Scope) -> None:
+    def __init__(self, server: Host, stream: int, scope: Scope, app: Application) -> None:
         self.task: asyncio.Task[None] | None = None
+        self._app = app
         self._server = server
         self._stream = stream
         self._scope = scope
@@ -175,7 +180,7 @@ class WebSocketCycle:
     async def run(self) -> None:
         """Calls the application and ends the stream whatever it does."""
         try:
-            await self._server.app(self._scope, self.receive, self.send)
+            await self._app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
             self._abort(APP_ERROR)
         except Exception as error:
