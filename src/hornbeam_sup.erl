@@ -10,6 +10,7 @@
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
+%%%     ├─ hornbeam_presence     who is present in the topics of channels, here and on other nodes
 %%%     ├─ hornbeam_connections  counts the other connections
 %%%     ├─ hornbeam_server_sup   one child per started server
 %%%     └─ hornbeam_server_monitor  notices when a server ends by itself
@@ -49,6 +50,7 @@ init([]) ->
           type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),
         #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
+        #{id => hornbeam_presence, start => {hornbeam_presence, start_link, []}},
         #{id => hornbeam_connections, start => {hornbeam_connections, start_link, [fun hornbeam_listener:connections/0]}},
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity},

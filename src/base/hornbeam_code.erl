@@ -34,7 +34,7 @@
 -define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
                 {channels, [hornbeam_channel, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
-                            hornbeam_channels, hornbeam_service_channels]}]).
+                            hornbeam_channels, hornbeam_service_channels, hornbeam_service_presence]}]).
 %% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers, sockets of the other kind, what
 %% is obsolete. A third of all.
 -define(TOOLS, [c, i, shell, shell_default, shell_docs, edlin, edlin_expand, group, group_history, user_drv, escript,
@@ -57,7 +57,7 @@
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
     hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_listener, hornbeam_option_table_tasks,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
-    hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
+    hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,
     hornbeam_state, hornbeam_state_limits, hornbeam_state_store, hornbeam_state_sweeper, hornbeam_subscriptions, hornbeam_sup,
     hornbeam_tables, hornbeam_vm, hornbeam_websocket_fanout, hornbeam_websockets, hornbeam_worker, hornbeam_worker_life,

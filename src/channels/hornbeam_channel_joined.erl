@@ -131,11 +131,15 @@ answered(Answer, Work, Channel) -> handled(Answer, Work, Channel).
 joined({ok, Response, Assigns, Flags}, #channel{joining = {Ref, Count}, topic = Topic} = Channel0) ->
     Channel = Channel0#channel{joining = none, assigns = Assigns, leaves = maps:get(<<"leave">>, Flags, false), intercepts = maps:get(<<"intercepts">>, Flags, [])},
     Effects = [{subscribe, hornbeam_channels:topic(Topic), Channel#channel.intercepts}, reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}],
-    next(Channel, Effects);
+    next(Channel, Effects ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]);
 joined({error, Response}, #channel{joining = {Ref, Count}} = Channel) ->
     {[reply(Ref, <<"error">>, Response, Channel), {consumed, Count}, over], Channel};
 joined(Failed, Channel) ->
     failed(Failed, join, Channel).
+
+%% Who is there, from when the topic's diffs come.
+presence(#channel{join_ref = JoinRef, topic = Topic}) ->
+    {push, fun() -> hornbeam_channel_codec:push(JoinRef, Topic, <<"presence_state">>, {json, hornbeam_presence:list(Topic)}) end}.
 
 handled({noreply, Assigns}, Work, Channel) ->
     next(Channel#channel{assigns = Assigns}, consumed(Work));

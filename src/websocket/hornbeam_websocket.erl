@@ -51,12 +51,12 @@
 %% A guest: a module that has the client's messages in place of the application, in this process, whatever becomes of the worker that has accepted.
 %% It is sent what this module does not know, too, and what the worker still says: {worker, Type, Payload}, {worker_lost, Why}.
 %%   {reply, Frame}             an answer; while it waits for the client, what it answers is not to be `consumed'
-%%   {push, Frame}              as a published message: a slow client does not get it, or is closed
+%%   {push, Frame}              as a published message: a slow client does not get it, or is closed; a fun that makes it then
 %%   {consumed, Count}          of what messages/2 gave, as hornbeam_credit:message/1 counts
 %%   {subscribe, Topic, Only}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout)
 %%   release                    the worker is not needed any more
 %%   {close, Code, Reason}
--type effect() :: {reply | push, iodata()} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()]}
+-type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()]}
                 | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
 -export_type([effect/0]).
 -callback new(Server :: atom(), Settings :: map()) -> Guest :: term().
@@ -282,6 +282,7 @@ effects({Effects, Guest}, #ws{guest = {Module, _}} = State) ->
 %% After the first that closes there are no others.
 effect(_Effect, #ws{phase = Phase} = State) when Phase =/= open -> State;
 effect({reply, Frame}, State) -> write(Frame, State);
+effect({push, Make}, State) when is_function(Make) -> pushed(pushed, Make(), State);
 effect({push, Frame}, State) -> pushed(pushed, Frame, State);
 effect({consumed, Count}, #ws{output = Output} = State) -> give_credit(State#ws{output = hornbeam_websocket_output:count(Count, Output)});
 effect({subscribe, Topic, Only}, #ws{topics = Topics0} = State) ->

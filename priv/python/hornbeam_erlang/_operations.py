@@ -64,6 +64,12 @@ OPERATIONS: Final = {
     "channel_push": 101,
     "channel_reply": 102,
     "channel_disconnect": 103,
+    "presence_track": 110,
+    "presence_update": 111,
+    "presence_untrack": 112,
+    "presence_list": 113,
+    "presence_get": 114,
+    "presence_push": 115,
 }
 
 ARGUMENTS: Final = {
@@ -104,6 +110,12 @@ ARGUMENTS: Final = {
         "channel_push": ("token", "topic", "join_ref", "event", "payload"),
         "channel_reply": ("token", "topic", "join_ref", "ref", "status", "payload"),
         "channel_disconnect": ("id",),
+        "presence_track": ("topic", "key", "meta", "token"),
+        "presence_update": ("topic", "key", "meta", "token"),
+        "presence_untrack": ("topic", "key", "token"),
+        "presence_list": ("topic",),
+        "presence_get": ("topic", "key"),
+        "presence_push": ("token", "topic", "join_ref"),
         "task_await": ("task", "timeout"),
         "task_cancel": ("task",),
         "task_retry": ("task",),
