@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import warnings
 import weakref
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +22,7 @@ from hornbeam_erlang._hub import QUEUE_SIZE, Mailbox
 from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
-    "Subscription", "close_mailbox", "get", "join", "mailbox_of_caller", "publish",
+    "Subscribing", "Subscription", "close_mailbox", "get", "join", "mailbox_of_caller", "publish",
     "receive_pubsub", "subscribe", "subscription", "unsubscribe",
 ]  # fmt: skip
 
@@ -150,6 +152,37 @@ def subscription(*topics: str, queue_size: int = QUEUE_SIZE) -> Subscription:
     `queue_size` messages; the next one pushes out the oldest, and `messages.dropped` counts.
     """
     return Subscription(topics, queue_size)
+
+
+class Subscribing:
+    """What `aio.subscribe(topic)` returns: awaited, it subscribes the current task
+    (`receive_pubsub`); entered, it is a subscription of its own, as `subscription(topic)` is."""
+
+    def __init__(self, topic: str) -> None:
+        self._subscription = Subscription((topic,), QUEUE_SIZE)
+        self._used = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._used = True
+        (topic,) = self._subscription.topics
+        return join(mailbox_of_caller(), topic, requests.subscribe(topic)).__await__()
+
+    async def __aenter__(self) -> Subscription:
+        self._used = True
+        return await self._subscription.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._subscription.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_used", True):
+            text = "aio.subscribe(...) was never awaited or entered"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 async def join(mailbox: Mailbox, topic: str, request: requests.Request) -> None:

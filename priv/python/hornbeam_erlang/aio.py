@@ -104,10 +104,16 @@ async def publish(topic: str, message: Any) -> int:
     return int(await acall(*requests.publish(topic, message)))
 
 
-async def subscribe(topic: str) -> None:
-    """Subscribes the current task; see `receive_pubsub`."""
-    request = requests.subscribe(topic)
-    await _pubsub.join(_pubsub.mailbox_of_caller(), topic, request)
+def subscribe(topic: str) -> _pubsub.Subscribing:
+    """Subscribes to a topic or pattern, in one of two ways.
+
+        async with aio.subscribe("chat:1") as messages:
+            async for topic, message in messages: ...
+
+    is `subscription("chat:1")`, and ends with the block. `await aio.subscribe("chat:1")` subscribes
+    the current task until it ends; see `receive_pubsub`.
+    """
+    return _pubsub.Subscribing(topic)
 
 
 async def unsubscribe(topic: str) -> bool:
