@@ -32,6 +32,8 @@ format({lifespan_failed, Text}) ->
     ["the application's lifespan failed: ", text(Text)];
 format({log_config_failed, Text}) ->
     ["the logging configuration (log_config) cannot be used: ", text(Text)];
+format({channels_failed, Text}) ->
+    ["the channels (channels) cannot be used: ", text(Text)];
 format({worker_failed, Text}) ->
     ["the worker failed:\n", text(Text)];
 format({python_killed, 0}) ->

@@ -258,7 +258,7 @@ not_served(Reason, _) ->
     failed(hornbeam:format_error(Reason)).
 
 is_applications({Kind, _}) ->
-    lists:member(Kind, [module_not_found, attribute_missing, not_callable, not_asgi, factory_failed, import_failed, lifespan_failed,
+    lists:member(Kind, [module_not_found, attribute_missing, not_callable, not_asgi, factory_failed, import_failed, lifespan_failed, channels_failed,
                         python_exited, startup_timeout]);
 is_applications(_) ->
     false.

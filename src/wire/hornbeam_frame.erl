@@ -310,6 +310,7 @@ failure(8, Text) -> {ok, {python_unsupported, Text}};
 failure(9, Text) -> {ok, {factory_failed, Text}};
 failure(10, Text) -> {ok, {not_asgi, Text}};
 failure(11, Text) -> {ok, {log_config_failed, Text}};
+failure(12, Text) -> {ok, {channels_failed, Text}};
 failure(_, _) -> error.
 
 code(boot) -> 16#01;

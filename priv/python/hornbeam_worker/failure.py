@@ -29,6 +29,7 @@ class FailureKind(enum.IntEnum):
     FACTORY_FAILED = 9
     NOT_ASGI = 10
     LOG_CONFIG_FAILED = 11
+    CHANNELS_FAILED = 12
 
 
 class StartFailure(Exception):

@@ -19,7 +19,9 @@ from hornbeam_worker import interface
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.interface import Interface
 
-__all__ = ["Application", "Loaded", "application_traceback", "extend_path", "load", "make"]
+__all__ = [
+    "Application", "Loaded", "application_traceback", "attribute", "extend_path", "load", "make",
+]  # fmt: skip
 
 Application = Callable[..., Any]
 
@@ -79,6 +81,24 @@ def make(target: str) -> Any:
     return _make(found)
 
 
+def attribute(target: str) -> Any:
+    """What "package.module:object.attribute" is; StartFailure."""
+    module_name, _, attributes = target.partition(":")
+    if not module_name or not attributes:
+        text = f'"{target}" is not of the form "module:attribute"'
+        raise StartFailure(FailureKind.MODULE_NOT_FOUND, text)
+    return _attribute(module_name, attributes)
+
+
+def _attribute(module_name: str, attributes: str) -> Any:
+    found = _import(module_name)
+    try:
+        return operator.attrgetter(attributes)(found)
+    except AttributeError:
+        text = f'"{attributes}" in module "{module_name}"'
+        raise StartFailure(FailureKind.ATTRIBUTE_MISSING, text) from None
+
+
 def _find(target: str, factory: bool) -> tuple[str, Callable[..., Any]]:
     """As "module:attribute", and what is there."""
     module_name, colon, attributes = target.partition(":")
@@ -89,13 +109,7 @@ def _find(target: str, factory: bool) -> tuple[str, Callable[..., Any]]:
         )
     if not colon:
         return _search(module_name, (*FACTORY_NAMES, *NAMES) if factory else NAMES)
-    found: Any = _import(module_name)
-    try:
-        found = operator.attrgetter(attributes)(found)
-    except AttributeError:
-        raise StartFailure(
-            FailureKind.ATTRIBUTE_MISSING, f'"{attributes}" in module "{module_name}"'
-        ) from None
+    found = _attribute(module_name, attributes)
     if not callable(found):
         _not_callable(target, found)
     return target, found

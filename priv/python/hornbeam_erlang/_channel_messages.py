@@ -1,0 +1,77 @@
+"""Payloads of channels to JSON text and back, and what each public function asks of Erlang.
+
+A payload is whatever JSON can say, an object as a rule, or bytes: a binary message.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn, TypeAlias
+
+from hornbeam_erlang._channel_topics import check_name
+from hornbeam_erlang._operations import OPERATIONS
+
+__all__ = ["Payload", "broadcast", "decode", "disconnect", "encode", "push", "reply"]
+
+Payload: TypeAlias = Any
+Request = tuple[int, list[Any]]
+
+_SEPARATORS: Final = (",", ":")
+
+
+def encode(what: str, payload: Payload) -> str | bytes:
+    """JSON text, or the bytes that they are. TypeError and ValueError name `what`."""
+    if type(payload) is bytes:
+        return payload
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=_SEPARATORS)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can say as an escape
+        return json.dumps(payload, allow_nan=False, separators=_SEPARATORS)
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = f"{what} cannot be JSON: {error or type(error).__name__}"
+        raise kind(text) from None
+    return text
+
+
+def decode(payload: str | bytes) -> Payload:
+    """What a client has sent; ValueError where it is no JSON."""
+    if type(payload) is bytes:
+        return payload
+    try:
+        return json.loads(payload, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def broadcast(topic: str, event: str, payload: Payload, token: bytes | None) -> Request:
+    """`token`: of the connection that does not get it."""
+    if check_name("topic", topic).endswith("*"):
+        raise ValueError(f"{topic!r} is a pattern: a message goes to one topic")
+    packed = encode(f'the payload of "{event}"', payload)
+    return OPERATIONS["channel_broadcast"], [topic, check_name("event", event), packed, token]
+
+
+def push(token: bytes, topic: str, join_ref: str | None, event: str, payload: Payload) -> Request:
+    packed = encode(f'the payload of "{event}"', payload)
+    arguments = [token, topic, join_ref, check_name("event", event), packed]
+    return OPERATIONS["channel_push"], arguments
+
+
+def reply(
+    token: bytes, topic: str, refs: tuple[str | None, str], status: str, payload: Payload
+) -> Request:
+    """`refs`: of the join and of the message."""
+    packed = encode("the reply", payload)
+    arguments = [token, topic, *refs, check_name("status", status), packed]
+    return OPERATIONS["channel_reply"], arguments
+
+
+def disconnect(id: str) -> Request:
+    return OPERATIONS["channel_disconnect"], [check_name("id", id)]
