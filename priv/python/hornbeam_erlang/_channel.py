@@ -42,7 +42,7 @@ class Handler(NamedTuple):
     """A function of the application's, and how many arguments it takes of those it could get."""
 
     function: Callable[..., Any]
-    count: int
+    arity: int
     is_async: bool
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from hornbeam_erlang._channel_socket import Connected, Refused, Reply, Socket, Stop, response_of
+from hornbeam_erlang._channel_socket import Connected, Refused, Reply, Socket, Stop
 
 __all__ = ["connected", "intercepted", "joined", "may", "of_event", "rejoined"]
 

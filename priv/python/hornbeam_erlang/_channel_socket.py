@@ -31,7 +31,7 @@ class Socket:
     """
 
     topic: str
-    assigns: Mapping[str, Any] = _NO_ASSIGNS
+    assigns: Mapping[str, Any] = field(default_factory=lambda: _NO_ASSIGNS)
     id: str | None = None
     join_ref: str | None = None
     ref: str | None = None
@@ -87,7 +87,7 @@ class Request:
     scheme: str = "ws"
 
 
-class Refused(Exception):  # noqa: N818  (an answer, not an error)
+class Refused(Exception):
     """Raised by a handler: the client gets the answer "error" with this response, a dict or the
     text of its "reason".
 

@@ -9,6 +9,7 @@ threads of their own, async ones in the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -79,7 +80,7 @@ class Dispatcher:
         try:
             returned = None
             if (handler := channel.handler("on_join")) is not None:
-                arguments = [topic, given] if handler.count == 3 else [topic, parts, given]
+                arguments = [topic, given] if handler.arity == 3 else [topic, parts, given]
                 returned = await self._run(handler, *arguments, socket)
             response, joined = answers.joined(returned, socket)
         except Refused as refused:
@@ -145,7 +146,7 @@ class Dispatcher:
         self, topic: str, join_ref: str | None, reason: str, assigns: bytes, token: bytes
     ) -> list[Any]:
         if (handler := self._channel(topic).handler("on_leave")) is not None:
-            arguments = [topic] if handler.count == 2 else [topic, reason]
+            arguments = [topic] if handler.arity == 2 else [topic, reason]
             await self._run(handler, *arguments, _socket(topic, join_ref, None, assigns, token))
         return ["ok"]
 
@@ -185,10 +186,8 @@ def _in_thread(future: asyncio.Future[Any], run: Callable[[], Any]) -> None:
         fit = isinstance(error, Exception) and not isinstance(error, StopIteration)
         raised = error if fit else _wrapped(error)
         settle = functools.partial(_settle, future, None, raised)
-    try:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the worker ends
         future.get_loop().call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop is closed: the worker ends
-        pass
 
 
 def _wrapped(error: BaseException) -> RuntimeError:
