@@ -42,7 +42,7 @@ init([]) ->
         #{id => hornbeam_memory, start => {hornbeam_memory, start_link, []}},
         hornbeam_keeper:spec(hornbeam_state_sweeper, {hornbeam_state_sweeper, start_link,
                              [[fun hornbeam_state_store:remove_expired/0, fun hornbeam_state_limits:look/0,
-                               fun hornbeam_cache:sweep/0]]}),
+                               fun hornbeam_cache:sweep/0, fun hornbeam_history:sweep/0]]}),
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},
         #{id => hornbeam_cache, start => {hornbeam_cache, start_link, []}},

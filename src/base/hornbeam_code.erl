@@ -33,7 +33,7 @@
 %% Our own that only a part calls.
 -define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
-                {channels, [hornbeam_channel, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
+                {channels, [hornbeam_channel, hornbeam_channel_events, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
                             hornbeam_channels, hornbeam_service_channels, hornbeam_service_presence]}]).
 %% What in OTP's libraries no server calls: the shell, tables and logs on disk, archives, tools of compilers, sockets of the other kind, what
 %% is obsolete. A third of all.
@@ -60,7 +60,7 @@
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,
     hornbeam_state, hornbeam_state_limits, hornbeam_state_store, hornbeam_state_sweeper, hornbeam_subscriptions, hornbeam_sup,
-    hornbeam_tables, hornbeam_vm, hornbeam_websocket_fanout, hornbeam_websockets, hornbeam_worker, hornbeam_worker_life,
+    hornbeam_tables, hornbeam_vm, hornbeam_history, hornbeam_websocket_fanout, hornbeam_websockets, hornbeam_worker, hornbeam_worker_life,
     hornbeam_worker_log, hornbeam_worker_places, hornbeam_worker_sup
 ]).
 

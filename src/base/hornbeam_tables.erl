@@ -17,6 +17,8 @@
 %%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
 %%%                          hornbeam_subscriptions who subscribes to what on this node
 %%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
+%%%   hornbeam_history, hornbeam_history_order
+%%%                        hornbeam_history   the last messages of topics that keep them
 %%%   hornbeam_presences   hornbeam_presence  who is present in which topic
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 %%%   hornbeam_clients     hornbeam_clients  what each connection has of the places of its client
@@ -52,6 +54,8 @@ init([]) ->
     hornbeam_hooks = ets:new(hornbeam_hooks, Ranges),
     hornbeam_subscribers = ets:new(hornbeam_subscribers, Ranges),
     hornbeam_subscriptions = ets:new(hornbeam_subscriptions, Ranges),
+    hornbeam_history = ets:new(hornbeam_history, Ordered),
+    hornbeam_history_order = ets:new(hornbeam_history_order, Ordered),
     hornbeam_presences = ets:new(hornbeam_presences, Ranges),
     hornbeam_websockets = ets:new(hornbeam_websockets, [{write_concurrency, true} | Options]),
     hornbeam_clients = ets:new(hornbeam_clients, [named_table, public, set, {write_concurrency, true}]),

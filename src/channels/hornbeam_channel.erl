@@ -9,7 +9,7 @@
 %%% once, here), hornbeam_pubsub (it goes to all nodes that are connected), hornbeam_history (topics that keep their last messages).
 -module(hornbeam_channel).
 
--export([broadcast/3, broadcast_from/4, push/3, reply/3, disconnect/1, token/2, with_token/2]).
+-export([broadcast/3, broadcast_from/4, keep/2, push/3, reply/3, disconnect/1, token/2, with_token/2]).
 -export_type([socket/0, payload/0, token/0]).
 
 %% ref: of the message that is handled, for a reply/3 later; null: its client waits for none.
@@ -43,9 +43,15 @@ broadcast_from(Token, Topic, Event, Payload) ->
 
 send(Topic, Event, Payload, Except) ->
     true = is_name(Topic) andalso is_name(Event) andalso binary:last(Topic) =/= $* orelse error(badarg),
-    Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, Event, Payload, none)),
-    _ = hornbeam_pubsub:publish(hornbeam_channels:topic(Topic), {frame, Frame, Except, Event, Payload}),
+    Id = case hornbeam_history:is_kept(Topic) of true -> hornbeam_history:id(); false -> none end,
+    Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)),
+    _ = hornbeam_pubsub:publish(hornbeam_channels:topic(Topic), {frame, Frame, Except, Event, Payload, Id}),
     ok.
+
+%% @doc Has a topic keep its last messages, on this node. Limits as hornbeam_history has them: {Messages, Milliseconds}, each may be infinity.
+-spec keep(Topic :: binary(), hornbeam_history:limits()) -> ok.
+keep(Topic, Limits) ->
+    hornbeam_websocket_fanout:keep(hornbeam_channels:topic(Topic), hornbeam_history, Limits).
 
 is_name(Name) -> is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< 255 andalso unicode:characters_to_binary(Name) =:= Name.
 

@@ -145,8 +145,8 @@ info({{_, Ref}, _} = Message, #connection{calls = Calls, channels = Channels} = 
     #{Ref := Topic} = Calls,
     #{Topic := Channel} = Channels,
     done(Topic, hornbeam_channel_joined:told(Message, Ref, Channel), Connection);
-info({websocket_published, Published, Event, Payload}, Connection) ->
-    with(hornbeam_channels:of_topic(Published), null, fun(Channel) -> hornbeam_channel_joined:intercept(Event, Payload, none, Channel) end, Connection);
+info({websocket_published, Published, {Event, Payload, _Id}}, Connection) ->
+    with(hornbeam_channels:of_topic(Published), null, fun(Channel) -> hornbeam_channel_joined:intercept(Event, Payload, Channel) end, Connection);
 info({hornbeam_channel, Nonce, {push, Topic, JoinRef, Event, Payload}}, #connection{nonce = Nonce} = Connection) ->
     with(Topic, JoinRef, fun(Channel) -> hornbeam_channel_joined:pushed(Event, Payload, Channel) end, Connection);
 info({hornbeam_channel, Nonce, {reply, Topic, JoinRef, Ref, Status, Payload}}, #connection{nonce = Nonce} = Connection) ->

@@ -16,7 +16,7 @@
 %%% Limits: events that wait count for the window of the connection, which stops reading; intercepted broadcasts, ?MAX_WAITING: more are dropped.
 -module(hornbeam_channel_joined).
 
--export([join/4, event/4, told/3, intercept/4, leave/3, close/2, is_of/2, pushed/3, replied/4]).
+-export([join/4, event/4, told/3, intercept/3, leave/3, close/2, is_of/2, pushed/3, replied/4]).
 -export_type([channel/0, effect/0, context/0]).
 
 -define(MAX_WAITING, 1000).
@@ -60,9 +60,9 @@ event(Event, Payload, {Ref, Count}, Channel) ->
     work({event, Event, Payload, Ref, Count}, Channel).
 
 %% @doc A broadcast has come of an event that the channel wants to see first.
--spec intercept(Event :: binary(), payload(), Id :: none | binary(), channel()) -> {[effect()], channel()}.
-intercept(_Event, _Payload, _Id, #channel{intercepted = Waiting} = Channel) when Waiting >= ?MAX_WAITING -> {[], Channel};
-intercept(Event, Payload, _Id, #channel{intercepted = Waiting} = Channel) -> work({intercept, Event, Payload}, Channel#channel{intercepted = Waiting + 1}).
+-spec intercept(Event :: binary(), payload(), channel()) -> {[effect()], channel()}.
+intercept(_Event, _Payload, #channel{intercepted = Waiting} = Channel) when Waiting >= ?MAX_WAITING -> {[], Channel};
+intercept(Event, Payload, #channel{intercepted = Waiting} = Channel) -> work({intercept, Event, Payload}, Channel#channel{intercepted = Waiting + 1}).
 
 work(Work, #channel{waiting = Waiting} = Channel) ->
     next(Channel#channel{waiting = queue:in(Work, Waiting)}, []).
@@ -130,12 +130,23 @@ answered(Answer, Work, Channel) -> handled(Answer, Work, Channel).
 
 joined({ok, Response, Assigns, Flags}, #channel{joining = {Ref, Count}, topic = Topic} = Channel0) ->
     Channel = Channel0#channel{joining = none, assigns = Assigns, leaves = maps:get(<<"leave">>, Flags, false), intercepts = maps:get(<<"intercepts">>, Flags, [])},
-    Effects = [{subscribe, hornbeam_channels:topic(Topic), Channel#channel.intercepts}, reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}],
-    next(Channel, Effects ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]);
+    Then = fun(Position) ->
+        [reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}] ++ missed(maps:get(<<"last_id">>, Flags, none), Position, Topic)
+        ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]
+    end,
+    next(Channel, [{subscribe, hornbeam_channels:topic(Topic), Channel#channel.intercepts, hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)), Then}]);
 joined({error, Response}, #channel{joining = {Ref, Count}} = Channel) ->
     {[reply(Ref, <<"error">>, Response, Channel), {consumed, Count}, over], Channel};
 joined(Failed, Channel) ->
     failed(Failed, join, Channel).
+
+%% What a client that comes back has not seen, before what comes from now on.
+missed(none, _Position, _Topic) -> [];
+missed(_LastId, none, _Topic) -> [];
+missed(LastId, Position, Topic) ->
+    {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
+    [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_missed">>, {json, [<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}]}, none)} || Whole =:= missed]
+    ++ [{reply, hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)} || {Id, Event, Payload} <- Messages].
 
 %% Who is there, from when the topic's diffs come.
 presence(#channel{join_ref = JoinRef, topic = Topic}) ->

@@ -9,9 +9,13 @@
 -export([context/2, handler/2, topic/1, of_topic/1]).
 
 %% @doc What hornbeam_exchange has to know: whose connection it becomes, of which pool and which paths.
--spec context(Server :: atom(), Config :: map()) -> {module(), hornbeam_pool:id(), [binary()]}.
-context(Server, #{channels_path := Path, root_path := Root}) ->
-    {hornbeam_channel_connection, {Server, <<>>}, [<<Prefix/binary, Path/binary, Suffix/binary>> || Prefix <- lists:usort([<<>>, Root]), Suffix <- [<<>>, <<"/websocket">>]]}.
+-spec context(Server :: atom(), Config :: map()) -> hornbeam_exchange:channels().
+context(Server, #{channels_path := Path, events_path := Events, root_path := Root, channel_history_bytes := Bytes}) ->
+    ok = hornbeam_history:set_max_bytes(Bytes),
+    Roots = lists:usort([<<>>, Root]),
+    #{pool => {Server, <<>>}, guest => hornbeam_channel_connection, streams => hornbeam_channel_events,
+      paths => [<<Prefix/binary, Path/binary, Suffix/binary>> || Prefix <- Roots, Suffix <- [<<>>, <<"/websocket">>]],
+      stream_paths => [<<Prefix/binary, Events/binary, $/>> || Events =/= <<>>, Prefix <- Roots]}.
 
 %% @doc Who handles a topic.
 -spec handler(Topic :: binary(), [hornbeam_option_channel:channel()]) -> python | module().

@@ -288,5 +288,5 @@ by_topic(Changes) ->
 diff(Topic, Joins, Leaves) ->
     Payload = {json, iolist_to_binary([<<"{\"joins\":">>, object(Joins), <<",\"leaves\":">>, object(Leaves), $}])},
     Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, <<"presence_diff">>, Payload, none)),
-    _ = hornbeam_subscribers:deliver(hornbeam_channels:topic(Topic), {frame, Frame, none, <<"presence_diff">>, Payload}),
+    _ = hornbeam_subscribers:deliver(hornbeam_channels:topic(Topic), {frame, Frame, none, <<"presence_diff">>, Payload, none}),
     ok.

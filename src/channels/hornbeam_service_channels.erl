@@ -8,13 +8,25 @@
 
 %% A message takes as much of its receivers' sockets.
 -define(MAX_PAYLOAD, 16777216).
+-define(KEEP, 30000).
 
 -spec handle(atom(), [term()], map()) -> hornbeam_services:outcome().
-handle(channel_broadcast, [Topic, Event, Given, Except], _) ->
-    case payload(Given) of
-        {ok, Payload} -> sent(fun() -> broadcast(Topic, Event, Payload, Except) end);
-        Error -> Error
+handle(channel_broadcast, [Topic, Event, Given, Except, History], _) ->
+    case {payload(Given), History =/= none andalso not hornbeam_history:is_kept(Topic)} of
+        {{ok, Payload}, false} -> sent(fun() -> broadcast(Topic, Event, Payload, Except) end);
+        {{ok, Payload}, true} ->
+            %% The relay may be busy.
+            {run, ?KEEP, fun() ->
+                {_, Limits} = hornbeam_history:keeper(History),
+                sent(fun() -> ok = hornbeam_channel:keep(Topic, Limits), broadcast(Topic, Event, Payload, Except) end)
+            end};
+        {Error, _} -> Error
     end;
+handle(channel_history, [Topic, LastId, Limit], _) when is_binary(Topic), is_binary(LastId), is_integer(Limit), Limit > 0 ->
+    {walk, ?KEEP, fun() ->
+        {Whole, Messages} = hornbeam_history:read(Topic, LastId, Limit),
+        {ok, [Whole =:= ok, [[Id, Event, hornbeam_channel_python:sent(Payload)] || {Id, Event, Payload} <- Messages]]}
+    end};
 handle(channel_push, [{bytes, Token}, Topic, JoinRef, Event, Given], _) ->
     case payload(Given) of
         {ok, Payload} -> sent(fun() -> hornbeam_channel:push(#{token => Token, topic => Topic, join_ref => null(JoinRef)}, Event, Payload) end);

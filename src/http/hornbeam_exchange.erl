@@ -34,8 +34,11 @@
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
-                     static := none | {module(), term()}, channels := none | {module(), hornbeam_pool:id(), Paths :: [binary()]},
+                     static := none | {module(), term()}, channels := none | channels(),
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
+%% guest: whose a WebSocket of these paths becomes. streams: whose checkout(Head, Server) is a worker for a request below these paths, as a slot with a
+%% place that is taken; messages to and from it are those of hornbeam_worker.
+-type channels() :: #{pool := hornbeam_pool:id(), guest := module(), paths := [binary()], streams := module(), stream_paths := [binary()]}.
 -type body() :: iodata() | {sendfile, Size :: non_neg_integer(), [piece()]}.
 %% Of a file, which the protocol opens by its path, or closes when it is open; or octets between such.
 -type piece() :: iodata() | {file, binary() | file:fd(), Offset :: non_neg_integer(), Size :: pos_integer()}.
@@ -48,7 +51,7 @@
 
 -record(exchange, {
     owner :: hornbeam_pool:owner(),
-    pool :: hornbeam_pool:id(),
+    pool :: hornbeam_pool:id() | fun(() -> hornbeam_pool_choice:taken()),
     path :: binary(),
     request :: hornbeam_request:request(),
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
@@ -150,8 +153,9 @@ observe(Head0, {Module, Settings}) ->
     {Head, Observed} = Module:opened(Head0, Settings),
     {Head, {Module, Observed}}.
 
-admitted(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked, Observed, #{place := Place, compress := Compress} = Context) ->
+admitted(Head, #mount{settings = Settings} = Mount, Owner, Hooked, Observed, #{place := Place, compress := Compress} = Context) ->
     Leaves = Head#head.version =/= 'HTTP/2',
+    Pool = worker(Head, Mount, Context),
     case hornbeam_websocket_handshake:is_upgrade(Head, Settings) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
@@ -179,13 +183,23 @@ websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0
     end.
 
 %% Of the root application some paths are those of channels.
-guest(#head{path = Path}, Pool, {Module, Pool, Paths}) ->
+guest(#head{path = Path}, Pool, #{pool := Pool, guest := Module, paths := Paths}) ->
     case lists:member(Path, Paths) of
         true -> Module;
         false -> none
     end;
 guest(_Head, _Pool, _Channels) ->
     none.
+
+%% Where a request gets its worker: a pool, or what answers a stream of events.
+worker(#head{method = Method, path = Path} = Head, #mount{pool = Pool}, #{server := Server, channels := #{pool := Pool, streams := Module, stream_paths := Paths}})
+        when Method =:= <<"GET">>; Method =:= <<"HEAD">> ->
+    case lists:any(fun(Prefix) -> binary:longest_common_prefix([Prefix, Path]) =:= byte_size(Prefix) end, Paths) of
+        true -> fun() -> Module:checkout(Head, Server) end;
+        false -> Pool
+    end;
+worker(_Head, #mount{pool = Pool}, _Context) ->
+    Pool.
 
 %% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer; hooks do not see it.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].
@@ -244,6 +258,8 @@ observed_end({Module, Observed}) -> Module:over(Observed).
 
 run([], Commands, Exchange) ->
     respond(lists:reverse(Commands), Exchange);
+run([checkout | Rest], Commands, #exchange{pool = Make} = Exchange) when is_function(Make) ->
+    again(placed(Make()), Rest, Commands, Exchange);
 run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = none} = Exchange) ->
     again(placed(hornbeam_pool:checkout(Pool)), Rest, Commands, Exchange);
 run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = Exchange) ->

@@ -107,6 +107,7 @@ operation(100) -> {channel_broadcast, hornbeam_service_channels};
 operation(101) -> {channel_push, hornbeam_service_channels};
 operation(102) -> {channel_reply, hornbeam_service_channels};
 operation(103) -> {channel_disconnect, hornbeam_service_channels};
+operation(104) -> {channel_history, hornbeam_service_channels};
 operation(110) -> {presence_track, hornbeam_service_presence};
 operation(111) -> {presence_update, hornbeam_service_presence};
 operation(112) -> {presence_untrack, hornbeam_service_presence};

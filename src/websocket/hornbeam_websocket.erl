@@ -53,10 +53,11 @@
 %%   {reply, Frame}             an answer; while it waits for the client, what it answers is not to be `consumed'
 %%   {push, Frame}              as a published message: a slow client does not get it, or is closed; a fun that makes it then
 %%   {consumed, Count}          of what messages/2 gave, as hornbeam_credit:message/1 counts
-%%   {subscribe, Topic, Only}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout)
+%%   {subscribe, Topic, Kinds, Keeper, Then}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout:subscribe/4); Then: what
+%%                              follows, by the keeper's position, before the first of them
 %%   release                    the worker is not needed any more
 %%   {close, Code, Reason}
--type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()]}
+-type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()], none | {module(), term()}, fun((term()) -> [effect()])}
                 | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
 -export_type([effect/0]).
 -callback new(Server :: atom(), Settings :: map()) -> Guest :: term().
@@ -285,9 +286,9 @@ effect({reply, Frame}, State) -> write(Frame, State);
 effect({push, Make}, State) when is_function(Make) -> pushed(pushed, Make(), State);
 effect({push, Frame}, State) -> pushed(pushed, Frame, State);
 effect({consumed, Count}, #ws{output = Output} = State) -> give_credit(State#ws{output = hornbeam_websocket_output:count(Count, Output)});
-effect({subscribe, Topic, Only}, #ws{topics = Topics0} = State) ->
-    {ok, Topics} = hornbeam_websocket_fanout:subscribe(Topic, Only, Topics0),
-    State#ws{topics = Topics};
+effect({subscribe, Topic, Kinds, Keeper, Then}, #ws{topics = Topics0} = State) ->
+    {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(Topic, Kinds, Keeper, Topics0),
+    lists:foldl(fun effect/2, State#ws{topics = Topics}, Then(Position));
 effect({unsubscribe, Topic}, #ws{topics = Topics} = State) ->
     State#ws{topics = hornbeam_websocket_fanout:unsubscribe(Topic, Topics)};
 effect(release, #ws{application = Application} = State) ->

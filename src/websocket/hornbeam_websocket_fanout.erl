@@ -10,15 +10,16 @@
 %%% all subscribers can be written the same bytes), and sends each connection the binary, which is shared, not
 %%% copied. Python sees nothing of it. A text (a binary that is UTF-8, or {text, Binary}) becomes a
 %%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped. {frame, Frame, Except, Kind,
-%%% What} is a frame that whoever publishes has made: for all but the connection Except; and who subscribed with some kinds gets
-%%% {websocket_published, Topic, Kind, What} in its place where it is of such a kind.
+%%% What, Id} is a frame that whoever publishes has made: for all but the connection Except; and who subscribed with some kinds (`all': with any) gets
+%%% {websocket_published, Topic, {Kind, What, Id}} in its place where it is of such a kind. A topic may have a keeper, a module with this
+%%% behaviour that sees each such message first (hornbeam_history).
 %%%
 %%% Failure: a relay that crashes is restarted without its subscribers; the connections, which monitor it, close with 1011
 %%% so that no client believes itself subscribed. More than ten crashes in ten seconds are one of hornbeam_sup's restarts.
 -module(hornbeam_websocket_fanout).
 -behaviour(gen_server).
 
--export([none/0, subscribe/2, subscribe/3, unsubscribe/2, unsubscribe_all/1, is_lost/2, more/1, supervisor_spec/0]).
+-export([none/0, subscribe/2, subscribe/4, keep/3, look/0, unsubscribe/2, unsubscribe_all/1, is_lost/2, more/1, supervisor_spec/0]).
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% Subscriptions of one connection.
@@ -27,12 +28,21 @@
 -define(TOGETHER, 16384).
 
 %% Of one connection: the relays of its topics, each with a monitor of it and the topics.
+%% Of the messages of a topic some are for others than the client first.
+-type kinds() :: [term()] | all.
+%% A topic with a keeper: called with limits when somebody says that it is to be kept, and with each message.
+-type keeper() :: none | {module(), Limits :: term()}.
+-callback kept(hornbeam_pubsub:topic(), Limits :: term() | Message :: tuple(), none | Kept) -> Kept | {Message :: tuple(), Kept} when Kept :: term().
+%% What it has seen so far, for whoever subscribes.
+-callback position(Kept :: term()) -> term().
+-callback is_over(Kept :: term()) -> boolean().
 -opaque subscriptions() :: #{Relay :: atom() => {reference(), topics()}}.
 -type topics() :: #{hornbeam_pubsub:topic() => []}.
 -export_type([subscriptions/0]).
 
 -record(relay, {
-    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => Kinds :: [term()]}},     % []: gets all as frames
+    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => Kinds :: kinds()}},      % []: gets all as frames
+    kept = #{} :: #{hornbeam_pubsub:topic() => {module(), Kept :: term()}},
     %% Of the topics that are patterns.
     lengths = #{} :: hornbeam_topic:lengths(),
     %% The topics of each connection, to find them when it ends; and its monitor.
@@ -46,20 +56,26 @@ none() -> #{}.
 
 %% @doc The calling process gets {websocket_frame, Bytes} for each message from now on.
 -spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
-subscribe(Topic, Subscriptions) ->
-    subscribe(Topic, [], Subscriptions).
+subscribe(Topic, Subscriptions0) ->
+    case subscribe(Topic, [], none, Subscriptions0) of
+        {ok, _Position, Subscriptions} -> {ok, Subscriptions};
+        Refused -> Refused
+    end.
 
-%% @doc The same, and what is of such a kind comes as {websocket_published, Topic, Kind, What}.
--spec subscribe(hornbeam_pubsub:topic(), Kinds :: [term()], subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
-subscribe(Topic, Kinds, Subscriptions) ->
+%% @doc The same; what is of such a kind comes as {websocket_published, Topic, {Kind, What, Id}}, and the topic may have a keeper. With the keeper's position:
+%% what comes from now on is behind it; none, where there is no keeper or it was subscribed before.
+-spec subscribe(hornbeam_pubsub:topic(), kinds(), keeper(), subscriptions()) -> {ok, Position :: term() | none, subscriptions()} | too_many | bad_topic.
+subscribe(Topic, Kinds, Keeper, Subscriptions) ->
     Relay = relay(Topic),
     {Monitor, Topics} = case Subscriptions of
         #{Relay := Known} -> Known;
         _ -> {none, #{}}
     end,
     case allowed(Topic, Topics, Subscriptions) of
-        ok -> {ok, Subscriptions#{Relay => joined(Relay, Monitor, Topic, Kinds, Topics)}};
-        joined -> {ok, Subscriptions};
+        ok ->
+            {Position, Joined} = joined(Relay, Monitor, Topic, {Kinds, Keeper}, Topics),
+            {ok, Position, Subscriptions#{Relay => Joined}};
+        joined -> {ok, none, Subscriptions};
         Refused -> Refused
     end.
 
@@ -73,13 +89,23 @@ allowed(Topic, _Topics, Subscriptions) ->
         false -> too_many
     end.
 
-joined(Relay, none, Topic, Kinds, Topics) ->
-    joined(Relay, monitor(process, Relay), Topic, Kinds, Topics);
-joined(Relay, Monitor, Topic0, Kinds, Topics) ->
+joined(Relay, none, Topic, How, Topics) ->
+    joined(Relay, monitor(process, Relay), Topic, How, Topics);
+joined(Relay, Monitor, Topic0, {Kinds, Keeper}, Topics) ->
     %% Copied, so that it does not keep the whole read that it came in.
     Topic = binary:copy(Topic0),
-    ok = gen_server:call(Relay, {subscribe, Topic, Kinds}, infinity),
-    {Monitor, Topics#{Topic => []}}.
+    Position = gen_server:call(Relay, {subscribe, Topic, Kinds, Keeper}, infinity),
+    {Position, {Monitor, Topics#{Topic => []}}}.
+
+%% @doc Has a topic kept, whether anybody subscribes to it or not.
+-spec keep(hornbeam_pubsub:topic(), module(), Limits :: term()) -> ok.
+keep(Topic, Module, Limits) ->
+    gen_server:call(relay(Topic), {keep, Topic, {Module, Limits}}, infinity).
+
+%% @doc Topics of which their keepers have nothing left, and which nobody subscribes to, are kept no longer.
+-spec look() -> ok.
+look() ->
+    lists:foreach(fun(Number) -> gen_server:cast(name(Number), look) end, lists:seq(1, relays())).
 
 -spec unsubscribe(hornbeam_pubsub:topic(), subscriptions()) -> subscriptions().
 unsubscribe(Topic, Subscriptions) ->
@@ -154,24 +180,41 @@ init(relay) ->
     process_flag(message_queue_data, off_heap),
     {ok, #relay{}}.
 
--spec handle_call({subscribe, hornbeam_pubsub:topic(), [term()]}, gen_server:from(), #relay{}) ->
-    {reply, ok, #relay{}}.
-handle_call({subscribe, Topic, Kinds}, {Pid, _}, #relay{topics = Topics, connections = Connections} = Relay) ->
-    {Subscribers, Lengths} = case Topics of
-        #{Topic := Already} ->
-            {Already, Relay#relay.lengths};
-        _ ->
-            ok = hornbeam_pubsub:subscribe(Topic),
-            {#{}, hornbeam_topic:added(Topic, Relay#relay.lengths)}
-    end,
+-spec handle_call({subscribe, hornbeam_pubsub:topic(), kinds(), keeper()} | {keep, hornbeam_pubsub:topic(), keeper()}, gen_server:from(), #relay{}) ->
+    {reply, term(), #relay{}}.
+handle_call({keep, Topic, Keeper}, _From, Relay) ->
+    {reply, ok, kept(Topic, Keeper, Relay)};
+handle_call({subscribe, Topic, Kinds, Keeper}, {Pid, _}, Relay0) ->
+    #relay{topics = Topics, connections = Connections, kept = Kept} = Relay = kept(Topic, Keeper, heard(Topic, Relay0)),
+    #{Topic := Subscribers} = Topics,
     {Monitor, Of} = case Connections of
         #{Pid := Connection} -> Connection;
         _ -> {monitor(process, Pid), #{}}
     end,
-    {reply, ok, Relay#relay{lengths = Lengths, topics = Topics#{Topic => Subscribers#{Pid => Kinds}},
-                            connections = Connections#{Pid => {Monitor, Of#{Topic => []}}}}}.
+    Position = case Kept of
+        #{Topic := {Module, State}} -> Module:position(State);
+        #{} -> none
+    end,
+    {reply, Position, Relay#relay{topics = Topics#{Topic => Subscribers#{Pid => Kinds}}, connections = Connections#{Pid => {Monitor, Of#{Topic => []}}}}}.
 
--spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()}, #relay{}) -> {noreply, #relay{}}.
+%% What is published to the topic comes here from now on.
+heard(Topic, #relay{topics = Topics} = Relay) when is_map_key(Topic, Topics) ->
+    Relay;
+heard(Topic, #relay{topics = Topics, lengths = Lengths} = Relay) ->
+    ok = hornbeam_pubsub:subscribe(Topic),
+    Relay#relay{topics = Topics#{Topic => #{}}, lengths = hornbeam_topic:added(Topic, Lengths)}.
+
+kept(_Topic, none, Relay) ->
+    Relay;
+kept(Topic, {Module, Limits}, Relay0) ->
+    #relay{kept = Kept} = Relay = heard(Topic, Relay0),
+    Before = case Kept of #{Topic := {_, State}} -> State; #{} -> none end,
+    Relay#relay{kept = Kept#{Topic => {Module, Module:kept(Topic, Limits, Before)}}}.
+
+-spec handle_cast({unsubscribe, hornbeam_pubsub:topic(), pid()} | look, #relay{}) -> {noreply, #relay{}}.
+handle_cast(look, #relay{topics = Topics, kept = Kept} = Relay) ->
+    Over = [Topic || {Topic, {Module, State}} <- maps:to_list(Kept), maps:get(Topic, Topics) =:= #{}, Module:is_over(State)],
+    {noreply, lists:foldl(fun(Topic, Each) -> left(Topic, #{}, Each) end, Relay#relay{kept = maps:without(Over, Kept)}, Over)};
 handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay) ->
     case Connections of
         #{Pid := {Monitor, #{Topic := []} = Of}} when map_size(Of) =:= 1 ->
@@ -185,13 +228,12 @@ handle_cast({unsubscribe, Topic, Pid}, #relay{connections = Connections} = Relay
     end.
 
 -spec handle_info(term(), #relay{}) -> {noreply, #relay{}}.
-handle_info({hornbeam_pubsub, Topic, Message}, #relay{topics = Topics, lengths = Lengths} = Relay) ->
-    Reached = [Subscribers || Of <- hornbeam_topic:candidates(Topic, Lengths), #{Of := Subscribers} <- [Topics]],
-    ok = case Message of
-        {frame, Frame, Except, Kind, What} -> lists:foreach(fun(Subscribers) -> chosen(Frame, Except, Kind, {Topic, What}, Subscribers) end, Reached);
-        _ -> published(encode(Message), Reached)
-    end,
-    {noreply, Relay};
+handle_info({hornbeam_pubsub, Topic, Message}, #relay{kept = Kept} = Relay) when element(1, Message) =:= frame, is_map_key(Topic, Kept) ->
+    #{Topic := {Module, State0}} = Kept,
+    {Seen, State} = Module:kept(Topic, Message, State0),
+    {noreply, reach(Topic, Seen, Relay#relay{kept = Kept#{Topic := {Module, State}}})};
+handle_info({hornbeam_pubsub, Topic, Message}, Relay) ->
+    {noreply, reach(Topic, Message, Relay)};
 handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Relay) ->
     case maps:take(Pid, Connections) of
         {{_, Topics}, Rest} ->
@@ -203,15 +245,24 @@ handle_info({'DOWN', _, process, Pid, _}, #relay{connections = Connections} = Re
 handle_info(_Message, Relay) ->
     {noreply, Relay}.
 
+reach(Topic, Message, #relay{topics = Topics, lengths = Lengths} = Relay) ->
+    Reached = [Subscribers || Of <- hornbeam_topic:candidates(Topic, Lengths), #{Of := Subscribers} <- [Topics]],
+    ok = case Message of
+        {frame, Frame, Except, Kind, What, Id} ->
+            lists:foreach(fun(Subscribers) -> chosen(Frame, Except, {Kind, What, Id}, Topic, Subscribers) end, Reached);
+        _ -> published(encode(Message), Reached)
+    end,
+    Relay.
+
 published({ok, Frame}, Reached) -> lists:foreach(fun(Subscribers) -> spread(Frame, maps:next(maps:iterator(Subscribers))) end, Reached);
 published(none, _Reached) -> ok.
 
-chosen(Frame, Except, Kind, {Topic, What}, Subscribers) ->
+chosen(Frame, Except, {Kind, _, _} = Told, Topic, Subscribers) ->
     maps:foreach(fun(Pid, _) when Pid =:= Except -> ok;
                     (Pid, []) -> _ = Pid ! {websocket_frame, Frame}, ok;
                     (Pid, Kinds) ->
-                        _ = Pid ! case lists:member(Kind, Kinds) of
-                            true -> {websocket_published, Topic, Kind, What};
+                        _ = Pid ! case Kinds =:= all orelse lists:member(Kind, Kinds) of
+                            true -> {websocket_published, Topic, Told};
                             false -> {websocket_frame, Frame}
                         end,
                         ok
@@ -223,14 +274,14 @@ spread(Frame, {Pid, _, Iterator}) ->
 spread(_Frame, none) ->
     ok.
 
-leave(Topic, Pid, #relay{topics = Topics, lengths = Lengths} = Relay) ->
-    case maps:remove(Pid, maps:get(Topic, Topics)) of
-        Subscribers when map_size(Subscribers) =:= 0 ->
-            ok = hornbeam_pubsub:unsubscribe(Topic),
-            Relay#relay{topics = maps:remove(Topic, Topics), lengths = hornbeam_topic:removed(Topic, Lengths)};
-        Subscribers ->
-            Relay#relay{topics = Topics#{Topic := Subscribers}}
-    end.
+leave(Topic, Pid, #relay{topics = Topics} = Relay) ->
+    left(Topic, maps:remove(Pid, maps:get(Topic, Topics)), Relay).
+
+left(Topic, Subscribers, #relay{topics = Topics, kept = Kept} = Relay) when map_size(Subscribers) > 0; is_map_key(Topic, Kept) ->
+    Relay#relay{topics = Topics#{Topic := Subscribers}};
+left(Topic, _None, #relay{topics = Topics, lengths = Lengths} = Relay) ->
+    ok = hornbeam_pubsub:unsubscribe(Topic),
+    Relay#relay{topics = maps:remove(Topic, Topics), lengths = hornbeam_topic:removed(Topic, Lengths)}.
 
 %% One binary: what is longer than 64 bytes is shared by all who get it.
 encode({text, Text}) when is_binary(Text) -> frame(text, Text);

@@ -77,7 +77,7 @@
 %%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
 -module(hornbeam_frame).
 
--export([encode/3, request/5, perform/4, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
+-export([encode/3, request/5, perform/4, credits/1, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
 -export([protocol_version/0, max_size/0]).
 -export_type([buffer/0, frame/0, type/0, stream_id/0]).
 
@@ -119,6 +119,14 @@ max_size() -> ?MAX_SIZE.
 -spec encode(type(), stream_id(), iodata()) -> iodata().
 encode(Type, Stream, Payload) ->
     [<<(5 + iolist_size(Payload)):32, (code(Type)), Stream:32>> | Payload].
+
+%% @doc How much the `credit' frames among these, for a worker, give together.
+-spec credits(iodata()) -> non_neg_integer().
+credits(Frames) -> credits(iolist_to_binary(Frames), 0).
+
+credits(<<9:32, 16#12, _Stream:32, Count:32, Rest/binary>>, Sum) -> credits(Rest, Sum + Count);
+credits(<<Size:32, _:Size/binary, Rest/binary>>, Sum) -> credits(Rest, Sum);
+credits(<<>>, Sum) -> Sum.
 
 %% @doc The frame that opens an HTTP stream. BodyFlags: bit 0 the body is complete, bit 1 the client
 %% waits for 100 (Continue).

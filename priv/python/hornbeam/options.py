@@ -480,6 +480,10 @@ class Options(TypedDict, total=False):
     # "/websocket" below it.
     channels_path: str | None
 
+    # Below which the topics of channels are streams of server-sent events: GET
+    # /events/TOPIC, where the channel authorizes it. "" for none.
+    events_path: str | None
+
     # Topics that one connection may have joined at a time.
     channel_max_joins: int | None
 
@@ -494,6 +498,10 @@ class Options(TypedDict, total=False):
     # How long a handler in Python may take, and wait for a worker; then its
     # client is answered with the error timeout. (milliseconds)
     channel_timeout: int | Literal["infinity"] | None
+
+    # What the histories of all topics of the node may take; the oldest
+    # messages of all are forgotten first. (bytes)
+    channel_history_bytes: int | None
 
     # Entries of the shared state; beyond it those written longest ago are
     # evicted. One limit for the node.
@@ -666,10 +674,12 @@ FLAGS = {
     "channels": "channels",
     "channel_modules": "channel-module",
     "channels_path": "channels-path",
+    "events_path": "events-path",
     "channel_max_joins": "channel-max-joins",
     "channel_max_message": "channel-max-message",
     "channel_rate": "channel-rate",
     "channel_timeout": "channel-timeout",
+    "channel_history_bytes": "channel-history-bytes",
     "state_max_entries": "state-max-entries",
     "state_max_bytes": "state-max-bytes",
     "cache_max_bytes": "cache-max-bytes",

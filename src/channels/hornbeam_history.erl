@@ -1,0 +1,197 @@
+%%% The last messages of topics that keep them, so that a client that comes back gets what it has missed.
+%%%
+%%% Called by: hornbeam_websocket_fanout, whose relay of a topic has it kept (its messages pass there, one after the other), hornbeam_channel (ids),
+%%% hornbeam_channel_joined and hornbeam_channel_events (since/3), hornbeam_state_sweeper (sweep/0). Calls: hornbeam_channel_codec.
+%%%
+%%% Why nobody misses a message or gets it twice: the relay stores a message before it sends it to those who subscribe, and whoever subscribes is told the
+%%% number of the last one that is stored. What has a number up to that is in the table, what comes later is sent.
+%%%
+%%% A topic is kept from the first join, event stream or broadcast on that says so (limits: the last N messages, and those of the last T ms), until
+%%% nothing of it is left and nobody subscribes. Each node keeps what it sees. An id is of the node and the life of its server: one that is not found has
+%%% been forgotten, or is another server's, and then more may be missing than is known.
+%%%
+%%% Tables (hornbeam_tables owns them, the relays write):
+%%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time}; {bytes, Sum}
+%%%   hornbeam_history_order   {Number, Topic, Bytes}: numbers grow, so the oldest of all is the first
+%%%
+%%% Limits: channel_history_bytes for all topics; the oldest messages of all are forgotten first.
+-module(hornbeam_history).
+-behaviour(hornbeam_websocket_fanout).
+
+-export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, since/3, sweep/0, set_max_bytes/1, read/3]).
+-export_type([limits/0, kept/0, message/0]).
+
+-define(TABLE, hornbeam_history).
+-define(ORDER, hornbeam_history_order).
+%% What a message takes besides its own bytes.
+-define(OVERHEAD, 300).
+-define(DEFAULT_BYTES, 67108864).
+
+%% The last so many messages, and those of so many ms.
+-type limits() :: {pos_integer() | infinity, pos_integer() | infinity}.
+-type message() :: {Id :: binary(), Event :: binary(), hornbeam_channel_codec:payload()}.
+-record(kept, {topic :: binary(), limits :: limits(), last = 0 :: integer()}).
+-opaque kept() :: #kept{}.
+
+%%% In the relay
+
+%% @doc Begins to keep a topic, or goes on with other limits. What an earlier relay has left is not known to be whole.
+-spec kept(hornbeam_pubsub:topic(), limits(), none | kept()) -> kept().
+kept(Published, {Messages, Time} = Limits, none) ->
+    Topic = hornbeam_channels:of_topic(Published),
+    ok = forget(Topic),
+    true = ets:insert(?TABLE, {{topic, Topic}, 0, Messages, Time}),
+    #kept{topic = Topic, limits = Limits};
+kept(_Published, {Messages, Time} = Limits, #kept{topic = Topic} = Kept) ->
+    _ = ets:update_element(?TABLE, {topic, Topic}, [{3, Messages}, {4, Time}]),
+    Kept#kept{limits = Limits};
+kept(_Published, {frame, Frame0, Except, Event, Payload, Id0}, #kept{topic = Topic} = Kept) ->
+    %% Another node did not know that it is kept.
+    {Frame, Id} = case Id0 of
+        none -> New = id(), {iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, Event, Payload, New)), New};
+        _ -> {Frame0, Id0}
+    end,
+    {{frame, Frame, Except, Event, Payload, Id}, stored({Id, Event, Payload}, Kept)}.
+
+stored({Id, Event, {_, Bytes} = Payload}, #kept{topic = Topic, limits = {Messages, Time}} = Kept) ->
+    Number = erlang:unique_integer([monotonic]),
+    Size = byte_size(Bytes) + byte_size(Event) + byte_size(Id) + byte_size(Topic) + ?OVERHEAD,
+    true = ets:insert(?TABLE, {{Topic, Number}, Id, Event, Payload, now_ms()}),
+    true = ets:insert(?ORDER, {Number, Topic, Size}),
+    _ = ets:update_counter(?TABLE, bytes, Size, {bytes, 0}),
+    Count = ets:update_counter(?TABLE, {topic, Topic}, 1),
+    ok = trim(Topic, Count, Messages, Time),
+    ok = shrink(max_bytes()),
+    Kept#kept{last = Number}.
+
+%% @doc Up to where what has been stored is in the table.
+-spec position(kept()) -> integer().
+position(#kept{last = Last}) -> Last.
+
+%% @doc Whether nothing is left of it.
+-spec is_over(kept()) -> boolean().
+is_over(#kept{topic = Topic, limits = {_, Time}}) ->
+    ok = trim(Topic, 0, infinity, Time),
+    case ets:lookup(?TABLE, {topic, Topic}) of
+        [{_, Count, _, _}] when Count > 0 -> false;
+        _ -> ok = forget(Topic), true
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).
+
+trim(Topic, Count, Messages, Time) ->
+    case ets:next(?TABLE, {Topic, first()}) of
+        {Topic, _} = Key ->
+            case Count > Messages orelse is_older(Time, ets:lookup(?TABLE, Key)) of
+                true -> ok = remove(Key), trim(Topic, Count - 1, Messages, Time);
+                false -> ok
+            end;
+        _ -> ok
+    end.
+
+is_older(Time, [{_, _, _, _, At}]) when is_integer(Time) -> At < now_ms() - Time;
+is_older(_Time, _Row) -> false.
+
+%% Before all numbers: there is no smaller term.
+first() -> -(1 bsl 70).
+
+shrink(Max) ->
+    case ets:lookup(?TABLE, bytes) of
+        [{_, Bytes}] when Bytes > Max ->
+            case ets:first(?ORDER) of
+                '$end_of_table' -> ok;
+                Number -> ok = lists:foreach(fun({_, Topic, _}) -> remove({Topic, Number}) end, ets:lookup(?ORDER, Number)), shrink(Max)
+            end;
+        _ -> ok
+    end.
+
+%% Two relays may remove the same: one does.
+remove({Topic, Number} = Key) ->
+    case ets:take(?ORDER, Number) of
+        [{_, _, Size}] ->
+            true = ets:delete(?TABLE, Key),
+            _ = ets:update_counter(?TABLE, bytes, -Size),
+            counted(Topic);
+        [] -> true = ets:delete(?TABLE, Key), ok
+    end.
+
+%% It may be kept no longer.
+counted(Topic) ->
+    try _ = ets:update_counter(?TABLE, {topic, Topic}, -1), ok
+    catch error:badarg -> ok
+    end.
+
+forget(Topic) ->
+    ok = trim(Topic, 1 bsl 70, 0, infinity),
+    true = ets:delete(?TABLE, {topic, Topic}),
+    ok.
+
+%%% Elsewhere
+
+%% @doc Whether messages of a topic are to have ids.
+-spec is_kept(Topic :: binary()) -> boolean().
+is_kept(Topic) -> ets:member(?TABLE, {topic, Topic}).
+
+%% @doc The keeper of a topic with such a history, as Python has it: [messages | none, ms | none].
+-spec keeper(none | [pos_integer() | none]) -> none | {module(), limits()}.
+keeper(none) -> none;
+keeper([Messages, Time]) -> {?MODULE, {limit(Messages), limit(Time)}}.
+
+limit(none) -> infinity;
+limit(N) when is_integer(N), N > 0 -> N.
+
+%% @doc An id that no other message has, on any node.
+-spec id() -> binary().
+id() ->
+    <<(epoch())/binary, "-", (integer_to_binary(erlang:unique_integer([positive, monotonic]), 36))/binary>>.
+
+%% Of the node and of its life.
+epoch() ->
+    case persistent_term:get(?MODULE, none) of
+        none ->
+            New = string:lowercase(binary:encode_hex(crypto:strong_rand_bytes(6))),
+            ok = persistent_term:put(?MODULE, New),
+            persistent_term:get(?MODULE);
+        Epoch -> Epoch
+    end.
+
+%% @doc What a client has missed that has seen the message of this id, <<>> for none, up to a position. missed: more than is known.
+-spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.
+since(Topic, Id, Position) ->
+    Oldest = case ets:lookup(?TABLE, {topic, Topic}) of
+        [{_, _, _, Time}] when is_integer(Time) -> now_ms() - Time;
+        _ -> first()
+    end,
+    Rows = [{Known, Event, Payload} || {_, Known, Event, Payload, At} <- range(Topic, ets:next(?TABLE, {Topic, first()}), Position), At >= Oldest],
+    case {Id, lists:dropwhile(fun({Known, _, _}) -> Known =/= Id end, Rows)} of
+        {<<>>, _} -> {ok, Rows};
+        {_, [_ | Later]} -> {ok, Later};
+        {_, []} -> {missed, Rows}
+    end.
+
+range(Topic, {Topic, Number} = Key, Position) when Number =< Position ->
+    case ets:lookup(?TABLE, Key) of
+        [Row] -> [Row | range(Topic, ets:next(?TABLE, Key), Position)];
+        [] -> range(Topic, ets:next(?TABLE, Key), Position)
+    end;
+range(_Topic, _Key, _Position) ->
+    [].
+
+%% @doc What is kept of a topic now after the message of this id, <<>> for all; so many of the last at most.
+-spec read(Topic :: binary(), Id :: binary(), Limit :: pos_integer()) -> {ok | missed, [message()]}.
+read(Topic, Id, Limit) ->
+    {Whole, Messages} = since(Topic, Id, 1 bsl 70),
+    {Whole, lists:nthtail(max(0, length(Messages) - Limit), Messages)}.
+
+%% @doc Forgets what is too old in topics to which nothing comes any more.
+-spec sweep() -> ok.
+sweep() ->
+    lists:foreach(fun({Topic, Time}) -> trim(Topic, 0, infinity, Time) end,
+                  ets:select(?TABLE, [{{{topic, '$1'}, '_', '_', '$2'}, [{is_integer, '$2'}], [{{'$1', '$2'}}]}])),
+    hornbeam_websocket_fanout:look().
+
+-spec set_max_bytes(non_neg_integer()) -> ok.
+set_max_bytes(Max) ->
+    persistent_term:put({?MODULE, bytes}, Max).
+
+max_bytes() -> persistent_term:get({?MODULE, bytes}, ?DEFAULT_BYTES).
