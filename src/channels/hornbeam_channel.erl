@@ -9,7 +9,7 @@
 %%% once, here), hornbeam_pubsub (it goes to all nodes that are connected), hornbeam_history (topics that keep their last messages).
 -module(hornbeam_channel).
 
--export([broadcast/3, broadcast_from/4, keep/2, push/3, reply/3, disconnect/1, token/2, with_token/2]).
+-export([broadcast/3, broadcast_from/4, keep/2, push/3, reply/3, disconnect/1, token/2, with_token/2, encoded/1, id_topic/1]).
 -export_type([socket/0, payload/0, token/0]).
 
 %% ref: of the message that is handled, for a reply/3 later; null: its client waits for none.
@@ -33,13 +33,10 @@
 broadcast(Topic, Event, Payload) ->
     send(Topic, Event, encoded(Payload), none).
 
-%% @doc The same, but for the connection of this token.
--spec broadcast_from(token(), Topic :: binary(), Event :: binary(), payload()) -> ok | not_found.
+%% @doc The same, but for the connection of this token; when that has ended, to all.
+-spec broadcast_from(token(), Topic :: binary(), Event :: binary(), payload()) -> ok.
 broadcast_from(Token, Topic, Event, Payload) ->
-    case with_token(Token, fun(Pid, _) -> Pid end) of
-        not_found -> not_found;
-        Pid -> send(Topic, Event, encoded(Payload), Pid)
-    end.
+    send(Topic, Event, encoded(Payload), case with_token(Token, fun(Pid, _) -> Pid end) of not_found -> none; Pid -> Pid end).
 
 send(Topic, Event, Payload, Except) ->
     true = is_name(Topic) andalso is_name(Event) andalso binary:last(Topic) =/= $* orelse error(badarg),
@@ -58,7 +55,7 @@ is_name(Name) -> is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =
 %% @doc A payload as hornbeam_channel_codec has it, in one binary.
 -spec encoded(payload()) -> {json | bytes, binary()}.
 encoded({json, Text}) -> {json, iolist_to_binary(Text)};
-encoded({bytes, Bytes}) -> {bytes, Bytes};
+encoded({bytes, Bytes}) when is_binary(Bytes) -> {bytes, Bytes};
 encoded(Map) when is_map(Map) -> {json, iolist_to_binary(hornbeam_json:encode(Map))}.
 
 %% @doc Sends a message to the one client of a socket.
@@ -81,8 +78,12 @@ tell(Token, What) ->
 %% @doc Closes the connections with this id, which their `connect' has given them, on every node.
 -spec disconnect(Id :: binary()) -> ok.
 disconnect(Id) ->
-    _ = hornbeam_pubsub:publish(<<"channel-id:", Id/binary>>, disconnect),
+    _ = hornbeam_pubsub:publish(id_topic(Id), disconnect),
     ok.
+
+%% @doc The topic of publish/subscribe that reaches the connections with an id. It never ends with a "*", and is no pattern.
+-spec id_topic(Id :: binary()) -> hornbeam_pubsub:topic().
+id_topic(Id) -> <<"channel-id:", Id/binary, $.>>.
 
 %%% Tokens: the process of a connection, and a number that nobody else knows
 

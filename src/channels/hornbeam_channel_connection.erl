@@ -127,6 +127,7 @@ done(Topic, {Effects, Channel}, #connection{channels = Channels} = Connection) -
 
 own({called, Ref}, Topic, Others, #connection{calls = Calls} = Connection) -> {Others, Connection#connection{calls = Calls#{Ref => Topic}}};
 own({ended, Ref}, _Topic, Others, #connection{calls = Calls} = Connection) -> {Others, Connection#connection{calls = maps:remove(Ref, Calls)}};
+own(continue, Topic, Others, Connection) -> {Others ++ [{continue, Topic}], Connection};
 own(over, Topic, Others, #connection{channels = Channels} = Connection) -> {Others, Connection#connection{channels = maps:remove(Topic, Channels)}};
 own(Effect, _Topic, Others, Connection) -> {Others ++ [Effect], Connection}.
 
@@ -145,6 +146,8 @@ info({{_, Ref}, _} = Message, #connection{calls = Calls, channels = Channels} = 
     #{Ref := Topic} = Calls,
     #{Topic := Channel} = Channels,
     done(Topic, hornbeam_channel_joined:told(Message, Ref, Channel), Connection);
+info({continue, Topic}, Connection) ->
+    with(Topic, null, fun hornbeam_channel_joined:continue/1, Connection);
 info({websocket_published, Published, {Event, Payload, _Id}}, Connection) ->
     with(hornbeam_channels:of_topic(Published), null, fun(Channel) -> hornbeam_channel_joined:intercept(Event, Payload, Channel) end, Connection);
 info({hornbeam_channel, Nonce, {push, Topic, JoinRef, Event, Payload}}, #connection{nonce = Nonce} = Connection) ->
@@ -156,9 +159,9 @@ info({hornbeam_pubsub, _, disconnect}, Connection) ->
 info(_Late, Connection) ->
     {[], Connection}.
 
-connected({ok, [{bytes, Assigns}, Id]}, Held, Connection) ->
-    _ = Id =/= none andalso hornbeam_pubsub:subscribe(<<"channel-id:", Id/binary>>),
-    {Effects, Open} = messages(Held, Connection#connection{phase = open, assigns = Assigns}),
+connected({ok, [{bytes, Assigns}, Id]}, Held, Connection) when Id =:= none; is_binary(Id) ->
+    _ = Id =/= none andalso hornbeam_pubsub:subscribe(hornbeam_channel:id_topic(Id)),
+    {Effects, Open} = messages(Held, Connection#connection{phase = open, assigns = binary:copy(Assigns)}),
     {[release | Effects], Open};
 connected(_, _Held, Connection) ->
     {[{close, 1011, <<>>}], Connection}.

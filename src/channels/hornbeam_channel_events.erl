@@ -167,7 +167,7 @@ allowed(_, Stream) ->
     respond(500, <<"{\"reason\":\"failed\"}">>, Stream).
 
 begun(Keeper, #stream{topic = Topic, last_id = LastId, topics = Topics0} = Stream) ->
-    {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), all, Keeper, Topics0),
+    {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), any, Keeper, Topics0),
     _ = erlang:send_after(?HEARTBEAT, self(), heartbeat),
     First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), <<"\n\n">> | missed(LastId, Position, Topic)]),
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),

@@ -11,19 +11,20 @@
 %%%
 %%% Every function answers with what is to be done, in order: effects of hornbeam_websocket, and
 %%%   {called, Ref}, {ended, Ref}   an invocation whose messages are for this channel
+%%%   continue                      continue/1 is next, as soon as the client has taken what there is for it
 %%%   over                          the channel is no more
 %%%
 %%% Limits: events that wait count for the window of the connection, which stops reading; intercepted broadcasts, ?MAX_WAITING: more are dropped.
 -module(hornbeam_channel_joined).
 
--export([join/4, event/4, told/3, intercept/3, leave/3, close/2, is_of/2, pushed/3, replied/4]).
+-export([join/4, event/4, continue/1, told/3, intercept/3, leave/3, close/2, is_of/2, pushed/3, replied/4]).
 -export_type([channel/0, effect/0, context/0]).
 
 -define(MAX_WAITING, 1000).
 
 %% What is the same for all channels of a connection.
 -type context() :: #{pool := hornbeam_pool:id(), belongs := hornbeam_pool_affinity:belongs(), token := hornbeam_channel:token(), timeout := timeout()}.
--type effect() :: hornbeam_websocket:effect() | {called | ended, reference()} | over.
+-type effect() :: hornbeam_websocket:effect() | {called | ended, reference()} | continue | over.
 -type payload() :: hornbeam_channel_codec:payload().
 %% count: of the client's message (hornbeam_credit), consumed when it is handled.
 -type work() :: {event, Event :: binary(), payload(), Ref :: binary() | null, Count :: pos_integer()} | {intercept, Event :: binary(), payload()}.
@@ -38,7 +39,7 @@
     joining :: none | {Ref :: binary() | null, Count :: pos_integer()},
     leaves = false :: boolean(),                                % Python wants to know of its end
     intercepts = [] :: [binary()],
-    running = none :: none | {join | work(), hornbeam_invocation:invocation()},
+    running = none :: none | due | {join | work(), hornbeam_invocation:invocation()},
     waiting = queue:new() :: queue:queue(work()),
     intercepted = 0 :: non_neg_integer(),                       % of those that wait
     worker = none :: none | hornbeam_invocation:worker()        % the last one that handled something
@@ -75,19 +76,22 @@ is_of(_, _) -> false.
 
 %%% Running
 
-%% Begins what waits, while nothing runs.
+%% What waits is due when nothing runs.
 next(#channel{running = none, joining = none, waiting = Waiting} = Channel, Effects) ->
-    case queue:out(Waiting) of
-        {{value, Work}, Rest} ->
-            {More, Next} = run(Work, Channel#channel{waiting = Rest}),
-            case lists:member(over, More) of
-                true -> {Effects ++ More, Next};
-                false -> next(Next, Effects ++ More)
-            end;
-        {empty, _} -> {Effects, Channel}
+    case queue:is_empty(Waiting) of
+        true -> {Effects, Channel};
+        false -> {Effects ++ [continue], Channel#channel{running = due}}
     end;
 next(Channel, Effects) ->
     {Effects, Channel}.
+
+%% @doc Begins what is due: the client has taken the answers before.
+-spec continue(channel()) -> {[effect()], channel()}.
+continue(#channel{running = due, waiting = Waiting} = Channel) ->
+    {{value, Work}, Rest} = queue:out(Waiting),
+    run(Work, Channel#channel{running = none, waiting = Rest});
+continue(Channel) ->
+    {[], Channel}.
 
 run({intercept, _, _} = Work, #channel{intercepted = Waiting} = Channel) -> begun(Work, Channel#channel{intercepted = Waiting - 1});
 run(Work, Channel) -> begun(Work, Channel).
@@ -129,7 +133,7 @@ answered(Answer, Work, Channel) -> handled(Answer, Work, Channel).
 %%% What came of it
 
 joined({ok, Response, Assigns, Flags}, #channel{joining = {Ref, Count}, topic = Topic} = Channel0) ->
-    Channel = Channel0#channel{joining = none, assigns = Assigns, leaves = maps:get(<<"leave">>, Flags, false), intercepts = maps:get(<<"intercepts">>, Flags, [])},
+    Channel = Channel0#channel{joining = none, assigns = Assigns, leaves = maps:get(<<"leave">>, Flags, false), intercepts = [binary:copy(Event) || Event <- maps:get(<<"intercepts">>, Flags, [])]},
     Then = fun(Position) ->
         [reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}] ++ missed(maps:get(<<"last_id">>, Flags, none), Position, Topic)
         ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]
@@ -224,10 +228,11 @@ close(closed, Channel) -> [Effect || {ended, _} = Effect <- over(close, <<"close
 close(replaced, Channel) -> over(close, <<"replaced">>, Channel).
 
 %% What waits is consumed, since it is handled no more.
-over(How, Reason, #channel{topic = Topic, join_ref = JoinRef, flavour = Flavour, running = Running, waiting = Waiting} = Channel) ->
+over(How, Reason, #channel{topic = Topic, join_ref = JoinRef, flavour = Flavour, joining = Joining, running = Running, waiting = Waiting} = Channel) ->
     Payload = {json, <<"{}">>},
     ok = leaves(Reason, Channel),
     [{ended, hornbeam_invocation:ref(Invocation)} || {_, Invocation} <- [Running], ok =:= hornbeam_invocation:stop(Invocation)]
+    ++ [{consumed, Count} || {_, Count} <- [Joining]]
     ++ lists:append([consumed(Work) || {Work, _} <- [Running], is_tuple(Work)])
     ++ lists:append([consumed(Work) || Work <- queue:to_list(Waiting)])
     ++ [{unsubscribe, hornbeam_channels:topic(Topic)},
@@ -249,10 +254,10 @@ leaves(_Reason, _Channel) ->
 socket(Ref, #channel{topic = Topic, join_ref = JoinRef, assigns = Assigns, context = #{token := Token}}) ->
     #{topic => Topic, join_ref => JoinRef, ref => Ref, assigns => Assigns, token => Token}.
 
-in_erlang(Fun, {bytes, _} = Payload) -> of_erlang(guarded(fun() -> Fun(Payload) end));
+in_erlang(Fun, {bytes, _} = Payload) -> guarded(fun() -> of_erlang(Fun(Payload)) end);
 in_erlang(Fun, {json, Text}) ->
     case hornbeam_json:decode(iolist_to_binary(Text)) of
-        {ok, Value} -> of_erlang(guarded(fun() -> Fun(Value) end));
+        {ok, Value} -> guarded(fun() -> of_erlang(Fun(Value)) end);
         error -> bad_payload
     end.
 
@@ -271,8 +276,7 @@ of_erlang({push, Payload, #{assigns := Assigns}}) -> {push, same, payload(Payloa
 of_erlang({stop, Reason, #{assigns := Assigns}}) -> {stop, Reason, Assigns, none};
 of_erlang(Other) -> {bad_return, Other}.
 
-payload(Map) when is_map(Map) -> {json, hornbeam_json:encode(Map)};
-payload(Payload) -> Payload.
+payload(Payload) -> hornbeam_channel:encoded(Payload).
 
 guarded(Fun) ->
     try Fun()

@@ -12,9 +12,11 @@
 %%% `leave' whether to tell it of the end, `presence' whether its client is told who is there. moved: the worker is another than the one before.
 -module(hornbeam_channel_python).
 
--export([call/5, answer/1, leave/3, payload/1, sent/1]).
+-export([call/5, answer/1, leave/3, sent/1]).
 -export_type([answer/0]).
 
+-define(IS_PAYLOAD(P), (is_binary(P) orelse is_tuple(P) andalso element(1, P) =:= bytes)).
+-define(IS_NAME(N), (is_binary(N) andalso byte_size(N) > 0 andalso byte_size(N) =< 255)).
 -define(DISPATCH, <<"hornbeam_worker.channels:dispatch">>).
 -type payload() :: {json | bytes, binary()}.
 -type answer() :: {ok, payload(), Assigns :: binary(), Flags :: #{binary() => term()}} | {error, payload()}
@@ -48,20 +50,21 @@ leave(Pool, Arguments, Timeout) ->
 -spec answer(Packed :: binary()) -> answer() | error.
 answer(Packed) ->
     case hornbeam_msgpack:decode(Packed) of
-        {ok, [<<"ok">>, Response, {bytes, Assigns}, Flags]} -> {ok, payload(Response), Assigns, Flags};
-        {ok, [<<"error">>, Response]} -> {error, payload(Response)};
-        {ok, [<<"noreply">>, {bytes, Assigns}]} -> {noreply, Assigns};
-        {ok, [<<"reply">>, Status, Response, {bytes, Assigns}]} -> {reply, Status, payload(Response), Assigns};
-        {ok, [<<"stop">>, Reason, {bytes, Assigns}, none]} -> {stop, Reason, Assigns, none};
-        {ok, [<<"stop">>, Reason, {bytes, Assigns}, Response]} -> {stop, Reason, Assigns, payload(Response)};
-        {ok, [<<"push">>, Event, Payload, {bytes, Assigns}]} -> {push, Event, payload(Payload), Assigns};
+        {ok, [<<"ok">>, Response, {bytes, Assigns}, Flags]} when ?IS_PAYLOAD(Response), is_map(Flags) -> {ok, payload(Response), kept(Assigns), Flags};
+        {ok, [<<"error">>, Response]} when ?IS_PAYLOAD(Response) -> {error, payload(Response)};
+        {ok, [<<"noreply">>, {bytes, Assigns}]} -> {noreply, kept(Assigns)};
+        {ok, [<<"reply">>, Status, Response, {bytes, Assigns}]} when ?IS_NAME(Status), ?IS_PAYLOAD(Response) -> {reply, Status, payload(Response), kept(Assigns)};
+        {ok, [<<"stop">>, Reason, {bytes, Assigns}, none]} when is_binary(Reason) -> {stop, Reason, kept(Assigns), none};
+        {ok, [<<"stop">>, Reason, {bytes, Assigns}, Response]} when is_binary(Reason), ?IS_PAYLOAD(Response) -> {stop, Reason, kept(Assigns), payload(Response)};
+        {ok, [<<"push">>, Event, Payload, {bytes, Assigns}]} when ?IS_NAME(Event), ?IS_PAYLOAD(Payload) -> {push, Event, payload(Payload), kept(Assigns)};
         _ -> error
     end.
 
-%% @doc A payload of Python's, and one for it.
--spec payload(binary() | {bytes, binary()}) -> payload().
+%% What stays must not keep all that came in the same read.
+kept(Assigns) -> binary:copy(Assigns).
+
 payload({bytes, Bytes}) -> {bytes, Bytes};
-payload(Text) when is_binary(Text) -> {json, Text}.
+payload(Text) -> {json, Text}.
 
 -spec sent(hornbeam_channel_codec:payload()) -> binary() | {bytes, binary()}.
 sent({bytes, Bytes}) -> {bytes, Bytes};

@@ -55,9 +55,11 @@
 %%   {consumed, Count}          of what messages/2 gave, as hornbeam_credit:message/1 counts
 %%   {subscribe, Topic, Kinds, Keeper, Then}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout:subscribe/4); Then: what
 %%                              follows, by the keeper's position, before the first of them
+%%   {continue, What}           comes back as a message, at once or when the socket has room: so the next answer is not made before the last one is written
 %%   release                    the worker is not needed any more
 %%   {close, Code, Reason}
--type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {subscribe, hornbeam_pubsub:topic(), [term()], none | {module(), term()}, fun((term()) -> [effect()])}
+-type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {continue, term()}
+                | {subscribe, hornbeam_pubsub:topic(), [term()], none | {module(), term()}, fun((term()) -> [effect()])}
                 | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
 -export_type([effect/0]).
 -callback new(Server :: atom(), Settings :: map()) -> Guest :: term().
@@ -73,6 +75,7 @@
     server :: atom(),
     application :: none | hornbeam_websocket_application:application(),     % none: released
     guest :: none | {module(), term()},
+    later = [] :: [effect()],                   % what a guest goes on with when the socket has room, newest first
     settings :: map(),
     deflate :: hornbeam_websocket_codec:deflate(),
     phase = open :: open | closing | ended | lingering,
@@ -151,7 +154,7 @@ loop(#ws{} = State) ->
 handle({tcp, _, Data}, State) -> received(Data, State);
 handle({websocket_frame, Frame}, State) -> published(Frame, State);
 handle({{_, websocket}, {worker, Type, Payload}}, State) -> from_worker(Type, Payload, State);
-handle({{_, websocket}, {worker_lost, _} = Lost}, #ws{phase = open, guest = {_, _}} = State) -> to_guest(Lost, State);
+handle({{_, websocket}, {worker_lost, _} = Lost}, #ws{phase = open, guest = {_, _}} = State) -> to_guest(Lost, State#ws{application = none});
 handle({{_, websocket}, {worker_lost, drained}}, #ws{phase = open} = State) ->
     closing(1012, <<"the server restarts">>, unsubscribed(State));
 handle({{_, websocket}, {worker_lost, _}}, #ws{phase = open} = State) ->
@@ -207,7 +210,8 @@ item({ping, Payload}, Frames, #ws{phase = open, output = Output} = State) ->
 item({Last, Code, Reason} = Item, Frames, #ws{phase = open} = State) when Last =:= close; Last =:= fail ->
     case to_worker(Frames, State) of
         #ws{phase = open} = Open -> answered(hornbeam_websocket_codec:close(Code, said(Item)), told(Code, Reason, Open));
-        Closing -> item(Item, [], Closing)      % by a guest
+        #ws{} = Closing -> item(Item, [], Closing);     % by a guest
+        stop -> stop
     end;
 item({Last, _, _}, _Frames, State) when Last =:= close; Last =:= fail ->
     finish_when_written(State#ws{phase = ended});
@@ -281,7 +285,13 @@ effects({Effects, Guest}, #ws{guest = {Module, _}} = State) ->
     lists:foldl(fun effect/2, State#ws{guest = {Module, Guest}}, Effects).
 
 %% After the first that closes there are no others.
+effect(_Effect, stop) -> stop;
 effect(_Effect, #ws{phase = Phase} = State) when Phase =/= open -> State;
+effect({continue, _} = Continue, #ws{output = Output, later = Later} = State) ->
+    case hornbeam_websocket_output:is_busy(Output) of
+        true -> State#ws{later = [Continue | Later]};
+        false -> to_guest(Continue, State)
+    end;
 effect({reply, Frame}, State) -> write(Frame, State);
 effect({push, Make}, State) when is_function(Make) -> pushed(pushed, Make(), State);
 effect({push, Frame}, State) -> pushed(pushed, Frame, State);
@@ -351,7 +361,15 @@ write(Data, #ws{output = Output} = State) ->
 
 %% After whatever may have made room.
 flushed(#ws{phase = ended} = State) -> finish_when_written(State);
+flushed(#ws{later = [_ | _] = Later, output = Output} = State) ->
+    case hornbeam_websocket_output:is_busy(Output) of
+        true -> State;
+        false -> given(lists:foldr(fun effect/2, State#ws{later = []}, Later))
+    end;
 flushed(State) -> give_credit(State).
+
+given(#ws{phase = open} = State) -> give_credit(State);
+given(Closing) -> Closing.
 
 give_credit(#ws{output = Output, guest = {_, _}, input = Input0, settings = #{window := Window}} = State) ->
     case hornbeam_websocket_output:credit(Window, Output) of
@@ -361,6 +379,8 @@ give_credit(#ws{output = Output, guest = {_, _}, input = Input0, settings = #{wi
             {ok, Input} = hornbeam_websocket_input:demand(Count, Input0),
             demanded(State#ws{output = Next, input = Input})
     end;
+give_credit(#ws{application = none} = State) ->
+    State;
 give_credit(#ws{output = Output, application = Application, settings = #{window := Window}} = State) ->
     case hornbeam_websocket_output:credit(Window, Output) of
         none ->

@@ -9,10 +9,11 @@
 %%% first subscriber and leaves with the last, makes the WebSocket frame of a message once (server frames are not masked, so
 %%% all subscribers can be written the same bytes), and sends each connection the binary, which is shared, not
 %%% copied. Python sees nothing of it. A text (a binary that is UTF-8, or {text, Binary}) becomes a
-%%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped. {frame, Frame, Except, Kind,
-%%% What, Id} is a frame that whoever publishes has made: for all but the connection Except; and who subscribed with some kinds (`all': with any) gets
-%%% {websocket_published, Topic, {Kind, What, Id}} in its place where it is of such a kind. A topic may have a keeper, a module with this
-%%% behaviour that sees each such message first (hornbeam_history).
+%%% text message, {bytes, Binary} (Python's bytes) and any other binary a binary one; what is neither is dropped.
+%%%
+%%% {frame, Frame, Except, Kind, What, Id} is a frame that whoever publishes has made. It is for those who have subscribed with kinds (channels), and what else
+%%% is published is not: each of them, but for the connection Except, gets the frame, or {websocket_published, Topic, {Kind, What, Id}} where it is of
+%%% such a kind. A topic may have a keeper, a module with this behaviour that sees each such message first (hornbeam_history).
 %%%
 %%% Failure: a relay that crashes is restarted without its subscribers; the connections, which monitor it, close with 1011
 %%% so that no client believes itself subscribed. More than ten crashes in ten seconds are one of hornbeam_sup's restarts.
@@ -28,8 +29,8 @@
 -define(TOGETHER, 16384).
 
 %% Of one connection: the relays of its topics, each with a monitor of it and the topics.
-%% Of the messages of a topic some are for others than the client first.
--type kinds() :: [term()] | all.
+%% plain: what is published, but for frames. With kinds: frames, those of the kinds apart; any: all apart.
+-type kinds() :: plain | any | [term()].
 %% A topic with a keeper: called with limits when somebody says that it is to be kept, and with each message.
 -type keeper() :: none | {module(), Limits :: term()}.
 -callback kept(hornbeam_pubsub:topic(), Limits :: term() | Message :: tuple(), none | Kept) -> Kept | {Message :: tuple(), Kept} when Kept :: term().
@@ -41,7 +42,7 @@
 -export_type([subscriptions/0]).
 
 -record(relay, {
-    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => Kinds :: kinds()}},      % []: gets all as frames
+    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => kinds()}}, 
     kept = #{} :: #{hornbeam_pubsub:topic() => {module(), Kept :: term()}},
     %% Of the topics that are patterns.
     lengths = #{} :: hornbeam_topic:lengths(),
@@ -57,7 +58,7 @@ none() -> #{}.
 %% @doc The calling process gets {websocket_frame, Bytes} for each message from now on.
 -spec subscribe(hornbeam_pubsub:topic(), subscriptions()) -> {ok, subscriptions()} | too_many | bad_topic.
 subscribe(Topic, Subscriptions0) ->
-    case subscribe(Topic, [], none, Subscriptions0) of
+    case subscribe(Topic, plain, none, Subscriptions0) of
         {ok, _Position, Subscriptions} -> {ok, Subscriptions};
         Refused -> Refused
     end.
@@ -258,18 +259,19 @@ published({ok, Frame}, Reached) -> lists:foreach(fun(Subscribers) -> spread(Fram
 published(none, _Reached) -> ok.
 
 chosen(Frame, Except, {Kind, _, _} = Told, Topic, Subscribers) ->
-    maps:foreach(fun(Pid, _) when Pid =:= Except -> ok;
-                    (Pid, []) -> _ = Pid ! {websocket_frame, Frame}, ok;
+    maps:foreach(fun(Pid, Kinds) when Pid =:= Except; Kinds =:= plain -> ok;
                     (Pid, Kinds) ->
-                        _ = Pid ! case Kinds =:= all orelse lists:member(Kind, Kinds) of
+                        _ = Pid ! case Kinds =:= any orelse lists:member(Kind, Kinds) of
                             true -> {websocket_published, Topic, Told};
                             false -> {websocket_frame, Frame}
                         end,
                         ok
                  end, Subscribers).
 
-spread(Frame, {Pid, _, Iterator}) ->
+spread(Frame, {Pid, plain, Iterator}) ->
     Pid ! {websocket_frame, Frame},
+    spread(Frame, maps:next(Iterator));
+spread(Frame, {_Channel, _Kinds, Iterator}) ->
     spread(Frame, maps:next(Iterator));
 spread(_Frame, none) ->
     ok.
