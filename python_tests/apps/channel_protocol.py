@@ -13,29 +13,30 @@ from hornbeam_erlang import aio
 from hornbeam_erlang.channels import (
     Channel,
     Channels,
+    Connected,
     Refused,
+    Request,
     Socket,
+    abroadcast,
+    abroadcast_from,
+    adisconnect,
+    apush,
+    areply,
     broadcast,
-    broadcast_from,
-    disconnect,
-    push,
-    reply,
 )
 
-# What was told at the end of channels: topic and reason.
-left: list[list[str]] = []
 room = Channel("room:*")
 plain = Channel("plain")
 
 
-def connect(request: Any) -> Any:
+def connect(request: Request) -> Connected:
     """?token=.. says who it is; ?refuse and ?crash are others."""
-    query = dict(part.partition("=")[::2] for part in request.query_string.split("&"))
-    if "refuse" in query:
-        raise Refused({"reason": "bad token", "given": query["refuse"]})
-    if "crash" in query:
+    if "refuse" in request.query:
+        raise Refused({"reason": "bad token", "given": request.query["refuse"]})
+    if "crash" in request.query:
         raise RuntimeError("the secret of connect")
-    return {"user": query.get("token", "nobody")}
+    user = request.query.get("token", "nobody")
+    return Connected({"user": user}, id=f"user:{user}")
 
 
 @room.on_join
@@ -62,8 +63,8 @@ async def _file(path: str) -> None:
 
 @room.on_leave
 def leave(topic: str, reason: str, socket: Socket) -> None:
-    """Notes it."""
-    left.append([topic, reason])
+    """Says so, for all workers in one place."""
+    print("left", os.getpid(), topic, reason, sep="\t", flush=True)
 
 
 @room.on("echo")
@@ -100,19 +101,25 @@ async def wait(payload: Any, socket: Socket) -> Any:
 @room.on("say")
 async def say(payload: Any, socket: Socket) -> None:
     """To all."""
-    await broadcast(socket.topic, "said", payload)
+    await abroadcast(socket.topic, "said", payload)
+
+
+@room.on("say_plain")
+def say_plain(payload: Any, socket: Socket) -> None:
+    """To all, from a thread."""
+    broadcast(socket.topic, "said", payload)
 
 
 @room.on("say_others")
 async def say_others(payload: Any, socket: Socket) -> None:
     """To all others."""
-    await broadcast_from(socket, "said", payload)
+    await abroadcast_from(socket, "said", payload)
 
 
 @room.on("say_filtered")
 async def say_filtered(payload: Any, socket: Socket) -> None:
     """To all, each of whom sees it first."""
-    await broadcast(socket.topic, "filtered", payload)
+    await abroadcast(socket.topic, "filtered", payload)
 
 
 @room.intercept("filtered")
@@ -126,7 +133,7 @@ async def filtered(event: str, payload: Any, socket: Socket) -> Any:
 async def pushes(payload: Any, socket: Socket) -> None:
     """Some messages for this client alone."""
     for n in range(payload["count"]):
-        await push(socket, "pushed", {"n": n, "filling": "x" * payload.get("size", 0)})
+        await apush(socket, "pushed", {"n": n, "filling": "x" * payload.get("size", 0)})
 
 
 @room.on("later")
@@ -135,7 +142,7 @@ async def later(payload: Any, socket: Socket) -> None:
 
     async def answer() -> None:
         await asyncio.sleep(0)
-        await reply(socket, "ok", {"late": payload})
+        await areply(socket, {"late": payload})
 
     tasks.add(task := asyncio.create_task(answer()))
     task.add_done_callback(tasks.discard)
@@ -177,7 +184,7 @@ channels = Channels(room, plain, connect=connect)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """GET /broadcast/TOPIC/EVENT, /disconnect/ID, /left, /pid; a WebSocket that says where it is."""
+    """GET /broadcast/TOPIC/EVENT, /disconnect/ID, /pid; a WebSocket that says where it is."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -193,13 +200,11 @@ async def answered(parts: list[str]) -> Any:
     """What the path asks for."""
     match parts:
         case ["broadcast", topic, event]:
-            await broadcast(topic, event, {"from": "http"})
+            await abroadcast(topic, event, {"from": "http"})
         case ["fill", topic, size]:
-            await broadcast(topic, "filling", {"x": "x" * int(size)})
+            await abroadcast(topic, "filling", {"x": "x" * int(size)})
         case ["disconnect", who]:
-            await disconnect(who)
-        case ["left"]:
-            return left
+            await adisconnect(who)
         case ["publish", topic]:
             return await aio.publish(topic, b"raw")
     return os.getpid()
