@@ -133,11 +133,12 @@ class Channels:
         return self.until(lambda message: message.event == event)
 
     def closed(self) -> Closed:
-        """Reads until the server closes."""
+        """Reads until the server closes, and answers that."""
         try:
             while True:
                 self.read()
         except Closed as close:
+            self.socket.send(frame(CLOSE, close.code.to_bytes(2, "big")))
             return close
 
     def close(self) -> None:
