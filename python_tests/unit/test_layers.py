@@ -14,7 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "priv" / "python"
 TREE = (ROOT / "docs" / "architecture.md").read_text().partition("## The tree")[2]
-PACKAGES = ["hornbeam", "hornbeam_worker", "hornbeam_erlang", "hornbeam_ml"]
+PACKAGES = [
+    "hornbeam",
+    "hornbeam_worker",
+    "hornbeam_erlang",
+    "hornbeam_ml",
+    "hornbeam_channels",
+    "hornbeam_presence",
+]
 
 
 def drawn(package: str) -> list[str]:

@@ -10,32 +10,43 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from hornbeam_erlang._channel_topics import Pattern, check_name
 
-__all__ = ["MAX_MESSAGES", "Channel", "Channels", "Handler", "History", "takes"]
+__all__ = [
+    "MAX_MESSAGES", "MAX_SECONDS", "Channel", "Channels", "Handler", "History", "channels_of",
+    "history_of", "serve", "takes",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MAX_MESSAGES: Final = 1_000_000
-_MAX_SECONDS: Final = 0xFFFFFFFF / 1000
+# The longest time that Erlang's timers take, about 49 days.
+MAX_SECONDS: Final = 0xFFFFFFFF // 1000
 
 
 @dataclass(frozen=True)
 class History:
     """What a topic keeps of its broadcasts for clients that come back: the last `messages`, those
-    of the last `seconds`, or both bounds together."""
+    of the last `seconds`, or with both bounds those within both."""
 
-    messages: int = 1000
+    messages: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
         messages, seconds = self.messages, self.seconds
-        if type(messages) is not int or not 0 < messages <= MAX_MESSAGES:
+        if messages is None and seconds is None:
+            raise ValueError("history: messages, seconds or both")
+        is_count = type(messages) is int and 0 < messages <= MAX_MESSAGES
+        if messages is not None and not is_count:
             text = f"history: messages must be an int from 1 to {MAX_MESSAGES}, not {messages!r}"
             raise ValueError(text)
         is_number = type(seconds) in (int, float)
-        if seconds is not None and not (is_number and 0.001 <= seconds <= _MAX_SECONDS):
-            raise ValueError(
-                f"history: seconds must be a number of at least 0.001, not {seconds!r}"
-            )
+        if seconds is not None and not (is_number and 0.001 <= seconds <= MAX_SECONDS):
+            text = f"history: seconds must be a number from 0.001 to {MAX_SECONDS}, not {seconds!r}"
+            raise ValueError(text)
+
+    @property
+    def bounds(self) -> list[int | None]:
+        """As Erlang has them: messages, milliseconds."""
+        return [self.messages, None if self.seconds is None else round(self.seconds * 1000)]
 
 
 class Handler(NamedTuple):
@@ -180,6 +191,34 @@ class Channels:
             if (parts := channel.match(topic)) is not None:
                 return channel, parts
         return None
+
+
+def channels_of(found: object) -> Channels:
+    """What an application serves: Channels, a Channel or a list of them; TypeError, ValueError."""
+    if isinstance(found, Channels):
+        return found
+    if isinstance(found, Channel):
+        return Channels(found)
+    if isinstance(found, (list, tuple)):
+        return Channels(*found)
+    raise TypeError(f"a Channel, a list of them or Channels, not {found!r}")
+
+
+_served = Channels()
+
+
+def serve(channels: Channels) -> Channels:
+    """This process serves these channels from now on; returns those before."""
+    global _served
+    before, _served = _served, channels
+    return before
+
+
+def history_of(topic: str) -> list[int | None] | None:
+    """The bounds of what a topic keeps, where its channel is one of this process."""
+    found = _served.find(topic)
+    history = None if found is None else found[0].history
+    return None if history is None else history.bounds
 
 
 def _handler(function: Callable[..., Any], count: int) -> Handler:

@@ -6,15 +6,19 @@ A payload is whatever JSON can say, an object as a rule, or bytes: a binary mess
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeAlias
 
 from hornbeam_erlang._channel_topics import check_name
 from hornbeam_erlang._operations import OPERATIONS
 
-__all__ = ["Payload", "broadcast", "decode", "disconnect", "encode", "push", "reply"]
+__all__ = [
+    "Payload", "Request", "broadcast", "decode", "disconnect", "encode", "presence_get",
+    "presence_list", "presence_set", "presence_untrack", "push", "reply",
+]  # fmt: skip
 
 Payload: TypeAlias = Any
-Request = tuple[int, list[Any]]
+Request: TypeAlias = tuple[int, list[Any]]
 
 _SEPARATORS: Final = (",", ":")
 
@@ -50,12 +54,18 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def broadcast(topic: str, event: str, payload: Payload, token: bytes | None) -> Request:
-    """`token`: of the connection that does not get it."""
-    if check_name("topic", topic).endswith("*"):
-        raise ValueError(f"{topic!r} is a pattern: a message goes to one topic")
+def broadcast(
+    topic: str,
+    event: str,
+    payload: Payload,
+    token: bytes | None,
+    history: list[int | None] | None,
+) -> Request:
+    """`token`: of the connection that does not get it; `history`: what the topic keeps, where this
+    process knows."""
     packed = encode(f'the payload of "{event}"', payload)
-    return OPERATIONS["channel_broadcast"], [topic, check_name("event", event), packed, token]
+    arguments = [_topic(topic), check_name("event", event), packed, token, history]
+    return OPERATIONS["channel_broadcast"], arguments
 
 
 def push(token: bytes, topic: str, join_ref: str | None, event: str, payload: Payload) -> Request:
@@ -75,3 +85,31 @@ def reply(
 
 def disconnect(id: str) -> Request:
     return OPERATIONS["channel_disconnect"], [check_name("id", id)]
+
+
+def presence_set(
+    how: str, topic: str, key: str, meta: Mapping[str, Any] | None, token: bytes | None
+) -> Request:
+    """`how`: presence_track or presence_update."""
+    if meta is not None and not isinstance(meta, Mapping):
+        raise TypeError(f"meta must be a dict, not {meta!r}")
+    packed = encode("meta", dict(meta or {}))
+    return OPERATIONS[how], [_topic(topic), check_name("key", key), packed, token]
+
+
+def presence_untrack(topic: str, key: str, token: bytes | None) -> Request:
+    return OPERATIONS["presence_untrack"], [_topic(topic), check_name("key", key), token]
+
+
+def presence_list(topic: str) -> Request:
+    return OPERATIONS["presence_list"], [_topic(topic)]
+
+
+def presence_get(topic: str, key: str) -> Request:
+    return OPERATIONS["presence_get"], [_topic(topic), check_name("key", key)]
+
+
+def _topic(topic: str) -> str:
+    if check_name("topic", topic).endswith("*"):
+        raise ValueError(f"{topic!r} is a pattern, and no topic")
+    return topic

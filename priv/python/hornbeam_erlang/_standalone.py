@@ -18,11 +18,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from hornbeam_erlang._backend import ABSENT, HookRequest, ServiceRequest
+from hornbeam_erlang._channel import Channels
 from hornbeam_erlang._errors import ErlangError, NotRegisteredError
 from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_erlang._standalone_cache import Cache
+from hornbeam_erlang._standalone_channels import Rooms
 from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_services import Feed, Services
 from hornbeam_erlang._standalone_tasks import Tasks
@@ -67,6 +69,7 @@ class Standalone(Tasks):
         self._hooks = Hooks(self.hooks)
         self._entries: dict[bytes, _Entry] = {}
         self._cache = Cache()
+        self._rooms = Rooms(Channels())
         self._lock = threading.RLock()
 
     # What tests use
@@ -97,6 +100,11 @@ class Standalone(Tasks):
         """There is no such hook any more."""
         self.hooks.remove(name)
 
+    def serve(self, channels: Channels) -> Rooms:
+        """As the option `channels`: what clients connect to."""
+        self._rooms = Rooms(channels)
+        return self._rooms
+
     def clear(self) -> None:
         """Forgets the whole state, and what was computed."""
         with self._lock:
@@ -110,13 +118,19 @@ class Standalone(Tasks):
             return _unpacked(self._cache.wait(*_asked(*arguments)))
         name = _NAMES[operation]
         copies = [_unpack(_pack(part, label)) for part, label in _labelled(operation, arguments)]
-        handler: Callable[..., Any] = getattr(self, f"_on_{name}")
+        handler = self._handler(name)
         if name in _FUNCTIONS:
             value = handler(*copies)
         else:
             with self._lock:
                 value = handler(*copies)
         return ABSENT if value is ABSENT else _unpack(_pack(value, "the answer"))
+
+    def _handler(self, name: str) -> Callable[..., Any]:
+        of_rooms = name.startswith(("channel_", "presence_"))
+        found: Callable[..., Any]
+        found = getattr(self._rooms, f"on_{name}") if of_rooms else getattr(self, f"_on_{name}")
+        return found
 
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
         if operation == _WAITS:

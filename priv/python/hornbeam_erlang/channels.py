@@ -24,8 +24,9 @@ from __future__ import annotations
 from typing import Any
 
 from hornbeam_erlang import _channel_messages as messages
-from hornbeam_erlang._channel import Channel, Channels, History
+from hornbeam_erlang._channel import Channel, Channels, History, history_of
 from hornbeam_erlang._channel_socket import Connected, Refused, Reply, Request, Socket, Stop
+from hornbeam_erlang._channel_topics import check_name
 from hornbeam_erlang._client import acall, call
 
 __all__ = [
@@ -41,12 +42,12 @@ def broadcast(topic: str, event: str, payload: Any) -> None:
     TypeError and ValueError for what cannot be JSON, and for names without or with more than 255
     bytes.
     """
-    call(*messages.broadcast(topic, event, payload, None))
+    call(*_broadcast(topic, event, payload, None))
 
 
 def broadcast_from(socket: Socket, event: str, payload: Any) -> None:
     """Sends an event to all clients of the socket's topic but this one."""
-    call(*messages.broadcast(socket.topic, event, payload, socket.token))
+    call(*_broadcast(socket.topic, event, payload, socket.token))
 
 
 def push(socket: Socket, event: str, payload: Any) -> bool:
@@ -68,12 +69,12 @@ def disconnect(id: str) -> None:
 
 async def abroadcast(topic: str, event: str, payload: Any) -> None:
     """As `broadcast`, without blocking the loop."""
-    await acall(*messages.broadcast(topic, event, payload, None))
+    await acall(*_broadcast(topic, event, payload, None))
 
 
 async def abroadcast_from(socket: Socket, event: str, payload: Any) -> None:
     """As `broadcast_from`, without blocking the loop."""
-    await acall(*messages.broadcast(socket.topic, event, payload, socket.token))
+    await acall(*_broadcast(socket.topic, event, payload, socket.token))
 
 
 async def apush(socket: Socket, event: str, payload: Any) -> bool:
@@ -90,6 +91,10 @@ async def areply(socket: Socket, payload: Any, status: str = "ok") -> bool:
 async def adisconnect(id: str) -> None:
     """As `disconnect`, without blocking the loop."""
     await acall(*messages.disconnect(id))
+
+
+def _broadcast(topic: str, event: str, payload: Any, token: bytes | None) -> messages.Request:
+    return messages.broadcast(check_name("topic", topic), event, payload, token, history_of(topic))
 
 
 def _reply(socket: Socket, payload: Any, status: str) -> messages.Request:

@@ -18,14 +18,14 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from hornbeam_erlang import _channel_answers as answers
-from hornbeam_erlang._channel import Channel, Channels, Handler
+from hornbeam_erlang._channel import Channel, Channels, Handler, channels_of, serve
 from hornbeam_erlang._channel_messages import decode, encode
 from hornbeam_erlang._channel_socket import Refused, Request, Socket, check_assigns
 from hornbeam_worker import loader, values
 from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.threads import Threads
 
-__all__ = ["Dispatcher", "channels_of", "connect", "dispatch", "load"]
+__all__ = ["Dispatcher", "connect", "dispatch", "load"]
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -76,6 +76,9 @@ class Dispatcher:
             given = decode(params)
         except ValueError:
             return ["error", _NO_JSON]
+        flags = _flags(channel)
+        if isinstance(given, dict) and isinstance(last := given.pop("hb_last_id", None), str):
+            flags["last_id"] = last
         socket = _socket(topic, join_ref, None, assigns, token)
         try:
             returned = None
@@ -86,7 +89,7 @@ class Dispatcher:
         except Refused as refused:
             return ["error", encode("the response", refused.response)]
         kept = _kept(joined, socket, assigns)
-        return ["ok", encode("the response", response), kept, _flags(channel)]
+        return ["ok", encode("the response", response), kept, flags]
 
     async def _event(
         self,
@@ -152,14 +155,13 @@ class Dispatcher:
 
     async def _authorize(self, topic: str, head: dict[str, Any]) -> list[Any]:
         found = self._channels.find(topic)
-        handler = None if found is None else found[0].handler("authorize")
-        if handler is None:
+        if found is None or (handler := found[0].handler("authorize")) is None:
             return ["refused", _UNMATCHED]
         try:
             answers.may(await self._run(handler, topic, request_of(head)))
         except Refused as refused:
             return ["refused", encode("the response", refused.response)]
-        return ["ok"]
+        return ["ok", _flags(found[0])]
 
     def _channel(self, topic: str) -> Channel:
         found = self._channels.find(topic)
@@ -207,16 +209,11 @@ def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None
 
 def _flags(channel: Channel) -> dict[str, Any]:
     """What Erlang does for a channel without asking."""
-    history = channel.history
-    kept = None
-    if history is not None:
-        seconds = history.seconds
-        kept = [history.messages, None if seconds is None else round(seconds * 1000)]
     return {
         "intercepts": channel.events("intercept"),
         "leave": channel.handler("on_leave") is not None,
         "presence": channel.presence,
-        "history": kept,
+        "history": None if channel.history is None else channel.history.bounds,
     }
 
 
@@ -260,21 +257,6 @@ def request_of(head: dict[str, Any]) -> Request:
     )
 
 
-def channels_of(target: str, found: object) -> Channels:
-    """What the option `channels` names; StartFailure."""
-    try:
-        if isinstance(found, Channels):
-            return found
-        if isinstance(found, Channel):
-            return Channels(found)
-        if isinstance(found, (list, tuple)):
-            return Channels(*found)
-    except (TypeError, ValueError) as error:
-        raise StartFailure(FailureKind.CHANNELS_FAILED, f'"{target}": {error}') from None
-    text = f'"{target}" is a {type(found).__name__}, and no Channel, list of them or Channels'
-    raise StartFailure(FailureKind.CHANNELS_FAILED, text)
-
-
 _dispatcher = Dispatcher(Channels(), Threads())
 
 
@@ -286,7 +268,12 @@ def load(target: str) -> None:
     except StartFailure as failure:
         text = f'"{target}": {failure.text}'
         raise StartFailure(FailureKind.CHANNELS_FAILED, text) from None
-    _dispatcher = Dispatcher(channels_of(target, found), Threads())
+    try:
+        channels = channels_of(found)
+    except (TypeError, ValueError) as error:
+        raise StartFailure(FailureKind.CHANNELS_FAILED, f'"{target}": {error}') from None
+    serve(channels)
+    _dispatcher = Dispatcher(channels, Threads())
 
 
 async def dispatch(kind: str, *fields: Any) -> list[Any]:

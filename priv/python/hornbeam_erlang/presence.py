@@ -1,0 +1,124 @@
+"""Presence: who is there, in a topic of channels, over all connected nodes.
+
+    from hornbeam_erlang.presence import Presence
+
+    @room.on_join
+    def join(topic, params, socket):
+        Presence(topic).track(socket, params["name"], {"status": "online"})
+        return socket.assign("name", params["name"])
+
+Each key has as many metas as there are connections that track it. They end with the channel, its
+connection or its node. Clients hear of each change by the event "presence_diff"; of all there is,
+by "presence_state", when they join a channel with `presence=True`, or by `push_state`. The methods
+with an `a` in front are the same to await.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from hornbeam_erlang import _channel_messages as messages
+from hornbeam_erlang._channel_socket import Socket
+from hornbeam_erlang._client import acall, call
+from hornbeam_erlang.channels import apush, push
+
+__all__ = ["Entry", "Presence"]
+
+Meta = Mapping[str, Any]
+STATE = "presence_state"
+
+
+class Entry(TypedDict):
+    """Who is there by a key: a meta for each connection, with its `phx_ref`, and the one before
+    (`phx_ref_prev`) once it was updated."""
+
+    metas: builtins.list[dict[str, Any]]
+
+
+class Presence:
+    """Who is there in a topic."""
+
+    def __init__(self, topic: str) -> None:
+        self._list = messages.presence_list(topic)
+        self.topic = topic
+
+    def __repr__(self) -> str:
+        return f"Presence({self.topic!r})"
+
+    def track(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+        """From now on the socket's client is there, by that key; returns the ref of the meta, a
+        dict of what JSON can say. A socket tracks a key once: once more is an update. None for the
+        socket: until this worker ends."""
+        return str(call(*self._set("presence_track", socket, key, meta)))
+
+    def update(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+        """Puts another meta in the place of the socket's own; returns its ref. LookupError where
+        the socket does not track the key."""
+        return _updated(call(*self._set("presence_update", socket, key, meta)), key)
+
+    def untrack(self, socket: Socket | None, key: str) -> bool:
+        """The socket's client is there no longer, by that key; whether it was."""
+        return bool(call(*messages.presence_untrack(self.topic, key, _token(socket))))
+
+    def list(self) -> dict[str, Entry]:
+        """All who are there, by their keys."""
+        return _listed(call(*self._list))
+
+    def get(self, key: str) -> Entry | None:
+        """Who is there by that key; None for nobody."""
+        return _got(call(*messages.presence_get(self.topic, key)))
+
+    def push_state(self, socket: Socket) -> bool:
+        """Tells one client who is there: the event "presence_state"."""
+        return push(socket, STATE, self.list())
+
+    async def atrack(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+        """As `track`, without blocking the loop."""
+        return str(await acall(*self._set("presence_track", socket, key, meta)))
+
+    async def aupdate(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+        """As `update`, without blocking the loop."""
+        return _updated(await acall(*self._set("presence_update", socket, key, meta)), key)
+
+    async def auntrack(self, socket: Socket | None, key: str) -> bool:
+        """As `untrack`, without blocking the loop."""
+        return bool(await acall(*messages.presence_untrack(self.topic, key, _token(socket))))
+
+    async def alist(self) -> dict[str, Entry]:
+        """As `list`, without blocking the loop."""
+        return _listed(await acall(*self._list))
+
+    async def aget(self, key: str) -> Entry | None:
+        """As `get`, without blocking the loop."""
+        return _got(await acall(*messages.presence_get(self.topic, key)))
+
+    async def apush_state(self, socket: Socket) -> bool:
+        """As `push_state`, without blocking the loop."""
+        return await apush(socket, STATE, await self.alist())
+
+    def _set(
+        self, how: str, socket: Socket | None, key: str, meta: Meta | None
+    ) -> messages.Request:
+        return messages.presence_set(how, self.topic, key, meta, _token(socket))
+
+
+def _token(socket: Socket | None) -> bytes | None:
+    return None if socket is None else socket.token
+
+
+def _updated(ref: object, key: str) -> str:
+    if ref is None:
+        raise LookupError(f'"{key}" is not tracked by this socket')
+    return str(ref)
+
+
+def _listed(text: str) -> dict[str, Entry]:
+    entries: dict[str, Entry] = messages.decode(text)
+    return entries
+
+
+def _got(text: str | None) -> Entry | None:
+    entry: Entry | None = None if text is None else messages.decode(text)
+    return entry
