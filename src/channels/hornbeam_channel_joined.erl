@@ -1,6 +1,6 @@
 %%% One channel of a connection: a topic that its client has joined, or is joining, and what waits to be handled there, one after the other.
 %%%
-%%% Called by: hornbeam_channel_connection, in the connection's process. Calls: hornbeam_channel_python (handlers in Python), modules of the behaviour
+%%% Called by: hornbeam_channel_connection, in the connection's process. Calls: hornbeam_history, hornbeam_presence (which end with the channel), hornbeam_channel_python (handlers in Python), modules of the behaviour
 %%% hornbeam_channel (handlers in Erlang), hornbeam_channel_codec (frames for the client).
 %%%
 %%%     joining ──ok──▶ joined ──leave, stop, a handler that fails, the end of the connection──▶ over
@@ -135,7 +135,7 @@ answered(Answer, Work, Channel) -> handled(Answer, Work, Channel).
 joined({ok, Response, Assigns, Flags}, #channel{joining = {Ref, Count}, topic = Topic} = Channel0) ->
     Channel = Channel0#channel{joining = none, assigns = Assigns, leaves = maps:get(<<"leave">>, Flags, false), intercepts = [binary:copy(Event) || Event <- maps:get(<<"intercepts">>, Flags, [])]},
     Then = fun(Position) ->
-        [reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}] ++ missed(maps:get(<<"last_id">>, Flags, none), Position, Topic)
+        [reply(Ref, <<"ok">>, Response, Channel), {consumed, Count}] ++ missed(maps:get(<<"last_id">>, Flags, none), Position, Channel)
         ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]
     end,
     next(Channel, [{subscribe, hornbeam_channels:topic(Topic), Channel#channel.intercepts, hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)), Then}]);
@@ -144,13 +144,16 @@ joined({error, Response}, #channel{joining = {Ref, Count}} = Channel) ->
 joined(Failed, Channel) ->
     failed(Failed, join, Channel).
 
-%% What a client that comes back has not seen, before what comes from now on.
-missed(none, _Position, _Topic) -> [];
-missed(_LastId, none, _Topic) -> [];
-missed(LastId, Position, Topic) ->
+%% What a client that comes back has not seen, before what comes from now on; what the channel intercepts, by its handler.
+missed(none, _Position, _Channel) -> [];
+missed(_LastId, none, _Channel) -> [];
+missed(LastId, Position, #channel{topic = Topic, intercepts = Intercepts}) ->
     {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
     [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_missed">>, {json, [<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}]}, none)} || Whole =:= missed]
-    ++ [{reply, hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)} || {Id, Event, Payload} <- Messages].
+    ++ [again(Topic, Message, lists:member(element(2, Message), Intercepts)) || Message <- Messages].
+
+again(Topic, {Id, Event, Payload}, false) -> {reply, hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)};
+again(Topic, {Id, Event, Payload}, true) -> {back, {websocket_published, hornbeam_channels:topic(Topic), {Event, Payload, Id}}}.
 
 %% Who is there, from when the topic's diffs come.
 presence(#channel{join_ref = JoinRef, topic = Topic}) ->
@@ -231,6 +234,7 @@ close(replaced, Channel) -> over(close, <<"replaced">>, Channel).
 over(How, Reason, #channel{topic = Topic, join_ref = JoinRef, flavour = Flavour, joining = Joining, running = Running, waiting = Waiting} = Channel) ->
     Payload = {json, <<"{}">>},
     ok = leaves(Reason, Channel),
+    ok = hornbeam_presence:untrack(Topic, self()),
     [{ended, hornbeam_invocation:ref(Invocation)} || {_, Invocation} <- [Running], ok =:= hornbeam_invocation:stop(Invocation)]
     ++ [{consumed, Count} || {_, Count} <- [Joining]]
     ++ lists:append([consumed(Work) || {Work, _} <- [Running], is_tuple(Work)])

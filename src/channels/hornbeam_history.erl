@@ -11,7 +11,7 @@
 %%% been forgotten, or is another server's, and then more may be missing than is known.
 %%%
 %%% Tables (hornbeam_tables owns them, the relays write):
-%%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time}; {bytes, Sum}
+%%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time, Relay}; {bytes, Sum}
 %%%   hornbeam_history_order   {Number, Topic, Bytes}: numbers grow, so the oldest of all is the first
 %%%
 %%% Limits: channel_history_bytes for all topics; the oldest messages of all are forgotten first.
@@ -38,13 +38,16 @@
 %% @doc Begins to keep a topic, or goes on with other limits. What an earlier relay has left is not known to be whole.
 -spec kept(hornbeam_pubsub:topic(), limits(), none | kept()) -> kept().
 kept(Published, {Messages, Time} = Limits, none) ->
-    Topic = hornbeam_channels:of_topic(Published),
+    Topic = copied(hornbeam_channels:of_topic(Published)),
     ok = forget(Topic),
-    true = ets:insert(?TABLE, {{topic, Topic}, 0, Messages, Time}),
+    true = ets:insert(?TABLE, {{topic, Topic}, 0, Messages, Time, self()}),
     #kept{topic = Topic, limits = Limits};
 kept(_Published, {Messages, Time} = Limits, #kept{topic = Topic} = Kept) ->
     _ = ets:update_element(?TABLE, {topic, Topic}, [{3, Messages}, {4, Time}]),
     Kept#kept{limits = Limits};
+%% What passes at once, such as changes of presence, is nothing that somebody misses.
+kept(_Published, {frame, _, _, _, _, never} = Message, Kept) ->
+    {Message, Kept};
 kept(_Published, {frame, Frame0, Except, Event, Payload, Id0}, #kept{topic = Topic} = Kept) ->
     %% Another node did not know that it is kept.
     {Frame, Id} = case Id0 of
@@ -53,7 +56,10 @@ kept(_Published, {frame, Frame0, Except, Event, Payload, Id0}, #kept{topic = Top
     end,
     {{frame, Frame, Except, Event, Payload, Id}, stored({Id, Event, Payload}, Kept)}.
 
-stored({Id, Event, {_, Bytes} = Payload}, #kept{topic = Topic, limits = {Messages, Time}} = Kept) ->
+stored({Id0, Event0, {Kind, Bytes0}}, #kept{topic = Topic, limits = {Messages, Time}} = Kept) ->
+    %% What it keeps is bounded: not the whole read that a part of it is of.
+    {Id, Event, Bytes} = {copied(Id0), copied(Event0), copied(Bytes0)},
+    Payload = {Kind, Bytes},
     Number = erlang:unique_integer([monotonic]),
     Size = byte_size(Bytes) + byte_size(Event) + byte_size(Id) + byte_size(Topic) + ?OVERHEAD,
     true = ets:insert(?TABLE, {{Topic, Number}, Id, Event, Payload, now_ms()}),
@@ -64,6 +70,12 @@ stored({Id, Event, {_, Bytes} = Payload}, #kept{topic = Topic, limits = {Message
     ok = shrink(max_bytes()),
     Kept#kept{last = Number}.
 
+copied(Binary) ->
+    case binary:referenced_byte_size(Binary) > byte_size(Binary) of
+        true -> binary:copy(Binary);
+        false -> Binary
+    end.
+
 %% @doc Up to where what has been stored is in the table.
 -spec position(kept()) -> integer().
 position(#kept{last = Last}) -> Last.
@@ -73,7 +85,7 @@ position(#kept{last = Last}) -> Last.
 is_over(#kept{topic = Topic, limits = {_, Time}}) ->
     ok = trim(Topic, 0, infinity, Time),
     case ets:lookup(?TABLE, {topic, Topic}) of
-        [{_, Count, _, _}] when Count > 0 -> false;
+        [{_, Count, _, _, _}] when Count > 0 -> false;
         _ -> ok = forget(Topic), true
     end.
 
@@ -128,9 +140,13 @@ forget(Topic) ->
 
 %%% Elsewhere
 
-%% @doc Whether messages of a topic are to have ids.
+%% @doc Whether messages of a topic are to have ids. Of a relay that has crashed nothing is kept.
 -spec is_kept(Topic :: binary()) -> boolean().
-is_kept(Topic) -> ets:member(?TABLE, {topic, Topic}).
+is_kept(Topic) ->
+    case ets:lookup(?TABLE, {topic, Topic}) of
+        [{_, _, _, _, Relay}] -> is_process_alive(Relay);
+        [] -> false
+    end.
 
 %% @doc The keeper of a topic with such a history, as Python has it: [messages | none, ms | none].
 -spec keeper(none | [pos_integer() | none]) -> none | {module(), limits()}.
@@ -159,7 +175,7 @@ epoch() ->
 -spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.
 since(Topic, Id, Position) ->
     Oldest = case ets:lookup(?TABLE, {topic, Topic}) of
-        [{_, _, _, Time}] when is_integer(Time) -> now_ms() - Time;
+        [{_, _, _, Time, _}] when is_integer(Time) -> now_ms() - Time;
         _ -> first()
     end,
     Rows = [{Known, Event, Payload} || {_, Known, Event, Payload, At} <- range(Topic, ets:next(?TABLE, {Topic, first()}), Position), At >= Oldest],
@@ -186,8 +202,12 @@ read(Topic, Id, Limit) ->
 %% @doc Forgets what is too old in topics to which nothing comes any more.
 -spec sweep() -> ok.
 sweep() ->
-    lists:foreach(fun({Topic, Time}) -> trim(Topic, 0, infinity, Time) end,
-                  ets:select(?TABLE, [{{{topic, '$1'}, '_', '_', '$2'}, [{is_integer, '$2'}], [{{'$1', '$2'}}]}])),
+    lists:foreach(fun({Topic, Time, Relay}) ->
+        case is_process_alive(Relay) of
+            true -> trim(Topic, 0, infinity, Time);
+            false -> forget(Topic)
+        end
+    end, ets:select(?TABLE, [{{{topic, '$1'}, '_', '_', '$2', '$3'}, [], [{{'$1', '$2', '$3'}}]}])),
     hornbeam_websocket_fanout:look().
 
 -spec set_max_bytes(non_neg_integer()) -> ok.

@@ -24,7 +24,7 @@
 -module(hornbeam_presence).
 -behaviour(gen_server).
 
--export([track/4, update/4, untrack/3, untrack/1, list/1, get/2]).
+-export([track/4, update/4, untrack/3, untrack/2, untrack/1, list/1, get/2]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export_type([problem/0]).
 
@@ -82,6 +82,14 @@ without_brace(Text) ->
 %% @doc Whether it was tracked.
 -spec untrack(Topic :: binary(), pid(), Key :: binary()) -> boolean().
 untrack(Topic, Pid, Key) -> gen_server:call(?MODULE, {untrack, Topic, Pid, Key}, infinity).
+
+%% @doc Forgets all of a process in a topic.
+-spec untrack(Topic :: binary(), pid()) -> ok.
+untrack(Topic, Pid) ->
+    case ets:info(?TABLE, size) of
+        0 -> ok;
+        _ -> gen_server:cast(?MODULE, {untrack, Topic, Pid})
+    end.
 
 %% @doc Forgets all of a process.
 -spec untrack(pid()) -> ok.
@@ -168,7 +176,10 @@ updated(Topic, Pid, Key, Inside, #state{processes = Processes} = State0) ->
     {Ref, State} = tracked(Topic, Pid, Key, Meta, gone(Topic, Key, Before, State0)),
     {reply, {ok, Ref}, State, 0}.
 
--spec handle_cast({untrack, pid()}, #state{}) -> {noreply, #state{}, 0}.
+-spec handle_cast({untrack, pid()} | {untrack, Topic :: binary(), pid()}, #state{}) -> {noreply, #state{}, 0}.
+handle_cast({untrack, Topic, Pid}, #state{processes = Processes} = State) ->
+    {_, Of} = maps:get(Pid, Processes, {none, #{}}),
+    {noreply, maps:fold(fun({Each, Key}, Ref, Acc) when Each =:= Topic -> untracked(Topic, Pid, Key, Ref, Acc); (_, _, Acc) -> Acc end, State, Of), 0};
 handle_cast({untrack, Pid}, State) ->
     {noreply, ended(Pid, State), 0}.
 
@@ -288,5 +299,5 @@ by_topic(Changes) ->
 diff(Topic, Joins, Leaves) ->
     Payload = {json, iolist_to_binary([<<"{\"joins\":">>, object(Joins), <<",\"leaves\":">>, object(Leaves), $}])},
     Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, <<"presence_diff">>, Payload, none)),
-    _ = hornbeam_subscribers:deliver(hornbeam_channels:topic(Topic), {frame, Frame, none, <<"presence_diff">>, Payload, none}),
+    _ = hornbeam_subscribers:deliver(hornbeam_channels:topic(Topic), {frame, Frame, none, <<"presence_diff">>, Payload, never}),
     ok.

@@ -56,9 +56,10 @@
 %%   {subscribe, Topic, Kinds, Keeper, Then}, {unsubscribe, Topic}    published messages go to the client (hornbeam_websocket_fanout:subscribe/4); Then: what
 %%                              follows, by the keeper's position, before the first of them
 %%   {continue, What}           comes back as a message, at once or when the socket has room: so the next answer is not made before the last one is written
+%%   {back, Message}            comes back as a message, behind all that have come
 %%   release                    the worker is not needed any more
 %%   {close, Code, Reason}
--type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {continue, term()}
+-type effect() :: {reply, iodata()} | {push, iodata() | fun(() -> iodata())} | {consumed, pos_integer()} | {continue | back, term()}
                 | {subscribe, hornbeam_pubsub:topic(), [term()], none | {module(), term()}, fun((term()) -> [effect()])}
                 | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
 -export_type([effect/0]).
@@ -301,6 +302,7 @@ effect({subscribe, Topic, Kinds, Keeper, Then}, #ws{topics = Topics0} = State) -
     lists:foldl(fun effect/2, State#ws{topics = Topics}, Then(Position));
 effect({unsubscribe, Topic}, #ws{topics = Topics} = State) ->
     State#ws{topics = hornbeam_websocket_fanout:unsubscribe(Topic, Topics)};
+effect({back, Message}, State) -> _ = self() ! Message, State;
 effect(release, #ws{application = Application} = State) ->
     ok = hornbeam_websocket_application:close(1000, <<>>, Application),
     State#ws{application = none};
