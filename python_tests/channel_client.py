@@ -13,6 +13,12 @@ from websocket_client import BINARY, CLOSE, TEXT, Client, Frame, frame
 PATH = "/socket/websocket?vsn=2.0.0"
 
 
+def started(**options: Any) -> Hornbeam:
+    """A server of channel_protocol with two workers, to be entered."""
+    target = "channel_protocol:channels"
+    return Hornbeam("channel_protocol:app", **{"channels": target, "workers": 2, **options})
+
+
 class Message(NamedTuple):
     """What the server says. A binary payload is bytes; a reply's is {"status": .., "response": ..}."""
 

@@ -136,6 +136,12 @@ async def pushes(payload: Any, socket: Socket) -> None:
         await apush(socket, "pushed", {"n": n, "filling": "x" * payload.get("size", 0)})
 
 
+@room.on("large")
+async def large(payload: Any, socket: Socket) -> Any:
+    """A large answer."""
+    return "reply", "x" * payload["size"], socket
+
+
 @room.on("later")
 async def later(payload: Any, socket: Socket) -> None:
     """Answers when it has returned."""

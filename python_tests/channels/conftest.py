@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from channel_client import started
 from harness import Hornbeam
 
 
 @pytest.fixture(scope="session")
 def channels_server() -> Iterator[Hornbeam]:
-    """channel_protocol with the options that there are."""
-    with Hornbeam(
-        "channel_protocol:app", channels="channel_protocol:channels", workers=2, channel_rate="infinity"
-    ) as running:
+    """One that all may use, without a limit of messages."""
+    with started(channel_rate="infinity") as running:
         yield running

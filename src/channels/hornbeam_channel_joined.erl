@@ -96,16 +96,17 @@ continue(Channel) ->
 run({intercept, _, _} = Work, #channel{intercepted = Waiting} = Channel) -> begun(Work, Channel#channel{intercepted = Waiting - 1});
 run(Work, Channel) -> begun(Work, Channel).
 
-begun({Kind, Event, Payload, Ref, _Count} = Work, #channel{handler = python, topic = Topic, join_ref = JoinRef, assigns = Assigns, worker = Before} = Channel) ->
-    call(Work, fun(#{token := Token}, Worker) ->
-        [Topic, JoinRef, Event, hornbeam_channel_python:sent(Payload), {bytes, Assigns}, {bytes, Token} | [V || Kind =:= event, V <- [Ref, Before =/= Worker]]]
-    end, Channel);
-begun({intercept, Event, Payload}, #channel{handler = python} = Channel) ->
-    begun({intercept, Event, Payload, null, 0}, Channel);
+begun({event, Event, Payload, Ref, _Count} = Work, #channel{handler = python, worker = Before} = Channel) ->
+    call(Work, fun(Context, Worker) -> message(Event, Payload, Context, Channel) ++ [Ref, Before =/= Worker] end, Channel);
+begun({intercept, Event, Payload} = Work, #channel{handler = python} = Channel) ->
+    call(Work, fun(Context, _Worker) -> message(Event, Payload, Context, Channel) end, Channel);
 begun({event, Event, Payload, Ref, _} = Work, #channel{handler = Module} = Channel) ->
     handled(in_erlang(fun(Value) -> Module:handle_in(Event, Value, socket(Ref, Channel)) end, Payload), Work, Channel);
 begun({intercept, Event, Payload} = Work, #channel{handler = Module} = Channel) ->
     handled(in_erlang(fun(Value) -> Module:handle_out(Event, Value, socket(null, Channel)) end, Payload), Work, Channel).
+
+message(Event, Payload, #{token := Token}, #channel{topic = Topic, join_ref = JoinRef, assigns = Assigns}) ->
+    [Topic, JoinRef, Event, hornbeam_channel_python:sent(Payload), {bytes, Assigns}, {bytes, Token}].
 
 call(What, Arguments, #channel{context = #{pool := Pool, belongs := Belongs, timeout := Timeout} = Context} = Channel) ->
     Kind = case What of join -> join; _ -> element(1, What) end,
