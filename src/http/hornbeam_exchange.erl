@@ -26,7 +26,7 @@
 -module(hornbeam_exchange).
 
 -export([open/3, refuse/3, over/0, event/2, gone/1, is_gathering/1]).
--export_type([exchange/0, context/0, command/0, body/0, piece/0, head/0]).
+-export_type([exchange/0, context/0, channels/0, command/0, body/0, piece/0, head/0]).
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").

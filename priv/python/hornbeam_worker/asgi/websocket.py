@@ -66,8 +66,8 @@ class WebSocketCycle:
     """Runs the application for one connection."""
 
     __slots__ = (
-        "_app", "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox", "_receiver",
-        "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
+        "_app", "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox",
+        "_receiver", "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, scope: Scope, app: Application) -> None:
