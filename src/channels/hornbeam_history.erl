@@ -171,7 +171,7 @@ epoch() ->
         Epoch -> Epoch
     end.
 
-%% @doc What a client has missed that has seen the message of this id, <<>> for none, up to a position. missed: more than is known.
+%% @doc What a client has missed that has seen the message of this id (empty: none), up to a position. missed: more than is known.
 -spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.
 since(Topic, Id, Position) ->
     Oldest = case ets:lookup(?TABLE, {topic, Topic}) of
@@ -193,7 +193,7 @@ range(Topic, {Topic, Number} = Key, Position) when Number =< Position ->
 range(_Topic, _Key, _Position) ->
     [].
 
-%% @doc What is kept of a topic now after the message of this id, <<>> for all; so many of the last at most.
+%% @doc What is kept of a topic now after the message of this id (empty: all); so many of the last at most.
 -spec read(Topic :: binary(), Id :: binary(), Limit :: pos_integer()) -> {ok | missed, [message()]}.
 read(Topic, Id, Limit) ->
     {Whole, Messages} = since(Topic, Id, 1 bsl 70),
