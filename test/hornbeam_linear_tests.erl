@@ -285,8 +285,8 @@ mounts(Count) ->
                      settings = #{}} || N <- lists:seq(1, Count)],
     ok = hornbeam_mounts:publish(?MODULE, Mounts),
     Cost = cost(?SAMPLE, [], fun() ->
-        [{ok, #mount{}} = hornbeam_mounts:find(?MODULE, <<"/application/9/x">>) || _ <- lists:seq(1, ?SAMPLE)],
-        [error = hornbeam_mounts:find(?MODULE, <<"/applications/9">>) || _ <- lists:seq(1, ?SAMPLE)]
+        [{ok, #mount{}} = hornbeam_mounts:find(?MODULE, undefined, <<"/application/9/x">>) || _ <- lists:seq(1, ?SAMPLE)],
+        [error = hornbeam_mounts:find(?MODULE, undefined, <<"/applications/9">>) || _ <- lists:seq(1, ?SAMPLE)]
     end),
     ok = hornbeam_mounts:forget(?MODULE),
     Cost.

@@ -10,8 +10,7 @@
 
 %% @doc What hornbeam_exchange has to know: whose connection it becomes, of which pool and which paths.
 -spec context(Server :: atom(), Config :: map()) -> hornbeam_exchange:channels().
-context(Server, #{channels_path := Path, events_path := Events, root_path := Root, channel_history_bytes := Bytes}) ->
-    ok = hornbeam_history:set_max_bytes(Bytes),
+context(Server, #{channels_path := Path, events_path := Events, root_path := Root}) ->
     Roots = lists:usort([<<>>, Root]),
     #{pool => {Server, <<>>}, guest => hornbeam_channel_connection, streams => hornbeam_channel_events,
       paths => [<<Prefix/binary, Path/binary, Suffix/binary>> || Prefix <- Roots, Suffix <- [<<>>, <<"/websocket">>]],
