@@ -173,7 +173,7 @@ class Channels:
         patterns: set[str] = set()
         for channel in channels:
             if not isinstance(channel, Channel):
-                raise TypeError(f"Channels(...): a Channel, not {channel!r}")
+                raise TypeError(f"a Channel, not {channel!r}")
             if channel.pattern in patterns:
                 raise ValueError(f"two channels have the pattern {channel.pattern}")
             patterns.add(channel.pattern)

@@ -14,7 +14,7 @@ from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
     "Payload", "Request", "broadcast", "decode", "disconnect", "encode", "presence_get",
-    "presence_list", "presence_set", "presence_untrack", "push", "reply",
+    "presence_list", "presence_push", "presence_set", "presence_untrack", "push", "reply",
 ]  # fmt: skip
 
 Payload: TypeAlias = Any
@@ -107,6 +107,10 @@ def presence_list(topic: str) -> Request:
 
 def presence_get(topic: str, key: str) -> Request:
     return OPERATIONS["presence_get"], [_topic(topic), check_name("key", key)]
+
+
+def presence_push(token: bytes, topic: str, join_ref: str | None) -> Request:
+    return OPERATIONS["presence_push"], [token, topic, join_ref]
 
 
 def _topic(topic: str) -> str:

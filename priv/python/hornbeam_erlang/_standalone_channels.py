@@ -328,6 +328,13 @@ class Rooms(Tracked):
             answer.status, answer.payload = status, decode(packed)
         return token in self._clients
 
+    def on_presence_push(self, token: bytes, topic: str, join_ref: str | None) -> bool:
+        listed = self.listed(topic)
+        return self.on_channel_push(token, topic, join_ref, "presence_state", listed)
+
+    def is_there(self, token: bytes) -> bool:
+        return token in self._clients
+
     def on_channel_disconnect(self, id: str) -> bool:
         for client in list(self._clients.values()):
             if client.id == id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._channel_messages import decode, encode
 
 __all__ = ["Tracked"]
@@ -43,19 +44,26 @@ class Tracked:
         for topic in list(self._entries):
             self.gone(topic, token)
 
-    def on_presence_track(self, topic: str, key: str, meta: str, token: bytes | None) -> str:
+    def is_there(self, token: bytes) -> bool:
+        """Whether a connection is."""
+        raise NotImplementedError
+
+    def on_presence_track(self, topic: str, key: str, meta: str, token: bytes | None) -> Any:
+        if token is not None and not self.is_there(token):
+            return ABSENT
         metas = self._entries.setdefault(topic, {}).setdefault(key, {})
         if token in metas:
             return self._replace(topic, key, meta, token)
         made = metas[token] = {**decode(meta), "phx_ref": self._ref()}
         self._diff(topic, {key: {"metas": [made]}}, {})
-        return str(made["phx_ref"])
+        return made["phx_ref"]
 
-    def on_presence_update(
-        self, topic: str, key: str, meta: str, token: bytes | None
-    ) -> str | None:
-        tracked = token in self._entries.get(topic, {}).get(key, {})
-        return self._replace(topic, key, meta, token) if tracked else None
+    def on_presence_update(self, topic: str, key: str, meta: str, token: bytes | None) -> Any:
+        if token is not None and not self.is_there(token):
+            return ABSENT
+        if token not in self._entries.get(topic, {}).get(key, {}):
+            raise ValueError("this is not tracked")
+        return self._replace(topic, key, meta, token)
 
     def on_presence_untrack(self, topic: str, key: str, token: bytes | None) -> bool:
         metas = self._entries.get(topic, {}).get(key, {})
@@ -70,9 +78,9 @@ class Tracked:
     def on_presence_list(self, topic: str) -> str:
         return self.listed(topic)
 
-    def on_presence_get(self, topic: str, key: str) -> str | bytes | None:
+    def on_presence_get(self, topic: str, key: str) -> Any:
         metas = self._entries.get(topic, {}).get(key)
-        return encode("the entry", _entry(metas)) if metas else None
+        return encode("the entry", _entry(metas)) if metas else ABSENT
 
     def _replace(self, topic: str, key: str, meta: str, token: bytes | None) -> str:
         metas = self._entries[topic][key]

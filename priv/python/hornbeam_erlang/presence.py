@@ -20,14 +20,13 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from hornbeam_erlang import _channel_messages as messages
+from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._channel_socket import Socket
 from hornbeam_erlang._client import acall, call
-from hornbeam_erlang.channels import apush, push
 
 __all__ = ["Entry", "Presence"]
 
 Meta = Mapping[str, Any]
-STATE = "presence_state"
 
 
 class Entry(TypedDict):
@@ -47,20 +46,21 @@ class Presence:
     def __repr__(self) -> str:
         return f"Presence({self.topic!r})"
 
-    def track(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+    def track(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str | None:
         """From now on the socket's client is there, by that key; returns the ref of the meta, a
-        dict of what JSON can say. A socket tracks a key once: once more is an update. None for the
-        socket: until this worker ends."""
-        return str(call(*self._set("presence_track", socket, key, meta)))
+        dict of what JSON can say, up to 16 KiB of it. A socket has a key once: once more is an
+        update. None for the socket: until this worker ends. Returns None, and does nothing, when
+        the client has gone."""
+        return _ref(call(*self._set("presence_track", socket, key, meta)))
 
-    def update(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
-        """Puts another meta in the place of the socket's own; returns its ref. LookupError where
-        the socket does not track the key."""
-        return _updated(call(*self._set("presence_update", socket, key, meta)), key)
+    def update(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str | None:
+        """Puts another meta in the place of the socket's own; returns its ref, or None when the
+        client has gone. ValueError where the socket does not track the key."""
+        return _ref(call(*self._set("presence_update", socket, key, meta)))
 
     def untrack(self, socket: Socket | None, key: str) -> bool:
         """The socket's client is there no longer, by that key; whether it was."""
-        return bool(call(*messages.presence_untrack(self.topic, key, _token(socket))))
+        return _was(call(*messages.presence_untrack(self.topic, key, _token(socket))))
 
     def list(self) -> dict[str, Entry]:
         """All who are there, by their keys."""
@@ -72,19 +72,21 @@ class Presence:
 
     def push_state(self, socket: Socket) -> bool:
         """Tells one client who is there: the event "presence_state"."""
-        return push(socket, STATE, self.list())
+        return _was(call(*self._push(socket)))
 
-    async def atrack(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+    async def atrack(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str | None:
         """As `track`, without blocking the loop."""
-        return str(await acall(*self._set("presence_track", socket, key, meta)))
+        return _ref(await acall(*self._set("presence_track", socket, key, meta)))
 
-    async def aupdate(self, socket: Socket | None, key: str, meta: Meta | None = None) -> str:
+    async def aupdate(
+        self, socket: Socket | None, key: str, meta: Meta | None = None
+    ) -> str | None:
         """As `update`, without blocking the loop."""
-        return _updated(await acall(*self._set("presence_update", socket, key, meta)), key)
+        return _ref(await acall(*self._set("presence_update", socket, key, meta)))
 
     async def auntrack(self, socket: Socket | None, key: str) -> bool:
         """As `untrack`, without blocking the loop."""
-        return bool(await acall(*messages.presence_untrack(self.topic, key, _token(socket))))
+        return _was(await acall(*messages.presence_untrack(self.topic, key, _token(socket))))
 
     async def alist(self) -> dict[str, Entry]:
         """As `list`, without blocking the loop."""
@@ -96,7 +98,12 @@ class Presence:
 
     async def apush_state(self, socket: Socket) -> bool:
         """As `push_state`, without blocking the loop."""
-        return await apush(socket, STATE, await self.alist())
+        return _was(await acall(*self._push(socket)))
+
+    def _push(self, socket: Socket) -> messages.Request:
+        if socket.topic != self.topic:
+            raise ValueError(f'the socket is one of "{socket.topic}", and not of "{self.topic}"')
+        return messages.presence_push(socket.token, self.topic, socket.join_ref)
 
     def _set(
         self, how: str, socket: Socket | None, key: str, meta: Meta | None
@@ -108,10 +115,15 @@ def _token(socket: Socket | None) -> bytes | None:
     return None if socket is None else socket.token
 
 
-def _updated(ref: object, key: str) -> str:
-    if ref is None:
-        raise LookupError(f'"{key}" is not tracked by this socket')
-    return str(ref)
+# There is no value where the client has gone.
+
+
+def _ref(ref: object) -> str | None:
+    return None if ref is ABSENT else str(ref)
+
+
+def _was(known: object) -> bool:
+    return known is not ABSENT and bool(known)
 
 
 def _listed(text: str) -> dict[str, Entry]:
@@ -119,6 +131,6 @@ def _listed(text: str) -> dict[str, Entry]:
     return entries
 
 
-def _got(text: str | None) -> Entry | None:
-    entry: Entry | None = None if text is None else messages.decode(text)
+def _got(text: Any) -> Entry | None:
+    entry: Entry | None = None if text is ABSENT else messages.decode(text)
     return entry
