@@ -311,7 +311,6 @@ def test_presence_ends_with_the_channel_that_is_left(server: Hornbeam) -> None:
         ("room:open", "good", 403, "who are you?"),
         ("room:open?user=1", "bad", 403, "unauthorized"),
         ("room:shut?user=1", "good", 403, "unauthorized"),
-        ("plain:x?user=1", "good", 403, "unmatched topic"),
     ],
 )
 def test_who_may_not_have_a_topics_events(
