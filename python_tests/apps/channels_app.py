@@ -125,9 +125,13 @@ def count(payload: Any, socket: Socket) -> Any:
     return {"pid": os.getpid(), **after.assigns}, after
 
 
+def _tell(file: str) -> None:
+    Path(file).write_text(str(os.getpid()))
+
+
 @room.on("hang")
 async def hang(payload: Any, socket: Socket) -> None:
-    Path(payload["file"]).write_text(str(os.getpid()))
+    _tell(payload["file"])
     await asyncio.sleep(600)
 
 
