@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 import threading
+import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -727,3 +731,25 @@ def _joins(join: Callable[[], Any]) -> Callable[..., Any]:
         join()
 
     return handler
+
+
+def test_the_examples_of_the_page_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "channels.md").read_text()
+    section = page.partition("\n## Python\n")[2].partition("\n## ")[0]
+    application, counting, tests = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    realtime = types.ModuleType("realtime")
+    exec(application, realtime.__dict__)
+    monkeypatch.setitem(sys.modules, "realtime", realtime)
+    names: dict[str, Any] = {}
+    exec(tests, names)
+    ran = [name for name in names if name.startswith("test_")]
+    for name in ran:
+        names[name]()
+    assert len(ran) == 2
+    exec(counting, names)
+    with channels(names["counter"]) as clients:
+        joined = clients.connect().join("counter:1")
+        assert [joined.push("add", {"by": 2}).payload for _ in range(2)] == [
+            {"count": 2},
+            {"count": 4},
+        ]
