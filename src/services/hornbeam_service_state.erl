@@ -1,5 +1,5 @@
 %%% Python's operations on the shared state: arguments and answers as hornbeam_erlang/_requests.py has them.
-%%% Called by: hornbeam_services. Calls: hornbeam_state. Those that walk the whole table take a process.
+%%% Called by: hornbeam_services. Calls: hornbeam_state, hornbeam_rate_limit. Those that walk the whole table take a process.
 -module(hornbeam_service_state).
 -behaviour(hornbeam_services).
 
@@ -29,6 +29,8 @@ handle(state_cas, [Key, Old, New], _) ->
     stored(hornbeam_state:cas(Key, Old, New));
 handle(state_pop, [Key], _) ->
     value(hornbeam_state:pop(Key));
+handle(rate_hit, [{bytes, Key}, Cost, Windows], _) when is_integer(Cost), Cost >= 0 ->
+    limited(hornbeam_rate_limit:hit(Key, Cost, [window(Window) || Window <- Windows]));
 handle(state_keys, [Prefix], _) when ?IS_PREFIX(Prefix) ->
     {walk, ?WALK, fun() -> {ok, hornbeam_state:keys(Prefix)} end};
 handle(state_items, [Prefix], _) when ?IS_PREFIX(Prefix) ->
@@ -64,6 +66,16 @@ counted({error, out_of_range}) ->
     {error, value_error, <<"the sum is out of the range of a float">>};
 counted({error, too_large} = Error) ->
     stored(Error).
+
+limited({ok, _Verdict} = Answer) ->
+    Answer;
+limited({error, not_a_rate_limit}) ->
+    {error, type_error, <<"the stored value is no rate limit">>};
+limited({error, too_large} = Error) ->
+    stored(Error).
+
+window({Interval, Tolerance}) when is_integer(Interval), Interval > 0, is_integer(Tolerance), Tolerance >= Interval ->
+    {Interval, Tolerance}.
 
 %% Python sends milliseconds or None.
 ttl(none) -> infinity;

@@ -114,6 +114,7 @@ operation(112) -> {presence_untrack, hornbeam_service_presence};
 operation(113) -> {presence_list, hornbeam_service_presence};
 operation(114) -> {presence_get, hornbeam_service_presence};
 operation(115) -> {presence_push, hornbeam_service_presence};
+operation(120) -> {rate_hit, hornbeam_service_state};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

@@ -1,7 +1,7 @@
 %%% The rows of the shared state and every change of them.
 %%%
 %%% Owns the form of the tables hornbeam_state and hornbeam_state_expiry (hornbeam_tables owns the tables
-%%% themselves). Called by: hornbeam_state; hornbeam_state_sweeper, as hornbeam_sup tells it; hornbeam_state_limits by its callbacks.
+%%% themselves). Called by: hornbeam_state; hornbeam_rate_limit; hornbeam_state_sweeper, as hornbeam_sup tells it; hornbeam_state_limits by its callbacks.
 %%% Calls: hornbeam_state_limits, for what a limit has to know.
 %%%
 %%%   hornbeam_state          {Key, Value, Expires, Seq, Size}     set
@@ -20,7 +20,7 @@
 -module(hornbeam_state_store).
 -behaviour(hornbeam_state_limits).
 
--export([key/1, original/1, read/1, write/3, write_new/3, replace/3, take/1, count/3, sum/3]).
+-export([key/1, original/1, read/1, write/3, write_new/3, replace/3, replace/4, take/1, count/3, sum/3]).
 -export([all_keys/0, remove_expired/0]).
 -export([size/0, uncounted_bytes/0, settle/3, settle_all/0, remove/2]).     % hornbeam_state_limits
 -export_type([stored/0]).
@@ -144,35 +144,48 @@ remove_stale(Key) ->
 
 -spec replace(stored(), Old :: term(), New :: term()) -> boolean() | hornbeam_state:full().
 replace(Key, Old, New) ->
+    replace(Key, Old, New, same).
+
+%% As replace/3, with another time of expiry.
+-spec replace(stored(), Old :: term(), New :: term(), hornbeam_state:ttl() | same) -> boolean() | hornbeam_state:full().
+replace(Key, Old, New, Ttl) ->
     case hornbeam_state_limits:entry(Key, New) of
-        {ok, Seq, Size} -> replace(Key, Old, New, Seq, Size);
+        {ok, Seq, Size} -> replace(Key, Old, New, Ttl, {Seq, Size});
         {error, too_large} = Error -> Error
     end.
 
-replace(Key, Old, New, Seq, Size) ->
+replace(Key, Old, New, Ttl, {Seq, Size} = Numbers) ->
     case ets:lookup(?TABLE, Key) of
         [{_, Old, Expires, OldSeq, OldSize}] ->
             is_current(Expires) andalso
-                case swap({Key, Old, Expires, OldSeq, OldSize}, {Key, New, Expires, Seq, Size}) of
+                case swap({Key, Old, Expires, OldSeq, OldSize}, {Key, New, expires(Ttl, Expires), Seq, Size}) of
                     true -> ok = hornbeam_state_limits:keep(), true;
-                    false -> replace(Key, Old, New, Seq, Size)
+                    false -> replace(Key, Old, New, Ttl, Numbers)
                 end;
         _ ->
             false
     end.
 
+expires(same, Before) -> Before;
+expires(Ttl, _Before) -> expires(Ttl).
+
 %% Puts New in the place of exactly that row. The value stands in a guard, as a constant: it is no pattern.
-swap({Key, Old, Expires, OldSeq, OldSize}, {Key, _, Expires, Seq, Size} = New) ->
+swap({Key, Old, Expires, OldSeq, OldSize}, {Key, _, NewExpires, Seq, Size} = New) ->
     Match = [{{Key, '$1', Expires, OldSeq, OldSize}, [{'=:=', '$1', {const, Old}}],
               [{const, New}]}],
     case ets:select_replace(?TABLE, Match) of
         1 ->
             hornbeam_state_limits:removed(OldSeq, OldSize),
             hornbeam_state_limits:added(Key, Seq, Size),
+            _ = NewExpires =:= Expires orelse moved(New, Expires),
             true;
         0 ->
             false
     end.
+
+moved({Key, _, _, _, _} = New, Before) ->
+    ok = note_expiry(New),
+    drop_expiry(Key, Before).
 
 -spec take(stored()) -> {ok, term()} | error.
 take(Key) ->

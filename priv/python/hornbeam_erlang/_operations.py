@@ -71,6 +71,7 @@ OPERATIONS: Final = {
     "presence_list": 113,
     "presence_get": 114,
     "presence_push": 115,
+    "rate_hit": 120,
 }
 
 ARGUMENTS: Final = {
@@ -86,6 +87,7 @@ ARGUMENTS: Final = {
         "state_add": ("key", "value", "ttl"),
         "state_cas": ("key", "old", "new"),
         "state_pop": ("key",),
+        "rate_hit": ("key", "cost", "windows"),
         "publish": ("topic", "message"),
         "subscribe": ("topic",),
         "unsubscribe": ("topic",),

@@ -23,6 +23,7 @@ from hornbeam_erlang._errors import ErlangError, NotRegisteredError
 from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox, wait_in_thread
 from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
+from hornbeam_erlang._rates import ROWS, decide
 from hornbeam_erlang._standalone_cache import Cache
 from hornbeam_erlang._standalone_channels import Rooms
 from hornbeam_erlang._standalone_hooks import Hooks
@@ -70,6 +71,7 @@ class Standalone(Tasks):
         self._entries: dict[bytes, _Entry] = {}
         self._cache = Cache()
         self._rooms = Rooms(Channels())
+        self._ahead = 0.0
         self._lock = threading.RLock()
 
     # What tests use
@@ -104,6 +106,10 @@ class Standalone(Tasks):
         """As the option `channels`: what clients connect to."""
         self._rooms = Rooms(channels)
         return self._rooms
+
+    def advance(self, seconds: float) -> None:
+        """As if so many seconds had passed: values of the state expire, rate limits recover."""
+        self._ahead += seconds
 
     def clear(self) -> None:
         """Forgets the whole state, and what was computed."""
@@ -179,9 +185,12 @@ class Standalone(Tasks):
 
     # State
 
+    def _now(self) -> float:
+        return time.monotonic() + self._ahead
+
     def _find(self, packed_key: bytes) -> _Entry | None:
         entry = self._entries.get(packed_key)
-        if entry is not None and entry.expires <= time.monotonic():
+        if entry is not None and entry.expires <= self._now():
             del self._entries[packed_key]
             return None
         return entry
@@ -191,7 +200,9 @@ class Standalone(Tasks):
         return ABSENT if entry is None else _unpack(entry.packed)
 
     def _on_state_set(self, key: Any, value: Any, ttl: int | None) -> None:
-        self._entries[_pack(key, "key")] = _Entry(_pack(value, "value"), _expires(ttl))
+        self._entries[_pack(key, "key")] = _Entry(
+            _pack(value, "value"), _expires(ttl) + self._ahead
+        )
 
     def _on_state_delete(self, key: Any) -> bool:
         return self._on_state_pop(key) is not ABSENT
@@ -249,6 +260,19 @@ class Standalone(Tasks):
             return False
         entry.packed = _pack(new, "new")
         return True
+
+    # Rate limits, on the state
+
+    def _on_rate_hit(self, row: bytes, cost: int, windows: list[tuple[int, int]]) -> Any:
+        key = (ROWS, row)
+        until = self._on_state_get(key)
+        if until is ABSENT:
+            until = [0] * len(windows)
+        now = time.monotonic_ns() + round(self._ahead * 1e9)
+        answer, new = decide(now, cost, windows, until)
+        if answer[0] and cost:
+            self._on_state_set(key, new, max(answer[2]) // 1_000_000 + 1)
+        return answer
 
     # Publish and subscribe: the hub has been told already
 
