@@ -13,39 +13,32 @@ from hornbeam_erlang.socketio import AsyncManager
 sio = socketio.AsyncServer(async_mode="asgi", client_manager=AsyncManager())
 
 
-@sio.event
 async def connect(sid: str, _environ: dict[str, Any], auth: Any) -> None:
     await sio.enter_room(sid, (auth or {}).get("room", "lobby"))
 
 
-@sio.event
 async def disconnect(sid: str, _reason: str) -> None:
     await aio.state_set(f"gone:{sid}", os.getpid())
 
 
-@sio.event
 async def who(sid: str) -> dict[str, Any]:
     return {"sid": sid, "pid": os.getpid()}
 
 
-@sio.event
 async def say(sid: str, room: str, data: Any) -> None:
     """To the room, but not to whoever says it."""
     await sio.emit("said", data, room=room, skip_sid=sid)
 
 
-@sio.event
 async def everybody(_sid: str, data: Any) -> None:
     await sio.emit("said", data)
 
 
-@sio.event
 async def ask(_sid: str, other: str, question: Any) -> Any:
     """The answer of another client."""
     return await sio.call("question", question, to=other, timeout=10)
 
 
-@sio.event
 async def move(_sid: str, other: str, old: str | None, new: str | None) -> None:
     """Another client leaves a room, enters one."""
     if old:
@@ -54,23 +47,19 @@ async def move(_sid: str, other: str, old: str | None, new: str | None) -> None:
         await sio.enter_room(other, new)
 
 
-@sio.event
 async def close(_sid: str, room: str) -> None:
     await sio.close_room(room)
 
 
-@sio.event
 async def kick(_sid: str, other: str) -> None:
     await sio.disconnect(other)
 
 
-@sio.event
 async def publish(_sid: str, topic: str, message: Any) -> int:
     """As Erlang would."""
     return await aio.publish(topic, message)
 
 
-@sio.event
 async def later(_sid: str, room: str, data: Any) -> None:
     spawn("socketio_rooms:report", room, data)
 
@@ -80,9 +69,24 @@ async def report(room: str, data: Any) -> None:
     await AsyncManager(write_only=True).emit("said", data, room=room)
 
 
-@sio.event
 async def dropped(_sid: str) -> int:
     return int(sio.manager.dropped)
 
+
+for handler in (
+    connect,
+    disconnect,
+    who,
+    say,
+    everybody,
+    ask,
+    move,
+    close,
+    kick,
+    publish,
+    later,
+    dropped,
+):
+    sio.on(handler.__name__, handler)
 
 app = socketio.ASGIApp(sio)

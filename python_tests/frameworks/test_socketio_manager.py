@@ -105,7 +105,6 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
-# One more client in the other worker is not in the test's own hands: `one of each`.
 def apart(clients: list[Client]) -> tuple[Client, Client]:
     """Two in different workers."""
     first = clients[0]
@@ -149,7 +148,7 @@ def test_a_room_hears_what_is_said_in_any_worker(server: Hornbeam, transport: st
                 await speaker.call("say", "room", [speaker.sid, data])
         for client in room:
             others = [other for other in room if other is not client]
-            expected = [[other.sid, data] for other in others for data in DATA]
+            expected: list[Any] = [[other.sid, data] for other in others for data in DATA]
             await until(lambda: len(client.said) >= len(expected), "all of it has come")  # noqa: B023
             # In order from each, once, and nothing of one's own.
             assert sorted(client.said, key=lambda said: said[0]) == sorted(

@@ -27,8 +27,12 @@ MOST_SECONDS: Final = 366 * 86400
 ROWS: Final = "hornbeam.rate_limit"
 
 _SECOND: Final = 1_000_000_000
-_UNITS: Final = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600,
-                 "hour": 3600, "d": 86400, "day": 86400}  # fmt: skip
+_WORDS: Final = {"sec": 1, "second": 1, "min": 60, "minute": 60, "hour": 3600, "day": 86400}
+_UNITS: Final = {
+    **_WORDS,
+    **{f"{word}s": seconds for word, seconds in _WORDS.items()},
+    **{"s": 1, "m": 60, "h": 3600, "d": 86400},
+}
 _LIMIT: Final = re.compile(r"\s*(\d{1,12})\s*(?:/|per\b)\s*(\d{1,9})?\s*([a-z]+)\s*", re.ASCII)
 
 
@@ -82,12 +86,11 @@ def parse(limits: Iterable[str], burst: int | None) -> tuple[Window, ...]:
 
 def _window(text: str, burst: int | None) -> Window:
     match = _LIMIT.fullmatch(text.lower())
-    unit = match and (_UNITS.get(match[3]) or _UNITS.get(match[3].removesuffix("s")))
-    if not match or not unit:
+    if not match or match[3] not in _UNITS:
         raise ValueError(
             f'{text!r} is no rate limit: write "100/minute", "10/5 seconds" or "5 per hour"'
         )
-    requests, seconds = int(match[1]), int(match[2] or 1) * unit
+    requests, seconds = int(match[1]), int(match[2] or 1) * _UNITS[match[3]]
     if not 1 <= requests <= MOST_REQUESTS:
         raise ValueError(f"{text!r}: 1 to {MOST_REQUESTS:,} requests")
     if not 1 <= seconds <= MOST_SECONDS:

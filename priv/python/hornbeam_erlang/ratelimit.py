@@ -164,7 +164,8 @@ class RateLimit:
         def called(*args: Any, **kwargs: Any) -> Any:
             request = _request_of(args, kwargs)
             key = self._key_of(request, args, kwargs)
-            if inspect.isawaitable(key):
+            if inspect.iscoroutine(key):
+                key.close()
                 raise TypeError("the key of a plain function's rate limit must be a plain function")
             answer = call(*self._request(key, None, name))
             hit = rates.verdict(answer, self.windows)
