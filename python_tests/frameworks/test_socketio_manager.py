@@ -214,7 +214,7 @@ def test_emitters_without_a_server(server: Hornbeam) -> None:
         one = room[0]
         await one.call("later", "room", {"task": b"done"})
         await all_hear(room, {"task": b"done"})
-        message = {"method": "emit", "event": "said", "data": ["by Erlang"], "room": "room"}
+        message = {"method": "emit", "event": "said", "data": "by Erlang", "room": "room"}
         workers = len(server.workers())
         said: Any
         for said in (message | {"namespace": "/"}, json.dumps(message | {"namespace": "/"})):

@@ -5,17 +5,18 @@ callbacks and disconnects reach clients whichever worker they are connected to.
 
 Both are what python-socketio documents for back ends of one's own: subclasses of its PubSubManager
 and AsyncPubSubManager with `_publish` and `_listen`. What they exchange is JSON, or a dict of the
-same form that Erlang publishes. Reference: docs/socketio.md.
+same form that Erlang publishes; bytes are never given to it, which versions before 5.14 would take
+for a pickle. Reference: docs/socketio.md.
 """
 
 from __future__ import annotations
 
+import json as standard_json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from socketio.async_pubsub_manager import AsyncPubSubManager
-from socketio.packet import Packet
 from socketio.pubsub_manager import PubSubManager
 
 from hornbeam_erlang import _requests as requests
@@ -28,10 +29,6 @@ __all__ = ["QUEUE_SIZE", "AsyncManager", "Manager"]
 
 # Messages of other workers that one holds before it drops the oldest.
 QUEUE_SIZE: Final = 10_000
-
-# Before it, python-socketio exchanged pickles, which whoever publishes could run code by.
-if not hasattr(Packet, "reconstruct_binary"):
-    raise ImportError("hornbeam_erlang.socketio needs python-socketio 5.14 or newer")
 
 
 class _Feed:
@@ -66,7 +63,8 @@ class _OnPubSub:
     name = "hornbeam"
     channel: str
     write_only: bool
-    json: Any
+    # python-socketio before 5.14 has no module of the server's here.
+    json: Any = standard_json
     _feed: _Feed | None = None
 
     def __init__(
@@ -80,7 +78,9 @@ class _OnPubSub:
         Mailbox(queue_size)
         requests.publish(channel, None)
         self._queue_size = queue_size
-        super().__init__(channel=channel, write_only=write_only, logger=logger, json=json)  # type: ignore[call-arg]
+        super().__init__(channel=channel, write_only=write_only, logger=logger)  # type: ignore[call-arg]
+        if json is not None:
+            self.json = json
 
     @property
     def dropped(self) -> int:
@@ -98,8 +98,8 @@ class _OnPubSub:
         try:
             text = self.json.dumps(message)
         except TypeError:
-            # Bytes in the answer of a callback, which are not in the form of JSON as those of an
-            # event are. As a value they travel; what cannot is a TypeError that names it.
+            # Bytes that are no base64: in a callback's answer, before 5.14 in events, too. As a value
+            # they travel; what cannot is a TypeError that names it.
             return requests.publish(self.channel, message)
         return requests.publish(self.channel, text if isinstance(text, str) else text.decode())
 
