@@ -12,6 +12,7 @@ from recipes import Recipe
 
 PAGES = (
     "getting-started", "frameworks", "mounts", "http-hooks", "hooks", "affinity", "static", "cache",
+    "rate-limits", "socketio",
 )  # fmt: skip
 SECTIONS = {
     (page, title): blocks

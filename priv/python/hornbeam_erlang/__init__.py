@@ -19,6 +19,7 @@ Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableE
                 ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
                 HookNotFoundError, TaskError and its kinds; else Python's own
 `aio`           the same functions to await
+`ratelimit`     rate limits; `socketio`: client managers for python-socketio
 `testing`       a stand-in for an application's unit tests
 
 The functions block until Erlang has answered (about 10 µs for the state), in any thread. Reference:

@@ -98,8 +98,8 @@ class _OnPubSub:
         try:
             text = self.json.dumps(message)
         except TypeError:
-            # Bytes that are no base64: in a callback's answer, before 5.14 in events, too. As a value
-            # they travel; what cannot is a TypeError that names it.
+            # Bytes that are no base64: in a callback's answer, before 5.14 in events, too. A value
+            # may have them; what cannot travel is a TypeError that names it.
             return requests.publish(self.channel, message)
         return requests.publish(self.channel, text if isinstance(text, str) else text.decode())
 
