@@ -60,7 +60,7 @@ quick: compile ## Run in a minute: the parts without processes, and one request 
 	@$(TESTS) quick
 
 test: ## Run every suite: EUnit and Common Test (with PropEr), pytest (with hypothesis)
-	@$(SETUP) run test browser
+	@$(SETUP) run test browser javascript
 	@$(REBAR3) compile
 	@$(TESTS) all
 

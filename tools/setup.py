@@ -11,7 +11,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 
-from provision import cowboy, environment, erlang
+from provision import cowboy, environment, erlang, javascript
 from provision.machine import Apt, SetupError, Tool, lock, say
 
 
@@ -24,6 +24,7 @@ class Group:
     tools: tuple[Tool, ...] = ()
     needs: tuple[erlang.Need, ...] = ()
     optional: bool = False
+    javascript: bool = False
 
 
 CURL = Tool(("curl",), "curl")
@@ -38,6 +39,8 @@ HAPROXY = Tool(("haproxy", "/usr/sbin/haproxy"), "haproxy")
 CC = Tool(("cc",), "build-essential")
 FAKETIME = Tool(("faketime",), "faketime")
 CHROMIUM = Tool(("chromium", "chromium-browser", "google-chrome"), "chromium")
+NODE = Tool(("node",), "nodejs")
+NPM = Tool(("npm",), "npm")
 CHROMEDRIVER = Tool(("chromedriver",), "chromium-driver")
 
 GROUPS = {
@@ -54,6 +57,10 @@ GROUPS = {
     "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, NGINX, CC)),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.
     "browser": Group("test in a real browser", tools=(CHROMIUM, CHROMEDRIVER), optional=True),
+    # So it is without Node.
+    "javascript": Group(
+        "test with JavaScript clients", tools=(NODE, NPM), optional=True, javascript=True
+    ),
 }
 
 
@@ -80,7 +87,7 @@ def _parse(arguments: list[str]) -> list[str]:
         description="Install what is missing, and nothing else.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="groups:\n"
-        + "\n".join(f"  {name:8} {group.purpose}" for name, group in GROUPS.items()),
+        + "\n".join(f"  {name:10} {group.purpose}" for name, group in GROUPS.items()),
     )
     parser.add_argument(
         "groups", nargs="+", metavar="GROUP", choices=[*GROUPS, "all"], help="or 'all'"
@@ -104,6 +111,8 @@ def _set_up(groups: list[Group]) -> None:
 def _try_tools(apt: Apt, group: Group) -> None:
     try:
         apt.ensure(group.tools)
+        if group.javascript:
+            javascript.ensure()
     except SetupError as error:
         say(f"cannot {group.purpose}: {error}")
 

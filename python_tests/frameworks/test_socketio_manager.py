@@ -351,7 +351,7 @@ class Node:
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.skipif(
     not (JAVASCRIPT / "node_modules" / "socket.io-client").exists(),
-    reason="npm ci --prefix python_tests/javascript",
+    reason="socket.io-client is not installed: make setup",
 )
 def test_the_javascript_client(server: Hornbeam, transport: str, tmp_path: Path) -> None:
     with Node(server, transport, tmp_path) as node:
