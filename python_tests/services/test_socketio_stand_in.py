@@ -87,6 +87,39 @@ def test_an_answer_may_have_bytes() -> None:
 
 
 @pytest.mark.usefixtures("hornbeam_standalone")
+def test_so_many_callbacks_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of clients of other workers, of which nobody says that they have gone."""
+    monkeypatch.setattr("hornbeam_erlang.socketio.MOST_CALLBACKS", 3)
+
+    async def test() -> None:
+        manager = Server().manager
+        called: list[int] = []
+
+        async def ask(sid: str, number: int) -> None:
+            await manager.emit("ask", 1, room=sid, callback=lambda: called.append(number))
+
+        for number, sid in enumerate("aab"):
+            await ask(sid, number)
+        assert {sid: sorted(ids)[1:] for sid, ids in manager.callbacks.items()} == {
+            "a": [1, 2],
+            "b": [3],
+        }
+        await manager.trigger_callback("a", 2, [])
+        await ask("c", 3)
+        assert sorted(manager.callbacks) == ["a", "b", "c"]
+        await ask("d", 4)  # one too many: the oldest goes, and with it the last of its client
+        assert sorted(manager.callbacks) == ["b", "c", "d"]
+        await manager.trigger_callback("a", 1, [])
+        for sid, number in [("b", 3), ("c", 4), ("d", 5)]:
+            await manager.trigger_callback(sid, number, [])
+        assert called == [1, 2, 3, 4]
+        assert manager.callbacks == {}
+        assert not manager._asked
+
+    run(test)
+
+
+@pytest.mark.usefixtures("hornbeam_standalone")
 def test_a_queue_holds_so_many_and_tells_of_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     """The loop does not read while it is not given the time to."""
 

@@ -11,8 +11,10 @@ for a pickle. Reference: docs/socketio.md.
 
 from __future__ import annotations
 
+import itertools
 import json as standard_json
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -25,10 +27,13 @@ from hornbeam_erlang._client import acall, backend, call
 from hornbeam_erlang._hub import Mailbox
 from hornbeam_erlang._pubsub import get
 
-__all__ = ["QUEUE_SIZE", "AsyncManager", "Manager"]
+__all__ = ["MOST_CALLBACKS", "QUEUE_SIZE", "AsyncManager", "Manager"]
 
 # Messages of other workers that one holds before it drops the oldest.
 QUEUE_SIZE: Final = 10_000
+# Callbacks that wait for an answer: what a client of another worker never answers is not known to
+# have ended, so the oldest are forgotten.
+MOST_CALLBACKS: Final = 100_000
 
 
 class _Feed:
@@ -65,6 +70,7 @@ class _OnPubSub:
     write_only: bool
     # python-socketio before 5.14 has no module of the server's here.
     json: Any = standard_json
+    callbacks: dict[str, dict[int, Any]]
     _feed: _Feed | None = None
 
     def __init__(
@@ -78,6 +84,8 @@ class _OnPubSub:
         Mailbox(queue_size)
         requests.publish(channel, None)
         self._queue_size = queue_size
+        self._ids = itertools.count(1)
+        self._asked: OrderedDict[tuple[str, int], None] = OrderedDict()
         super().__init__(channel=channel, write_only=write_only, logger=logger)  # type: ignore[call-arg]
         if json is not None:
             self.json = json
@@ -93,6 +101,23 @@ class _OnPubSub:
         if not self.write_only:
             self._feed = _Feed(self.channel, self._queue_size)
         super().initialize()  # type: ignore[misc]
+
+    def _generate_ack_id(self, sid: str, callback: Any) -> int:
+        # One row of numbers for all, so that none comes again when a client's callbacks are gone.
+        self.callbacks.setdefault(sid, {0: self._ids})
+        number: int = super()._generate_ack_id(sid, callback)  # type: ignore[misc]
+        self._asked[sid, number] = None
+        if len(self._asked) > MOST_CALLBACKS:
+            self._forget(*self._asked.popitem(last=False)[0])
+        return number
+
+    def _forget(self, sid: str, number: int) -> None:
+        """A callback has been called, or never will be."""
+        self._asked.pop((sid, number), None)
+        if waiting := self.callbacks.get(sid):
+            waiting.pop(number, None)
+            if len(waiting) == 1:
+                self.callbacks.pop(sid, None)
 
     def _packed(self, message: dict[str, Any]) -> requests.Request:
         try:
@@ -113,6 +138,10 @@ class Manager(_OnPubSub, PubSubManager):  # type: ignore[misc]
     dropped     how many were
     """
 
+    def trigger_callback(self, sid: str, id: int, data: Any) -> None:
+        super().trigger_callback(sid, id, data)
+        self._forget(sid, id)
+
     def _publish(self, data: dict[str, Any]) -> None:
         call(*self._packed(data))
 
@@ -130,6 +159,10 @@ class Manager(_OnPubSub, PubSubManager):  # type: ignore[misc]
 
 class AsyncManager(_OnPubSub, AsyncPubSubManager):  # type: ignore[misc]
     """For `socketio.AsyncServer`; arguments and attributes are those of `Manager`."""
+
+    async def trigger_callback(self, sid: str, id: int, data: Any) -> None:
+        await super().trigger_callback(sid, id, data)
+        self._forget(sid, id)
 
     async def _publish(self, data: dict[str, Any]) -> None:
         await acall(*self._packed(data))
