@@ -43,7 +43,7 @@ class Client:
 
     async def open(self, server: Hornbeam, transport: str, room: str = "lobby") -> Client:
         url = f"http://localhost:{server.address[1]}"
-        await self.sio.connect(url, auth={"room": room}, transports=[transport])
+        await self.sio.connect(url, auth={"room": room}, transports=transport.split(","))
         answer = await self.sio.call("who", timeout=20)
         self.sid, self.worker = answer["sid"], answer["pid"]
         return self
@@ -121,8 +121,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Hornbeam]:
         yield server
 
 
-@pytest.fixture(params=["websocket", "polling"])
+@pytest.fixture(params=["websocket", "polling", "polling,websocket"])
 def transport(request: pytest.FixtureRequest) -> str:
+    """The last is what clients do by default: a session that polls changes over."""
     return str(request.param)
 
 

@@ -13,7 +13,7 @@ const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 
 function open(client) {
   // In Node the client keeps cookies, that of `affinity` among them, if it is told to.
-  const socket = io(url, { transports: [transport], withCredentials: true, forceNew: true, reconnection: false });
+  const socket = io(url, { transports: transport.split(","), withCredentials: true, forceNew: true, reconnection: false });
   sockets.set(client, socket);
   socket.on("connect", async () => {
     const { sid, pid } = await socket.timeout(10000).emitWithAck("who");
