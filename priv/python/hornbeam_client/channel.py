@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from hornbeam_client.backoff import Backoff
 from hornbeam_client.codec import Message
-from hornbeam_client.errors import ChannelError, PushError
+from hornbeam_client.errors import ChannelError, PushError, report
 
 State = Literal["closed", "joining", "joined", "broken"]
 Callback = Callable[[Any], None]
@@ -294,7 +294,13 @@ class Channel:
 
     def _call(self, event: str, payload: Any) -> None:
         for callback in list(self._callbacks.get(event, ())):
+            self._tell(callback, event, payload)
+
+    def _tell(self, callback: Callback, event: str, payload: Any) -> None:
+        try:
             callback(payload)
+        except Exception as error:  # whatever it is, the others go on
+            report(f"a callback of {event} on {self.topic}", error)
 
     def _notify(self) -> None:
         news, self._news = self._news, asyncio.Event()

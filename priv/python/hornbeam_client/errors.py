@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 
@@ -26,3 +27,9 @@ class PushError(ChannelError):
         super().__init__(f"{status}: {response}")
         self.status = status
         self.response = response
+
+
+def report(what: str, error: BaseException) -> None:
+    """To the loop's handler, which logs it: an error that no caller waits for."""
+    context = {"message": f"hornbeam_client: {what}", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

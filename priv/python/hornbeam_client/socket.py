@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from hornbeam_client.backoff import DELAYS, Backoff
 from hornbeam_client.channel import Channel
 from hornbeam_client.codec import Message, decode, encode
-from hornbeam_client.errors import ChannelError, ConnectError, PushError
+from hornbeam_client.errors import ChannelError, ConnectError, PushError, report
 
 try:
     from websockets.asyncio.client import ClientConnection
@@ -48,6 +48,7 @@ class Socket:
         max_size: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        address(url, {})  # raises for what is none
         self.timeout = timeout
         self.delays = backoff
         self.connects = 0
@@ -74,7 +75,10 @@ class Socket:
 
     async def open(self) -> None:
         """Connects. Raises `ConnectError` when that fails; later breaks are mended instead."""
-        self.spawn(self._run())
+        running = self.spawn(self._run())
+        await asyncio.wait({running, self._opened}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._opened.done():
+            running.result()  # what the function of the parameters raised
         await self._opened
 
     async def close(self) -> None:
@@ -129,10 +133,11 @@ class Socket:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        # A broken connection is mended by `_run`; what else there is would be lost with the task.
-        if error is not None and not isinstance(error, PushError):
-            context = {"message": "hornbeam_client", "exception": error, "task": task}
-            asyncio.get_running_loop().call_exception_handler(context)
+        # A broken connection is mended by `_run`, what fails before there is one is raised by `open`;
+        # what else there is would be lost with the task.
+        mended = isinstance(error, PushError) or not self._opened.done()
+        if error is not None and not mended:
+            report("a task failed", error)
 
     # The connection
 
@@ -177,7 +182,11 @@ class Socket:
                 channel.lost()
 
     def _receive(self, frame: str | bytes) -> None:
-        message = decode(frame)
+        try:
+            message = decode(frame)
+        except ValueError as error:
+            report("a frame that is no message", error)
+            return
         if message.ref is not None:
             self._answered.discard(message.ref)
         for channel in list(self._channels):
