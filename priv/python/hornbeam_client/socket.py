@@ -133,7 +133,7 @@ class Socket:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        # A broken connection is mended by `_run`, what fails before there is one is raised by `open`;
+        # A broken connection is mended by `_run`, what fails before there is one `open` raises;
         # what else there is would be lost with the task.
         mended = isinstance(error, PushError) or not self._opened.done()
         if error is not None and not mended:

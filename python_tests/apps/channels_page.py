@@ -1,0 +1,31 @@
+"""An empty page and the clients of channels, beside the channels of channel_protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from channel_protocol import answered
+
+JAVASCRIPT = Path(__file__).resolve().parents[2] / "clients" / "javascript"
+FILES = {
+    "/hornbeam.js": JAVASCRIPT / "dist" / "hornbeam.js",
+    "/phoenix.mjs": JAVASCRIPT / "node_modules" / "phoenix" / "priv" / "static" / "phoenix.mjs",
+}
+PAGE = b"<!doctype html><title>channels</title>"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """`/`, the two files, and the paths of channel_protocol."""
+    if scope["type"] != "http":
+        return
+    path = scope["path"]
+    if path == "/":
+        kind, body = b"text/html", PAGE
+    elif path in FILES:
+        kind, body = b"text/javascript", FILES[path].read_bytes()
+    else:
+        kind, body = b"application/json", json.dumps(await answered(path.split("/")[1:])).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body})
