@@ -1,4 +1,7 @@
-"""A client of channels without opinions: it sends any message, and shows those that come back. Phoenix's serialisation V2, as its client has it."""
+"""A client of channels without opinions: it sends any message, and shows those that come back.
+
+The messages are Phoenix's, in the serialisation V2.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def started(**options: Any) -> Hornbeam:
 
 
 class Message(NamedTuple):
-    """What the server says. A binary payload is bytes; a reply's is {"status": .., "response": ..}."""
+    """What the server says. A binary payload is bytes; a reply's is {"status", "response"}."""
 
     join_ref: str | None
     ref: str | None
@@ -49,7 +52,9 @@ class Refused(Exception):
 class Channels:
     """One connection. Topics that it joins have their own join_ref; refs are numbers."""
 
-    def __init__(self, server: Hornbeam, path: str = PATH, *, flavour: str = "phx", **headers: str) -> None:
+    def __init__(
+        self, server: Hornbeam, path: str = PATH, *, flavour: str = "phx", **headers: str
+    ) -> None:
         self.socket = Client(server.connect(), path, **headers)
         if self.socket.status != 101:
             raise Refused(self.socket)
@@ -68,7 +73,9 @@ class Channels:
             text = message if isinstance(message, str) else json.dumps(message)
             self.socket.send(frame(TEXT, text.encode()))
 
-    def push(self, topic: str, event: str, payload: Any = None, *, join_ref: str | None = None) -> str:
+    def push(
+        self, topic: str, event: str, payload: Any = None, *, join_ref: str | None = None
+    ) -> str:
         """Sends an event to a topic, and returns its ref."""
         ref = str(next(self._refs))
         join_ref = join_ref or self.join_refs.get(topic)

@@ -48,7 +48,7 @@ resolved({error, Reason}) -> {error, Reason}.
 serve(#{app := <<>>, mounts := [], static := []}, _Bond) ->
     {error, no_application};
 serve(Config, Bond) ->
-    case hornbeam_server:check_hooks(Config) of
+    case hornbeam_server:check_modules(Config) of
         ok -> checked(Config, Bond);
         {error, Reason} -> {error, Reason}
     end.

@@ -1,4 +1,7 @@
-"""The channels of python_tests/channels: each event is one behaviour. And an ASGI application beside them, which broadcasts."""
+"""The channels of python_tests/channels: each event is one behaviour.
+
+And an ASGI application beside them, which broadcasts.
+"""
 
 from __future__ import annotations
 
@@ -51,14 +54,26 @@ async def join(topic: str, params: Any, socket: Socket) -> Any:
     if topic == "room:slow":
         await _file(params["file"])
     response = {"pid": os.getpid(), "params": params, "user": socket.assigns["user"]}
-    return response, socket.assign(n=0, name=params.get("name") if isinstance(params, dict) else None)
+    return response, socket.assign(
+        n=0, name=params.get("name") if isinstance(params, dict) else None
+    )
 
 
 async def _file(path: str) -> None:
     """Waits for a file, after it has made another that says that it waits."""
-    Path(path + ".waits").touch()
-    while not Path(path).exists():
+    _touch(path + ".waits")
+    while True:
+        if _exists(path):
+            return
         await asyncio.sleep(0.01)
+
+
+def _touch(path: str) -> None:
+    Path(path).touch()
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
 
 
 @room.on_leave

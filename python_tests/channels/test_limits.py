@@ -1,10 +1,11 @@
-"""The limits of a connection, each at what is allowed and one above, and clients that do not read."""
+"""The limits of a connection, each at what is allowed and one above; clients that do not read."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -107,7 +108,7 @@ def test_a_configuration_file_says_it(tmp_path: Path) -> None:
         ("channel_module", "room:*"), ("channel_module", "ro*m=erl"), ("channels", "nothing"),
     ],
 )  # fmt: skip
-def test_options_that_make_no_sense_are_refused(option: str, value: object) -> None:
+def test_options_that_make_no_sense_are_refused(option: str, value: Any) -> None:
     with pytest.raises(StartError) as failed:
         Hornbeam("channel_protocol:app", **{option: value}).start()
     assert failed.value.status == 1

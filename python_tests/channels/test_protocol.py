@@ -22,7 +22,13 @@ def client(channels_server: Hornbeam) -> Any:
 
 @pytest.mark.parametrize(
     "path",
-    ["/socket/websocket?vsn=2.0.0", "/socket/websocket", "/socket?vsn=2.0.0", "/socket", "/socket?vsn=2.1.0"],
+    [
+        "/socket/websocket?vsn=2.0.0",
+        "/socket/websocket",
+        "/socket?vsn=2.0.0",
+        "/socket",
+        "/socket?vsn=2.1.0",
+    ],
 )
 def test_a_client_connects_at_the_path_and_below_it(channels_server: Hornbeam, path: str) -> None:
     with Channels(channels_server, path) as client:
@@ -119,7 +125,9 @@ def test_joining_again_ends_the_channel_before(client: Channels) -> None:
     client.ok(ref)
     # Its assigns are new, and the old join_ref is not its own.
     assert client.call("room:1", "count")["n"] == 1
-    assert client.refused(client.push("room:1", "echo", join_ref=first)) == {"reason": "unmatched topic"}
+    assert client.refused(client.push("room:1", "echo", join_ref=first)) == {
+        "reason": "unmatched topic"
+    }
     client.push("room:1", "say", {"x": 1})
     assert client.event("said").payload == {"x": 1}
     assert client.call("room:1", "echo", 1) == 1
@@ -165,13 +173,26 @@ def test_who_has_left_hears_nothing_more(client: Channels, channels_server: Horn
 
 def test_answers_carry_the_ref_and_payloads_are_untouched(client: Channels) -> None:
     client.join("room:1")
-    for payload in ({}, {"a": [1, 2.5, None, True, "x]\"\\é😀"]}, [], 0, "text", None, {"nested": {"[": "]"}}):
+    payloads: list[Any] = [
+        {},
+        {"a": [1, 2.5, None, True, 'x]"\\é😀']},
+        [],
+        0,
+        "text",
+        None,
+        {"nested": {"[": "]"}},
+    ]
+    for payload in payloads:
         ref = client.push("room:1", "echo", payload)
         if payload is None:
             payload = {}
         message = client.read()
         assert message == Message(
-            client.join_refs["room:1"], ref, "room:1", "phx_reply", {"status": "ok", "response": payload}
+            client.join_refs["room:1"],
+            ref,
+            "room:1",
+            "phx_reply",
+            {"status": "ok", "response": payload},
         )
 
 
@@ -181,7 +202,11 @@ def test_binary_messages(client: Channels) -> None:
         ref = client.push("room:1", "echo", payload)
         message = client.read()
         assert message == Message(
-            client.join_refs["room:1"], ref, "room:1", "phx_reply", {"status": "ok", "response": payload}
+            client.join_refs["room:1"],
+            ref,
+            "room:1",
+            "phx_reply",
+            {"status": "ok", "response": payload},
         )
     client.push("room:1", "say", b"\x01\x02")
     assert client.read() == Message(None, None, "room:1", "said", b"\x01\x02")
@@ -232,7 +257,9 @@ def test_an_event_without_a_handler(client: Channels) -> None:
     assert client.refused(client.push("room:1", "nothing")) == {"reason": "unmatched event"}
 
 
-def test_an_exception_is_an_error_of_its_channel_alone(client: Channels, channels_server: Hornbeam) -> None:
+def test_an_exception_is_an_error_of_its_channel_alone(
+    client: Channels, channels_server: Hornbeam
+) -> None:
     client.join("room:1")
     client.join("room:2")
     client.push("room:1", "boom")
@@ -263,7 +290,9 @@ def test_heartbeats(channels_server: Hornbeam, topic: str) -> None:
     flavour = "phx" if topic == "phoenix" else "hb"
     with Channels(channels_server, flavour=flavour) as client:
         ref = client.push(topic, "heartbeat")
-        assert client.read() == Message(None, ref, topic, f"{flavour}_reply", {"status": "ok", "response": {}})
+        assert client.read() == Message(
+            None, ref, topic, f"{flavour}_reply", {"status": "ok", "response": {}}
+        )
 
 
 # What is no message
@@ -272,9 +301,11 @@ def test_heartbeats(channels_server: Hornbeam, topic: str) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "", "{}", "[]", "no json", "[null,null,\"t\"]", "[1,2,\"t\",\"e\",{}]", "[null,null,\"\",\"e\",{}]",
+        "", "{}", "[]", "no json", "[null,null,\"t\"]", "[1,2,\"t\",\"e\",{}]",
+        "[null,null,\"\",\"e\",{}]",
         "[null,null,\"t\",\"e\",{}", "[null,null,\"" + "t" * 256 + "\",\"e\",{}]",
-        b"", b"\x00", b"\x01\x01\x01\x01\x0112te", b"\x00\x01\x01\x01\x0912te", b"\x00\x01\x01\x01\x0112\xffe",
+        b"", b"\x00", b"\x01\x01\x01\x01\x0112te", b"\x00\x01\x01\x01\x0912te",
+        b"\x00\x01\x01\x01\x0112\xffe",
     ],
 )  # fmt: skip
 def test_what_is_no_message_closes_the_connection(client: Channels, message: str | bytes) -> None:
@@ -285,8 +316,10 @@ def test_what_is_no_message_closes_the_connection(client: Channels, message: str
     assert client.socket.at_end()
 
 
-@pytest.mark.parametrize("payload", ["{", "no json", "1,2", "", "NaN", "{\"a\":1e999}x"])
-def test_a_payload_that_is_no_json_is_an_error_of_its_message(client: Channels, payload: str) -> None:
+@pytest.mark.parametrize("payload", ["{", "no json", "1,2", "", "NaN", '{"a":1e999}x'])
+def test_a_payload_that_is_no_json_is_an_error_of_its_message(
+    client: Channels, payload: str
+) -> None:
     client.join("room:1")
     join_ref = client.join_refs["room:1"]
     client.send(f'["{join_ref}","9001","room:1","echo",{payload}]')
@@ -333,8 +366,8 @@ def test_the_end_of_a_channel_is_told_with_its_reason(channels_server: Hornbeam)
         client.push("room:end-boom", "boom")
         client.event("phx_error")
     expected = {
-        "room:end-leave": ["leave"], "room:end-again": ["closed", "replaced"], "room:end-stop": ["enough"],
-        "room:end-boom": ["failed"], "room:end-gone": ["closed"],
+        "room:end-leave": ["leave"], "room:end-again": ["closed", "replaced"],
+        "room:end-stop": ["enough"], "room:end-boom": ["failed"], "room:end-gone": ["closed"],
     }  # fmt: skip
 
     def told() -> bool:

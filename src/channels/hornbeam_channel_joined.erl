@@ -140,8 +140,8 @@ joined({ok, Response, Assigns, Flags}, #channel{joining = {Ref, Count}, topic = 
         ++ [presence(Channel) || maps:get(<<"presence">>, Flags, false)]
     end,
     next(Channel, [{subscribe, hornbeam_channels:topic(Topic), Channel#channel.intercepts, hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)), Then}]);
-joined({error, Response}, #channel{joining = {Ref, Count}} = Channel) ->
-    {[reply(Ref, <<"error">>, Response, Channel), {consumed, Count}, over], Channel};
+joined({error, Response}, Channel) ->
+    not_joined(Response, Channel);
 joined(Failed, Channel) ->
     failed(Failed, join, Channel).
 
@@ -181,22 +181,31 @@ consumed({event, _, _, _, Count}) -> [{consumed, Count}];
 consumed(_Intercepted) -> [].
 
 %% A handler that took too long has failed for this message only; where a join has, there is no channel.
-failed(Reason, join, #channel{joining = {Ref, Count}} = Channel) ->
+failed(Reason, join, Channel) ->
     ok = logged(Reason, join, Channel),
-    {[reply(Ref, <<"error">>, reason(Reason), Channel), {consumed, Count}, over], Channel};
-failed(Reason, {event, _, _, Ref, _} = Work, Channel) when Reason =:= timeout; Reason =:= overloaded; Reason =:= no_pool ->
+    not_joined(reason(Reason), Channel);
+failed(Reason, {event, _, _, Ref, _} = Work, Channel) when Reason =:= timeout; Reason =:= overloaded; Reason =:= no_pool; Reason =:= bad_payload ->
     next(Channel, answer(Ref, <<"error">>, reason(Reason), Channel) ++ consumed(Work));
 failed(Reason, Work, Channel) ->
     ok = logged(Reason, element(1, Work), Channel),
     {consumed(Work) ++ over(error, reason_text(Reason), Channel), Channel}.
+
+%% What its client has sent meanwhile is for no channel.
+not_joined(Response, #channel{joining = {JoinRef, Count}, topic = Topic, waiting = Waiting} = Channel) ->
+    ok = hornbeam_presence:untrack(Topic, self()),
+    Refused = [answer(Ref, <<"error">>, {json, <<"{\"reason\":\"unmatched topic\"}">>}, Channel) ++ consumed(Work) || {event, _, _, Ref, _} = Work <- queue:to_list(Waiting)],
+    {[reply(JoinRef, <<"error">>, Response, Channel), {consumed, Count}] ++ lists:append(Refused) ++ [over], Channel}.
 
 %% Its client learns nothing of an exception.
 reason(Reason) -> {json, [<<"{\"reason\":\"">>, reason_text(Reason), <<"\"}">>]}.
 
 reason_text(Reason) when Reason =:= timeout; Reason =:= overloaded -> atom_to_binary(Reason);
 reason_text(Reason) when Reason =:= no_pool; Reason =:= worker_died; Reason =:= worker_drained -> <<"unavailable">>;
+reason_text(bad_payload) -> <<"the payload is no JSON">>;
 reason_text(_) -> <<"failed">>.
 
+logged(bad_payload, _What, _Channel) ->
+    ok;
 logged({python, Class, Message, Traceback}, What, #channel{topic = Topic}) ->
     logger:error("~ts of channel ~ts: ~ts: ~ts~n~ts", [What, Topic, Class, Message, Traceback]);
 logged(Reason, What, #channel{topic = Topic}) when is_atom(Reason) ->

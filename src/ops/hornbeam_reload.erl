@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam (reload/0,1,2, mount/3, unmount/2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options,
 %%% hornbeam_option_mount, _place, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers, hornbeam_server
-%%% (check_hooks/1). Decides what the server is to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
+%%% (check_modules/1). Decides what the server is to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
 %%%
 %%% What cannot change: what the sockets were opened with, the server's name,
 %%% and `window' and `body_prefetch', on which a request and its worker agree from the beginning to the end.
@@ -13,26 +13,27 @@
 -export([reload/2, mount/3, unmount/2]).
 
 %% The groups of hornbeam_option_table whose options are read anew for each request or each worker, and what in them is not.
--define(GROUPS, [application, python, workers, timeouts, tasks]).
--define(FIXED, [name, reload_dirs, reload_include, reload_exclude, window, body_prefetch, keepalive_timeout, send_timeout, data_dir]).
+-define(GROUPS, [application, python, workers, timeouts, channels, tasks]).
+-define(FIXED, [name, reload_dirs, reload_include, reload_exclude, window, body_prefetch, keepalive_timeout, send_timeout, data_dir,
+                channels_path, events_path, channel_history_bytes]).
 
 %% @doc Returns when the new workers serve. Given: options that replace those of the running server, `app' included.
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.
 reload(Name, Given) ->
     case hornbeam_servers:config(Name) of
         {ok, _} ->
-            Decide = fun(Old) -> with_hooks(decide(Old, Given)) end,
+            Decide = fun(Old) -> with_modules(decide(Old, Given)) end,
             with_systemd(fun() -> report(Name, hornbeam_server_pools:change(Name, Decide, all)) end);
         error -> {error, not_found}
     end.
 
 %% Before all else, for a mistake there costs no worker's start.
-with_hooks({ok, New}) ->
-    case hornbeam_server:check_hooks(New) of
+with_modules({ok, New}) ->
+    case hornbeam_server:check_modules(New) of
         ok -> {ok, New};
         {error, Reason} -> {error, Reason}
     end;
-with_hooks({error, Reason}) ->
+with_modules({error, Reason}) ->
     {error, Reason}.
 
 %% @doc Returns when requests find the application. Given: as in the option `mounts'. Options: those of a mount, stronger than what is given.
@@ -101,11 +102,18 @@ merged(_, _) -> {error, {bad_option, options, <<"must be a map or a property lis
 
 check_fixed(Old, New) ->
     case [Key || Key <- lists:sort(maps:keys(New)), maps:get(Key, New) =/= maps:get(Key, Old), is_fixed(Key)] of
-        [] when map_get(static, Old) =:= [], map_get(static, New) =/= [] ->
-            {error, {bad_option, static, <<"cannot be begun with by a reload: the server was started without">>}};
-        [] -> {ok, New};
+        [] ->
+            case [Key || Key <- [static, channels, channel_modules], are_begun(Key, Old, New)] of
+                [] -> {ok, New};
+                [Key | _] -> {error, {bad_option, Key, <<"cannot be begun with by a reload: the server was started without">>}}
+            end;
         [Key | _] -> {error, {bad_option, Key, <<"cannot be changed by a reload">>}}
     end.
+
+%% Connections know from the start of their listener whether there are such at all.
+are_begun(static, Old, New) -> map_get(static, Old) =:= [] andalso map_get(static, New) =/= [];
+are_begun(Key, #{channels := <<>>, channel_modules := []} = Old, New) -> map_get(Key, Old) =/= map_get(Key, New);
+are_begun(_Key, _Old, _New) -> false.
 
 is_fixed(Key) ->
     {ok, #{group := Group}} = hornbeam_options:spec(Key),

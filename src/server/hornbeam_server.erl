@@ -24,7 +24,7 @@
 -module(hornbeam_server).
 -behaviour(supervisor).
 
--export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1, check_hooks/1, set_hooks/2, set_static/2]).
+-export([start/4, stop/1, info/1, listener/1, child/2, check_mounts/1, check_modules/1, set_hooks/2, set_static/2]).
 -export([start_link/1, start_module/2, init/1]).
 
 -include("hornbeam.hrl").
@@ -122,10 +122,14 @@ check_mounts([Mount | Rest]) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc Likewise the modules of the hooks; erlang_path is a part of the VM's code path from then on.
--spec check_hooks(Config :: map()) -> ok | {error, term()}.
-check_hooks(#{http_hooks := [], erlang_path := []}) -> ok;
-check_hooks(Config) -> hornbeam_http_hook_modules:check(Config).
+%% @doc Likewise the modules of the hooks and of channels; erlang_path is a part of the VM's code path from then on.
+-spec check_modules(Config :: map()) -> ok | {error, term()}.
+check_modules(#{http_hooks := [], erlang_path := [], channel_modules := []}) -> ok;
+check_modules(#{channel_modules := Modules} = Config) ->
+    case hornbeam_http_hook_modules:check(Config) of
+        ok when Modules =/= [] -> hornbeam_channels:check(Config);
+        Checked -> Checked
+    end.
 
 %% @doc The hooks that requests meet from now on. Before other mounts, which they may guard.
 -spec set_hooks(Name :: atom(), Config :: map()) -> ok.
