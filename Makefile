@@ -25,7 +25,7 @@ export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-services bench-state bench-tasks bench-websocket chaos crash-tasks fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-services bench-state bench-tasks bench-websocket chaos crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -112,6 +112,10 @@ bench-smoke: compile ## Measure for a moment next to uvicorn
 bench-websocket: compile ## Measure WebSocket against uvicorn (with Redis): memory, echo, one message to many
 	@$(SETUP) bench
 	@$(PYTHON) bench/websocket.py $(BENCH)
+
+bench-channels: compile ## Measure channels against Django Channels and python-socketio (with Redis)
+	@$(SETUP) bench
+	@$(PYTHON) bench/realtime.py $(BENCH)
 
 bench-services: compile ## Measure service pools: calls, streams, batches, large arguments, into bench/results/services.md
 	@$(SETUP) bench

@@ -61,7 +61,7 @@ class Load:
         words = [str(self.binary), "idle", str(port), str(connections), "0", "1"]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdin is not None
-            if process.stdout.readline() != b"ready\n":
+            if not process.stdout.readline().startswith(b"ready "):
                 sys.exit("the connections could not be opened")
             yield
             process.stdin.close()

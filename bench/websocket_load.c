@@ -4,6 +4,12 @@
  *   websocket_load fanout PORT CONNECTIONS ROUNDS SIZE    all subscribe; one more publishes; all must get it
  *   websocket_load idle   PORT CONNECTIONS 0 1            opens them, says "ready", and waits for the end of its input
  *
+ * and of bench/realtime.py, whose servers speak protocols of their own on it (DIALECTS): clients of TOPICS topics
+ *
+ *   websocket_load shout  PORT CONNECTIONS ROUNDS SIZE DIALECT   one more has a message sent to each topic; all must get theirs
+ *   websocket_load events PORT CONNECTIONS SECONDS SIZE DIALECT  each keeps PIPELINE events on their way, that are answered
+ *   websocket_load joined PORT CONNECTIONS 0 1 DIALECT           as idle, when all have joined; "ready" and the seconds it took
+ *
  * It reads whatever a socket has, often several messages, and counts them by their headers without copying them. Prints one
  * line: numbers separated by blanks (see main), the last its own CPU time as a share of one core. Frames are masked with the
  * key 0, which a server cannot tell from any other.
@@ -23,13 +29,29 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIPELINE = 8, EVENTS = 512, READ = 65536 };
+enum { PIPELINE = 8, EVENTS = 512, READ = 65536, TOPICS = 10, STEPS = 3 };
 
 struct connection {
     int fd;
     uint64_t skip;        /* bytes of the current message that are still to come */
     unsigned char head[10];
     int have;             /* bytes of a header that was cut */
+};
+
+/* How a client joins topic %d: what it sends (nothing where that is empty), each answered by one message; what else it sends,
+ * with the topic and a text. */
+struct dialect {
+    const char *name, *path, *steps[STEPS], *shout, *event;
+};
+
+static const struct dialect DIALECTS[] = {
+    {"hornbeam", "/socket/websocket?vsn=2.0.0", {"[\"1\",\"1\",\"room:%d\",\"phx_join\",{}]"},
+     "[\"1\",null,\"room:-1\",\"shout\",{\"room\":\"%d\",\"text\":\"%s\"}]", "[\"1\",\"2\",\"room:%d\",\"echo\",{\"text\":\"%s\"}]"},
+    {"presence", "/socket/websocket?vsn=2.0.0", {"[\"1\",\"1\",\"member:%d\",\"phx_join\",{}]"}, "", ""},
+    {"django", "/room%d", {""}, "{\"event\":\"shout\",\"room\":\"room%d\",\"text\":\"%s\"}",
+     "{\"event\":\"echo\",\"room\":\"room%d\",\"text\":\"%s\"}"},
+    {"socketio", "/socket.io/?EIO=4&transport=websocket", {"", "40", "420[\"join\",\"room%d\"]"},
+     "42[\"shout\",{\"room\":\"room%d\",\"text\":\"%s\"}]", "421[\"echo\",{\"room\":\"room%d\",\"text\":\"%s\"}]"},
 };
 
 static struct connection *all;
@@ -160,8 +182,7 @@ static int await(long expected) {
 }
 
 /* messages seconds cpu_share */
-static void echo(int port, int connections, double seconds) {
-    connect_all(port, connections, "/echo");
+static void pipeline(int connections, double seconds) {
     double begin = now(), cpu0 = cpu(), end = begin + seconds;
     long total = 0;
     struct epoll_event events[EVENTS];
@@ -181,6 +202,11 @@ static void echo(int port, int connections, double seconds) {
     }
     double took = now() - begin;
     printf("%ld %.6f %.3f\n", total, took, (cpu() - cpu0) / took);
+}
+
+static void echo(int port, int connections, double seconds) {
+    connect_all(port, connections, "/echo");
+    pipeline(connections, seconds);
 }
 
 /* deliveries seconds cpu_share, where seconds is the sum of the rounds' times to the last delivery */
@@ -203,21 +229,93 @@ static void fanout(int port, int connections, int rounds) {
     printf("%ld %.6f %.3f\n", (long)rounds * connections, took, (cpu() - cpu0) / (now() - begin));
 }
 
-static void idle(int port, int connections) {
-    connect_all(port, connections, "/echo");
-    puts("ready");
+static void wait_for_end(double took) {
+    printf("ready %.6f\n", took);
     fflush(stdout);
     while (getchar() != EOF) { }
 }
 
+static void idle(int port, int connections) {
+    connect_all(port, connections, "/echo");
+    wait_for_end(0);
+}
+
+static const struct dialect *speaks(const char *name) {
+    for (size_t i = 0; i < sizeof DIALECTS / sizeof *DIALECTS; i++)
+        if (strcmp(DIALECTS[i].name, name) == 0) return &DIALECTS[i];
+    fprintf(stderr, "no dialect %s\n", name);
+    exit(2);
+}
+
+static int say(char *out, const char *format, int topic, const char *text) {
+    static char payload[sizeof frame - 64];
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    int size = snprintf(payload, sizeof payload, format, topic, text);
+    return make_frame(out, payload, size);
+}
+
+/* One client that has joined; the messages that were for it alone have come. */
+static struct connection join_one(int port, const struct dialect *of, int topic) {
+    char path[128], hello[256];
+    snprintf(path, sizeof path, of->path, topic);
+    struct connection c = {.fd = open_one(port, path)};
+    for (int step = 0; step < STEPS && of->steps[step]; step++) {
+        if (*of->steps[step]) write_all(c.fd, hello, say(hello, of->steps[step], topic, ""));
+        unsigned char head[4];
+        /* One message and not a byte more: others may follow. */
+        for (int have = 0, need = 2; have < need; have++) {
+            if (read(c.fd, head + have, 1) != 1) die("no answer to a join");
+            if (have == 1 && (head[1] & 127) == 126) need = 4;
+        }
+        int length = (head[1] & 127) == 126 ? head[2] << 8 | head[3] : head[1] & 127;
+        for (char byte; length > 0; length--) if (read(c.fd, &byte, 1) != 1) die("a cut answer");
+    }
+    return c;
+}
+
+/* All of them, one after the other; how long that took. */
+static double join_all(int port, int connections, const struct dialect *of, int topics) {
+    double begin = now();
+    all = calloc(connections, sizeof *all);
+    epoll_fd = epoll_create1(0);
+    for (int i = 0; i < connections; i++) {
+        all[i] = join_one(port, of, i % topics);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, all[i].fd, &event);
+    }
+    return now() - begin;
+}
+
+/* deliveries seconds cpu_share, where seconds is the sum of the rounds' times to the last delivery */
+static void shout(int port, int connections, int rounds, const char *text, const struct dialect *of) {
+    join_all(port, connections, of, TOPICS);
+    struct connection publisher = join_one(port, of, -1);
+    double took = 0, cpu0 = cpu(), begin = now();
+    for (int round = 0; round < rounds; round++) {
+        double start = now();
+        for (int topic = 0; topic < TOPICS; topic++) write_all(publisher.fd, frame, say(frame, of->shout, topic, text));
+        if (!await(connections)) { fprintf(stderr, "a message did not arrive\n"); exit(1); }
+        took += now() - start;
+    }
+    printf("%ld %.6f %.3f\n", (long)rounds * connections, took, (cpu() - cpu0) / (now() - begin));
+}
+
 int main(int count, char **words) {
-    if (count != 6) { fprintf(stderr, "usage: see the head of websocket_load.c\n"); return 2; }
+    if (count != 6 && count != 7) { fprintf(stderr, "usage: see the head of websocket_load.c\n"); return 2; }
     static char payload[65536];
     int port = atoi(words[2]), connections = atoi(words[3]), size = atoi(words[5]);
     if (size < 1 || size > (int)sizeof payload) return 2;
     memset(payload, 'x', size);
     frame_size = make_frame(frame, payload, size);
-    if (strcmp(words[1], "echo") == 0) echo(port, connections, atof(words[4]));
+    const struct dialect *of = count == 7 ? speaks(words[6]) : NULL;
+    if (of && strcmp(words[1], "shout") == 0) shout(port, connections, atoi(words[4]), payload, of);
+    else if (of && strcmp(words[1], "joined") == 0) wait_for_end(join_all(port, connections, of, TOPICS));
+    else if (of) {
+        join_all(port, connections, of, 1);
+        frame_size = say(frame, of->event, 0, payload);
+        pipeline(connections, atof(words[4]));
+    }
+    else if (strcmp(words[1], "echo") == 0) echo(port, connections, atof(words[4]));
     else if (strcmp(words[1], "idle") == 0) idle(port, connections);
     else fanout(port, connections, atoi(words[4]));
     return 0;
