@@ -12,6 +12,9 @@
 -export([broadcast/3, broadcast_from/4, keep/2, push/3, reply/3, disconnect/1, token/2, with_token/2, encoded/1, id_topic/1]).
 -export_type([socket/0, payload/0, token/0]).
 
+%% What a pid takes in the external format: the node's name, of 255 characters, and its numbers.
+-define(MAX_PID, 1100).
+
 %% ref: of the message that is handled, for a reply/3 later; null: its client waits for none.
 -type socket() :: #{topic := binary(), token := token(), join_ref := binary() | null, ref => binary() | null, assigns => term()}.
 %% A map is encoded as JSON; {json, Text} is; {bytes, Binary} is a binary message.
@@ -92,7 +95,8 @@ token(Pid, Nonce) -> <<Nonce/binary, (term_to_binary(Pid))/binary>>.
 
 %% @doc Hands the connection to a fun, when it is one of this node's that is open.
 -spec with_token(token(), fun((pid(), Nonce :: binary()) -> Result)) -> Result | not_found.
-with_token(<<Nonce:16/binary, Packed/binary>>, Fun) ->
+%% No more than a pid can be: Python might say anything.
+with_token(<<Nonce:16/binary, Packed/binary>>, Fun) when byte_size(Packed) =< ?MAX_PID ->
     try binary_to_term(Packed, [safe]) of
         Pid when is_pid(Pid), node(Pid) =:= node() ->
             case hornbeam_websockets:is_open(Pid) of
