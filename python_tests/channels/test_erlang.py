@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from channel_client import Channels, Message, Refused, started
 from harness import ROOT, Hornbeam, StartError
 
+LIBS = ROOT / "_build" / "default" / "lib"
 MODULE = Path(__file__).with_name("channels_erlang.erl")
 
 
@@ -18,7 +20,7 @@ MODULE = Path(__file__).with_name("channels_erlang.erl")
 def ebin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the compiled module."""
     folder = tmp_path_factory.mktemp("ebin")
-    paths = ["-pa", *map(str, (ROOT / "_build" / "default" / "lib" / "hornbeam" / "ebin",))]
+    paths = ["-pa", str(LIBS / "hornbeam" / "ebin")]
     subprocess.run(
         ["erlc", "+nowarn_missing_spec", *paths, "-o", folder, MODULE], check=True, cwd=ROOT
     )
@@ -133,6 +135,26 @@ def test_without_python_channels(ebin: Path) -> None:
         assert client.refused(client.begin_join("room:1")) == {"reason": "unmatched topic"}
         with pytest.raises(Refused):
             Channels(server, "/socket/websocket?vsn=1.0.0")
+
+
+def test_the_example_of_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "channels.md").read_text()
+    source = page.split("```erlang\n")[1].split("```")[0]
+    (tmp_path / "shouts.erl").write_text(source)
+    command = ["erlc", "-o", str(tmp_path), str(tmp_path / "shouts.erl")]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "ERL_LIBS": str(LIBS)})
+    with (
+        Hornbeam(
+            "channel_protocol:app", channel_module="shout:*=shouts", erlang_path=str(tmp_path)
+        ) as server,
+        Channels(server) as one,
+        Channels(server) as other,
+    ):
+        assert one.refused(one.begin_join("shout:1")) == {"reason": "a name is needed"}
+        one.join("shout:1", {"name": "ada"})
+        other.join("shout:1", {"name": "bob"})
+        assert one.call("shout:1", "shout", {"text": "hi"}) == {"shouts": 1}
+        assert other.read().payload == {"from": "ada", "text": "HI"}
 
 
 def test_a_module_that_is_not_there(ebin: Path) -> None:

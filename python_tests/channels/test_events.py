@@ -47,7 +47,10 @@ def opened(server: Hornbeam, topic: str, query: str = "", **headers: str) -> Str
 def test_a_stream_says_what_it_is_and_how_long_to_wait_before_coming_back(server: Hornbeam) -> None:
     with opened(server, "plain:1") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        assert "no-cache" in stream.headers["cache-control"] or "no-store" in stream.headers["cache-control"]
+        assert (
+            "no-cache" in stream.headers["cache-control"]
+            or "no-store" in stream.headers["cache-control"]
+        )
         assert stream.headers["x-accel-buffering"] == "no"
         assert "content-length" not in stream.headers
         assert stream.parser.retry is not None and 500 <= stream.parser.retry <= 10_000
@@ -97,7 +100,9 @@ def test_bytes_come_in_base64(server: Hornbeam) -> None:
         assert base64.b64decode(event.data) == b"\x00\xff"
 
 
-@pytest.mark.parametrize("topic", ["plain:a/b", "plain:\u00fc \u20ac", "plain:%25", "plain:a?b#c", "plain:a+b"])
+@pytest.mark.parametrize(
+    "topic", ["plain:a/b", "plain:\u00fc \u20ac", "plain:%25", "plain:a?b#c", "plain:a+b"]
+)
 def test_a_topic_in_the_path_is_percent_encoded(server: Hornbeam, topic: str) -> None:
     with opened(server, topic) as stream:
         send(server, topic, 1)
@@ -139,7 +144,9 @@ def test_a_stream_over_http2(server: Hornbeam) -> None:
 
 
 def test_a_stream_is_not_held_for_compression() -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels", compress=True) as server:
+    with Hornbeam(
+        "channel_events:app", channels="channel_events:channels", compress=True
+    ) as server:
         with opened(server, "plain:1", Accept_Encoding="gzip") as stream:
             assert "content-encoding" not in stream.headers
             send(server, "plain:1", 1)
@@ -173,7 +180,9 @@ def test_python_is_asked_once(server: Hornbeam) -> None:
     assert max(asked.count("private:once") for asked in workers) == 1
 
 
-@pytest.mark.parametrize("topic", ["nothing:1", "hidden:1", "room", "plain:*", "%00", "a" * 256, "%ff", ""])
+@pytest.mark.parametrize(
+    "topic", ["nothing:1", "hidden:1", "room", "plain:*", "%00", "a" * 256, "%ff", ""]
+)
 def test_a_topic_that_there_is_not_is_404(server: Hornbeam, topic: str) -> None:
     stream = Stream(server, f"/events/{topic}")
     assert stream.status in ((404,) if topic else (200, 404))
@@ -212,7 +221,9 @@ def test_what_is_not_below_the_path_is_the_applications(server: Hornbeam) -> Non
 
 
 def test_the_path_is_an_option() -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels", events_path="/live/feed") as server:
+    with Hornbeam(
+        "channel_events:app", channels="channel_events:channels", events_path="/live/feed"
+    ) as server:
         with Stream(server, "/live/feed/plain:1") as stream:
             assert stream.status == 200
         assert "EventSource" in httpx.get(f"{server.url}/events/plain:1").text
@@ -229,7 +240,11 @@ def test_who_comes_back_gets_what_it_missed(server: Hornbeam, how: str) -> None:
         last_id = stream.next().id
         assert last_id
     send(server, topic, 2, 4)
-    query, fields = ("", {"Last_Event_ID": last_id}) if how == "field" else (f"?last_event_id={quote(last_id)}", {})
+    query, fields = (
+        ("", {"Last_Event_ID": last_id})
+        if how == "field"
+        else (f"?last_event_id={quote(last_id)}", {})
+    )
     with opened(server, topic, query, **fields) as stream:
         send(server, topic, 5)
         assert stream.numbers(5) == [2, 3, 4, 5]
@@ -240,7 +255,9 @@ def test_the_field_is_newer_than_the_query(server: Hornbeam) -> None:
         send(server, "five:newer", 1, 2)
         first, second = stream.next().id, stream.next().id
     assert first and second
-    with opened(server, "five:newer", f"?last_event_id={quote(first)}", Last_Event_ID=second) as stream:
+    with opened(
+        server, "five:newer", f"?last_event_id={quote(first)}", Last_Event_ID=second
+    ) as stream:
         send(server, "five:newer", 3)
         assert stream.numbers(3) == [3]
 
@@ -252,7 +269,9 @@ def test_who_missed_more_is_told(server: Hornbeam) -> None:
     send(server, "five:more", 2, 20)
     with opened(server, "five:more", Last_Event_ID=last_id or "") as stream:
         assert stream.numbers(20) == [16, 17, 18, 19, 20]
-        assert [(event.event, event.json["last_id"]) for event in stream.before if event.event != "n"] == [("hb_missed", last_id)]
+        assert [
+            (event.event, event.json["last_id"]) for event in stream.before if event.event != "n"
+        ] == [("hb_missed", last_id)]
 
 
 @pytest.mark.parametrize("last_id", ["x", "a: b", "\u00ff", "x" * 2000])
@@ -278,7 +297,9 @@ def test_what_a_channel_filters_for_each_client_is_for_no_stream(server: Hornbea
 
 def test_nothing_is_missed_while_messages_come_all_the_time(server: Hornbeam) -> None:
     topic, last = "many:race", 2000
-    publisher = threading.Thread(target=send, args=(server, topic, 1, last), kwargs={"pause": 0.001})
+    publisher = threading.Thread(
+        target=send, args=(server, topic, 1, last), kwargs={"pause": 0.001}
+    )
     got: list[int] = []
     stream = opened(server, topic)
     publisher.start()
@@ -302,7 +323,9 @@ def test_nothing_is_missed_while_messages_come_all_the_time(server: Hornbeam) ->
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_so_many_streams_at_once(more: int) -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels", events_max_connections=3) as server:
+    with Hornbeam(
+        "channel_events:app", channels="channel_events:channels", events_max_connections=3
+    ) as server:
         with ExitStack() as stack:
             for _ in range(3 - 1 + more):
                 stack.enter_context(opened(server, "plain:1"))
@@ -310,6 +333,7 @@ def test_so_many_streams_at_once(more: int) -> None:
                 assert last.status == (503 if more else 200)
                 if more:
                     assert "reason" in json.loads(last.body)
+
         # Those that have gone make room.
         def has_room() -> bool:
             with Stream(server, "/events/plain:1") as stream:
@@ -319,7 +343,9 @@ def test_so_many_streams_at_once(more: int) -> None:
 
 
 def test_a_stop_ends_streams_at_once() -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels", graceful_timeout=20_000) as server:
+    with Hornbeam(
+        "channel_events:app", channels="channel_events:channels", graceful_timeout=20_000
+    ) as server:
         streams = [opened(server, "plain:1") for _ in range(3)]
         assert server.stop(15) == 0
         for stream in streams:
@@ -364,7 +390,9 @@ def test_a_client_that_does_not_read_is_closed_and_comes_back() -> None:
 
 
 def test_streams_are_in_the_access_log() -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels", access_log="-") as server:
+    with Hornbeam(
+        "channel_events:app", channels="channel_events:channels", access_log="-"
+    ) as server:
         opened(server, "plain:logged").close()
         send(server, "plain:logged", 1)
         server.wait_for_output(r'"GET /events/plain%3Alogged HTTP/1.1" 200')

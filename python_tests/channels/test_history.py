@@ -46,7 +46,9 @@ def seen(client: Channels, n: int) -> str:
     return message.ref[1:]
 
 
-def come_back(client: Channels, topic: str, last_id: str, last: int) -> tuple[list[int], Message | None]:
+def come_back(
+    client: Channels, topic: str, last_id: str, last: int
+) -> tuple[list[int], Message | None]:
     """Joins with the last id that was seen: the numbers up to `last`, and what was said to be missing."""
     client.join(topic, {"hb_last_id": last_id})
     found = client.until(lambda message: message.event == "n" and message.payload["n"] == last)
@@ -56,7 +58,9 @@ def come_back(client: Channels, topic: str, last_id: str, last: int) -> tuple[li
     return got, missed[0] if missed else None
 
 
-def test_a_message_of_a_topic_with_a_history_has_an_id_of_its_own(server: Hornbeam, client: Channels) -> None:
+def test_a_message_of_a_topic_with_a_history_has_an_id_of_its_own(
+    server: Hornbeam, client: Channels
+) -> None:
     client.join("five:ids")
     send(server, "five:ids", 1, 3)
     ids = [client.event("n").ref for _ in range(3)]
@@ -70,7 +74,9 @@ def test_a_message_of_another_topic_has_none(server: Hornbeam, client: Channels)
     assert client.event("n").ref is None
 
 
-def test_who_comes_back_gets_what_it_missed_after_the_answer_and_once(server: Hornbeam, client: Channels) -> None:
+def test_who_comes_back_gets_what_it_missed_after_the_answer_and_once(
+    server: Hornbeam, client: Channels
+) -> None:
     client.join("five:back")
     send(server, "five:back", 1)
     last_id = seen(client, 1)
@@ -90,7 +96,9 @@ def test_who_comes_back_gets_what_it_missed_after_the_answer_and_once(server: Ho
 
 
 @pytest.mark.parametrize(("missed", "told"), [(4, False), (5, True)])
-def test_what_is_kept_is_so_many_messages(server: Hornbeam, client: Channels, missed: int, told: bool) -> None:
+def test_what_is_kept_is_so_many_messages(
+    server: Hornbeam, client: Channels, missed: int, told: bool
+) -> None:
     # The last one that it saw is one of the five, or just is not.
     topic = f"five:limit{missed}"
     client.join(topic)
@@ -128,7 +136,9 @@ def test_an_id_that_is_not_known_is_told_as_missed(server: Hornbeam, last_id: st
         send(server, topic, 2)
         got = numbers(client, 2)
     assert got == [1, 2]
-    assert [message.event for message in client.before if message.event == "hb_missed"] == ["hb_missed"] * (last_id != "")
+    assert [message.event for message in client.before if message.event == "hb_missed"] == [
+        "hb_missed"
+    ] * (last_id != "")
 
 
 def test_who_comes_for_the_first_time_gets_what_comes(server: Hornbeam, client: Channels) -> None:
@@ -177,7 +187,9 @@ def test_a_broadcast_to_nobody_is_kept(server: Hornbeam) -> None:
     assert got == [1, 2]
 
 
-def test_what_a_channel_filters_it_filters_for_those_who_come_back(server: Hornbeam, client: Channels) -> None:
+def test_what_a_channel_filters_it_filters_for_those_who_come_back(
+    server: Hornbeam, client: Channels
+) -> None:
     client.join("filtered:1")
     send(server, "filtered:1", 1, 6)
     client.until(lambda message: message.event == "n" and message.payload["n"] == 5)
@@ -201,7 +213,10 @@ def test_who_is_there_is_no_message_of_the_history(server: Hornbeam, client: Cha
 
 
 def test_ids_of_a_server_before_are_not_those_of_this_one() -> None:
-    with Hornbeam("channel_events:app", channels="channel_events:channels") as first, Channels(first) as client:
+    with (
+        Hornbeam("channel_events:app", channels="channel_events:channels") as first,
+        Channels(first) as client,
+    ):
         client.join("five:1")
         send(first, "five:1", 1)
         last_id = seen(client, 1)
@@ -231,10 +246,14 @@ def test_all_histories_together_have_a_bound() -> None:
             assert numbers(client, 101) == [101]
 
 
-def test_nobody_misses_anything_or_gets_it_twice_while_messages_come_all_the_time(server: Hornbeam) -> None:
+def test_nobody_misses_anything_or_gets_it_twice_while_messages_come_all_the_time(
+    server: Hornbeam,
+) -> None:
     """Clients go and come back at any time between the messages of a publisher that never pauses."""
     topic, last = "many:race", 4000
-    publisher = threading.Thread(target=send, args=(server, topic, 1, last), kwargs={"pause": 0.0005})
+    publisher = threading.Thread(
+        target=send, args=(server, topic, 1, last), kwargs={"pause": 0.0005}
+    )
     got: dict[int, list[int]] = {number: [] for number in range(4)}
     failures: list[BaseException] = []
 

@@ -98,6 +98,8 @@ def test_a_join_is_answered_in_the_clients_flavour(channels_server: Hornbeam) ->
             left = client.push("room:1", f"{flavour}_leave")
             assert client.read()[:4] == (ref, left, "room:1", f"{flavour}_reply")
             assert client.read() == Message(ref, None, "room:1", f"{flavour}_close", {})
+            after = client.push("room:1", "echo")
+            assert client.read()[1:4] == (after, "room:1", f"{flavour}_reply")
 
 
 @pytest.mark.parametrize("topic", ["nowhere", "room", "roomy:1", "room:*", "*", "plain:1"])

@@ -25,6 +25,7 @@
     phase = connecting :: connecting | open,
     held = [] :: [{text | binary, binary()}],           % that came before the first word of the worker, newest first
     assigns = <<>> :: binary(),
+    flavour = phx :: hornbeam_channel_codec:flavour(),  % of what it joined last, for what is of no channel
     channels = #{} :: #{Topic :: binary() => hornbeam_channel_joined:channel()},
     calls = #{} :: #{reference() => Topic :: binary()},
     spent = 0 :: number(),                              % of its rate, at that time
@@ -96,17 +97,18 @@ message(#{topic := Topic, event := Event, join_ref := JoinRef, ref := Ref, paylo
             unmatched(Message, Count, Connection)
     end.
 
-unmatched(Message, Count, Connection) -> {refusal(<<"unmatched topic">>, Message, Count), Connection}.
+unmatched(Message, Count, Connection) -> {refusal(<<"unmatched topic">>, Message, Count, Connection), Connection}.
 
-refusal(Reason, #{join_ref := JoinRef, ref := Ref, topic := Topic} = Message, Count) ->
-    Flavour = case Message of #{event := {control, Of, _}} -> Of; _ -> phx end,
+refusal(Reason, #{join_ref := JoinRef, ref := Ref, topic := Topic} = Message, Count, #connection{flavour = Own}) ->
+    Flavour = case Message of #{event := {control, Of, _}} -> Of; _ -> Own end,
     [{reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, <<"error">>, {json, [<<"{\"reason\":\"">>, Reason, <<"\"}">>]})}, {consumed, Count}].
 
-join(#{topic := Topic} = Message, Count, #connection{channels = Channels} = Connection0) ->
-    {Before, Connection} = case Channels of
+join(#{topic := Topic, event := {control, Flavour, join}} = Message, Count, #connection{channels = Channels} = Connection0) ->
+    {Before, Connection1} = case Channels of
         #{Topic := Channel} -> done(Topic, {hornbeam_channel_joined:close(replaced, Channel), Channel}, Connection0);
         #{} -> {[], Connection0}
     end,
+    Connection = Connection1#connection{flavour = Flavour},
     {Effects, Joined} = joining(Message, Count, binary:last(Topic), Connection),
     {Before ++ Effects, Joined}.
 
@@ -114,7 +116,7 @@ join(#{topic := Topic} = Message, Count, #connection{channels = Channels} = Conn
 joining(Message, Count, $*, Connection) ->
     unmatched(Message, Count, Connection);
 joining(Message, Count, _, #connection{channels = Channels, settings = #{channel_max_joins := Max}} = Connection) when map_size(Channels) >= Max ->
-    {refusal(<<"too many joins (channel_max_joins)">>, Message, Count), Connection};
+    {refusal(<<"too many joins (channel_max_joins)">>, Message, Count, Connection), Connection};
 joining(#{topic := Topic} = Message, Count, _, #connection{settings = #{channel_modules := Modules}, assigns = Assigns, context = Context} = Connection) ->
     Handler = hornbeam_channels:handler(Topic, Modules),
     Own = case Handler of python -> Assigns; _ -> #{} end,
