@@ -32,7 +32,7 @@ check_test_() ->
 with_application_test_() ->
     {setup, fun() -> {ok, Started} = application:ensure_all_started(hornbeam), Started end,
      fun(Started) -> [application:stop(App) || App <- lists:reverse(Started)] end,
-     [{Text, Test} || {Text, Test} <- [{"tokens", fun tokens/0}, {"names", fun names/0}, {"relays", fun relays/0}, {"ids", fun ids/0}]]}.
+     [{Text, Test} || {Text, Test} <- [{"tokens", fun tokens/0}, {"names", fun names/0}, {"relays", fun relays/0}, {"ids", fun ids/0}, {"payloads", fun payloads/0}]]}.
 
 %% One reaches its connection while that is open, and nobody is reached by another.
 tokens() ->
@@ -79,5 +79,23 @@ ids() ->
     ok = hornbeam_channel:disconnect(<<"user:1">>),
     ok = hornbeam_channel:disconnect(<<"user:*">>),
     ?assertEqual({hornbeam_pubsub, hornbeam_channel:id_topic(<<"user:*">>), disconnect}, next()).
+
+%% 16 MiB of text or bytes, and no more.
+payloads() ->
+    Payload = binary:copy(<<"1">>, 16777216),
+    Handle = fun(Operation, Arguments) -> hornbeam_service_channels:handle(Operation, Arguments, #{}) end,
+    Token = {bytes, <<0:128>>},
+    [begin
+         ?assertEqual({ok, true}, Handle(channel_broadcast, [<<"t">>, <<"e">>, Given(Payload), none, none])),
+         ?assertMatch({error, value_error, _}, Handle(channel_broadcast, [<<"t">>, <<"e">>, Given(<<Payload/binary, "1">>), none, none])),
+         ?assertEqual({ok, false}, Handle(channel_push, [Token, <<"t">>, none, <<"e">>, Given(Payload)])),
+         ?assertMatch({error, value_error, _}, Handle(channel_push, [Token, <<"t">>, none, <<"e">>, Given(<<Payload/binary, "1">>)])),
+         ?assertEqual({ok, false}, Handle(channel_reply, [Token, <<"t">>, none, <<"1">>, <<"ok">>, Given(Payload)])),
+         ?assertMatch({error, value_error, _}, Handle(channel_reply, [Token, <<"t">>, none, <<"1">>, <<"ok">>, Given(<<Payload/binary, "1">>)]))
+     end || Given <- [fun(Text) -> Text end, fun(Bytes) -> {bytes, Bytes} end]],
+    ?assertMatch({error, value_error, _}, Handle(channel_broadcast, [<<"t*">>, <<"e">>, <<"1">>, none, none])),
+    [?assertMatch({error, type_error, _}, Handle(Operation, Arguments)) || {Operation, Arguments} <- [
+        {channel_push, [<<"no token">>, <<"t">>, none, <<"e">>, <<"1">>]}, {channel_disconnect, [<<>>]}, {channel_disconnect, [binary:copy(<<"i">>, 256)]},
+        {channel_reply, [Token, <<"t">>, none, <<"1">>, binary:copy(<<"s">>, 256), <<"1">>]}, {channel_broadcast, []}]].
 
 next() -> receive Message -> Message after 5000 -> error(no_message) end.

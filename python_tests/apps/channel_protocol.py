@@ -79,7 +79,7 @@ def _exists(path: str) -> bool:
 @room.on_leave
 def leave(topic: str, reason: str, socket: Socket) -> None:
     """Says so, for all workers in one place."""
-    print("left", os.getpid(), topic, reason, sep="\t", flush=True)
+    print("left", json.dumps([topic, reason]), flush=True)
 
 
 @room.on("echo")
@@ -142,6 +142,13 @@ async def filtered(event: str, payload: Any, socket: Socket) -> Any:
     """Not for those named, and with the name of who gets it."""
     name = socket.assigns["name"]
     return None if name in payload["not"] else {**payload, "for": name}
+
+
+@room.on("many")
+async def many(payload: Any, socket: Socket) -> None:
+    """Broadcasts that each receiver's channel wants to see first, to another topic."""
+    for n in range(payload["count"]):
+        await abroadcast(payload["topic"], "filtered", {"not": [], "n": n})
 
 
 @room.on("push")

@@ -158,6 +158,30 @@ def test_a_client_is_not_read_while_its_messages_wait(tmp_path: Path) -> None:
         assert client.ok(waits)["pid"] in server.workers()
 
 
+@pytest.mark.parametrize("over", [0, 1])
+def test_intercepted_broadcasts_that_wait(over: int, tmp_path: Path) -> None:
+    """1,000 wait while a handler runs; what comes then is dropped."""
+    with (
+        started(channel_rate="infinity", workers=1) as server,
+        Channels(server) as busy,
+        Channels(server) as other,
+    ):
+        busy.join("room:busy")
+        other.join("room:other")
+        waits = busy.push("room:busy", "wait", {"file": str(tmp_path / "go")})
+        wait_until((tmp_path / "go.waits").exists, 10, "the handler runs")
+        other.push("room:other", "many", {"topic": "room:busy", "count": 1000 + over})
+        other.call("room:other", "echo", 1)
+        # Its own heartbeat is behind all of them.
+        busy.ok(busy.push("phoenix", "heartbeat"))
+        (tmp_path / "go").touch()
+        busy.ok(waits)
+        for n in range(1000):
+            assert busy.read().payload["n"] == n
+        assert busy.call("room:busy", "count")["n"] == 1
+        assert busy.before == []
+
+
 @pytest.mark.parametrize("policy", ["drop", "close"])
 def test_broadcasts_to_a_client_that_does_not_read(policy: str) -> None:
     with (

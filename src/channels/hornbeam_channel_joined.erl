@@ -207,11 +207,14 @@ reason_text(_) -> <<"failed">>.
 logged(bad_payload, _What, _Channel) ->
     ok;
 logged({python, Class, Message, Traceback}, What, #channel{topic = Topic}) ->
-    logger:error("~ts of channel ~ts: ~ts: ~ts~n~ts", [What, Topic, Class, Message, Traceback]);
+    logger:error("~ts of channel ~ts: ~ts: ~ts~n~ts", [What, quoted(Topic), Class, Message, Traceback]);
 logged(Reason, What, #channel{topic = Topic}) when is_atom(Reason) ->
-    logger:warning("~ts of channel ~ts: ~ts", [What, Topic, Reason]);
+    logger:warning("~ts of channel ~ts: ~ts", [What, quoted(Topic), Reason]);
 logged(Reason, What, #channel{topic = Topic}) ->
-    logger:error("~ts of channel ~ts: ~0tp", [What, Topic, Reason]).
+    logger:error("~ts of channel ~ts: ~0tp", [What, quoted(Topic), Reason]).
+
+%% A client has chosen it: it must not make lines of its own.
+quoted(Topic) -> hornbeam_json:encode(Topic).
 
 reply(Ref, Status, Response, #channel{flavour = Flavour, join_ref = JoinRef, topic = Topic}) ->
     {reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, Status, Response)}.
