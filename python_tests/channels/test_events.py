@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -204,7 +206,8 @@ def test_authorize_that_raises_is_an_error_without_its_text(server: Hornbeam) ->
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_other_methods_are_405(server: Hornbeam, method: str) -> None:
-    answer = httpx.request(method, f"{server.url}/events/plain:1")
+    content = b"x" * 100_000 if method == "POST" else b""
+    answer = httpx.request(method, f"{server.url}/events/plain:1", content=content)
     assert answer.status_code == 405
     assert {name.strip() for name in answer.headers["allow"].split(",")} == {"GET", "HEAD"}
 
@@ -284,6 +287,18 @@ def test_any_last_id_is_taken(server: Hornbeam, last_id: str) -> None:
         assert stream.before[0].event == "hb_missed"
 
 
+def test_any_last_id_in_the_field_is_taken(server: Hornbeam) -> None:
+    # h11 sends no such bytes.
+    with server.connect() as connection:
+        connection.sendall(
+            b"GET /events/five:1 HTTP/1.1\r\nHost: a\r\nLast-Event-ID: \xff\xfe\x80\r\n\r\n"
+        )
+        got = b""
+        while b"hb_missed" not in got:
+            got += connection.recv(4096) or pytest.fail("ended")
+    assert got.startswith(b"HTTP/1.1 200 ")
+
+
 def test_what_a_channel_filters_for_each_client_is_for_no_stream(server: Hornbeam) -> None:
     with opened(server, "filtered:1") as stream:
         send(server, "filtered:1", 1, 2)
@@ -324,7 +339,7 @@ def test_nothing_is_missed_while_messages_come_all_the_time(server: Hornbeam) ->
 @pytest.mark.parametrize("more", [0, 1])
 def test_so_many_streams_at_once(more: int) -> None:
     with Hornbeam(
-        "channel_events:app", channels="channel_events:channels", events_max_connections=3
+        "channel_events:app", channels="channel_events:channels", websocket_max_connections=3
     ) as server:
         with ExitStack() as stack:
             for _ in range(3 - 1 + more):
@@ -339,7 +354,7 @@ def test_so_many_streams_at_once(more: int) -> None:
             with Stream(server, "/events/plain:1") as stream:
                 return stream.status == 200
 
-        wait_until(has_room, 10, "there is room")
+        wait_until(has_room, 10, "those that have gone have made room")
 
 
 def test_a_stop_ends_streams_at_once() -> None:
@@ -355,9 +370,6 @@ def test_a_stop_ends_streams_at_once() -> None:
 
 
 def test_a_stream_goes_on_when_workers_end(server: Hornbeam) -> None:
-    import os
-    import signal
-
     with opened(server, "five:workers") as stream:
         before = set(server.workers())
         for pid in before:
@@ -391,7 +403,7 @@ def test_a_client_that_does_not_read_is_closed_and_comes_back() -> None:
 
 def test_streams_are_in_the_access_log() -> None:
     with Hornbeam(
-        "channel_events:app", channels="channel_events:channels", access_log="-"
+        "channel_events:app", channels="channel_events:channels", access_log="combined"
     ) as server:
         opened(server, "plain:logged").close()
         send(server, "plain:logged", 1)

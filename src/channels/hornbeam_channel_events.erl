@@ -5,18 +5,22 @@
 %%% (whether the client may: once), hornbeam_websocket_fanout (what comes), hornbeam_history (what it has missed), hornbeam_websockets (it counts as one).
 %%%
 %%%     asking ──ok──▶ streaming ──the client has gone; the server stops; too slow (websocket_slow_consumer = close)──▶ over
-%%%        └──refused: 403 or 404, with the reason as JSON──▶ over
+%%%        └──refused: 403, 404, 405, 500 or 503, with the reason as JSON──▶ over
 %%%
 %%%     id: Mfoo-17          of a topic with a history; the browser sends the last one as Last-Event-ID when it comes back; ?last_event_id= at first
 %%%     event: shout         the event's name
 %%%     data: {"by":"ada"}   its payload, as JSON; of a binary message its bytes in base64
+%%%
+%%% What a channel intercepts is for each of its clients another message, which only its handler makes: streams get none of these events.
+%%%
+%%% Failure: whoever waits for an answer does not monitor this process; so what fails in it is caught, and said as the end of a worker is.
 %%%
 %%% Limits: websocket_max_connections; a window of the response waits for the client, then websocket_slow_consumer. Every ?HEARTBEAT ms a comment
 %%% keeps proxies from ending it. A hibernated process while nothing comes.
 -module(hornbeam_channel_events).
 
 -export([checkout/2]).
--export([init/3, loop/1]).
+-export([init/2, loop/1]).
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
@@ -25,14 +29,16 @@
 %% How long a browser waits before it comes back.
 -define(RETRY, 2000).
 -define(IDLE, 1000).
+-define(UNMATCHED, <<"{\"reason\":\"unmatched topic\"}">>).
 
 -record(stream, {
     server :: atom(),
     settings :: map(),
-    owner :: hornbeam_pool:owner() | undefined,
+    owner :: hornbeam_pool:owner(),
+    request :: map(),
     topic :: binary(),
     last_id :: binary() | none,
-    head :: boolean(),
+    hidden = [] :: [Event :: binary()],                         % that the channel intercepts
     call = none :: none | hornbeam_invocation:invocation(),
     topics = hornbeam_websocket_fanout:none() :: hornbeam_websocket_fanout:subscriptions(),
     uncredited = 0 :: non_neg_integer(),
@@ -42,28 +48,21 @@
 %% @doc A stream's process, as the worker of a request.
 -spec checkout(#head{}, Server :: atom()) -> hornbeam_pool_choice:taken().
 checkout(Head, Server) ->
-    {ok, Pid} = hornbeam_call_sup:start_call(fun() -> init(Server, self(), request(Head)) end),
+    {ok, Pid} = hornbeam_call_sup:start_call(fun() -> init(Server, request(Head)) end),
     Counters = atomics:new(?SLOT_SIZE, []),
     {ok, #slot{worker = Pid, counters = Counters}, 1, 1}.
 
 request(#head{method = Method, path = Path, query = Query, fields = Fields, peer = Peer, scheme = Scheme}) ->
     #{method => Method, path => Path, query => Query, fields => Fields, peer => Peer, scheme => Scheme}.
 
--spec init(Server :: atom(), pid(), map()) -> ok.
-init(Server, _Self, #{method := Method, path := Path, query := Query, fields := Fields} = Request) ->
+-spec init(Server :: atom(), Request :: map()) -> ok.
+init(Server, #{path := Path, query := Query, fields := Fields} = Request) ->
     {ok, #{channel_timeout := Timeout} = Settings} = hornbeam_servers:config(Server),
-    Topic = topic(Path, Settings),
     receive
         {open, 1, {Pid, _} = Owner, _Frame} ->
             _ = monitor(process, Pid),
-            Stream = #stream{server = Server, settings = maps:with([window, websocket_slow_consumer, websocket_max_connections], Settings), owner = Owner, topic = Topic,
-                             last_id = last_id(Query, Fields), head = Method =:= <<"HEAD">>},
-            case is_topic(Topic) of
-                true ->
-                    Call = hornbeam_channel_python:call({Server, <<>>}, hornbeam_pool_affinity:key(self()), authorize, fun(_) -> [Topic, about(Request)] end, Timeout),
-                    loop(Stream#stream{call = Call});
-                false -> respond(404, <<"{\"reason\":\"unmatched topic\"}">>, Stream)
-            end
+            self() ! open,
+            loop(#stream{server = Server, settings = Settings, owner = Owner, request = Request, topic = topic(Path, Settings), last_id = last_id(Query, Fields)})
     after Timeout ->
         ok
     end.
@@ -83,12 +82,18 @@ is_topic(Topic) -> Topic =/= <<>> andalso byte_size(Topic) =< 255 andalso binary
 %% What the browser says when it comes back is newer than what the page said at first.
 last_id(Query, Fields) ->
     case hornbeam_headers:find(<<"last-event-id">>, Fields) of
-        {ok, Id} -> Id;
+        {ok, Id} -> utf8(Id);
         error ->
             case [Value || <<"last_event_id=", Value/binary>> <- binary:split(Query, <<"&">>, [global])] of
                 [Id | _] -> hornbeam_scope:decode_path(Id);
                 [] -> none
             end
+    end.
+
+utf8(Id) ->
+    case unicode:characters_to_binary(Id) of
+        Id -> Id;
+        _ -> unicode:characters_to_binary(Id, latin1)
     end.
 
 about(#{path := Path, query := Query, fields := Fields, peer := Peer, scheme := Scheme}) ->
@@ -103,7 +108,7 @@ client(_) -> none.
 loop(Stream) ->
     receive
         Message ->
-            case handle(Message, Stream) of
+            case handled(Message, Stream) of
                 #stream{} = Next -> loop(Next);
                 over -> over(Stream)
             end
@@ -114,19 +119,36 @@ loop(Stream) ->
         end
     end.
 
+handled(Message, #stream{owner = {Pid, _} = Owner, topic = Topic} = Stream) ->
+    try handle(Message, Stream)
+    catch Class:Reason:Stack ->
+        logger:error("the event stream of ~ts has failed: ~0tp", [Topic, {Class, Reason, Stack}]),
+        Pid ! {Owner, {worker_lost, died}},
+        over
+    end.
+
 over(#stream{topics = Topics, call = Call}) ->
     _ = Call =/= none andalso hornbeam_invocation:stop(Call),
     _ = hornbeam_websocket_fanout:unsubscribe_all(Topics),
     ok.
 
+handle(open, #stream{request = #{method := Method}, topic = Topic} = Stream) ->
+    case is_topic(Topic) of
+        _ when Method =/= <<"GET">>, Method =/= <<"HEAD">> -> respond(405, <<"{\"reason\":\"an event stream is read with GET\"}">>, Stream);
+        true -> ask(Stream);
+        false -> respond(404, ?UNMATCHED, Stream)
+    end;
 handle({{_, Ref}, _} = Message, #stream{call = Call} = Stream) when Call =/= none, is_reference(Ref) ->
     case hornbeam_invocation:event(Message, Call) of
         {going, Going} -> Stream#stream{call = Going};
         {ended, {ok, Packed}} -> allowed(hornbeam_msgpack:decode(Packed), Stream#stream{call = none});
-        {ended, {error, _}} -> respond(503, <<"{\"reason\":\"unavailable\"}">>, Stream#stream{call = none})
+        {ended, {error, Reason}} -> failed(Reason, Stream#stream{call = none})
     end;
-handle({websocket_published, _Topic, {Event, Payload, Id}}, Stream) ->
-    published(event({Id, Event, Payload}), Stream);
+handle({websocket_published, _Topic, {Event, Payload, Id}}, #stream{hidden = Hidden} = Stream) ->
+    case lists:member(Event, Hidden) of
+        true -> Stream;
+        false -> published(event({Id, Event, Payload}), Stream)
+    end;
 handle({send, Frame}, Stream) ->
     Stream#stream{uncredited = max(0, Stream#stream.uncredited - hornbeam_frame:credits(Frame))};
 handle({close, 1, _Frame}, _Stream) ->
@@ -145,39 +167,62 @@ handle(heartbeat, Stream) ->
 handle(_Other, Stream) ->
     Stream.
 
-%% A client that has much to take needs no sign of life.
-heartbeat(#stream{uncredited = 0} = Stream) -> data(<<":\n\n">>, Stream);
-heartbeat(Stream) -> Stream.
+%% A client that has a window to take needs no sign of life.
+heartbeat(#stream{uncredited = Uncredited, settings = #{window := Window}} = Stream) ->
+    case hornbeam_credit:may_send(Uncredited, Window) of
+        true -> data(<<":\n\n">>, Stream);
+        false -> Stream
+    end.
 
-allowed({ok, [<<"ok">>, Flags]}, #stream{head = true} = Stream) when is_map(Flags) ->
+%% Topics of Erlang's handlers are for their own clients alone.
+ask(#stream{server = Server, topic = Topic, request = Request, settings = #{channel_modules := Modules, channel_timeout := Timeout}} = Stream) ->
+    case hornbeam_channels:handler(Topic, Modules) of
+        python ->
+            Arguments = fun(_Worker) -> [Topic, about(Request)] end,
+            Stream#stream{call = hornbeam_channel_python:call({Server, <<>>}, hornbeam_pool_affinity:key(self()), authorize, Arguments, Timeout)};
+        _Module ->
+            respond(404, ?UNMATCHED, Stream)
+    end.
+
+failed(Reason, #stream{topic = Topic} = Stream) ->
+    ok = hornbeam_channel_python:log(Reason, authorize, Topic),
+    Status = case Reason of {python, _, _, _} -> 500; bad_answer -> 500; _ -> 503 end,
+    respond(Status, [<<"{\"reason\":\"">>, hornbeam_channel_python:reason(Reason), <<"\"}">>], Stream).
+
+allowed({ok, [<<"ok">>, Flags]}, #stream{request = #{method := <<"HEAD">>}} = Stream) when is_map(Flags) ->
     respond(200, <<>>, Stream);
-allowed({ok, [<<"ok">>, Flags]}, #stream{server = Server, settings = #{websocket_max_connections := Max}} = Stream) when is_map(Flags) ->
+allowed({ok, [<<"ok">>, Flags]}, #stream{server = Server, settings = #{websocket_max_connections := Max} = Settings} = Stream) when is_map(Flags) ->
     case hornbeam_websockets:enter(Server, Max) of
         ok ->
             ok = hornbeam_websockets:register(Server, self()),
-            begun(hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)), Stream#stream{enters = true});
+            %% For years perhaps: what is needed no more goes.
+            begun(hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)),
+                  Stream#stream{enters = true, request = #{}, settings = maps:with([window, websocket_slow_consumer], Settings),
+                                hidden = [binary:copy(Event) || Event <- maps:get(<<"intercepts">>, Flags, [])]});
         full ->
-            respond(503, <<"{\"reason\":\"too many connections\"}">>, Stream)
+            respond(503, <<"{\"reason\":\"too many connections (websocket_max_connections)\"}">>, Stream)
     end;
 allowed({ok, [<<"refused">>, Reason]}, Stream) when is_binary(Reason) ->
     respond(403, Reason, Stream);
 allowed({ok, [<<"unmatched">>]}, Stream) ->
-    respond(404, <<"{\"reason\":\"unmatched topic\"}">>, Stream);
+    respond(404, ?UNMATCHED, Stream);
 allowed(_, Stream) ->
-    respond(500, <<"{\"reason\":\"failed\"}">>, Stream).
+    failed(bad_answer, Stream).
 
-begun(Keeper, #stream{topic = Topic, last_id = LastId, topics = Topics0} = Stream) ->
+begun(Keeper, #stream{topic = Topic0, last_id = LastId, topics = Topics0, hidden = Hidden} = Stream) ->
+    Topic = binary:copy(Topic0),
     {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), any, Keeper, Topics0),
     _ = erlang:send_after(?HEARTBEAT, self(), heartbeat),
-    First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), <<"\n\n">> | missed(LastId, Position, Topic)]),
+    First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), <<"\n\n">> | missed(LastId, Position, Topic, Hidden)]),
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),
-    Stream#stream{topics = Topics, uncredited = byte_size(First)}.
+    Stream#stream{topic = Topic, last_id = none, topics = Topics, uncredited = byte_size(First)}.
 
-missed(none, _Position, _Topic) -> [];
-missed(_LastId, none, _Topic) -> [];
-missed(LastId, Position, Topic) ->
+missed(none, _Position, _Topic, _Hidden) -> [];
+missed(_LastId, none, _Topic, _Hidden) -> [];
+missed(LastId, Position, Topic, Hidden) ->
     {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
-    [event({none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}}) || Whole =:= missed] ++ lists:map(fun event/1, Messages).
+    [event({none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}}) || Whole =:= missed]
+    ++ [event(Message) || {_, Event, _} = Message <- Messages, not lists:member(Event, Hidden)].
 
 %% A line of an event ends with its line: JSON in one line has none, and names have theirs replaced.
 event({Id, Event, Payload}) ->
@@ -211,7 +256,7 @@ last(Stream) ->
     over.
 
 respond(Status, Body, Stream) ->
-    ok = say(response, <<1, Status:16, (fields(Status))/binary, Body/binary>>, Stream),
+    ok = say(response, iolist_to_binary([<<1, Status:16>>, fields(Status), Body]), Stream),
     over.
 
 say(Type, Payload, #stream{owner = {Pid, _} = Owner}) ->
@@ -219,7 +264,7 @@ say(Type, Payload, #stream{owner = {Pid, _} = Owner}) ->
     ok.
 
 fields(200) -> packed([[<<"content-type">>, <<"text/event-stream; charset=utf-8">>], [<<"cache-control">>, <<"no-cache">>], [<<"x-accel-buffering">>, <<"no">>]]);
-fields(_) -> packed([[<<"content-type">>, <<"application/json">>], [<<"cache-control">>, <<"no-store">>]]).
+fields(Status) -> packed([[<<"content-type">>, <<"application/json">>], [<<"cache-control">>, <<"no-store">>] | [[<<"allow">>, <<"GET, HEAD">>] || Status =:= 405]]).
 
 packed(Fields) ->
     Packed = iolist_to_binary(hornbeam_msgpack:encode([[{bytes, Name}, {bytes, Value}] || [Name, Value] <- Fields])),

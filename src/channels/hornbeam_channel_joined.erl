@@ -182,13 +182,13 @@ consumed(_Intercepted) -> [].
 
 %% A handler that took too long has failed for this message only; where a join has, there is no channel.
 failed(Reason, join, Channel) ->
-    ok = logged(Reason, join, Channel),
+    ok = hornbeam_channel_python:log(Reason, join, Channel#channel.topic),
     not_joined(reason(Reason), Channel);
 failed(Reason, {event, _, _, Ref, _} = Work, Channel) when Reason =:= timeout; Reason =:= overloaded; Reason =:= no_pool; Reason =:= bad_payload ->
     next(Channel, answer(Ref, <<"error">>, reason(Reason), Channel) ++ consumed(Work));
 failed(Reason, Work, Channel) ->
-    ok = logged(Reason, element(1, Work), Channel),
-    {consumed(Work) ++ over(error, reason_text(Reason), Channel), Channel}.
+    ok = hornbeam_channel_python:log(Reason, element(1, Work), Channel#channel.topic),
+    {consumed(Work) ++ over(error, hornbeam_channel_python:reason(Reason), Channel), Channel}.
 
 %% What its client has sent meanwhile is for no channel.
 not_joined(Response, #channel{joining = {JoinRef, Count}, topic = Topic, waiting = Waiting} = Channel) ->
@@ -197,24 +197,7 @@ not_joined(Response, #channel{joining = {JoinRef, Count}, topic = Topic, waiting
     {[reply(JoinRef, <<"error">>, Response, Channel), {consumed, Count}] ++ lists:append(Refused) ++ [over], Channel}.
 
 %% Its client learns nothing of an exception.
-reason(Reason) -> {json, [<<"{\"reason\":\"">>, reason_text(Reason), <<"\"}">>]}.
-
-reason_text(Reason) when Reason =:= timeout; Reason =:= overloaded -> atom_to_binary(Reason);
-reason_text(Reason) when Reason =:= no_pool; Reason =:= worker_died; Reason =:= worker_drained -> <<"unavailable">>;
-reason_text(bad_payload) -> <<"the payload is no JSON">>;
-reason_text(_) -> <<"failed">>.
-
-logged(bad_payload, _What, _Channel) ->
-    ok;
-logged({python, Class, Message, Traceback}, What, #channel{topic = Topic}) ->
-    logger:error("~ts of channel ~ts: ~ts: ~ts~n~ts", [What, quoted(Topic), Class, Message, Traceback]);
-logged(Reason, What, #channel{topic = Topic}) when is_atom(Reason) ->
-    logger:warning("~ts of channel ~ts: ~ts", [What, quoted(Topic), Reason]);
-logged(Reason, What, #channel{topic = Topic}) ->
-    logger:error("~ts of channel ~ts: ~0tp", [What, quoted(Topic), Reason]).
-
-%% A client has chosen it: it must not make lines of its own.
-quoted(Topic) -> hornbeam_json:encode(Topic).
+reason(Reason) -> {json, [<<"{\"reason\":\"">>, hornbeam_channel_python:reason(Reason), <<"\"}">>]}.
 
 reply(Ref, Status, Response, #channel{flavour = Flavour, join_ref = JoinRef, topic = Topic}) ->
     {reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, Status, Response)}.

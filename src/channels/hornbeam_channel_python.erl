@@ -1,18 +1,19 @@
 %%% Handlers of channels in Python: what their dispatcher (hornbeam_worker/channels.py) is asked, and what it answers. Pure but for the calls.
 %%%
-%%% Called by: hornbeam_channel_joined, in the connection's process. Calls: hornbeam_invocation, hornbeam_call_stream (leave/3), hornbeam_msgpack.
+%%% Called by: hornbeam_channel_joined, in the connection's process, hornbeam_channel_events. Calls: hornbeam_invocation, hornbeam_call_stream (leave/3), hornbeam_msgpack.
 %%%
 %%%     join       topic, join_ref, params, assigns, token         ok, response, assigns, flags | error, response
 %%%     event      topic, join_ref, event, payload, assigns, token, ref, moved
 %%%                                                                noreply, assigns | reply, status, response, assigns | stop, reason, assigns, response
 %%%     intercept  topic, join_ref, event, payload, assigns, token   push, event, payload, assigns | noreply, assigns
+%%%     authorize  topic, request                                  ok, flags | refused, response | unmatched
 %%%     leave      topic, join_ref, reason, assigns, token         nothing
 %%%
 %%% A payload or response is a str of JSON, or bytes. Assigns are bytes that only Python looks into. Flags: a map, whose `intercepts' are names of events,
 %%% `leave' whether to tell it of the end, `presence' whether its client is told who is there. moved: the worker is another than the one before.
 -module(hornbeam_channel_python).
 
--export([call/5, answer/1, leave/3, sent/1]).
+-export([call/5, answer/1, leave/3, sent/1, reason/1, log/3]).
 -export_type([answer/0]).
 
 -define(IS_PAYLOAD(P), (is_binary(P) orelse is_tuple(P) andalso element(1, P) =:= bytes)).
@@ -69,3 +70,26 @@ payload(Text) -> {json, Text}.
 -spec sent(hornbeam_channel_codec:payload()) -> binary() | {bytes, binary()}.
 sent({bytes, Bytes}) -> {bytes, Bytes};
 sent({json, Text}) -> iolist_to_binary(Text).
+
+%%% What has failed
+
+%% @doc The reason as a client is told it: nothing of an exception.
+-spec reason(term()) -> binary().
+reason(Reason) when Reason =:= timeout; Reason =:= overloaded -> atom_to_binary(Reason);
+reason(Reason) when Reason =:= no_pool; Reason =:= worker_died; Reason =:= worker_drained -> <<"unavailable">>;
+reason(bad_payload) -> <<"the payload is no JSON">>;
+reason(_) -> <<"failed">>.
+
+%% @doc And for the log. What: of which handler.
+-spec log(term(), What :: atom(), Topic :: binary()) -> ok.
+log(bad_payload, _What, _Topic) ->
+    ok;
+log({python, Class, Message, Traceback}, What, Topic) ->
+    logger:error("~ts of channel ~ts: ~ts: ~ts~n~ts", [What, quoted(Topic), Class, Message, Traceback]);
+log(Reason, What, Topic) when is_atom(Reason) ->
+    logger:warning("~ts of channel ~ts: ~ts", [What, quoted(Topic), Reason]);
+log(Reason, What, Topic) ->
+    logger:error("~ts of channel ~ts: ~0tp", [What, quoted(Topic), Reason]).
+
+%% A client has chosen it: it must not make lines of its own.
+quoted(Topic) -> hornbeam_json:encode(Topic).

@@ -192,8 +192,7 @@ guest(_Head, _Pool, _Channels) ->
     none.
 
 %% Where a request gets its worker: a pool, or what answers a stream of events.
-worker(#head{method = Method, path = Path} = Head, #mount{pool = Pool}, #{server := Server, channels := #{pool := Pool, streams := Module, stream_paths := Paths}})
-        when Method =:= <<"GET">>; Method =:= <<"HEAD">> ->
+worker(#head{path = Path} = Head, #mount{pool = Pool}, #{server := Server, channels := #{pool := Pool, streams := Module, stream_paths := Paths}}) ->
     case lists:any(fun(Prefix) -> binary:longest_common_prefix([Prefix, Path]) =:= byte_size(Prefix) end, Paths) of
         true -> fun() -> Module:checkout(Head, Server) end;
         false -> Pool

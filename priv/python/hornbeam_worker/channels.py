@@ -156,7 +156,7 @@ class Dispatcher:
     async def _authorize(self, topic: str, head: dict[str, Any]) -> list[Any]:
         found = self._channels.find(topic)
         if found is None or (handler := found[0].handler("authorize")) is None:
-            return ["refused", _UNMATCHED]
+            return ["unmatched"]
         try:
             answers.may(await self._run(handler, topic, request_of(head)))
         except Refused as refused:
