@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from channel_protocol import answered
+from channel_protocol import answered, connect, room
+
+from hornbeam_erlang.channels import Channel, Channels, Refused, Request, Socket, abroadcast
+from hornbeam_erlang.presence import Presence
 
 JAVASCRIPT = Path(__file__).resolve().parents[2] / "clients" / "javascript"
 FILES = {
@@ -14,6 +17,32 @@ FILES = {
     "/phoenix.mjs": JAVASCRIPT / "node_modules" / "phoenix" / "priv" / "static" / "phoenix.mjs",
 }
 PAGE = b"<!doctype html><title>channels</title>"
+
+lobby = Channel("lobby:*", history=5, presence=True)
+
+
+@lobby.on_join
+async def join(topic: str, params: Any, socket: Socket) -> None:
+    """Whoever has a name is there by it."""
+    if params.get("name"):
+        await Presence(topic).atrack(socket, params["name"], {"status": "here"})
+
+
+@lobby.on("say")
+async def say(payload: Any, socket: Socket) -> dict[str, Any]:
+    """To all, and kept."""
+    await abroadcast(socket.topic, "said", payload)
+    return {}
+
+
+@lobby.authorize
+def authorize(topic: str, request: Request) -> None:
+    """Everybody may listen but who says no."""
+    if request.query.get("token") == "no":
+        raise Refused({"reason": "members only"})
+
+
+channels = Channels(room, lobby, connect=connect)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -15,6 +15,7 @@ CONNECT = """
 const after = () => 50;
 state.heard = [];
 state.joins = 0;
+state.url = args.url;
 state.socket = new state.lib.Socket(args.url, {
   transport: state.WebSocket, params: {token: "ada"}, reconnectAfterMs: after, rejoinAfterMs: after,
 });
@@ -42,7 +43,7 @@ HEARD = "return state.heard"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with Hornbeam("channels_page:app", channels="channel_protocol:channels", workers=2) as running:
+    with Hornbeam("channels_page:app", channels="channels_page:channels", workers=2) as running:
         yield running
 
 
@@ -116,6 +117,22 @@ def test_a_worker_that_dies_costs_a_rejoin(place: Place) -> None:
     wait_until(lambda: place.run("return state.joins") == 3, 20, "one has joined again")
     assert call(place, "room:1", "count")[1]["pid"] != response["pid"]
     assert call(place, "room:2", "count")[1]["n"] == 1
+
+
+def test_presence_of_two(place: Place) -> None:
+    place.run("""
+        const channel = state.socket.channel("lobby:1", {name: "Ada"});
+        state.presence = new state.lib.Presence(channel);
+        channel.join();
+        state.other = new state.lib.Socket(state.url, {transport: state.WebSocket});
+        state.other.connect();
+        state.other.channel("lobby:1", {name: "Bob"}).join();
+    """)
+    listed = "return state.presence.list((key, {metas: [first]}) => [key, first.status]).sort()"
+    both = [["Ada", "here"], ["Bob", "here"]]
+    wait_until(lambda: place.run(listed) == both, 10, "both are there")
+    place.run("state.other.disconnect()")
+    wait_until(lambda: place.run(listed) == both[:1], 10, "one has left")
 
 
 def test_it_connects_again(place: Place) -> None:

@@ -15,10 +15,9 @@ import type { Socket } from "./socket.js";
 
 export type ChannelState = "closed" | "joining" | "joined" | "leaving" | "errored";
 
-/** What `onMissed` is told: more was missed since `last_id` than the server keeps. */
+/** What `onMissed` is told: more may have been missed since `last_id` than the server has kept. */
 export interface Missed {
-  last_id: string | null;
-  reason: string;
+  last_id: string;
 }
 
 interface Answer {

@@ -30,7 +30,15 @@ export class EventFeed {
   listen(event: string): void {
     if (this.#listening.has(event) || event === "error" || event === "open") return;
     this.#listening.add(event);
-    this.#source.addEventListener(event, ({ data, lastEventId }) => this.handlers.event(event, JSON.parse(data), lastEventId));
+    this.#source.addEventListener(event, ({ data, lastEventId }) => {
+      let payload: unknown;
+      try {
+        payload = JSON.parse(data);
+      } catch {
+        return; // bytes, in base64
+      }
+      this.handlers.event(event, payload, lastEventId);
+    });
   }
 
   close(): void {
