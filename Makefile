@@ -21,6 +21,9 @@ PYTHON := $(VENV)/bin/python
 # Where the set-up puts Cowboy if Hex does not answer; a folder that is not there does no harm.
 export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 
+# The types of the JavaScript client; a machine without Node has nothing to look with.
+TSC := { [ ! -d clients/javascript/node_modules ] || npm --prefix clients/javascript run --silent check; }
+
 # $(call step,NAME,COMMAND): a step whose failure does not keep the next from running; verdict sums up and fails if any did.
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
@@ -71,8 +74,8 @@ SUITES    ?= all
 platforms: ## Build and test in roots of other Debian releases (PLATFORMS=testing SUITES=short)
 	@python3 tools/platforms.py --suites '$(SUITES)' $(PLATFORMS)
 
-check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
-	@$(SETUP) run check
+check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict, tsc --strict where Node is
+	@$(SETUP) run check javascript
 	@failed=; \
 	$(call step,xref,$(REBAR3) xref) \
 	$(call step,dialyzer,$(REBAR3) dialyzer) \
@@ -80,6 +83,7 @@ check: ## Run the static checks: xref, dialyzer, edoc, ruff, mypy --strict
 	$(call step,ruff check,$(PYTHON) -m ruff check) \
 	$(call step,ruff format,$(PYTHON) -m ruff format --check) \
 	$(call step,mypy,$(PYTHON) -m mypy) \
+	$(call step,tsc,$(TSC)) \
 	$(verdict)
 
 site: ## Make the documentation's site in site/, without a dead link

@@ -1,5 +1,5 @@
 // Runs what a test sends, one line of JSON each: {"body", "args"} of an async function, which has `state` from one to the next.
-// Started by javascript.py with the addresses of the client's module and of the package ws.
+// Started by javascript_places.py with the addresses of the client's module and of the package ws.
 import { createInterface } from "node:readline";
 
 const [client, ws] = process.argv.slice(2);

@@ -22,7 +22,7 @@ SITE = ROOT / "site"
 # Files, and folders with all that is in them.
 SHOWN = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
-    "docs", "examples", "deploy", "config", "bench/results",
+    "docs", "examples", "deploy", "config", "bench/results", "clients/javascript/README.md",
 )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def main() -> None:
     server()
     tls()
     failure()
+    client()
     print(f"wheel_visit: first answer after {first_answer():.2f} s (one worker)")
 
 
@@ -107,6 +108,16 @@ def failure() -> None:
         assert 'no module "nothing"' in str(error), error
     else:
         raise AssertionError("it has started")
+
+
+def client() -> None:
+    """The client of channels is there, and says what it needs besides."""
+    try:
+        import hornbeam_client
+    except ImportError as error:
+        assert "pip install 'hornbeam[client]'" in str(error), error
+    else:
+        raise AssertionError(f"websockets is there: {hornbeam_client}")
 
 
 def first_answer() -> float:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from channel_protocol import answered, connect, room
+from channel_protocol import answered, connect, room  # type: ignore[import-not-found]
 
 from hornbeam_erlang.channels import Channel, Channels, Refused, Request, Socket, abroadcast
 from hornbeam_erlang.presence import Presence

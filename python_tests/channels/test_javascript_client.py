@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
-from javascript import (
+from javascript_places import (
     NODE,
     PACKAGE,
     PLACES,
@@ -67,7 +67,7 @@ def _url(server: Hornbeam) -> str:
     return f"{server.url}/socket".replace("http", "ws")
 
 
-def _place(name: str, server: Hornbeam, folder: Path) -> Node | Chromium:
+def _place(name: str, server: Hornbeam, folder: Path) -> AbstractContextManager[Place]:
     client = built()
     return Node(client) if name == "node" else Chromium(folder, server.url, "/hornbeam.js")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness import Hornbeam, wait_until
-from javascript import PHOENIX, PLACES, Chromium, Node, Place
+from javascript_places import PHOENIX, PLACES, Chromium, Node, Place
 
 # Its defaults but for the delays.
 CONNECT = """

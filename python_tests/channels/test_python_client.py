@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from channels_fake import FakeServer, fake_server, until
+
 from hornbeam_client import (
     Channel,
     ChannelError,

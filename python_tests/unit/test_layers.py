@@ -20,8 +20,7 @@ PACKAGES = [
     "hornbeam_erlang",
     "hornbeam_ml",
     "hornbeam_channels",
-    "hornbeam_presence",
-]
+    "hornbeam_presence", "hornbeam_client"]
 
 
 def drawn(package: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""Owns `node_modules` of the folders whose JavaScript the tests run: what their lock files say.
+"""Owns `node_modules` of the folders whose JavaScript the tests run: what their lock files say, and
+no script of a package is run.
 
 npm writes a lock file of its own among what it installs; where that is newer nothing is done.
 Called by `tools/setup.py`.
@@ -10,7 +11,7 @@ import shutil
 
 from provision.machine import ROOT, SetupError, run, say
 
-FOLDERS = ("python_tests/javascript",)
+FOLDERS = ("python_tests/javascript", "clients/javascript")
 
 
 def ensure() -> None:
@@ -26,4 +27,5 @@ def ensure() -> None:
             raise SetupError("npm is not there")
         say(f"JavaScript: installing what {name} needs")
         failure = f"npm could not install what {name} needs"
-        run((npm, "ci", "--no-audit", "--no-fund"), log="npm", failure=failure, cwd=folder)
+        flags = ("--ignore-scripts", "--no-audit", "--no-fund")
+        run((npm, "ci", *flags), log="npm", failure=failure, cwd=folder)
