@@ -184,6 +184,18 @@ async def said(event: str, payload: Any, socket: Socket) -> Any:
     return {**payload, "heard": heard}, socket.assign(heard=heard)
 
 
+@room.on("large")
+def large(payload: Any, socket: Socket) -> Any:
+    """A broadcast of so many bytes, and a text of so many, which nobody gets."""
+    errors = []
+    for sent in (bytes(payload["size"]), "x" * (payload["size"] - 2)):
+        try:
+            broadcast("room:nobody", "large", sent)
+        except ValueError as error:
+            errors.append(str(error))
+    return {"errors": errors}
+
+
 @room.on("status")
 def status(payload: Any, socket: Socket) -> Any:
     Presence(socket.topic).update(socket, socket.assigns["name"], payload)

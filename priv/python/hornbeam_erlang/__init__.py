@@ -18,6 +18,7 @@ Tasks           spawn task_status task_info task_result await_task cancel_task r
 Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
                 ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
                 HookNotFoundError, TaskError and its kinds; else Python's own
+`channels`      topics with handlers over one WebSocket; `presence`: who is there
 `aio`           the same functions to await
 `ratelimit`     rate limits; `socketio`: client managers for python-socketio
 `testing`       a stand-in for an application's unit tests

@@ -20,7 +20,16 @@ __all__ = [
 Payload: TypeAlias = Any
 Request: TypeAlias = tuple[int, list[Any]]
 
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+# Made once: json.dumps and json.loads make one for each call.
 _SEPARATORS: Final = (",", ":")
+_text: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=_SEPARATORS).encode
+_escaped: Final = json.JSONEncoder(allow_nan=False, separators=_SEPARATORS).encode
+_value: Final = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def encode(what: str, payload: Payload) -> str | bytes:
@@ -28,11 +37,11 @@ def encode(what: str, payload: Payload) -> str | bytes:
     if type(payload) is bytes:
         return payload
     try:
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=_SEPARATORS)
+        text = _text(payload)
         if not text.isascii():
             text.encode()
     except UnicodeEncodeError:  # a lone surrogate, which JSON can say as an escape
-        return json.dumps(payload, allow_nan=False, separators=_SEPARATORS)
+        return _escaped(payload)
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         text = f"{what} cannot be JSON: {error or type(error).__name__}"
@@ -42,16 +51,12 @@ def encode(what: str, payload: Payload) -> str | bytes:
 
 def decode(payload: str | bytes) -> Payload:
     """What a client has sent; ValueError where it is no JSON."""
-    if type(payload) is bytes:
+    if isinstance(payload, bytes):
         return payload
     try:
-        return json.loads(payload, parse_constant=_refuse)
+        return _value(payload)
     except RecursionError:
         raise ValueError("nested too deep") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def broadcast(

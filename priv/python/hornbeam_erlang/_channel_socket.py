@@ -4,7 +4,7 @@ the answers that are more than a dict. All of them are immutable values."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -54,7 +54,8 @@ class Socket:
 
     def merge_assigns(self, assigns: Mapping[str, Any]) -> Socket:
         """A socket with all of these values besides its own."""
-        return replace(self, assigns=check_assigns({**self.assigns, **assigns}))
+        merged = MappingProxyType({**self.assigns, **check_assigns(assigns)})
+        return Socket(self.topic, merged, self.id, self.join_ref, self.ref, self.token)
 
 
 def check_assigns(assigns: Mapping[str, Any]) -> dict[str, Any]:
