@@ -578,6 +578,9 @@ def test_a_handler_cannot_hand_on_another_topics_socket() -> None:
 
 # What is said when it is written
 
+# Of no form, which a checker of types does not see.
+any_: Any = lambda: 1  # noqa: E731
+
 
 @pytest.mark.parametrize(
     ("register", "text"),
@@ -590,7 +593,7 @@ def test_a_handler_cannot_hand_on_another_topics_socket() -> None:
         (lambda c: c.authorize(lambda a: 1), "authorize"),
         (lambda c: c.on_join("x"), "a function, not 'x'"),
         (lambda c: Channels(*[c, "x"]), "a Channel, not 'x'"),
-        (lambda c: Channels(c, connect=lambda: 1), "connect: a function"),
+        (lambda c: Channels(c, connect=any_), "connect: a function"),
         (lambda c: c.on(1), "event must be a str"),
     ],
 )
@@ -599,6 +602,18 @@ def test_a_handler_of_the_wrong_form_is_refused_where_it_is_written(
 ) -> None:
     with pytest.raises(TypeError, match=text):
         register(room())
+
+
+def test_a_checker_of_types_says_so_too() -> None:
+    """mypy --strict counts what is ignored here and need not be."""
+    with pytest.raises(TypeError):
+        room().on_join(lambda topic: None)  # type: ignore[type-var]
+
+    def event(payload: str, socket: Request) -> None: ...
+
+    assert room().on("x")(event) is event  # type: ignore[type-var]
+    with pytest.raises(TypeError):
+        Channels(connect=lambda: None)  # type: ignore[arg-type, misc]
 
 
 def test_one_event_has_one_handler() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
+from hornbeam_erlang._channel_socket import Request, Socket
 from hornbeam_erlang._channel_topics import Pattern, check_name
 
 __all__ = [
@@ -15,6 +16,18 @@ __all__ = [
     "history_of", "serve", "takes",
 ]  # fmt: skip
 
+# What each decorator takes, and gives back as it is. Each may be async as well.
+_Join = Callable[[str, Any, Socket], Any]
+_JoinWithParts = Callable[[str, dict[str, str], Any, Socket], Any]
+_Leave = Callable[[str, Socket], Any]
+_LeaveWithReason = Callable[[str, str, Socket], Any]
+
+JoinHandler = TypeVar("JoinHandler", bound=_Join | _JoinWithParts)
+EventHandler = TypeVar("EventHandler", bound=Callable[[Any, Socket], Any])
+LeaveHandler = TypeVar("LeaveHandler", bound=_Leave | _LeaveWithReason)
+RejoinHandler = TypeVar("RejoinHandler", bound=_Leave)
+Interceptor = TypeVar("Interceptor", bound=Callable[[str, Any, Socket], Any])
+Authorizer = TypeVar("Authorizer", bound=Callable[[str, Request], Any])
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MAX_MESSAGES: Final = 1_000_000
@@ -95,35 +108,35 @@ class Channel:
     def __repr__(self) -> str:
         return f"Channel({self.pattern!r})"
 
-    def on_join(self, handler: Function) -> Function:
+    def on_join(self, handler: JoinHandler) -> JoinHandler:
         """`handler(topic, params, socket)`, or with the parts of the topic,
         `(topic, topic_params, params, socket)`. Returns None, the response (a dict), a socket, or
         both, `(response, socket)`; raises Refused."""
         return self._add("on_join", "", handler, (3, 4))
 
-    def on(self, event: str) -> Callable[[Function], Function]:
+    def on(self, event: str) -> Callable[[EventHandler], EventHandler]:
         """`handler(payload, socket)` for an event that a client sends. Returns None, a socket, a
         dict (the answer), `(dict, socket)`, Reply or Stop; raises Refused."""
         check_name("event", event)
         return lambda handler: self._add("on", event, handler, (2,))
 
-    def on_leave(self, handler: Function) -> Function:
+    def on_leave(self, handler: LeaveHandler) -> LeaveHandler:
         """`handler(topic, socket)` or `(topic, reason, socket)`, when a channel has ended: "leave",
         "closed" (its connection), "replaced" (joined once more), or what stopped it."""
         return self._add("on_leave", "", handler, (2, 3))
 
-    def on_rejoin(self, handler: Function) -> Function:
+    def on_rejoin(self, handler: RejoinHandler) -> RejoinHandler:
         """`handler(topic, socket)`, in a worker that a channel comes to from another one, before
         its next event. Returns None or a socket."""
         return self._add("on_rejoin", "", handler, (2,))
 
-    def intercept(self, event: str) -> Callable[[Function], Function]:
+    def intercept(self, event: str) -> Callable[[Interceptor], Interceptor]:
         """`handler(event, payload, socket)` for each client that is to get a broadcast of this
         event. Returns the payload that it gets, None for nothing, or `(payload, socket)`."""
         check_name("event", event)
         return lambda handler: self._add("intercept", event, handler, (3,))
 
-    def authorize(self, handler: Function) -> Function:
+    def authorize(self, handler: Authorizer) -> Authorizer:
         """`handler(topic, request)`: whether a client may have the topic's broadcasts as
         server-sent events. Returns None or True for yes, False for no; or raises Refused."""
         return self._add("authorize", "", handler, (2,))
@@ -169,7 +182,7 @@ class Channels:
     handshake is answered with 403 and the response.
     """
 
-    def __init__(self, *channels: Channel, connect: Callable[..., Any] | None = None) -> None:
+    def __init__(self, *channels: Channel, connect: Callable[[Request], Any] | None = None) -> None:
         patterns: set[str] = set()
         for channel in channels:
             if not isinstance(channel, Channel):
