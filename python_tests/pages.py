@@ -16,8 +16,9 @@ DOCS = ROOT / "docs"
 # Pages outside docs/ that are part of the site (tools/website.py).
 OUTER = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md",
-    "examples/background_jobs/README.md", "examples/embedding_service/README.md",
-    "examples/llm_chat/README.md", "clients/javascript/README.md",
+    "examples/background_jobs/README.md", "examples/channels_chat/README.md",
+    "examples/embedding_service/README.md", "examples/llm_chat/README.md",
+    "clients/javascript/README.md",
 ]  # fmt: skip
 RESULTS = ["bench", "services", "smoke", "state", "static", "tasks", "websocket", "wsgi"]
 

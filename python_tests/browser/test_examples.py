@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import ROOT, Hornbeam, wait_until
+from javascript_places import built, needs_browser
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
@@ -87,6 +88,42 @@ def test_two_windows_chat(browsers: list[Chrome]) -> None:
         shot(ada, "websocket_chat")
         bob.get("about:blank")
         wait_until(lambda: text(ada, "#names") == "Ada", 15, "Bob has left")
+
+
+@needs_browser
+def test_a_chat_on_channels_loses_nothing(browsers: list[Chrome]) -> None:
+    built()
+    folder = ROOT / "examples" / "channels_chat"
+    config = folder / "hornbeam.toml"
+    with Hornbeam(None, config=config, cwd=folder, pythonpath=str(folder)) as server:
+        ada, bob = browsers
+        join(ada, server.url, "Ada", "staff")
+        wait_until(lambda: text(ada, "#error") == "this room is closed", 15, "it is refused")
+        join(ada, server.url, "Ada", "garden")
+        join(bob, server.url, "Bob", "garden")
+        for browser in browsers:
+            wait_until(lambda b=browser: text(b, "#names") == "Ada, Bob", 15, "both are there")  # type: ignore[misc]
+        ada.find_element(By.CSS_SELECTOR, "#text").send_keys("Hello")
+        wait_until(lambda: text(bob, "#typing") == "Ada is typing\u2026", 15, "Bob sees her type")
+        say(ada, " Bob!")
+        wait_until(lambda: text(bob, "#log") == "Ada: Hello Bob!", 15, "Bob sees it")
+        assert text(bob, "#typing") == ""
+        bob.find_element(By.CSS_SELECTOR, "#wire").click()
+        wait_until(lambda: text(ada, "#names") == "Ada", 15, "Bob has gone")
+        say(ada, "Still there?")
+        say(ada, "Bob?")
+        lines = "Ada: Hello Bob!\nAda: Still there?\nAda: Bob?"
+        wait_until(lambda: text(ada, "#log") == lines, 15, "Ada sees what she says")
+        assert text(bob, "#log") == "Ada: Hello Bob!"
+        bob.find_element(By.CSS_SELECTOR, "#wire").click()
+        wait_until(lambda: text(bob, "#log") == lines, 15, "Bob gets what he has missed")
+        say(bob, "<b>Yes</b>")
+        for browser in browsers:
+            wait_until(lambda b=browser: text(b, "#log") == f"{lines}\nBob: <b>Yes</b>", 15, "both")  # type: ignore[misc]
+        wait_until(lambda: text(ada, "#names") == "Ada, Bob", 15, "both are there again")
+        say(ada, " ")
+        wait_until(lambda: text(ada, "#error") == "there is nothing to say", 15, "and why not")
+        shot(ada, "channels_chat")
 
 
 def test_the_dashboard_moves_in_two_windows(browsers: list[Chrome]) -> None:
