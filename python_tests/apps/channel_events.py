@@ -1,4 +1,4 @@
-"""Topics that keep their messages, and their server-sent events: what python_tests/channels/test_history.py and test_events.py ask.
+"""Topics that keep their messages, and their server-sent events: what python_tests/realtime/test_history.py and test_events.py ask.
 
 The application beside them broadcasts as it is told: /send?topic=..&from=1&to=3 sends the event "n" with {"n": 1}, {"n": 2}, {"n": 3}; and serves a page with an EventSource.
 """

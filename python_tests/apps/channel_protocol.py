@@ -1,4 +1,4 @@
-"""The channels of python_tests/channels: each event is one behaviour.
+"""The channels of python_tests/realtime: each event is one behaviour.
 
 And an ASGI application beside them, which broadcasts.
 """
