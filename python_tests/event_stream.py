@@ -72,9 +72,14 @@ class Stream:
         self.ended = False
         self.body = b""
         self._http = h11.Connection(h11.CLIENT)
-        fields = [("Host", "test"), *((name.replace("_", "-"), value) for name, value in headers.items())]
+        fields = [
+            ("Host", "test"),
+            *((name.replace("_", "-"), value) for name, value in headers.items()),
+        ]
         request = h11.Request(method=method, target=path, headers=fields)
-        self.socket.sendall((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+        self.socket.sendall(
+            (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        )
         head = self._http_event()
         assert isinstance(head, h11.Response), head
         self.status = head.status_code

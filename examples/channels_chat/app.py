@@ -1,6 +1,6 @@
 """A chat on channels: who is there and who is typing, and nothing lost when a connection breaks.
 
-    cd examples/channels_chat && ../../bin/hornbeam run
+cd examples/channels_chat && ../../bin/hornbeam run
 """
 
 from __future__ import annotations

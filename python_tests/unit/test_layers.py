@@ -20,7 +20,9 @@ PACKAGES = [
     "hornbeam_erlang",
     "hornbeam_ml",
     "hornbeam_channels",
-    "hornbeam_presence", "hornbeam_client"]
+    "hornbeam_presence",
+    "hornbeam_client",
+]
 
 
 def drawn(package: str) -> list[str]:
