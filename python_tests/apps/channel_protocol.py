@@ -6,6 +6,7 @@ And an ASGI application beside them, which broadcasts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -69,7 +70,8 @@ async def _file(path: str) -> None:
 
 
 def _touch(path: str) -> None:
-    Path(path).touch()
+    with contextlib.suppress(OSError):
+        Path(path).touch()
 
 
 def _exists(path: str) -> bool:
@@ -212,7 +214,7 @@ channels = Channels(room, plain, connect=connect)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """GET /broadcast/TOPIC/EVENT, /disconnect/ID, /pid; a WebSocket that says where it is."""
+    """GET /broadcast/TOPIC/EVENT, /disconnect/ID, and others; a WebSocket that says where it is."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -231,6 +233,8 @@ async def answered(parts: list[str]) -> Any:
             await abroadcast(topic, event, {"from": "http"})
         case ["fill", topic, size]:
             await abroadcast(topic, "filling", {"x": "x" * int(size)})
+        case ["connect", node]:
+            return await aio.connect(node)
         case ["disconnect", who]:
             await adisconnect(who)
         case ["publish", topic]:

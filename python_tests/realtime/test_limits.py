@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,86 @@ def test_a_client_is_not_read_while_its_messages_wait(tmp_path: Path) -> None:
         client.socket.connection.settimeout(20)
         go.touch()
         assert client.ok(waits)["pid"] in server.workers()
+
+
+def replaced_while_joining(client: Channels, padding: str) -> None:
+    first = client.begin_join("room:slow", {"file": "/nonexistent/x", "x": padding})
+    client.ok(client.push("phoenix", "heartbeat"))
+    client.begin_join("room:slow", {"file": "/", "x": padding})
+    closed = client.event("phx_close")
+    assert closed.join_ref == first
+
+
+def left_while_joining(client: Channels, padding: str) -> None:
+    client.begin_join("room:slow", {"file": "/nonexistent/x", "x": padding})
+    client.push("room:slow", "echo", padding)
+    client.leave("room:slow")
+
+
+def refused_with_events_behind(client: Channels, padding: str) -> None:
+    join = client.begin_join("room:forbidden", {"x": padding})
+    behind = client.push("room:forbidden", "echo", padding)
+    client.refused(join)
+    assert client.refused(behind) == {"reason": "unmatched topic"}
+
+
+def failed_with_events_behind(client: Channels, padding: str) -> None:
+    client.join("room:1")
+    client.push("room:1", "boom", {"x": padding})
+    client.push("room:1", "echo", padding)
+    client.event("phx_error")
+
+
+def stopped_with_events_behind(client: Channels, padding: str) -> None:
+    client.join("room:1")
+    client.push("room:1", "stop", {"x": padding})
+    client.push("room:1", "echo", padding)
+    client.event("phx_close")
+
+
+def left_with_events_in_progress(client: Channels, padding: str) -> None:
+    client.join("room:1")
+    client.push("room:1", "wait", {"file": "/nonexistent/x", "x": padding})
+    client.push("room:1", "echo", padding)
+    client.leave("room:1")
+
+
+def for_no_channel(client: Channels, padding: str) -> None:
+    client.refused(client.push("room:none", "echo", padding))
+
+
+def answered(client: Channels, padding: str) -> None:
+    client.join("room:1")
+    assert client.call("room:1", "echo", padding) == padding
+    assert client.call("room:1", "echo", padding.encode()) == padding.encode()
+    client.push("room:1", "silent", padding)
+    client.ok(client.push("phoenix", "heartbeat", padding))
+
+
+@pytest.fixture(scope="module")
+def small_window() -> Iterator[Hornbeam]:
+    """A window of 4 KiB."""
+    with started(channel_rate="infinity", workers=1, window=4096) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        replaced_while_joining, left_while_joining, refused_with_events_behind,
+        failed_with_events_behind, stopped_with_events_behind, left_with_events_in_progress,
+        for_no_channel, answered,
+    ],
+)  # fmt: skip
+def test_no_message_is_held_for_ever(
+    small_window: Hornbeam, does: Callable[[Channels, str], None]
+) -> None:
+    """Whatever becomes of a message, its place in the window is free again: many windows pass."""
+    with Channels(small_window) as client:
+        for _ in range(30):
+            does(client, "x" * 800)
+        client.join("room:last")
+        assert client.call("room:last", "echo", 1) == 1
 
 
 @pytest.mark.parametrize("over", [0, 1])
