@@ -26,11 +26,13 @@
 %% What a message takes besides its own bytes.
 -define(OVERHEAD, 300).
 -define(DEFAULT_BYTES, 67108864).
+%% Before all numbers, which begin far below 0: there is no smaller term.
+-define(FIRST, -(1 bsl 70)).
 
 %% The last so many messages, and those of so many ms.
 -type limits() :: {pos_integer() | infinity, pos_integer() | infinity}.
 -type message() :: {Id :: binary(), Event :: binary(), hornbeam_channel_codec:payload()}.
--record(kept, {topic :: binary(), limits :: limits(), last = 0 :: integer()}).
+-record(kept, {topic :: binary(), limits :: limits(), last = ?FIRST :: integer()}).
 -opaque kept() :: #kept{}.
 
 %%% In the relay
@@ -92,7 +94,7 @@ is_over(#kept{topic = Topic, limits = {_, Time}}) ->
 now_ms() -> erlang:monotonic_time(millisecond).
 
 trim(Topic, Count, Messages, Time) ->
-    case ets:next(?TABLE, {Topic, first()}) of
+    case ets:next(?TABLE, {Topic, ?FIRST}) of
         {Topic, _} = Key ->
             case Count > Messages orelse is_older(Time, ets:lookup(?TABLE, Key)) of
                 true -> ok = remove(Key), trim(Topic, Count - 1, Messages, Time);
@@ -103,9 +105,6 @@ trim(Topic, Count, Messages, Time) ->
 
 is_older(Time, [{_, _, _, _, At}]) when is_integer(Time) -> At < now_ms() - Time;
 is_older(_Time, _Row) -> false.
-
-%% Before all numbers: there is no smaller term.
-first() -> -(1 bsl 70).
 
 shrink(Max) ->
     case ets:lookup(?TABLE, bytes) of
@@ -176,22 +175,20 @@ epoch() ->
 since(Topic, Id, Position) ->
     Oldest = case ets:lookup(?TABLE, {topic, Topic}) of
         [{_, _, _, Time, _}] when is_integer(Time) -> now_ms() - Time;
-        _ -> first()
+        _ -> ?FIRST
     end,
-    Rows = [{Known, Event, Payload} || {_, Known, Event, Payload, At} <- range(Topic, ets:next(?TABLE, {Topic, first()}), Position), At >= Oldest],
-    case {Id, lists:dropwhile(fun({Known, _, _}) -> Known =/= Id end, Rows)} of
-        {<<>>, _} -> {ok, Rows};
-        {_, [_ | Later]} -> {ok, Later};
-        {_, []} -> {missed, Rows}
-    end.
+    behind(Topic, Id, ets:prev(?TABLE, {Topic, Position + 1}), Oldest, []).
 
-range(Topic, {Topic, Number} = Key, Position) when Number =< Position ->
+%% From the last one back to the one that was seen: what it costs is what is answered.
+behind(Topic, Id, {Topic, _} = Key, Oldest, Later) ->
     case ets:lookup(?TABLE, Key) of
-        [Row] -> [Row | range(Topic, ets:next(?TABLE, Key), Position)];
-        [] -> range(Topic, ets:next(?TABLE, Key), Position)
+        [{_, Id, _, _, At}] when At >= Oldest -> {ok, Later};
+        [{_, Known, Event, Payload, At}] when At >= Oldest -> behind(Topic, Id, ets:prev(?TABLE, Key), Oldest, [{Known, Event, Payload} | Later]);
+        [_TooOld] -> behind(Topic, Id, none, Oldest, Later);
+        [] -> behind(Topic, Id, ets:prev(?TABLE, Key), Oldest, Later)
     end;
-range(_Topic, _Key, _Position) ->
-    [].
+behind(_Topic, <<>>, _Before, _Oldest, Later) -> {ok, Later};
+behind(_Topic, _Id, _Before, _Oldest, Later) -> {missed, Later}.
 
 %% @doc What is kept of a topic now after the message of this id (empty: all); so many of the last at most.
 -spec read(Topic :: binary(), Id :: binary(), Limit :: pos_integer()) -> {ok | missed, [message()]}.
