@@ -15,7 +15,8 @@
 %%%
 %%% Failure: whoever waits for an answer does not monitor this process; so what fails in it is caught, and said as the end of a worker is.
 %%%
-%%% Limits: websocket_max_connections; a window of the response waits for the client, then websocket_slow_consumer. Every ?HEARTBEAT ms a comment
+%%% Limits: websocket_max_connections; a window of the response is on its way to the client, ?MAX_WAITING bytes of what comes wait behind it, then
+%%% websocket_slow_consumer (but a stream with ids ends: its client comes back and gets the rest). What was missed waits here as references. Every ?HEARTBEAT ms a comment
 %%% keeps proxies from ending it. A hibernated process while nothing comes.
 -module(hornbeam_channel_events).
 
@@ -29,8 +30,10 @@
 %% How long a browser waits before it comes back.
 -define(RETRY, 2000).
 -define(IDLE, 1000).
+-define(MAX_WAITING, 1048576).
 -define(UNMATCHED, <<"{\"reason\":\"unmatched topic\"}">>).
 
+-type message() :: {Id :: binary() | none, Event :: binary(), hornbeam_channel_codec:payload()}.
 -record(stream, {
     server :: atom(),
     settings :: map(),
@@ -42,6 +45,8 @@
     call = none :: none | hornbeam_invocation:invocation(),
     topics = hornbeam_websocket_fanout:none() :: hornbeam_websocket_fanout:subscriptions(),
     uncredited = 0 :: non_neg_integer(),
+    waiting = queue:new() :: queue:queue(message() | {live, message()}),
+    behind = 0 :: non_neg_integer(),                            % bytes of what waits and was not missed
     enters = false :: boolean()
 }).
 
@@ -147,10 +152,10 @@ handle({{_, Ref}, _} = Message, #stream{call = Call} = Stream) when Call =/= non
 handle({websocket_published, _Topic, {Event, Payload, Id}}, #stream{hidden = Hidden} = Stream) ->
     case lists:member(Event, Hidden) of
         true -> Stream;
-        false -> published(event({Id, Event, Payload}), Stream)
+        false -> published({Id, Event, Payload}, Stream)
     end;
-handle({send, Frame}, Stream) ->
-    Stream#stream{uncredited = max(0, Stream#stream.uncredited - hornbeam_frame:credits(Frame))};
+handle({send, Frame}, #stream{uncredited = Uncredited} = Stream) ->
+    flush(Stream#stream{uncredited = max(0, Uncredited - hornbeam_frame:credits(Frame))});
 handle({close, 1, _Frame}, _Stream) ->
     over;
 handle({'DOWN', Monitor, process, _, _}, #stream{topics = Topics} = Stream) ->
@@ -213,16 +218,17 @@ begun(Keeper, #stream{topic = Topic0, last_id = LastId, topics = Topics0, hidden
     Topic = binary:copy(Topic0),
     {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), any, Keeper, Topics0),
     _ = erlang:send_after(?HEARTBEAT, self(), heartbeat),
-    First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), <<"\n\n">> | missed(LastId, Position, Topic, Hidden)]),
+    First = <<"retry: ", (integer_to_binary(?RETRY))/binary, "\n\n">>,
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),
-    Stream#stream{topic = Topic, last_id = none, topics = Topics, uncredited = byte_size(First)}.
+    Missed = missed(LastId, Position, Topic, Hidden),
+    flush(Stream#stream{topic = Topic, last_id = none, topics = Topics, uncredited = byte_size(First), waiting = queue:from_list(Missed)}).
 
 missed(none, _Position, _Topic, _Hidden) -> [];
 missed(_LastId, none, _Topic, _Hidden) -> [];
 missed(LastId, Position, Topic, Hidden) ->
     {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
-    [event({none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}}) || Whole =:= missed]
-    ++ [event(Message) || {_, Event, _} = Message <- Messages, not lists:member(Event, Hidden)].
+    [{none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}} || Whole =:= missed]
+    ++ [Message || {_, Event, _} = Message <- Messages, not lists:member(Event, Hidden)].
 
 %% A line of an event ends with its line: JSON in one line has none, and names have theirs replaced.
 event({Id, Event, Payload}) ->
@@ -231,16 +237,27 @@ event({Id, Event, Payload}) ->
 text({json, Text}) -> binary:replace(Text, [<<"\r\n">>, <<"\n">>, <<"\r">>], <<"\ndata: ">>, [global]);
 text({bytes, Bytes}) -> base64:encode(Bytes).
 
-published(Data, #stream{uncredited = Uncredited, settings = #{window := Window}} = Stream) ->
-    case hornbeam_credit:may_send(Uncredited, Window) of
-        true -> data(Data, Stream);
-        false -> too_slow(Stream)
+%% What was missed comes first.
+published(Message, #stream{waiting = Waiting, behind = Behind} = Stream) ->
+    case Behind =< ?MAX_WAITING of
+        true -> flush(Stream#stream{waiting = queue:in({live, Message}, Waiting), behind = Behind + size_of(Message)});
+        false -> too_slow(Message, Stream)
     end.
 
-too_slow(#stream{server = Server, settings = #{websocket_slow_consumer := drop}} = Stream) ->
+size_of({_, Event, {_, Payload}}) -> byte_size(Event) + byte_size(Payload).
+
+%% As much as may be on its way.
+flush(#stream{uncredited = Uncredited, settings = #{window := Window}, waiting = Waiting, behind = Behind} = Stream) ->
+    case hornbeam_credit:may_send(Uncredited, Window) andalso queue:out(Waiting) of
+        {{value, {live, Message}}, Rest} -> flush(data(event(Message), Stream#stream{waiting = Rest, behind = Behind - size_of(Message)}));
+        {{value, Message}, Rest} -> flush(data(event(Message), Stream#stream{waiting = Rest}));
+        _ -> Stream
+    end.
+
+too_slow({none, _, _}, #stream{server = Server, settings = #{websocket_slow_consumer := drop}} = Stream) ->
     ok = hornbeam_websockets:add(Server, slow_dropped),
     Stream;
-too_slow(#stream{server = Server} = Stream) ->
+too_slow(_Message, #stream{server = Server} = Stream) ->
     ok = hornbeam_websockets:add(Server, slow_closed),
     last(Stream).
 
