@@ -14,7 +14,7 @@ import httpx
 import pytest
 from harness import ROOT, Hornbeam, wait_until
 from javascript_places import built, needs_browser
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
 CHROMIUM = next(
@@ -124,6 +124,49 @@ def test_a_chat_on_channels_loses_nothing(browsers: list[Chrome]) -> None:
         say(ada, " ")
         wait_until(lambda: text(ada, "#error") == "there is nothing to say", 15, "and why not")
         shot(ada, "channels_chat")
+
+
+@needs_browser
+def test_pointers_move_in_every_window(browsers: list[Chrome]) -> None:
+    built()
+    folder = ROOT / "examples" / "live_cursors"
+    config = folder / "hornbeam.toml"
+    with Hornbeam(None, config=config, cwd=folder, pythonpath=str(folder)) as server:
+        ada, bob = browsers
+        ada.get(f"{server.url}/?name=Ada")
+        bob.get(f"{server.url}/watch")
+        wait_until(lambda: text(ada, "#state") == "playing as Ada", 15, "Ada plays")
+        wait_until(lambda: text(bob, "#state") == "watching", 15, "Bob watches")
+        point(ada, 100, 50)
+        for browser in browsers:
+            wait_until(lambda b=browser: pointers(b).get("Ada"), 15, "her pointer is there")  # type: ignore[misc]
+        before = pointers(bob)["Ada"]
+        assert pointers(ada)["Ada"] == before
+        bob.get(f"{server.url}/?name=Bob")
+        wait_until(lambda: text(bob, "#state") == "playing as Bob", 15, "Bob plays")
+        point(bob, 200, 90)
+        point(ada, 300, 150)
+        wait_until(lambda: len(pointers(bob)) == 2, 15, "both see both")
+        wait_until(lambda: set(pointers(ada)) == {"Ada", "Bob"}, 15, "both see both")
+        assert pointers(bob)["Ada"] != before
+        shot(ada, "live_cursors")
+        bob.get("about:blank")
+        wait_until(lambda: list(pointers(ada)) == ["Ada"], 15, "Bob has gone")
+
+
+def point(browser: Chrome, x: int, y: int) -> None:
+    """Moves the pointer over the board."""
+    board = browser.find_element(By.CSS_SELECTOR, "#board")
+    actions = ActionChains(browser, duration=40)
+    actions.move_to_element_with_offset(board, 0, 0).move_by_offset(x, y).perform()
+
+
+def pointers(browser: Chrome) -> dict[str, str]:
+    """Whose pointers a page shows, and where."""
+    found: list[list[str]] = browser.execute_script(
+        "return [...document.querySelectorAll('.pointer')].map(p => [p.innerText, p.dataset.at])"
+    )
+    return {name: place for name, place in found}
 
 
 def test_the_dashboard_moves_in_two_windows(browsers: list[Chrome]) -> None:
