@@ -187,13 +187,16 @@ async def said(event: str, payload: Any, socket: Socket) -> Any:
 @room.on("large")
 def large(payload: Any, socket: Socket) -> Any:
     """A broadcast of so many bytes, and a text of so many, which nobody gets."""
-    errors = []
-    for sent in (bytes(payload["size"]), "x" * (payload["size"] - 2)):
-        try:
-            broadcast("room:nobody", "large", sent)
-        except ValueError as error:
-            errors.append(str(error))
-    return {"errors": errors}
+    size = payload["size"]
+    return {"errors": [_broadcast(bytes(size)), _broadcast("x" * (size - 2))]}
+
+
+def _broadcast(sent: bytes | str) -> str:
+    try:
+        broadcast("room:nobody", "large", sent)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @room.on("status")

@@ -225,6 +225,8 @@ class Rooms(Tracked):
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         head = {"path": f"/events/{topic}", "scheme": "http", "query": query, "headers": fields}
         result = self.dispatch("authorize", topic, head)
+        if result[0] == "unmatched":
+            raise Refused("unmatched topic")
         if result[0] == "refused":
             raise Refused(decode(result[1]))
 
