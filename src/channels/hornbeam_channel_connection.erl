@@ -16,10 +16,10 @@
 -module(hornbeam_channel_connection).
 -behaviour(hornbeam_websocket).
 
--export([new/2, settings/1, messages/2, info/2, closed/1]).
+-export([new/2, max_message/1, messages/2, info/2, closed/1]).
 
 -record(connection, {
-    settings :: map(),
+    settings :: map(),                                  % of the mount: a persistent term, which is not copied
     context :: hornbeam_channel_joined:context(),
     nonce :: binary(),
     phase = connecting :: connecting | open,
@@ -32,16 +32,16 @@
     at :: integer()
 }).
 
-%% @doc What holds for the WebSocket.
--spec settings(map()) -> map().
-settings(#{channel_max_message := Max} = Settings) -> Settings#{websocket_max_frame_size => Max}.
+%% @doc The longest message of a client.
+-spec max_message(Settings :: map()) -> pos_integer().
+max_message(#{channel_max_message := Max}) -> Max.
 
 -spec new(Server :: atom(), Settings :: map()) -> #connection{}.
 new(Server, #{channel_timeout := Timeout} = Settings) ->
     Nonce = crypto:strong_rand_bytes(16),
     Token = hornbeam_channel:token(self(), Nonce),
     Context = #{pool => {Server, <<>>}, belongs => hornbeam_pool_affinity:key(Token), token => Token, timeout => Timeout},
-    #connection{settings = maps:with([channel_max_joins, channel_rate, channel_modules], Settings), context = Context, nonce = Nonce, at = now_ms()}.
+    #connection{settings = Settings, context = Context, nonce = Nonce, at = now_ms()}.
 
 now_ms() -> erlang:monotonic_time(millisecond).
 

@@ -64,7 +64,7 @@
                 | {unsubscribe, hornbeam_pubsub:topic()} | release | {close, 1000..4999, binary()}.
 -export_type([effect/0]).
 -callback new(Server :: atom(), Settings :: map()) -> Guest :: term().
--callback settings(Settings :: map()) -> Settings :: map().
+-callback max_message(Settings :: map()) -> pos_integer().
 -callback messages([{text | binary, binary()}], Guest) -> {[effect()], Guest} when Guest :: term().
 -callback info(Message :: term(), Guest) -> {[effect()], Guest} when Guest :: term().
 -callback closed(Guest :: term()) -> ok.
@@ -127,16 +127,16 @@ await_start(Socket, Connection) ->
         {'EXIT', Connection, Reason} -> exit(Reason)
     end.
 
-started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Given, guest := Module, deflate := Deflate}) ->
-    {Settings, Guest} = guest(Module, Server, Given),
-    #{websocket_max_frame_size := Max, window := Window} = Settings,
+started(Socket, Parent, #{server := Server, slot := Slot, id := Id, settings := Settings, guest := Module, deflate := Deflate}) ->
+    {Max, Guest} = guest(Module, Server, Settings),
+    #{window := Window} = Settings,
     ok = hornbeam_websocket_idle:tick_later(Settings),
     #ws{socket = Socket, parent = Parent, server = Server, application = hornbeam_websocket_application:accepted(Slot, Id),
         settings = Settings, guest = Guest, deflate = Deflate, input = hornbeam_websocket_input:new(Socket, Window, Max),
         output = hornbeam_websocket_output:new(Socket)}.
 
-guest(none, _Server, Settings) -> {Settings, none};
-guest(Module, Server, Settings) -> {Module:settings(Settings), {Module, Module:new(Server, Settings)}}.
+guest(none, _Server, #{websocket_max_frame_size := Max}) -> {Max, none};
+guest(Module, Server, Settings) -> {Module:max_message(Settings), {Module, Module:new(Server, Settings)}}.
 
 %%% The loop
 
