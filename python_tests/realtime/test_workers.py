@@ -136,6 +136,34 @@ def test_a_reload_under_open_channels(tmp_path: Path) -> None:
             other.refused(other.begin_join("room:3"))
 
 
+def test_what_a_reload_of_channels_refuses(tmp_path: Path) -> None:
+    target, control = "channel_protocol:channels", str(tmp_path / "control.sock")
+    refused = {
+        "": [
+            (["--channels", target], "bad option channels: cannot be begun with by a reload"),
+            (["--channel-module", "a=lists"], "bad option channel_modules: cannot be begun with"),
+        ],
+        target: [
+            (["--channels-path", "/other"], "bad option channels_path: cannot be changed"),
+            (["--channel-module", "a=lists"], "module lists, which does not export join/3"),
+            (["--channel-module", "a=none_such"], "module none_such, which is in no folder"),
+            (["--channels", "nowhere:room"], "the channels (channels) cannot be used"),
+        ],
+    }  # fmt: skip
+    for channels, cases in refused.items():
+        with started(channels=channels or None, control=control, workers=1) as server:
+            for flags, text in cases:
+                command = [str(ROOT / "bin" / "hornbeam"), "reload", "--control", control]
+                done = subprocess.run(
+                    [*command, *flags], capture_output=True, text=True, timeout=90
+                )
+                assert done.returncode == 1
+                assert text in done.stderr
+            if channels:
+                with Channels(server) as client:
+                    client.join("room:1")
+
+
 def test_an_event_in_progress_is_finished_before_a_worker_is_replaced(tmp_path: Path) -> None:
     control = str(tmp_path / "control.sock")
     with (
