@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -385,7 +387,8 @@ def test_a_client_that_does_not_read_is_closed_and_comes_back() -> None:
         "channel_events:app", channels="channel_events:channels", websocket_slow_consumer="close"
     ) as server:
         with opened(server, "many:slow") as stream:
-            send(server, "many:slow", 1, 2000, size=20_000)  # 40 MB: more than sockets hold
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
+            send(server, "many:slow", 1, 600, size=20_000)  # 12 MB: more than sockets hold
             got: list[int] = []
             last_id = None
             with pytest.raises((EOFError, ConnectionError)):
@@ -393,12 +396,57 @@ def test_a_client_that_does_not_read_is_closed_and_comes_back() -> None:
                     event = stream.next()
                     got.append(event.json["n"])
                     last_id = event.id
-        assert 0 < len(got) < 2000
+        assert 0 < len(got) < 600
         assert got == list(range(1, len(got) + 1))
-        send(server, "many:slow", 2001)
+        send(server, "many:slow", 601)
         assert last_id
         with opened(server, "many:slow", Last_Event_ID=last_id) as stream:
-            assert stream.numbers(2001) == list(range(len(got) + 1, 2002))
+            assert stream.numbers(601) == list(range(len(got) + 1, 602))
+
+
+def test_a_burst_is_no_slow_client(server: Hornbeam) -> None:
+    with opened(server, "plain:burst") as stream:
+        send(server, "plain:burst", 1, 400, size=2_000)
+        assert stream.numbers(400) == list(range(1, 401))
+
+
+def test_without_a_history_a_slow_client_does_not_get_all_and_stays(server: Hornbeam) -> None:
+    with opened(server, "plain:slow") as stream:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
+        send(server, "plain:slow", 1, 600, size=20_000)
+        done = threading.Event()
+
+        def go_on() -> None:
+            while not done.wait(0.1):
+                send(server, "plain:slow", 9999)
+
+        sender = threading.Thread(target=go_on)
+        sender.start()
+        try:
+            got = stream.numbers(9999)  # once there is room again what is sent comes
+        finally:
+            done.set()
+            sender.join()
+        assert 1 < len(got) < 600
+        assert got == sorted(set(got))
+
+
+def test_who_has_gone_leaves_nothing(server: Hornbeam) -> None:
+    def still_open() -> float:
+        metrics = httpx.get(f"{metrics_url(server)}/metrics").text
+        (line,) = re.findall(r"^hornbeam_websockets(?:\{[^}]*\})? (\S+)$", metrics, re.M)
+        return float(line)
+
+    wait_until(lambda: still_open() == 0, 10, "streams of other tests are gone")
+    streams = [opened(server, f"five:gone{n}") for n in range(50)]
+    assert still_open() == 50
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: still_open() == 0, 10, "they have ended")
+
+
+def metrics_url(server: Hornbeam) -> str:
+    return server.wait_for_output(r"metrics on (\S+)").group(1)
 
 
 def test_streams_are_in_the_access_log() -> None:
