@@ -1,5 +1,5 @@
 %%% The last messages of a topic as a relay has them kept: how many, how long, how much of all together, what is missed after an id. That this holds for
-%%% any order of events is prop_hornbeam_history's; that nobody misses any while they come, python_tests/channels/test_history.py's.
+%%% any order of events is prop_hornbeam_history's; that nobody misses any while they come, python_tests/realtime/test_history.py's.
 -module(hornbeam_history_tests).
 
 -include_lib("eunit/include/eunit.hrl").
