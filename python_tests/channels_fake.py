@@ -36,10 +36,8 @@ class FakeServer:
     async def send_bytes(self, frame: bytes) -> None:
         await self.sockets[-1].send(frame)
 
-    async def reply(
-        self, to: list[Any], status: str = "ok", response: Any = None, **more: Any
-    ) -> None:
-        payload = {"status": status, "response": response or {}, **more}
+    async def reply(self, to: list[Any], status: str = "ok", response: Any = None) -> None:
+        payload = {"status": status, "response": response or {}}
         await self.send(to[0], to[1], to[2], "hb_reply", payload)
 
     async def accept(self, **more: Any) -> list[Any]:

@@ -230,7 +230,7 @@ def test_a_server_that_restarts(name: str, tmp_path: Path) -> None:
         port = server.address[1]
         server.stop()
         wait_until(lambda: place.run("return state.socket.state") != "open", 10, "it is noticed")
-        place.run('state["lobby:1"].push("say", {n: 1})')
+        place.run('state["lobby:1"].push("say", {n: 1}, 60000)')
         stack.enter_context(_server(bind=f"127.0.0.1:{port}"))
         # What waited is sent; the old server's history has gone with it, which is told.
         wait_until(lambda: place.run(HEARD) == [{"n": 0}, "missed", {"n": 1}], 20, "it goes on")
@@ -241,7 +241,7 @@ def test_a_server_that_restarts(name: str, tmp_path: Path) -> None:
 
 def test_a_tab_without_network(tab: Chromium, server: Hornbeam) -> None:
     tab.run(
-        CONNECT, url=_url(server), options={"heartbeat": 100, "timeout": 300, "backoff": [60000]}
+        CONNECT, url=_url(server), options={"heartbeat": 200, "timeout": 3000, "backoff": [60000]}
     )
     join(tab, "lobby:offline")
     call(tab, "lobby:offline", "say", {"n": 0})

@@ -301,16 +301,6 @@ async def test_a_lost_connection_is_opened_and_its_topic_joined_from_the_last_id
         assert channel.joins == 2
 
 
-async def test_the_joins_answer_says_where_the_history_stands() -> None:
-    async with connected() as (server, socket):
-        channel = socket.channel("room:1")
-        await asyncio.gather(channel.join(), server.accept(hb_last_id="M-3"))
-        server.drop()
-        assert (await server.accept(hb_last_id="M-9"))[4] == {"hb_last_id": "M-3"}
-        await channel.joined()
-        assert channel.last_id == "M-3"
-
-
 async def test_after_an_error_or_a_refused_rejoin_it_is_joined_again() -> None:
     async with joined() as (server, socket, channel):
         await server.send(channel.join_ref, None, "room:1", "hb_error", {})

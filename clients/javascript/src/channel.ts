@@ -23,7 +23,6 @@ export interface Missed {
 interface Answer {
   status: string;
   response: unknown;
-  hb_last_id?: string;
 }
 
 interface Buffered {
@@ -207,14 +206,12 @@ export class Channel {
     this.#feed = undefined;
   }
 
-  #answered(ref: string | null, { status, response, hb_last_id }: Answer): void {
+  #answered(ref: string | null, { status, response }: Answer): void {
     const push = this.#pending.get(ref ?? "");
     this.#pending.delete(ref ?? "");
     if (push !== this.#join) return push?.settle(status, response);
     if (this.state !== "joining") return;
     this.state = status === "ok" ? "joined" : "errored";
-    // Where the topic's history stands, for who has seen nothing of it yet.
-    if (status === "ok") this.lastId ??= hb_last_id ?? null;
     if (status === "ok") this.#rejoin.reset();
     else this.#rejoin.schedule();
     push!.settle(status, response);

@@ -254,19 +254,6 @@ test("the last id goes into the next join", () => {
   assert.deepEqual(server().last()[4], { as: "Ada", hb_last_id: "Mfoo-17" });
 });
 
-test("the join's answer says where the history stands, to who has seen nothing of it", () => {
-  open();
-  const channel = socket.channel("room:1");
-  channel.join();
-  server().reply("ok", {}, { hb_last_id: "M-3" });
-  assert.equal(channel.lastId, "M-3");
-  server().receive(null, "#M-4", "room:1", "msg", {});
-  server().drop();
-  reopen();
-  server().reply("ok", {}, { hb_last_id: "M-9" });
-  assert.equal(channel.lastId, "M-4");
-});
-
 test("what was missed for good is told", () => {
   const channel = joined();
   const missed = [];

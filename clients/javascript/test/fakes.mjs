@@ -36,9 +36,9 @@ export class FakeTransport {
   }
 
   /** Answers the last message. */
-  reply(status = "ok", response = {}, more = {}) {
+  reply(status = "ok", response = {}) {
     const [joinRef, ref, topic] = this.last();
-    this.receive(joinRef, ref, topic, "hb_reply", { status, response, ...more });
+    this.receive(joinRef, ref, topic, "hb_reply", { status, response });
   }
 
   last() {

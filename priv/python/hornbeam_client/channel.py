@@ -215,9 +215,6 @@ class Channel:
         self._backoff.reset()
         self.state = "joined"
         self.joins += 1
-        # Where the topic's history stands, for who has seen nothing of it yet.
-        if self.last_id is None:
-            self.last_id = payload.get("hb_last_id")
         if first is not None and not first.done():
             first.set_result(payload["response"])
         self._notify()
