@@ -9,7 +9,7 @@
 %%% once, here), hornbeam_pubsub (it goes to all nodes that are connected), hornbeam_history (topics that keep their last messages).
 -module(hornbeam_channel).
 
--export([broadcast/3, broadcast_from/4, keep/2, push/3, reply/3, disconnect/1, token/2, with_token/2, encoded/1, id_topic/1]).
+-export([broadcast/3, broadcast_from/4, keep/2, push/3, push_presence/1, reply/3, disconnect/1, token/2, with_token/2, encoded/1, id_topic/1]).
 -export_type([socket/0, payload/0, token/0]).
 
 %% What a pid takes in the external format: the node's name, of 255 characters, and its numbers.
@@ -66,6 +66,10 @@ encoded(Map) when is_map(Map) -> {json, iolist_to_binary(hornbeam_json:encode(Ma
 push(#{token := Token, topic := Topic, join_ref := JoinRef}, Event, Payload) ->
     true = is_name(Event) orelse error(badarg),
     tell(Token, {push, Topic, JoinRef, Event, encoded(Payload)}).
+
+%% @doc Tells the one client of a socket who is there: the event presence_state.
+-spec push_presence(socket()) -> ok | not_found.
+push_presence(#{token := Token, topic := Topic, join_ref := JoinRef}) -> tell(Token, {presence, Topic, JoinRef}).
 
 %% @doc Answers the message that the socket was handled with, later.
 -spec reply(socket(), ok | error | binary(), payload()) -> ok | not_found.

@@ -9,7 +9,7 @@
 %%% the client, and then it is let go: a connection belongs to a worker (rendezvous hashing of its token), but takes no place of it while nothing runs, and no
 %%% memory in Python. When that worker goes, its connections belong to others, each to its own.
 %%%
-%%% Messages: of invocations {{self(), Ref}, Event}; {hornbeam_channel, Nonce, {push | reply, …}} (hornbeam_channel); {websocket_published, …} (broadcasts that a
+%%% Messages: of invocations {{self(), Ref}, Event}; {hornbeam_channel, Nonce, {push | presence | reply, …}} (hornbeam_channel); {websocket_published, …} (broadcasts that a
 %%% channel intercepts); {hornbeam_pubsub, _, disconnect}.
 %%%
 %%% Limits: channel_max_joins, channel_max_message, channel_rate; what its handlers have not come to is a window at most (hornbeam_websocket_input).
@@ -154,6 +154,8 @@ info({websocket_published, Published, {Event, Payload, _Id}}, Connection) ->
     with(hornbeam_channels:of_topic(Published), null, fun(Channel) -> hornbeam_channel_joined:intercept(Event, Payload, Channel) end, Connection);
 info({hornbeam_channel, Nonce, {push, Topic, JoinRef, Event, Payload}}, #connection{nonce = Nonce} = Connection) ->
     with(Topic, JoinRef, fun(Channel) -> hornbeam_channel_joined:pushed(Event, Payload, Channel) end, Connection);
+info({hornbeam_channel, Nonce, {presence, Topic, JoinRef}}, #connection{nonce = Nonce} = Connection) ->
+    with(Topic, JoinRef, fun hornbeam_channel_joined:presence_state/1, Connection);
 info({hornbeam_channel, Nonce, {reply, Topic, JoinRef, Ref, Status, Payload}}, #connection{nonce = Nonce} = Connection) ->
     with(Topic, JoinRef, fun(Channel) -> hornbeam_channel_joined:replied(Ref, Status, Payload, Channel) end, Connection);
 info({hornbeam_pubsub, _, disconnect}, Connection) ->

@@ -17,7 +17,7 @@
 %%% Limits: events that wait count for the window of the connection, which stops reading; intercepted broadcasts, ?MAX_WAITING: more are dropped.
 -module(hornbeam_channel_joined).
 
--export([join/4, event/4, continue/1, told/3, intercept/3, leave/3, close/2, is_of/2, pushed/3, replied/4]).
+-export([join/4, event/4, continue/1, told/3, intercept/3, leave/3, close/2, is_of/2, pushed/3, replied/4, presence_state/1]).
 -export_type([channel/0, effect/0, context/0]).
 
 -define(MAX_WAITING, 1000).
@@ -157,6 +157,10 @@ again(Topic, {Id, Event, Payload}, false) -> {reply, hornbeam_channel_codec:broa
 again(Topic, {Id, Event, Payload}, true) -> {back, {websocket_published, hornbeam_channels:topic(Topic), {Event, Payload, Id}}}.
 
 %% Who is there, from when the topic's diffs come.
+%% @doc Tells the client who is there. Read where it is written, so that no diff that this knows nothing of is before it.
+-spec presence_state(channel()) -> {[effect()], channel()}.
+presence_state(Channel) -> {[presence(Channel)], Channel}.
+
 presence(#channel{join_ref = JoinRef, topic = Topic}) ->
     {push, fun() -> hornbeam_channel_codec:push(JoinRef, Topic, <<"presence_state">>, {json, hornbeam_presence:list(Topic)}) end}.
 

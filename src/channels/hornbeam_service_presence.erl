@@ -2,11 +2,11 @@
 %%%
 %%% Called by: hornbeam_services, which knows its name only, in a worker's process. Calls: hornbeam_presence, hornbeam_channel (tokens).
 %%%
-%%% What is tracked without a connection (no token) ends with the worker's process.
+%%% What is tracked without a connection (no token) is the worker's, and ends with its Python process.
 -module(hornbeam_service_presence).
 -behaviour(hornbeam_services).
 
--export([handle/3]).
+-export([handle/3, left/1]).
 
 -define(WALK, 30000).
 
@@ -25,12 +25,13 @@ handle(presence_get, [Topic, Key], _) when is_binary(Topic), is_binary(Key) ->
         error -> absent
     end;
 handle(presence_push, [{bytes, Token}, Topic, JoinRef], _) when is_binary(Topic) ->
-    {walk, ?WALK, fun() ->
-        Socket = #{token => Token, topic => Topic, join_ref => case JoinRef of none -> null; _ -> JoinRef end},
-        {ok, hornbeam_channel:push(Socket, <<"presence_state">>, {json, hornbeam_presence:list(Topic)}) =:= ok}
-    end};
+    {ok, hornbeam_channel:push_presence(#{token => Token, topic => Topic, join_ref => case JoinRef of none -> null; _ -> JoinRef end}) =:= ok};
 handle(Operation, _Arguments, _) ->
     {error, type_error, <<"wrong arguments for ", (atom_to_binary(Operation))/binary>>}.
+
+%% @doc The worker's Python process has ended.
+-spec left(Worker :: pid()) -> ok.
+left(Worker) -> hornbeam_presence:untrack(Worker).
 
 %% The writing process may be busy: not in the worker's own.
 with(none, Fun) ->
@@ -48,7 +49,7 @@ with(_, _Fun) ->
 
 changed({ok, Ref}) -> {ok, Ref};
 changed({error, not_tracked}) -> {error, value_error, <<"this is not tracked">>};
-changed({error, too_many}) -> {error, value_error, <<"too many entries of presence: a connection may have 1000, a node 1000000">>};
+changed({error, too_many}) -> {error, value_error, <<"too many entries of presence: a connection may have 1000, a topic of a node 100000, a node 1000000">>};
 changed({error, bad_topic}) -> {error, value_error, <<"a topic has 1 to 255 bytes">>};
 changed({error, bad_key}) -> {error, value_error, <<"a key of presence has 1 to 255 bytes">>};
 changed({error, _}) -> {error, value_error, <<"a meta of presence is a JSON object of 16 KiB at most">>}.

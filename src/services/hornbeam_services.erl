@@ -23,6 +23,9 @@
 -export([new/2, call/3, handle_info/2, lost/1, stop/1, operations/0]).
 -export_type([state/0, outcome/0]).
 
+%% Services of the rooms above that keep something of a worker: told when its Python process has ended.
+-define(KEEPERS, [hornbeam_service_presence]).
+
 -record(services, {
     worker :: pos_integer(),
     session :: reference(),
@@ -226,12 +229,13 @@ answered(Message, #services{asked = Asked} = Services) ->
 lost(#services{events = Events} = Services) ->
     Services#services{events = hornbeam_events:lost(Events)}.
 
-%% @doc The Python process has ended: its calls, its subscriptions and its hooks end too.
+%% @doc The Python process has ended: its calls, its subscriptions, its hooks and its presence end too.
 -spec stop(state()) -> ok.
 stop(#services{running = Running, session = Session}) ->
     ok = hornbeam_running:stop(Running),
     ok = hornbeam_cache:left(Session),
     ok = hornbeam_hook_registry:forget(self()),
+    lists:foreach(fun(Service) -> ok = Service:left(self()) end, ?KEEPERS),
     hornbeam_pubsub:unsubscribe_all().
 
 %%% Answers
