@@ -5,13 +5,13 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
--export([one_room/1, a_split_heals/1, changes_while_split/1, a_node_is_killed/1, a_process_is_killed/1, a_late_node/1, any_order/1]).
+-export([one_room/1, a_split_heals/1, changes_while_split/1, a_node_is_killed/1, a_process_is_killed/1, a_late_node/1, a_node_that_takes_nothing/1, any_order/1]).
 %% On the nodes.
 -export([listener/1, heard/1, tracks/2, members/1]).
 
 -define(T, <<"room:1">>).
 
-all() -> [one_room, a_split_heals, changes_while_split, a_node_is_killed, a_process_is_killed, a_late_node, any_order].
+all() -> [one_room, a_split_heals, changes_while_split, a_node_is_killed, a_process_is_killed, a_late_node, a_node_that_takes_nothing, any_order].
 
 suite() -> [{timetrap, {seconds, 180}}].
 
@@ -199,6 +199,24 @@ a_late_node(Config) ->
         see([A, B, Late], [integer_to_binary(N) || N <- lists:seq(100, 300)])
     after peer:stop(element(1, Late))
     end.
+
+%% Its link is congested meanwhile; the others go on, and it is told when it takes again.
+a_node_that_takes_nothing(Config) ->
+    [{Peer, _} = A, B, {Stopped, Node} = C] = Nodes = proplists:get_value(nodes, Config),
+    OsPid = peer:call(Stopped, os, getpid, []),
+    Meta = <<"{\"a\":\"", (binary:copy(<<"x">>, 16000))/binary, "\"}">>,
+    Keys = [integer_to_binary(N) || N <- lists:seq(1000, 1999)],
+    "" = os:cmd("kill -STOP " ++ OsPid),
+    try
+        lists:foreach(fun(Key) -> peer:call(Peer, ?MODULE, tracks, [Key, Meta]) end, Keys),
+        see([A, B], Keys),
+        ?assert(lists:member(Node, peer:call(Peer, erlang, nodes, []))),
+        ?assertMatch([_], [To || Field <- tuple_to_list(peer:call(Peer, sys, get_state, [hornbeam_presence])), is_map(Field), {To, whole} <- maps:keys(Field)])
+    after "" = os:cmd("kill -CONT " ++ OsPid)
+    end,
+    see([C], Keys),
+    track(A, <<"more">>),
+    see(Nodes, Keys ++ [<<"more">>]).
 
 %% Rounds of changes on all sides, with splits between; at the end all agree on those whose processes live.
 any_order(Config) ->

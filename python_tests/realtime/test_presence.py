@@ -1,4 +1,4 @@
-"""Presence from the outside, with two workers: what a client hears when others join, change, and end
+"""Presence from the outside, with two workers: what a client hears when others join, change and end
 in any way, and that the state it was told and the changes add up to what there is. Over nodes and
 nets that split: test/hornbeam_presence_SUITE.erl."""
 
