@@ -23,6 +23,12 @@ async def shout(payload: Any, _socket: Socket) -> None:
     broadcast(f"room:{payload['room']}", "shout", payload)
 
 
+@rooms.on("relay")
+async def relay(payload: Any, socket: Socket) -> None:
+    """To all of its sender's room."""
+    broadcast(socket.topic, "relay", payload)
+
+
 @members.on_join
 def join(topic: str, _params: Any, socket: Socket) -> None:
     """Each is a member of its own."""
