@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import statistics
 import subprocess
 import sys
@@ -22,12 +23,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import machine
 from figures import Entry, Trouble, interleave, number, ratios
 from peers import hornbeam, uvicorn
-from servers import RESULTS, ROOT, Recipe, Server, redis, started
+from servers import RESULTS, ROOT, Recipe, Server, program, redis, started
 
 # The load client answers no pings, and sends as fast as it can.
 OURS = hornbeam(
@@ -217,6 +219,7 @@ def main() -> None:
     if options.smoke:
         options.clients, options.rounds, options.memory_rounds = 50, 1, 1
         options.messages, options.seconds, options.settle = 2, 0.2, 0.2
+    origin = measured_on()
     names = " | ".join(NAMES[name] for name in RECIPES)
     lines = [
         f"| | {names} | to Django Channels | to python-socketio | aim |",
@@ -231,13 +234,31 @@ def main() -> None:
     print(report)
     if options.write:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "channels.md").write_text(
-            f"# Channels next to Django Channels and python-socketio\n\n"
-            f"`make bench-channels`: two workers each, the peers on uvicorn with Redis; "
-            f"{options.rounds} interleaved rounds, medians; {options.messages} messages of 100 "
-            f"bytes to each of ten topics, one after the other.\n\n{report}\n\n"
-            f"{datetime.date.today().isoformat()}; {machine.shape()}.\n"
-        )
+        (RESULTS / "channels.md").write_text(page(options, report, origin))
+
+
+def measured_on() -> str:
+    """The machine, the versions, and what else it did."""
+    packages = ("channels", "channels_redis", "python-socketio", "uvicorn", "uvloop", "websockets")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    redis_version = machine.first_line(program("redis-server"), "--version").split("v=")[1].split()
+    return (
+        f"{datetime.date.today().isoformat()}; {machine.shape()}; Hornbeam {machine.commit()}, "
+        f"{versions}, Redis {redis_version[0]}; load average before: {os.getloadavg()[0]:.1f}."
+    )
+
+
+def page(options: argparse.Namespace, report: str, origin: str) -> str:
+    """bench/results/channels.md."""
+    return (
+        "# Channels next to Django Channels and python-socketio\n\n"
+        f'`make bench-channels BENCH="{" ".join(sys.argv[1:])}"`: two workers each, the peers on '
+        f"uvicorn with Redis; {options.rounds} interleaved rounds ({options.memory_rounds} of joins "
+        f"and memory), medians, ratios round by round; {options.messages} messages of 100 bytes to "
+        "each of ten topics, the next when the last has arrived everywhere. CPU time and memory "
+        "(PSS) are those of all of a server's processes, Redis among them.\n\n"
+        f"{report}\n\n{origin}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,17 @@ OUTER = [
     "examples/llm_chat/README.md",
     "clients/javascript/README.md",
 ]  # fmt: skip
-RESULTS = ["bench", "services", "smoke", "state", "static", "tasks", "websocket", "wsgi"]
+RESULTS = [
+    "bench",
+    "channels",
+    "services",
+    "smoke",
+    "state",
+    "static",
+    "tasks",
+    "websocket",
+    "wsgi",
+]
 
 FENCE = re.compile(r"^```(\S*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
