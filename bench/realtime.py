@@ -254,9 +254,10 @@ def page(options: argparse.Namespace, report: str, origin: str) -> str:
         "# Channels next to Django Channels and python-socketio\n\n"
         f'`make bench-channels BENCH="{" ".join(sys.argv[1:])}"`: two workers each, the peers on '
         f"uvicorn with Redis; {options.rounds} interleaved rounds ({options.memory_rounds} of "
-        f"joins and memory), medians, ratios round by round; {options.messages} messages of 100 "
-        "bytes to each of ten topics, the next when the last has arrived everywhere. CPU time and memory "
-        "(PSS) are those of all of a server's processes, Redis among them.\n\n"
+        "joins and memory), medians, ratios round by round; "
+        f"{options.messages} messages of 100 bytes to each of ten topics, the next when the last "
+        "has arrived everywhere. CPU time and memory (PSS) are those of all of a server's "
+        "processes, Redis among them.\n\n"
         f"{report}\n\n{origin}\n"
     )
 
