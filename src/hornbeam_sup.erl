@@ -7,6 +7,7 @@
 %%%     ├─ hornbeam_state_sweeper  removes what has expired from the shared state                              kept
 %%%     ├─ hornbeam_pubsub       publish/subscribe: subscriptions, other nodes
 %%%     ├─ hornbeam_cache        who computes what is cached, who waits for it
+%%%     ├─ hornbeam_layer        the messages and groups of Django's channel layers
 %%%     ├─ hornbeam_call_sup     the calls between Python and Erlang that take a process
 %%%     ├─ hornbeam_websocket_fanout   the relays that bring published messages to WebSocket clients
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
@@ -46,6 +47,7 @@ init([]) ->
         #{id => hornbeam_pubsub, start => {hornbeam_pubsub, start_link, []},
           type => supervisor, shutdown => infinity},
         #{id => hornbeam_cache, start => {hornbeam_cache, start_link, []}},
+        #{id => hornbeam_layer, start => {hornbeam_layer, start_link, []}},
         #{id => hornbeam_call_sup, start => {hornbeam_call_sup, start_link, []},
           type => supervisor, shutdown => infinity},
         hornbeam_websocket_fanout:supervisor_spec(),

@@ -58,7 +58,7 @@
     hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_listener, hornbeam_option_table_tasks,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_presence_text, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
-    hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,
+    hornbeam_python, hornbeam_service_layer, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,
     hornbeam_state, hornbeam_state_limits, hornbeam_state_store, hornbeam_state_sweeper, hornbeam_subscriptions, hornbeam_sup,
     hornbeam_tables, hornbeam_vm, hornbeam_history, hornbeam_websocket_fanout, hornbeam_websockets, hornbeam_worker, hornbeam_worker_life,
     hornbeam_worker_log, hornbeam_worker_places, hornbeam_worker_sup

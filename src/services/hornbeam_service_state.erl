@@ -27,6 +27,8 @@ handle(state_add, [Key, Value, Ttl], _) when ?IS_TTL(Ttl) ->
     stored(hornbeam_state:add(Key, Value, ttl(Ttl)));
 handle(state_cas, [Key, Old, New], _) ->
     stored(hornbeam_state:cas(Key, Old, New));
+handle(state_touch, [Key, Ttl], _) when ?IS_TTL(Ttl) ->
+    stored(hornbeam_state:touch(Key, ttl(Ttl)));
 handle(state_pop, [Key], _) ->
     value(hornbeam_state:pop(Key));
 handle(rate_hit, [{bytes, Key}, Cost, Windows], _) when is_integer(Cost), Cost >= 0 ->

@@ -1,7 +1,7 @@
 %%% What Python can ask of Erlang: one table, operation -> service.
 %%%
 %%% Called by: hornbeam_worker_calls, in the worker's process, for each `call' frame and for every message that the worker does
-%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_asked, hornbeam_cache (left/1), hornbeam_events, hornbeam_hook_registry,
+%%% not know. Calls: the modules named in the table, hornbeam_running, hornbeam_asked, hornbeam_cache and hornbeam_layer (left/1), hornbeam_events, hornbeam_hook_registry,
 %%% hornbeam_answer. The table's mirror is hornbeam_erlang/_operations.py; test/wire_vectors.json ("operations") holds the two together.
 %%%
 %%% A service answers at once if it only touches tables of this node. What may take longer it returns as
@@ -67,6 +67,7 @@ operation(7) -> {state_items, hornbeam_service_state};
 operation(8) -> {state_add, hornbeam_service_state};
 operation(9) -> {state_cas, hornbeam_service_state};
 operation(10) -> {state_pop, hornbeam_service_state};
+operation(11) -> {state_touch, hornbeam_service_state};
 operation(20) -> {publish, hornbeam_service_pubsub};
 operation(21) -> {subscribe, hornbeam_service_pubsub};
 operation(22) -> {unsubscribe, hornbeam_service_pubsub};
@@ -118,6 +119,15 @@ operation(113) -> {presence_list, hornbeam_service_presence};
 operation(114) -> {presence_get, hornbeam_service_presence};
 operation(115) -> {presence_push, hornbeam_service_presence};
 operation(120) -> {rate_hit, hornbeam_service_state};
+operation(130) -> {layer_send, hornbeam_service_layer};
+operation(131) -> {layer_take, hornbeam_service_layer};
+operation(132) -> {layer_wait, hornbeam_service_layer};
+operation(133) -> {layer_forget, hornbeam_service_layer};
+operation(134) -> {layer_group_add, hornbeam_service_layer};
+operation(135) -> {layer_group_discard, hornbeam_service_layer};
+operation(136) -> {layer_group_send, hornbeam_service_layer};
+operation(137) -> {layer_flush, hornbeam_service_layer};
+operation(138) -> {layer_own, hornbeam_service_layer};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.
@@ -234,6 +244,7 @@ lost(#services{events = Events} = Services) ->
 stop(#services{running = Running, session = Session}) ->
     ok = hornbeam_running:stop(Running),
     ok = hornbeam_cache:left(Session),
+    ok = hornbeam_layer:left(Session),
     ok = hornbeam_hook_registry:forget(self()),
     lists:foreach(fun(Service) -> ok = Service:left(self()) end, ?KEEPERS),
     hornbeam_pubsub:unsubscribe_all().

@@ -13,7 +13,7 @@
 %%% milliseconds. What has expired is never seen, whether it has been removed or not.
 -module(hornbeam_state).
 
--export([get/1, get_multi/1, set/2, set/3, add/2, add/3, cas/3, pop/1, delete/1]).
+-export([get/1, get_multi/1, set/2, set/3, add/2, add/3, cas/3, pop/1, delete/1, touch/2]).
 -export([incr/2, incr/3, keys/1, items/1, info/0, configure/1]).
 -export_type([key/0, ttl/0, full/0, not_counted/0]).
 
@@ -65,6 +65,20 @@ add(Key, Value, Ttl) ->
 -spec cas(key(), Old :: term(), New :: term()) -> boolean() | full().
 cas(Key, Old, New) ->
     hornbeam_state_store:replace(hornbeam_state_store:key(Key), Old, New).
+
+%% @doc Has a value expire after Ttl ms from now; false where there is none. What another writes meanwhile stays, with its own time or this one.
+-spec touch(key(), ttl()) -> boolean() | full().
+touch(Key, Ttl) ->
+    Stored = hornbeam_state_store:key(Key),
+    case hornbeam_state_store:read(Stored) of
+        {ok, Value} ->
+            case hornbeam_state_store:replace(Stored, Value, Value, Ttl) of
+                false -> touch(Key, Ttl);
+                Done -> Done
+            end;
+        error ->
+            false
+    end.
 
 %% @doc Takes a value out; of those who try at once one gets it.
 -spec pop(key()) -> {ok, term()} | error.

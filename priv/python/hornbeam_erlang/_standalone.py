@@ -27,6 +27,7 @@ from hornbeam_erlang._rates import ROWS, decide
 from hornbeam_erlang._standalone_cache import Cache
 from hornbeam_erlang._standalone_channels import Rooms
 from hornbeam_erlang._standalone_hooks import Hooks
+from hornbeam_erlang._standalone_layer import Layers
 from hornbeam_erlang._standalone_services import Feed, Services
 from hornbeam_erlang._standalone_tasks import Tasks
 
@@ -40,6 +41,7 @@ _FUNCTIONS: Final = frozenset(
 )
 # The operation that waits for another caller.
 _WAITS: Final = OPERATIONS["cache_get"]
+_LAYER_WAITS: Final = OPERATIONS["layer_wait"]
 
 
 class _Entry:
@@ -71,6 +73,7 @@ class Standalone(Tasks):
         self._entries: dict[bytes, _Entry] = {}
         self._cache = Cache()
         self._rooms = Rooms(Channels())
+        self._layers = Layers()
         self._ahead = 0.0
         self._lock = threading.RLock()
 
@@ -133,14 +136,22 @@ class Standalone(Tasks):
         return ABSENT if value is ABSENT else _unpack(_pack(value, "the answer"))
 
     def _handler(self, name: str) -> Callable[..., Any]:
-        of_rooms = name.startswith(("channel_", "presence_"))
         found: Callable[..., Any]
-        found = getattr(self._rooms, f"on_{name}") if of_rooms else getattr(self, f"_on_{name}")
+        if name.startswith(("channel_", "presence_")):
+            found = getattr(self._rooms, f"on_{name}")
+        elif name.startswith("layer_"):
+            found = getattr(self._layers, f"on_{name}")
+        else:
+            found = getattr(self, f"_on_{name}")
         return found
 
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
         if operation == _WAITS:
             return _unpacked(await self._cache.await_(*_asked(*arguments)))
+        if operation == _LAYER_WAITS:
+            with self._lock:
+                told = self._layers.wait(*arguments[:2])
+            return await told
         if _NAMES[operation] in _FUNCTIONS:
             return await asyncio.to_thread(self.call, operation, arguments)
         await asyncio.sleep(0)
@@ -252,6 +263,13 @@ class Standalone(Tasks):
         if self._find(_pack(key, "key")) is not None:
             return False
         self._on_state_set(key, value, ttl)
+        return True
+
+    def _on_state_touch(self, key: Any, ttl: int | None) -> bool:
+        entry = self._find(_pack(key, "key"))
+        if entry is None:
+            return False
+        entry.expires = _expires(ttl) + self._ahead
         return True
 
     def _on_state_cas(self, key: Any, old: Any, new: Any) -> bool:
