@@ -1,4 +1,5 @@
-"""A client of server-sent events: a raw connection over HTTP/1.1, and what comes on it read as HTML, 9.2 says."""
+"""A client of server-sent events: a raw connection over HTTP/1.1, and what comes on it read as the
+HTML standard says (9.2)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Topics that keep their messages, and their server-sent events: what python_tests/realtime/test_history.py and test_events.py ask.
+"""Topics that keep their messages, and their server-sent events: what test_history.py and
+test_events.py of python_tests/realtime ask.
 
-The application beside them broadcasts as it is told: /send?topic=..&from=1&to=3 sends the event "n" with {"n": 1}, {"n": 2}, {"n": 3}; and serves a page with an EventSource.
+The application beside them broadcasts as it is told: /send?topic=..&from=1&to=3 sends the event "n"
+with {"n": 1}, {"n": 2}, {"n": 3}; and serves a page with an EventSource.
 """
 
 from __future__ import annotations
@@ -12,7 +14,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from hornbeam_erlang.channels import Channel, Channels, History, Refused, Request, abroadcast
+from hornbeam_erlang.channels import (
+    Channel,
+    Channels,
+    History,
+    Refused,
+    Request,
+    abroadcast,
+    ahistory,
+)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -55,14 +65,19 @@ def odd_ones(event: str, payload: Any, socket: Any) -> Any:
 
 channels = Channels(five, many, brief, plain, private, hidden, filtered, present)
 
-PAGE = b"""<!doctype html><meta charset="utf-8"><title>events</title><p id="log"></p><p id="opened">0</p><p id="missed"></p>
+PAGE = b"""<!doctype html><meta charset="utf-8"><title>events</title>
+<p id="log"></p><p id="opened">0</p><p id="missed"></p>
 <script>
-const source = new EventSource("/events/" + encodeURIComponent(new URLSearchParams(location.search).get("topic")));
+const topic = new URLSearchParams(location.search).get("topic");
+const source = new EventSource("/events/" + encodeURIComponent(topic));
 const put = (id, text) => { document.getElementById(id).textContent = text };
 const seen = [];
 let opened = 0;
 source.onopen = () => put("opened", ++opened);
-source.addEventListener("n", message => { seen.push(JSON.parse(message.data).n); put("log", seen.join(" ")) });
+source.addEventListener("n", message => {
+  seen.push(JSON.parse(message.data).n);
+  put("log", seen.join(" "));
+});
 source.addEventListener("hb_missed", message => put("missed", message.data));
 </script>
 """
@@ -87,6 +102,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     elif scope["path"] == "/bytes":
         await abroadcast(query["topic"], "bytes", b"\x00\xff")
         body = b"true"
+    elif scope["path"] == "/history":
+        whole, kept = await ahistory(query["topic"], query.get("last_id", ""), int(query["limit"]))
+        body = json.dumps([whole, [[m.id, m.event, m.payload["n"]] for m in kept]]).encode()
     elif scope["path"] == "/asked":
         body = json.dumps(asked).encode()
     else:

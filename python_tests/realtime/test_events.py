@@ -25,9 +25,12 @@ from http_client import H2
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
     with Hornbeam(
-        "channel_events:app", channels="channel_events:channels", workers=2, channel_rate="infinity",
+        "channel_events:app",
+        channels="channel_events:channels",
+        workers=2,
+        channel_rate="infinity",
         metrics_bind="127.0.0.1:0",
-    ) as running:  # fmt: skip
+    ) as running:
         yield running
 
 
@@ -148,13 +151,13 @@ def test_a_stream_over_http2(server: Hornbeam) -> None:
 
 
 def test_a_stream_is_not_held_for_compression() -> None:
-    with Hornbeam(
-        "channel_events:app", channels="channel_events:channels", compress=True
-    ) as server:
-        with opened(server, "plain:1", Accept_Encoding="gzip") as stream:
-            assert "content-encoding" not in stream.headers
-            send(server, "plain:1", 1)
-            assert stream.next().json["n"] == 1
+    with (
+        Hornbeam("channel_events:app", channels="channel_events:channels", compress=True) as server,
+        opened(server, "plain:1", Accept_Encoding="gzip") as stream,
+    ):
+        assert "content-encoding" not in stream.headers
+        send(server, "plain:1", 1)
+        assert stream.next().json["n"] == 1
 
 
 def test_a_comment_comes_while_there_is_nothing_to_say(server: Hornbeam) -> None:

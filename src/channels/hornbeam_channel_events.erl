@@ -127,7 +127,7 @@ loop(Stream) ->
 handled(Message, #stream{owner = {Pid, _} = Owner, topic = Topic} = Stream) ->
     try handle(Message, Stream)
     catch Class:Reason:Stack ->
-        logger:error("the event stream of ~ts has failed: ~0tp", [Topic, {Class, Reason, Stack}]),
+        logger:error("the event stream of ~ts has failed: ~0tp", [hornbeam_json:encode(Topic), {Class, Reason, Stack}]),
         Pid ! {Owner, {worker_lost, died}},
         over
     end.

@@ -7,18 +7,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from hornbeam_erlang._channel_topics import check_name
 from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
-    "Payload", "Request", "broadcast", "decode", "disconnect", "encode", "presence_get",
-    "presence_list", "presence_push", "presence_set", "presence_untrack", "push", "reply",
+    "Kept", "Message", "Payload", "Request", "broadcast", "decode", "disconnect", "encode",
+    "history", "kept", "presence_get", "presence_list", "presence_push", "presence_set",
+    "presence_untrack", "push", "reply",
 ]  # fmt: skip
 
 Payload: TypeAlias = Any
 Request: TypeAlias = tuple[int, list[Any]]
+
+
+class Message(NamedTuple):
+    """One that a topic keeps."""
+
+    id: str
+    event: str
+    payload: Payload
+
+
+class Kept(NamedTuple):
+    """What a topic keeps behind the last one that was seen; `whole`: nothing between is missing."""
+
+    whole: bool
+    messages: list[Message]
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -86,6 +102,19 @@ def reply(
     packed = encode("the reply", payload)
     arguments = [token, topic, *refs, check_name("status", status), packed]
     return OPERATIONS["channel_reply"], arguments
+
+
+def history(topic: str, last_id: str, limit: int) -> Request:
+    if type(last_id) is not str:
+        raise TypeError(f"last_id: a str, not {last_id!r}")
+    if type(limit) is not int or limit < 1:
+        raise ValueError(f"limit: an int of at least 1, not {limit!r}")
+    return OPERATIONS["channel_history"], [_topic(topic), last_id, limit]
+
+
+def kept(answer: Any) -> Kept:
+    whole, messages = answer
+    return Kept(whole, [Message(id, event, decode(packed)) for id, event, packed in messages])
 
 
 def disconnect(id: str) -> Request:

@@ -25,14 +25,15 @@ from typing import Any
 
 from hornbeam_erlang import _channel_messages as messages
 from hornbeam_erlang._channel import Channel, Channels, History, history_of
+from hornbeam_erlang._channel_messages import Kept, Message
 from hornbeam_erlang._channel_socket import Connected, Refused, Reply, Request, Socket, Stop
 from hornbeam_erlang._channel_topics import check_name
 from hornbeam_erlang._client import acall, call
 
 __all__ = [
-    "Channel", "Channels", "Connected", "History", "Refused", "Reply", "Request", "Socket", "Stop",
-    "abroadcast", "abroadcast_from", "adisconnect", "apush", "areply", "broadcast",
-    "broadcast_from", "disconnect", "push", "reply",
+    "Channel", "Channels", "Connected", "History", "Kept", "Message", "Refused", "Reply", "Request",
+    "Socket", "Stop", "abroadcast", "abroadcast_from", "adisconnect", "ahistory", "apush", "areply",
+    "broadcast", "broadcast_from", "disconnect", "history", "push", "reply",
 ]  # fmt: skip
 
 
@@ -67,6 +68,12 @@ def disconnect(id: str) -> None:
     call(*messages.disconnect(id))
 
 
+def history(topic: str, last_id: str = "", limit: int = 1000) -> Kept:
+    """What this node keeps of a topic: the last messages behind the one with this id, `limit` at
+    most; "" for all that it keeps. `whole` is False where more is missing than is kept."""
+    return messages.kept(call(*messages.history(topic, last_id, limit)))
+
+
 async def abroadcast(topic: str, event: str, payload: Any) -> None:
     """As `broadcast`, without blocking the loop."""
     await acall(*_broadcast(topic, event, payload, None))
@@ -86,6 +93,11 @@ async def apush(socket: Socket, event: str, payload: Any) -> bool:
 async def areply(socket: Socket, payload: Any, status: str = "ok") -> bool:
     """As `reply`, without blocking the loop."""
     return bool(await acall(*_reply(socket, payload, status)))
+
+
+async def ahistory(topic: str, last_id: str = "", limit: int = 1000) -> Kept:
+    """As `history`, without blocking the loop."""
+    return messages.kept(await acall(*messages.history(topic, last_id, limit)))
 
 
 async def adisconnect(id: str) -> None:
