@@ -80,8 +80,8 @@ same(#model{kept = Kept, messages = Messages, gone = Gone}) ->
         Of = [{Id, <<"e">>, {json, Text}} || {Each, Id, Text, _} <- Messages, Each =:= Topic],
         {ok, Of} = hornbeam_history:since(Topic, <<>>, 1 bsl 70),
         %% After each that is kept, what comes behind it; after what is gone, all.
-        [true = hornbeam_history:since(Topic, Id, hornbeam_history:position(State)) =:= {ok, behind(Id, Of)} || {Id, _, _} <- Of],
-        [{missed, Of} = hornbeam_history:since(Topic, Id, 1 bsl 70) || {Each, Id} <- Gone, Each =:= Topic],
+        true = lists:all(fun({Id, _, _}) -> hornbeam_history:since(Topic, Id, hornbeam_history:position(State)) =:= {ok, behind(Id, Of)} end, Of),
+        true = lists:all(fun({Each, Id}) -> Each =/= Topic orelse hornbeam_history:since(Topic, Id, 1 bsl 70) =:= {missed, Of} end, Gone),
         true = hornbeam_history:is_kept(Topic)
     end, Kept),
     Size = lists:sum([Takes || {_, _, _, Takes} <- Messages]),

@@ -49,7 +49,7 @@ def seen(client: Channels, n: int) -> str:
 def come_back(
     client: Channels, topic: str, last_id: str, last: int
 ) -> tuple[list[int], Message | None]:
-    """Joins with the last id that was seen: the numbers up to `last`, and what is told as missed."""
+    """Joins with the last id that was seen: numbers up to `last`, and what was told as missed."""
     client.join(topic, {"hb_last_id": last_id})
     found = client.until(lambda message: message.event == "n" and message.payload["n"] == last)
     missed = [message for message in client.before if message.event == "hb_missed"]
