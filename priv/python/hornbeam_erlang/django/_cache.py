@@ -1,7 +1,7 @@
 """A cache back end for Django on Erlang's shared state: one for all workers of the node.
 
 int, float, str and bytes are kept as they are, of exactly these types; of everything else Django's
-way is taken, a pickle, which is marked as one and read by this class alone. Reference: docs/django.md.
+way is taken, a pickle, which is marked as one and read by this class alone. See docs/django.md.
 """
 
 from __future__ import annotations
