@@ -23,7 +23,8 @@ def server() -> Iterator[Hornbeam]:
 
 def joined(server: Hornbeam, room: str) -> tuple[ClientConnection, int]:
     """A socket in the room, and its worker."""
-    socket = connect(f"{server.url.replace('http', 'ws', 1)}/ws/{room}/", origin=server.url)  # type: ignore[arg-type]
+    url = f"ws{server.url.removeprefix('http')}/ws/{room}/"
+    socket = connect(url, additional_headers={"Origin": server.url})
     return socket, json.loads(socket.recv(timeout=20))["worker"]
 
 

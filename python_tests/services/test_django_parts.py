@@ -66,9 +66,18 @@ def test_a_cancelled_receive_loses_nothing() -> None:
                 await asyncio.sleep(0)
             await layer.send(channel, {"type": "n", "n": number})
             waiting.cancel()
-            (ended,) = await asyncio.gather(waiting, return_exceptions=True)
+            ended: Any = (await asyncio.gather(waiting, return_exceptions=True))[0]
             got = ended if isinstance(ended, dict) else await layer.receive(channel)
             assert got["n"] == number
+
+    asyncio.run(run())
+
+
+def test_a_channel_of_another_process() -> None:
+    async def run() -> None:
+        theirs = await django.ChannelLayer().new_channel()
+        with pytest.raises(AssertionError, match="another process"):
+            await django.ChannelLayer().receive(theirs)
 
     asyncio.run(run())
 

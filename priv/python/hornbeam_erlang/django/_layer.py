@@ -73,8 +73,11 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]
             raise ChannelFull(channel)
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """The next message; waits for one."""
+        """The next message; waits for one. AssertionError, as channels_redis has it, for a channel
+        that another process has made."""
         self.require_valid_channel_name(channel)
+        if "!" in channel and not channel.partition("!")[0].endswith(f".{self.client_prefix}"):
+            raise AssertionError(f"{channel} is a channel of another process or layer")
         while (packed := call(OPERATIONS["layer_take"], [self.prefix, channel])) is ABSENT:
             await self._told(channel)
         message: dict[str, Any] = msgpack.unpackb(packed, strict_map_key=False)
