@@ -1,4 +1,4 @@
-"""Channel layer, cache and sessions of hornbeam_erlang.django over two workers: examples/django_chat
+"""Channel layer, cache and sessions of hornbeam_erlang.django over two workers: django_chat
 from the outside."""
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SECRET_KEY = "an example: say your own"  # noqa: S105
+SECRET_KEY = "an example: say your own"
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "chat.urls"
