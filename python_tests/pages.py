@@ -18,7 +18,7 @@ OUTER = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md",
     "examples/background_jobs/README.md", "examples/channels_chat/README.md",
     "examples/embedding_service/README.md", "examples/live_cursors/README.md",
-    "examples/llm_chat/README.md",
+    "examples/django_chat/README.md", "examples/llm_chat/README.md",
     "clients/javascript/README.md",
 ]  # fmt: skip
 RESULTS = [
