@@ -127,6 +127,9 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         """Forgets the layer's messages and groups, on all workers."""
         await self._ask("flush")
 
+    async def close_pools(self) -> None:
+        """As channels_redis has it: there are none."""
+
     async def close(self) -> None:
         """There is nothing to close: workers have their way to Erlang."""
 
