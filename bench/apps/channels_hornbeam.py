@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hornbeam_erlang.channels import Channel, Reply, Socket, broadcast
+from hornbeam_erlang.channels import Channel, Reply, Socket, abroadcast
 from hornbeam_erlang.presence import Presence
 
 rooms = Channel("room:*")
@@ -20,13 +20,13 @@ async def echo(payload: Any, _socket: Socket) -> Reply:
 @rooms.on("shout")
 async def shout(payload: Any, _socket: Socket) -> None:
     """To all of a room."""
-    broadcast(f"room:{payload['room']}", "shout", payload)
+    await abroadcast(f"room:{payload['room']}", "shout", payload)
 
 
 @rooms.on("relay")
 async def relay(payload: Any, socket: Socket) -> None:
     """To all of its sender's room."""
-    broadcast(socket.topic, "relay", payload)
+    await abroadcast(socket.topic, "relay", payload)
 
 
 @members.on_join
