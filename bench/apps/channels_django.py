@@ -15,8 +15,19 @@ settings.configure(
     CHANNEL_LAYERS={
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            # A group that is full loses messages, which would be taken for a hang.
-            "CONFIG": {"hosts": [f"unix://{os.environ['BENCH_REDIS']}"], "capacity": 100_000},
+            "CONFIG": {
+                # Their defaults refuse what many clients that connect at once need of Redis.
+                "hosts": [
+                    {
+                        "address": f"unix://{os.environ['BENCH_REDIS']}",
+                        "max_connections": 5000,
+                        "socket_timeout": None,
+                        "socket_connect_timeout": None,
+                    }
+                ],
+                # A group that is full loses messages, which would be taken for a hang.
+                "capacity": 100_000,
+            },
         }
     },
 )
