@@ -1,6 +1,6 @@
 """Channels: many topics over one WebSocket, with handlers for what clients send there.
 
-    from hornbeam_erlang.channels import Channel, Refused, broadcast
+    from hornbeam_erlang.channels import Channel, Refused, abroadcast
 
     room = Channel("room:*")
 
@@ -12,7 +12,7 @@
 
     @room.on("new_msg")
     async def new_msg(payload, socket):
-        broadcast(socket.topic, "new_msg", {"name": socket.assigns["name"], **payload})
+        await abroadcast(socket.topic, "new_msg", {"name": socket.assigns["name"], **payload})
 
 The option `channels` names it ("realtime:room"; or a list of them, or Channels(...)). A payload is
 whatever JSON can say, or bytes: a binary message. The functions return when the message is on its
