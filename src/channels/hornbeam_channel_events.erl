@@ -16,7 +16,7 @@
 %%% Failure: whoever waits for an answer does not monitor this process; so what fails in it is caught, and said as the end of a worker is.
 %%%
 %%% Limits: websocket_max_connections; a window of the response is on its way to the client, ?MAX_WAITING bytes of what comes wait behind it, then
-%%% websocket_slow_consumer (but a stream with ids ends: its client comes back and gets the rest). What was missed waits here as references. Every ?HEARTBEAT ms a comment
+%%% websocket_slow_consumer (but a stream with ids ends: its client comes back and gets the rest). What was missed waits here as references. Every events_heartbeat ms a comment
 %%% keeps proxies from ending it. A hibernated process while nothing comes.
 -module(hornbeam_channel_events).
 
@@ -26,7 +26,6 @@
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
 
--define(HEARTBEAT, 15000).
 %% How long a browser waits before it comes back.
 -define(RETRY, 2000).
 -define(IDLE, 1000).
@@ -167,10 +166,13 @@ handle({'DOWN', Monitor, process, _, _}, #stream{topics = Topics} = Stream) ->
 handle({{_, websocket}, drain}, Stream) ->
     last(Stream);
 handle(heartbeat, Stream) ->
-    _ = erlang:send_after(?HEARTBEAT, self(), heartbeat),
+    ok = heartbeat_later(Stream),
     heartbeat(Stream);
 handle(_Other, Stream) ->
     Stream.
+
+heartbeat_later(#stream{settings = #{events_heartbeat := infinity}}) -> ok;
+heartbeat_later(#stream{settings = #{events_heartbeat := Time}}) -> _ = erlang:send_after(Time, self(), heartbeat), ok.
 
 %% A client that has a window to take needs no sign of life.
 heartbeat(#stream{uncredited = Uncredited, settings = #{window := Window}} = Stream) ->
@@ -202,7 +204,7 @@ allowed({ok, [<<"ok">>, Flags]}, #stream{server = Server, settings = #{websocket
             ok = hornbeam_websockets:register(Server, self()),
             %% For years perhaps: what is needed no more goes.
             begun(hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)),
-                  Stream#stream{enters = true, request = #{}, settings = maps:with([window, websocket_slow_consumer], Settings),
+                  Stream#stream{enters = true, request = #{}, settings = maps:with([window, websocket_slow_consumer, events_heartbeat], Settings),
                                 hidden = [binary:copy(Event) || Event <- maps:get(<<"intercepts">>, Flags, [])]});
         full ->
             respond(503, <<"{\"reason\":\"too many connections (websocket_max_connections)\"}">>, Stream)
@@ -217,7 +219,7 @@ allowed(_, Stream) ->
 begun(Keeper, #stream{topic = Topic0, last_id = LastId, topics = Topics0, hidden = Hidden} = Stream) ->
     Topic = binary:copy(Topic0),
     {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), any, Keeper, Topics0),
-    _ = erlang:send_after(?HEARTBEAT, self(), heartbeat),
+    ok = heartbeat_later(Stream),
     First = <<"retry: ", (integer_to_binary(?RETRY))/binary, "\n\n">>,
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),
     Missed = missed(LastId, Position, Topic, Hidden),

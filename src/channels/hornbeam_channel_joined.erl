@@ -1,7 +1,8 @@
 %%% One channel of a connection: a topic that its client has joined, or is joining, and what waits to be handled there, one after the other.
 %%%
-%%% Called by: hornbeam_channel_connection, in the connection's process. Calls: hornbeam_history, hornbeam_presence (which end with the channel), hornbeam_channel_python (handlers in Python), modules of the behaviour
-%%% hornbeam_channel (handlers in Erlang), hornbeam_channel_codec (frames for the client).
+%%% Called by: hornbeam_channel_connection, in the connection's process. Calls: hornbeam_channel_python (handlers in Python), modules of the behaviour
+%%% hornbeam_channel (handlers in Erlang), hornbeam_channel_codec (frames for the client), hornbeam_history (what the client has missed), hornbeam_presence
+%%% (whose entries end with the channel).
 %%%
 %%%     joining ──ok──▶ joined ──leave, stop, a handler that fails, the end of the connection──▶ over
 %%%        └──error, timeout──▶ over

@@ -16,6 +16,8 @@ channels() ->
        doc => "Where clients of channels connect: a WebSocket at this path, or at \"/websocket\" below it."},
      #{group => channels, key => events_path, type => {optional, text}, default => "/events", scope => server, check => fun optional_path/1,
        doc => "Below which the topics of channels are streams of server-sent events: GET /events/TOPIC, where the channel authorizes it. \"\" for none."},
+     #{group => channels, key => events_heartbeat, type => {timeout, ?MAX_MS}, unit => ms, default => 15000, scope => server,
+       doc => "How often a stream of events has a comment while there is nothing to say, so that proxies do not end it."},
      #{group => channels, key => channel_max_joins, type => {integer, 1, 1000}, default => 100, scope => server,
        doc => "Topics that one connection may have joined at a time."},
      #{group => channels, key => channel_max_message, type => {integer, 64, 16#7FFFFFFF}, unit => bytes, default => 65536, scope => server,

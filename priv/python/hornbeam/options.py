@@ -484,6 +484,10 @@ class Options(TypedDict, total=False):
     # /events/TOPIC, where the channel authorizes it. "" for none.
     events_path: str | None
 
+    # How often a stream of events has a comment while there is nothing to say,
+    # so that proxies do not end it. (milliseconds)
+    events_heartbeat: int | Literal["infinity"] | None
+
     # Topics that one connection may have joined at a time.
     channel_max_joins: int | None
 
@@ -675,6 +679,7 @@ FLAGS = {
     "channel_modules": "channel-module",
     "channels_path": "channels-path",
     "events_path": "events-path",
+    "events_heartbeat": "events-heartbeat",
     "channel_max_joins": "channel-max-joins",
     "channel_max_message": "channel-max-message",
     "channel_rate": "channel-rate",
