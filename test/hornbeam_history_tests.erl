@@ -14,7 +14,7 @@ history_test_() ->
      [{atom_to_list(Name), Test} || {Name, Test} <- [
         {so_many, fun so_many/0}, {so_long, fun so_long/0}, {all_together, fun all_together/0}, {the_first_message, fun the_first_message/0},
         {after_an_id, fun after_an_id/0}, {by_position, fun by_position/0}, {never, fun never/0}, {of_another_node, fun of_another_node/0},
-        {begun_anew, fun begun_anew/0}, {relay_that_died, fun relay_that_died/0}, {nothing_is_left, fun nothing_is_left/0},
+        {from_where_it_began, fun from_where_it_began/0}, {begun_anew, fun begun_anew/0}, {relay_that_died, fun relay_that_died/0}, {nothing_is_left, fun nothing_is_left/0},
         {no_more_than_its_own, fun no_more_than_its_own/0}, {ids_differ, fun ids_differ/0}, {limits_of_python, fun limits_of_python/0}]]}.
 
 %%% Of a topic
@@ -43,6 +43,28 @@ so_many() ->
     Fewer = kept(?TOPIC, {2, infinity}, Fourth),
     _ = add([5], Fewer),
     ?assertEqual({ok, [4, 5]}, all()).
+
+%% A client that has seen none: from where it joined, as long as nothing behind that has been forgotten.
+from_where_it_began() ->
+    Begun = begun({3, infinity}),
+    First = hornbeam_history:id_of(position(Begun)),
+    ?assertEqual({ok, []}, since_id(First)),
+    Three = add([1, 2, 3], Begun),
+    Later = hornbeam_history:id_of(position(Three)),
+    ?assertEqual({ok, [1, 2, 3]}, since_id(First)),
+    ?assertEqual({ok, []}, since_id(Later)),
+    Four = add([4], Three),
+    ?assertEqual({missed, [2, 3, 4]}, since_id(First)),
+    ?assertEqual({ok, [4]}, since_id(Later)),
+    Seven = add([5, 6, 7], Four),
+    ?assertEqual({missed, [5, 6, 7]}, since_id(Later)),
+    [?assertEqual({missed, [5, 6, 7]}, since_id(Other)) || Other <- [<<"0123456789ab@1">>, <<First/binary, "x">>, <<"@">>, <<"@1">>]],
+    Now = hornbeam_history:id_of(position(Seven)),
+    ?assertEqual({ok, []}, since_id(Now)),
+    _ = begun({3, infinity}),
+    ?assertEqual({missed, []}, since_id(Now)).
+
+since_id(Id) -> numbers(read(<<"room:1">>, Id, 1000)).
 
 %% What is too old is not read, whether it has been removed or not.
 so_long() ->

@@ -160,6 +160,15 @@ def test_a_stream_is_not_held_for_compression() -> None:
         assert stream.next().json["n"] == 1
 
 
+def test_who_has_seen_nothing_comes_back_to_where_it_began(server: Hornbeam) -> None:
+    with opened(server, "five:began") as stream:
+        first = stream.parser.last_id
+    assert first
+    send(server, "five:began", 1, 3)
+    with opened(server, "five:began", Last_Event_ID=first) as stream:
+        assert [stream.next().json["n"] for _ in range(3)] == [1, 2, 3]
+
+
 def test_a_comment_comes_while_there_is_nothing_to_say() -> None:
     options: dict[str, Any] = {"channels": "channel_events:channels", "events_heartbeat": 200}
     with Hornbeam("channel_events:app", **options) as server, opened(server, "plain:1") as stream:

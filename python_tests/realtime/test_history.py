@@ -68,6 +68,29 @@ def test_a_message_of_a_topic_with_a_history_has_an_id_of_its_own(
     assert len(set(ids)) == 3
 
 
+def test_who_has_seen_no_message_comes_back_to_where_it_joined(server: Hornbeam) -> None:
+    client = Channels(server, flavour="hb")
+    client.join("five:fresh")
+    where = client.event("hb_position").ref
+    assert where is not None and where[0] == "#"
+    client.close()
+    send(server, "five:fresh", 1, 5)
+    again = Channels(server, flavour="hb")
+    assert come_back(again, "five:fresh", where[1:], 5) == ([1, 2, 3, 4, 5], None)
+    send(server, "five:fresh", 6)
+    late = Channels(server, flavour="hb")
+    got, missed = come_back(late, "five:fresh", where[1:], 6)
+    assert got == [2, 3, 4, 5, 6]
+    assert missed is not None and missed.payload == {"last_id": where[1:]}
+
+
+def test_a_phoenix_client_is_told_of_no_position(server: Hornbeam, client: Channels) -> None:
+    client.join("five:phoenix")
+    send(server, "five:phoenix", 1)
+    assert client.until(lambda message: message.event == "n").payload["n"] == 1
+    assert not [message for message in client.before if message.event == "hb_position"]
+
+
 def test_a_message_of_another_topic_has_none(server: Hornbeam, client: Channels) -> None:
     client.join("plain:1")
     send(server, "plain:1", 1)

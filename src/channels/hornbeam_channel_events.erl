@@ -220,10 +220,14 @@ begun(Keeper, #stream{topic = Topic0, last_id = LastId, topics = Topics0, hidden
     Topic = binary:copy(Topic0),
     {ok, Position, Topics} = hornbeam_websocket_fanout:subscribe(hornbeam_channels:topic(Topic), any, Keeper, Topics0),
     ok = heartbeat_later(Stream),
-    First = <<"retry: ", (integer_to_binary(?RETRY))/binary, "\n\n">>,
+    First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), beginning(LastId, Position), <<"\n\n">>]),
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),
     Missed = missed(LastId, Position, Topic, Hidden),
     flush(Stream#stream{topic = Topic, last_id = none, topics = Topics, uncredited = byte_size(First), waiting = queue:from_list(Missed)}).
+
+%% Where one that comes for the first time begins: it comes back with this id when it has seen no other.
+beginning(none, Position) when Position =/= none -> [<<"\nid: ">>, hornbeam_history:id_of(Position)];
+beginning(_LastId, _Position) -> [].
 
 missed(none, _Position, _Topic, _Hidden) -> [];
 missed(_LastId, none, _Topic, _Hidden) -> [];

@@ -146,9 +146,12 @@ joined({error, Response}, Channel) ->
 joined(Failed, Channel) ->
     failed(Failed, join, Channel).
 
-%% What a client that comes back has not seen, before what comes from now on; what the channel intercepts, by its handler.
-missed(none, _Position, _Channel) -> [];
+%% What a client that comes back has not seen, before what comes from now on; what the channel intercepts, by its handler. One that comes for the first
+%% time is told where it begins: a client of Phoenix's does not come back with it.
 missed(_LastId, none, _Channel) -> [];
+missed(none, Position, #channel{topic = Topic, flavour = hb}) ->
+    [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_position">>, {json, <<"{}">>}, hornbeam_history:id_of(Position))}];
+missed(none, _Position, _Channel) -> [];
 missed(LastId, Position, #channel{topic = Topic, intercepts = Intercepts}) ->
     {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
     [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_missed">>, {json, [<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}]}, none)} || Whole =:= missed]

@@ -11,14 +11,14 @@
 %%% been forgotten, or is another server's, and then more may be missing than is known.
 %%%
 %%% Tables (hornbeam_tables owns them, the relays write):
-%%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time, Relay}; {bytes, Sum}
+%%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time, Relay, Forgotten}; {bytes, Sum}
 %%%   hornbeam_history_order   {Number, Topic, Bytes}: numbers grow, so the oldest of all is the first
 %%%
 %%% Limits: channel_history_bytes for all topics; the oldest messages of all are forgotten first.
 -module(hornbeam_history).
 -behaviour(hornbeam_websocket_fanout).
 
--export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, since/3, sweep/0, set_max_bytes/1, read/3]).
+-export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, id_of/1, since/3, sweep/0, set_max_bytes/1, read/3]).
 -export_type([limits/0, kept/0, message/0]).
 
 -define(TABLE, hornbeam_history).
@@ -32,7 +32,7 @@
 %% The last so many messages, and those of so many ms.
 -type limits() :: {pos_integer() | infinity, pos_integer() | infinity}.
 -type message() :: {Id :: binary(), Event :: binary(), hornbeam_channel_codec:payload()}.
--record(kept, {topic :: binary(), limits :: limits(), last = ?FIRST :: integer()}).
+-record(kept, {topic :: binary(), limits :: limits(), last :: integer()}).
 -opaque kept() :: #kept{}.
 
 %%% In the relay
@@ -42,8 +42,9 @@
 kept(Published, {Messages, Time} = Limits, none) ->
     Topic = copied(hornbeam_channels:of_topic(Published)),
     ok = forget(Topic),
-    true = ets:insert(?TABLE, {{topic, Topic}, 0, Messages, Time, self()}),
-    #kept{topic = Topic, limits = Limits};
+    Number = erlang:unique_integer([monotonic]),
+    true = ets:insert(?TABLE, {{topic, Topic}, 0, Messages, Time, self(), Number}),
+    #kept{topic = Topic, limits = Limits, last = Number};
 kept(_Published, {Messages, Time} = Limits, #kept{topic = Topic} = Kept) ->
     _ = ets:update_element(?TABLE, {topic, Topic}, [{3, Messages}, {4, Time}]),
     Kept#kept{limits = Limits};
@@ -87,7 +88,7 @@ position(#kept{last = Last}) -> Last.
 is_over(#kept{topic = Topic, limits = {_, Time}}) ->
     ok = trim(Topic, 0, infinity, Time),
     case ets:lookup(?TABLE, {topic, Topic}) of
-        [{_, Count, _, _, _}] when Count > 0 -> false;
+        [{_, Count, _, _, _, _}] when Count > 0 -> false;
         _ -> ok = forget(Topic), true
     end.
 
@@ -122,13 +123,16 @@ remove({Topic, Number} = Key) ->
         [{_, _, Size}] ->
             true = ets:delete(?TABLE, Key),
             _ = ets:update_counter(?TABLE, bytes, -Size),
-            counted(Topic);
+            counted(Topic, Number);
         [] -> true = ets:delete(?TABLE, Key), ok
     end.
 
-%% It may be kept no longer.
-counted(Topic) ->
-    try _ = ets:update_counter(?TABLE, {topic, Topic}, -1), ok
+%% It may be kept no longer. The highest number that has been forgotten, whoever comes to it first.
+counted(Topic, Number) ->
+    try
+        _ = ets:update_counter(?TABLE, {topic, Topic}, -1),
+        _ = ets:update_element(?TABLE, {topic, Topic}, {6, Number}),
+        ok
     catch error:badarg -> ok
     end.
 
@@ -143,7 +147,7 @@ forget(Topic) ->
 -spec is_kept(Topic :: binary()) -> boolean().
 is_kept(Topic) ->
     case ets:lookup(?TABLE, {topic, Topic}) of
-        [{_, _, _, _, Relay}] -> is_process_alive(Relay);
+        [{_, _, _, _, Relay, _}] -> is_process_alive(Relay);
         [] -> false
     end.
 
@@ -170,14 +174,38 @@ epoch() ->
         Epoch -> Epoch
     end.
 
+%% @doc The id of a position, for a client that has seen no message yet and asks for what is behind it when it comes back.
+-spec id_of(Position :: integer()) -> binary().
+id_of(Position) -> <<(epoch())/binary, "@", (integer_to_binary(Position))/binary>>.
+
+position_of(Id) ->
+    Epoch = epoch(),
+    try [Epoch, Number] = binary:split(Id, <<"@">>), {ok, binary_to_integer(Number)}
+    catch error:_ -> error
+    end.
+
 %% @doc What a client has missed that has seen the message of this id (empty: none), up to a position. missed: more than is known.
 -spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.
 since(Topic, Id, Position) ->
-    Oldest = case ets:lookup(?TABLE, {topic, Topic}) of
-        [{_, _, _, Time, _}] when is_integer(Time) -> now_ms() - Time;
-        _ -> ?FIRST
+    {Oldest, Forgotten} = case ets:lookup(?TABLE, {topic, Topic}) of
+        [{_, _, _, Time, _, Number}] when is_integer(Time) -> {now_ms() - Time, Number};
+        [{_, _, _, infinity, _, Number}] -> {?FIRST, Number};
+        [] -> {?FIRST, none}
     end,
-    behind(Topic, Id, ets:prev(?TABLE, {Topic, Position + 1}), Oldest, []).
+    Last = ets:prev(?TABLE, {Topic, Position + 1}),
+    case position_of(Id) of
+        {ok, From} -> behind_number(Topic, {From, Forgotten}, Last, Oldest, []);
+        error -> behind(Topic, Id, Last, Oldest, [])
+    end.
+
+behind_number(Topic, {From, _} = Where, {Topic, Number} = Key, Oldest, Later) when Number > From ->
+    case ets:lookup(?TABLE, Key) of
+        [{_, Known, Event, Payload, At}] when At >= Oldest -> behind_number(Topic, Where, ets:prev(?TABLE, Key), Oldest, [{Known, Event, Payload} | Later]);
+        [_TooOld] -> {missed, Later};
+        [] -> behind_number(Topic, Where, ets:prev(?TABLE, Key), Oldest, Later)
+    end;
+behind_number(_Topic, {From, Forgotten}, _Before, _Oldest, Later) when Forgotten =< From -> {ok, Later};
+behind_number(_Topic, _Where, _Before, _Oldest, Later) -> {missed, Later}.
 
 %% From the last one back to the one that was seen: what it costs is what is answered.
 behind(Topic, Id, {Topic, _} = Key, Oldest, Later) ->
@@ -204,7 +232,7 @@ sweep() ->
             true -> trim(Topic, 0, infinity, Time);
             false -> forget(Topic)
         end
-    end, ets:select(?TABLE, [{{{topic, '$1'}, '_', '_', '$2', '$3'}, [], [{{'$1', '$2', '$3'}}]}])),
+    end, ets:select(?TABLE, [{{{topic, '$1'}, '_', '_', '$2', '$3', '_'}, [], [{{'$1', '$2', '$3'}}]}])),
     hornbeam_websocket_fanout:look().
 
 -spec set_max_bytes(non_neg_integer()) -> ok.

@@ -154,6 +154,7 @@ export class Channel {
     if (control === "reply") this.#answered(ref, payload as Answer);
     else if (control === "close") this.closed(payload);
     else if (control === "error") this.#broken(payload);
+    else if (event === "hb_position") return; // its ref is all there is to it
     else this.#trigger(event, payload);
   }
 

@@ -176,7 +176,7 @@ class Channel:
         elif control == "error":
             self._break("broken off", message.payload)
             self._rejoin_later()
-        else:
+        elif message.event != "hb_position":  # its ref is all there is to it
             self._event(message.event, message.payload)
 
     # Joining
