@@ -42,7 +42,7 @@ broadcast_from(Token, Topic, Event, Payload) ->
     send(Topic, Event, encoded(Payload), case with_token(Token, fun(Pid, _) -> Pid end) of not_found -> none; Pid -> Pid end).
 
 send(Topic, Event, Payload, Except) ->
-    true = is_name(Topic) andalso is_name(Event) andalso binary:last(Topic) =/= $* orelse error(badarg),
+    true = hornbeam_channel_codec:is_topic(Topic) andalso hornbeam_channel_codec:is_name(Event) orelse error(badarg),
     Id = case hornbeam_history:is_kept(Topic) of true -> hornbeam_history:id(); false -> none end,
     Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)),
     _ = hornbeam_pubsub:publish(hornbeam_channels:topic(Topic), {frame, Frame, Except, Event, Payload, Id}),
@@ -53,8 +53,6 @@ send(Topic, Event, Payload, Except) ->
 keep(Topic, Limits) ->
     hornbeam_websocket_fanout:keep(hornbeam_channels:topic(Topic), hornbeam_history, Limits).
 
-is_name(Name) -> is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< 255 andalso unicode:characters_to_binary(Name) =:= Name.
-
 %% @doc A payload as hornbeam_channel_codec has it, in one binary.
 -spec encoded(payload()) -> {json | bytes, binary()}.
 encoded({json, Text}) -> {json, iolist_to_binary(Text)};
@@ -64,7 +62,7 @@ encoded(Map) when is_map(Map) -> {json, iolist_to_binary(hornbeam_json:encode(Ma
 %% @doc Sends a message to the one client of a socket.
 -spec push(socket(), Event :: binary(), payload()) -> ok | not_found.
 push(#{token := Token, topic := Topic, join_ref := JoinRef}, Event, Payload) ->
-    true = is_name(Event) orelse error(badarg),
+    true = hornbeam_channel_codec:is_name(Event) orelse error(badarg),
     tell(Token, {push, Topic, JoinRef, Event, encoded(Payload)}).
 
 %% @doc Tells the one client of a socket who is there: the event presence_state.
@@ -97,9 +95,9 @@ id_topic(Id) -> <<"channel-id:", Id/binary, $.>>.
 -spec token(pid(), Nonce :: binary()) -> token().
 token(Pid, Nonce) -> <<Nonce/binary, (term_to_binary(Pid))/binary>>.
 
+%% No more than a pid can be: Python might say anything.
 %% @doc Hands the connection to a fun, when it is one of this node's that is open.
 -spec with_token(token(), fun((pid(), Nonce :: binary()) -> Result)) -> Result | not_found.
-%% No more than a pid can be: Python might say anything.
 with_token(<<Nonce:16/binary, Packed/binary>>, Fun) when byte_size(Packed) =< ?MAX_PID ->
     try binary_to_term(Packed, [safe]) of
         Pid when is_pid(Pid), node(Pid) =:= node() ->

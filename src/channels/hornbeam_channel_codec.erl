@@ -1,6 +1,7 @@
 %%% The messages of channels on a WebSocket: Phoenix's serialisation V2, with its names of the control events or with Hornbeam's. Pure.
 %%%
-%%% Called by: hornbeam_channel_connection, hornbeam_channel (frames of broadcasts). Calls: hornbeam_json (strings), hornbeam_websocket_codec (frames).
+%%% Called by: the modules of channels that write messages, or take names from elsewhere. Calls: hornbeam_json (strings), hornbeam_websocket_codec (frames),
+%%% hornbeam_topic (patterns).
 %%%
 %%%     text     [join_ref, ref, topic, event, payload]         refs: strings or null
 %%%     binary   from the client  0, |join_ref|, |ref|, |topic|, |event|, join_ref, ref, topic, event, payload
@@ -14,7 +15,7 @@
 %%% Limits: topic and event have ?MAX_NAME bytes at most, and at least one; refs ?MAX_REF.
 -module(hornbeam_channel_codec).
 
--export([decode/2, push/4, reply/6, broadcast/4, control/2]).
+-export([decode/2, push/4, reply/6, broadcast/4, control/2, reason/1, is_name/1, is_topic/1]).
 -export_type([message/0, payload/0, flavour/0, control/0]).
 
 -type payload() :: {json, iodata()} | {bytes, binary()}.
@@ -98,7 +99,13 @@ checked(JoinRef, Ref, Topic, Event, Payload) ->
 is_ref(null) -> true;
 is_ref(Ref) -> byte_size(Ref) =< ?MAX_REF andalso is_text(Ref).
 
-is_name(Name) -> Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME andalso is_text(Name).
+%% @doc Whether it can be the name of a topic or an event, or a key of presence: UTF-8 of 1 to 255 bytes.
+-spec is_name(term()) -> boolean().
+is_name(Name) -> is_binary(Name) andalso Name =/= <<>> andalso byte_size(Name) =< ?MAX_NAME andalso is_text(Name).
+
+%% @doc Whether it can be joined and sent to: a pattern is no topic, whoever joined it would hear all.
+-spec is_topic(term()) -> boolean().
+is_topic(Topic) -> is_name(Topic) andalso not hornbeam_topic:is_pattern(Topic).
 
 is_text(Text) -> unicode:characters_to_binary(Text) =:= Text.
 
@@ -117,6 +124,10 @@ control(hb, reply) -> <<"hb_reply">>;
 control(hb, error) -> <<"hb_error">>;
 control(hb, close) -> <<"hb_close">>;
 control(Flavour, Other) -> <<(atom_to_binary(Flavour))/binary, $_, (atom_to_binary(Other))/binary>>.
+
+%% @doc The payload that says why something was refused or has failed. Reason: text that needs no escapes in JSON.
+-spec reason(binary()) -> {json, iodata()}.
+reason(Reason) -> {json, [<<"{\"reason\":\"">>, Reason, <<"\"}">>]}.
 
 %% @doc The WebSocket frame of a message for one client.
 -spec push(JoinRef :: binary() | null, Topic :: binary(), Event :: binary(), payload()) -> iodata().

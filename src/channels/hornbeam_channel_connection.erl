@@ -101,7 +101,7 @@ unmatched(Message, Count, Connection) -> {refusal(<<"unmatched topic">>, Message
 
 refusal(Reason, #{join_ref := JoinRef, ref := Ref, topic := Topic} = Message, Count, #connection{flavour = Own}) ->
     Flavour = case Message of #{event := {control, Of, _}} -> Of; _ -> Own end,
-    [{reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, <<"error">>, {json, [<<"{\"reason\":\"">>, Reason, <<"\"}">>]})}, {consumed, Count}].
+    [{reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, <<"error">>, hornbeam_channel_codec:reason(Reason))}, {consumed, Count}].
 
 join(#{topic := Topic, event := {control, Flavour, join}} = Message, Count, #connection{channels = Channels} = Connection0) ->
     {Before, Connection1} = case Channels of
@@ -109,15 +109,14 @@ join(#{topic := Topic, event := {control, Flavour, join}} = Message, Count, #con
         #{} -> {[], Connection0}
     end,
     Connection = Connection1#connection{flavour = Flavour},
-    {Effects, Joined} = joining(Message, Count, binary:last(Topic), Connection),
+    {Effects, Joined} = joining(Message, Count, hornbeam_channel_codec:is_topic(Topic), Connection),
     {Before ++ Effects, Joined}.
 
-%% A pattern is no topic: whoever joined it would hear all.
-joining(Message, Count, $*, Connection) ->
+joining(Message, Count, false, Connection) ->
     unmatched(Message, Count, Connection);
-joining(Message, Count, _, #connection{channels = Channels, settings = #{channel_max_joins := Max}} = Connection) when map_size(Channels) >= Max ->
+joining(Message, Count, true, #connection{channels = Channels, settings = #{channel_max_joins := Max}} = Connection) when map_size(Channels) >= Max ->
     {refusal(<<"too many joins (channel_max_joins)">>, Message, Count, Connection), Connection};
-joining(#{topic := Topic} = Message, Count, _, #connection{settings = #{channel_modules := Modules}, assigns = Assigns, context = Context} = Connection) ->
+joining(#{topic := Topic} = Message, Count, true, #connection{settings = #{channel_modules := Modules}, assigns = Assigns, context = Context} = Connection) ->
     Handler = hornbeam_channels:handler(Topic, Modules),
     Own = case Handler of python -> Assigns; _ -> #{} end,
     done(Topic, hornbeam_channel_joined:join(Message, Count, {Handler, Own}, Context), Connection).

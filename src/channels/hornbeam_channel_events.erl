@@ -1,6 +1,6 @@
 %%% A topic of channels as a stream of server-sent events (HTML, 9.2): GET /events/TOPIC, for a browser's EventSource.
 %%%
-%%% Called by: hornbeam_exchange, which takes it for the worker of the request (checkout/2): a process for each stream, that gets what hornbeam_worker would get and
+%%% Called by: hornbeam_exchange, which takes it for the worker of the request (checkout/3): a process for each stream, that gets what hornbeam_worker would get and
 %%% says what a Python process would say, so all that holds for responses holds here: credit, hooks, logs, both versions of HTTP. Calls: hornbeam_channel_python
 %%% (whether the client may: once), hornbeam_websocket_fanout (what comes), hornbeam_history (what it has missed), hornbeam_websockets (it counts as one).
 %%%
@@ -20,8 +20,8 @@
 %%% keeps proxies from ending it. A hibernated process while nothing comes.
 -module(hornbeam_channel_events).
 
--export([checkout/2]).
--export([init/2, loop/1]).
+-export([checkout/3]).
+-export([init/3, loop/1]).
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
@@ -30,7 +30,7 @@
 -define(RETRY, 2000).
 -define(IDLE, 1000).
 -define(MAX_WAITING, 1048576).
--define(UNMATCHED, <<"{\"reason\":\"unmatched topic\"}">>).
+-define(UNMATCHED, <<"unmatched topic">>).
 
 -type message() :: {Id :: binary() | none, Event :: binary(), hornbeam_channel_codec:payload()}.
 -record(stream, {
@@ -49,39 +49,28 @@
     enters = false :: boolean()
 }).
 
-%% @doc A stream's process, as the worker of a request.
--spec checkout(#head{}, Server :: atom()) -> hornbeam_pool_choice:taken().
-checkout(Head, Server) ->
-    {ok, Pid} = hornbeam_call_sup:start_call(fun() -> init(Server, request(Head)) end),
+%% @doc A stream's process, as the worker of a request. Topic: what the path has behind that of the streams, percent-encoded.
+-spec checkout(Topic :: binary(), #head{}, Server :: atom()) -> hornbeam_pool_choice:taken().
+checkout(Topic, Head, Server) ->
+    {ok, Pid} = hornbeam_call_sup:start_call(fun() -> init(Server, Topic, request(Head)) end),
     Counters = atomics:new(?SLOT_SIZE, []),
     {ok, #slot{worker = Pid, counters = Counters}, 1, 1}.
 
 request(#head{method = Method, path = Path, query = Query, fields = Fields, peer = Peer, scheme = Scheme}) ->
     #{method => Method, path => Path, query => Query, fields => Fields, peer => Peer, scheme => Scheme}.
 
--spec init(Server :: atom(), Request :: map()) -> ok.
-init(Server, #{path := Path, query := Query, fields := Fields} = Request) ->
+-spec init(Server :: atom(), Topic :: binary(), Request :: map()) -> ok.
+init(Server, Topic, #{query := Query, fields := Fields} = Request) ->
     {ok, #{channel_timeout := Timeout} = Settings} = hornbeam_servers:config(Server),
     receive
         {open, 1, {Pid, _} = Owner, _Frame} ->
             _ = monitor(process, Pid),
             self() ! open,
-            loop(#stream{server = Server, settings = Settings, owner = Owner, request = Request, topic = topic(Path, Settings), last_id = last_id(Query, Fields)})
+            loop(#stream{server = Server, settings = Settings, owner = Owner, request = Request,
+                         topic = hornbeam_scope:decode_path(Topic), last_id = last_id(Query, Fields)})
     after Timeout ->
         ok
     end.
-
-topic(Path, #{events_path := Events, root_path := Root}) ->
-    [Encoded | _] = [Rest || Prefix <- [<<Root/binary, Events/binary, $/>>, <<Events/binary, $/>>], Rest <- [after_prefix(Prefix, Path)], Rest =/= none],
-    hornbeam_scope:decode_path(Encoded).
-
-after_prefix(Prefix, Path) ->
-    case Path of
-        <<Prefix:(byte_size(Prefix))/binary, Rest/binary>> -> Rest;
-        _ -> none
-    end.
-
-is_topic(Topic) -> Topic =/= <<>> andalso byte_size(Topic) =< 255 andalso binary:last(Topic) =/= $* andalso unicode:characters_to_binary(Topic) =:= Topic.
 
 %% What the browser says when it comes back is newer than what the page said at first.
 last_id(Query, Fields) ->
@@ -137,10 +126,10 @@ over(#stream{topics = Topics, call = Call}) ->
     ok.
 
 handle(open, #stream{request = #{method := Method}, topic = Topic} = Stream) ->
-    case is_topic(Topic) of
-        _ when Method =/= <<"GET">>, Method =/= <<"HEAD">> -> respond(405, <<"{\"reason\":\"an event stream is read with GET\"}">>, Stream);
+    case hornbeam_channel_codec:is_topic(Topic) of
+        _ when Method =/= <<"GET">>, Method =/= <<"HEAD">> -> refuse(405, <<"an event stream is read with GET">>, Stream);
         true -> ask(Stream);
-        false -> respond(404, ?UNMATCHED, Stream)
+        false -> refuse(404, ?UNMATCHED, Stream)
     end;
 handle({{_, Ref}, _} = Message, #stream{call = Call} = Stream) when Call =/= none, is_reference(Ref) ->
     case hornbeam_invocation:event(Message, Call) of
@@ -188,13 +177,13 @@ ask(#stream{server = Server, topic = Topic, request = Request, settings = #{chan
             Arguments = fun(_Worker) -> [Topic, about(Request)] end,
             Stream#stream{call = hornbeam_channel_python:call({Server, <<>>}, hornbeam_pool_affinity:key(self()), authorize, Arguments, Timeout)};
         _Module ->
-            respond(404, ?UNMATCHED, Stream)
+            refuse(404, ?UNMATCHED, Stream)
     end.
 
 failed(Reason, #stream{topic = Topic} = Stream) ->
     ok = hornbeam_channel_python:log(Reason, authorize, Topic),
     Status = case Reason of {python, _, _, _} -> 500; bad_answer -> 500; _ -> 503 end,
-    respond(Status, [<<"{\"reason\":\"">>, hornbeam_channel_python:reason(Reason), <<"\"}">>], Stream).
+    refuse(Status, hornbeam_channel_python:reason(Reason), Stream).
 
 allowed({ok, [<<"ok">>, Flags]}, #stream{request = #{method := <<"HEAD">>}} = Stream) when is_map(Flags) ->
     respond(200, <<>>, Stream);
@@ -207,12 +196,12 @@ allowed({ok, [<<"ok">>, Flags]}, #stream{server = Server, settings = #{websocket
                   Stream#stream{enters = true, request = #{}, settings = maps:with([window, websocket_slow_consumer, events_heartbeat], Settings),
                                 hidden = [binary:copy(Event) || Event <- maps:get(<<"intercepts">>, Flags, [])]});
         full ->
-            respond(503, <<"{\"reason\":\"too many connections (websocket_max_connections)\"}">>, Stream)
+            refuse(503, <<"too many connections (websocket_max_connections)">>, Stream)
     end;
 allowed({ok, [<<"refused">>, Reason]}, Stream) when is_binary(Reason) ->
     respond(403, Reason, Stream);
 allowed({ok, [<<"unmatched">>]}, Stream) ->
-    respond(404, ?UNMATCHED, Stream);
+    refuse(404, ?UNMATCHED, Stream);
 allowed(_, Stream) ->
     failed(bad_answer, Stream).
 
@@ -222,19 +211,12 @@ begun(Keeper, #stream{topic = Topic0, last_id = LastId, topics = Topics0, hidden
     ok = heartbeat_later(Stream),
     First = iolist_to_binary([<<"retry: ">>, integer_to_binary(?RETRY), beginning(LastId, Position), <<"\n\n">>]),
     ok = say(response, <<0, 200:16, (fields(200))/binary, First/binary>>, Stream),
-    Missed = missed(LastId, Position, Topic, Hidden),
+    Missed = [Message || {Id, Event, _} = Message <- hornbeam_history:missed(Topic, LastId, Position), Id =:= none orelse not lists:member(Event, Hidden)],
     flush(Stream#stream{topic = Topic, last_id = none, topics = Topics, uncredited = byte_size(First), waiting = queue:from_list(Missed)}).
 
 %% Where one that comes for the first time begins: it comes back with this id when it has seen no other.
 beginning(none, Position) when Position =/= none -> [<<"\nid: ">>, hornbeam_history:id_of(Position)];
 beginning(_LastId, _Position) -> [].
-
-missed(none, _Position, _Topic, _Hidden) -> [];
-missed(_LastId, none, _Topic, _Hidden) -> [];
-missed(LastId, Position, Topic, Hidden) ->
-    {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
-    [{none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}} || Whole =:= missed]
-    ++ [Message || {_, Event, _} = Message <- Messages, not lists:member(Event, Hidden)].
 
 %% A line of an event ends with its line: JSON in one line has none, and names have theirs replaced.
 event({Id, Event, Payload}) ->
@@ -277,6 +259,10 @@ data(Data, #stream{uncredited = Uncredited} = Stream) ->
 last(Stream) ->
     ok = say(data, <<1>>, Stream),
     over.
+
+refuse(Status, Reason, Stream) ->
+    {json, Body} = hornbeam_channel_codec:reason(Reason),
+    respond(Status, Body, Stream).
 
 respond(Status, Body, Stream) ->
     ok = say(response, iolist_to_binary([<<1, Status:16>>, fields(Status), Body]), Stream),

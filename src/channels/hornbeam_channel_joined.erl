@@ -153,14 +153,11 @@ missed(none, Position, #channel{topic = Topic, flavour = hb}) ->
     [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_position">>, {json, <<"{}">>}, hornbeam_history:id_of(Position))}];
 missed(none, _Position, _Channel) -> [];
 missed(LastId, Position, #channel{topic = Topic, intercepts = Intercepts}) ->
-    {Whole, Messages} = hornbeam_history:since(Topic, LastId, Position),
-    [{reply, hornbeam_channel_codec:broadcast(Topic, <<"hb_missed">>, {json, [<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}]}, none)} || Whole =:= missed]
-    ++ [again(Topic, Message, lists:member(element(2, Message), Intercepts)) || Message <- Messages].
+    [again(Topic, Message, Id =/= none andalso lists:member(Event, Intercepts)) || {Id, Event, _} = Message <- hornbeam_history:missed(Topic, LastId, Position)].
 
 again(Topic, {Id, Event, Payload}, false) -> {reply, hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)};
 again(Topic, {Id, Event, Payload}, true) -> {back, {websocket_published, hornbeam_channels:topic(Topic), {Event, Payload, Id}}}.
 
-%% Who is there, from when the topic's diffs come.
 %% @doc Tells the client who is there. Read where it is written, so that no diff that this knows nothing of is before it.
 -spec presence_state(channel()) -> {[effect()], channel()}.
 presence_state(Channel) -> {[presence(Channel)], Channel}.
@@ -201,11 +198,11 @@ failed(Reason, Work, Channel) ->
 %% What its client has sent meanwhile is for no channel.
 not_joined(Response, #channel{joining = {JoinRef, Count}, topic = Topic, waiting = Waiting} = Channel) ->
     ok = hornbeam_presence:untrack(Topic, self()),
-    Refused = [answer(Ref, <<"error">>, {json, <<"{\"reason\":\"unmatched topic\"}">>}, Channel) ++ consumed(Work) || {event, _, _, Ref, _} = Work <- queue:to_list(Waiting)],
+    Refused = [answer(Ref, <<"error">>, hornbeam_channel_codec:reason(<<"unmatched topic">>), Channel) ++ consumed(Work) || {event, _, _, Ref, _} = Work <- queue:to_list(Waiting)],
     {[reply(JoinRef, <<"error">>, Response, Channel), {consumed, Count}] ++ lists:append(Refused) ++ [over], Channel}.
 
 %% Its client learns nothing of an exception.
-reason(Reason) -> {json, [<<"{\"reason\":\"">>, hornbeam_channel_python:reason(Reason), <<"\"}">>]}.
+reason(Reason) -> hornbeam_channel_codec:reason(hornbeam_channel_python:reason(Reason)).
 
 reply(Ref, Status, Response, #channel{flavour = Flavour, join_ref = JoinRef, topic = Topic}) ->
     {reply, hornbeam_channel_codec:reply(Flavour, JoinRef, Ref, Topic, Status, Response)}.

@@ -32,13 +32,13 @@ check_modules([Module | Rest]) ->
 wrong(Format, Arguments) ->
     {error, {bad_option, channel_modules, unicode:characters_to_binary(io_lib:format(Format, Arguments))}}.
 
-%% @doc What hornbeam_exchange has to know: whose connection it becomes, of which pool and which paths.
+%% @doc What hornbeam_exchange has to know: whose connection it becomes, of which pool and which paths; of a stream's the first that fits.
 -spec context(Server :: atom(), Config :: map()) -> hornbeam_exchange:channels().
 context(Server, #{channels_path := Path, events_path := Events, root_path := Root}) ->
     Roots = lists:usort([<<>>, Root]),
     #{pool => {Server, <<>>}, guest => hornbeam_channel_connection, streams => hornbeam_channel_events,
       paths => [<<Prefix/binary, Path/binary, Suffix/binary>> || Prefix <- Roots, Suffix <- [<<>>, <<"/websocket">>]],
-      stream_paths => [<<Prefix/binary, Events/binary, $/>> || Events =/= <<>>, Prefix <- Roots]}.
+      stream_paths => [<<Prefix/binary, Events/binary, $/>> || Events =/= <<>>, Prefix <- lists:reverse(Roots)]}.
 
 %% @doc Who handles a topic.
 -spec handler(Topic :: binary(), [hornbeam_option_channel:channel()]) -> python | module().

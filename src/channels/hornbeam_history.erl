@@ -1,7 +1,7 @@
 %%% The last messages of topics that keep them, so that a client that comes back gets what it has missed.
 %%%
 %%% Called by: hornbeam_websocket_fanout, whose relay of a topic has it kept (its messages pass there, one after the other), hornbeam_channel (ids),
-%%% hornbeam_channel_joined and hornbeam_channel_events (since/3), hornbeam_state_sweeper (sweep/0). Calls: hornbeam_channel_codec.
+%%% hornbeam_channel_joined and hornbeam_channel_events (missed/3), hornbeam_server (set_max_bytes/1), hornbeam_state_sweeper (sweep/0). Calls: hornbeam_json.
 %%%
 %%% Why nobody misses a message or gets it twice: the relay stores a message before it sends it to those who subscribe, and whoever subscribes is told the
 %%% number of the last one that is stored. What has a number up to that is in the table, what comes later is sent.
@@ -18,7 +18,7 @@
 -module(hornbeam_history).
 -behaviour(hornbeam_websocket_fanout).
 
--export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, id_of/1, since/3, sweep/0, set_max_bytes/1, read/3]).
+-export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, id_of/1, since/3, missed/3, sweep/0, set_max_bytes/1, read/3]).
 -export_type([limits/0, kept/0, message/0]).
 
 -define(TABLE, hornbeam_history).
@@ -183,6 +183,15 @@ position_of(Id) ->
     try [Epoch, Number] = binary:split(Id, <<"@">>), {ok, binary_to_integer(Number)}
     catch error:_ -> error
     end.
+
+%% @doc What a client that comes back is told first, as events: what it has missed, and before it `hb_missed' (without an id) when more is missing than is
+%% known. LastId: of the message that it has seen last; none: it does not come back. Position: of its subscription; none: the topic is not kept.
+-spec missed(Topic :: binary(), LastId :: binary() | none, Position :: integer() | none) -> [{Id :: binary() | none, Event :: binary(), hornbeam_channel_codec:payload()}].
+missed(_Topic, LastId, Position) when LastId =:= none; Position =:= none ->
+    [];
+missed(Topic, LastId, Position) ->
+    {Whole, Messages} = since(Topic, LastId, Position),
+    [{none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}} || Whole =:= missed] ++ Messages.
 
 %% @doc What a client has missed that has seen the message of this id (empty: none), up to a position. missed: more than is known.
 -spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.

@@ -24,7 +24,7 @@
 %%% Failure modes. A node or the net between ends: its entries leave at once, and come back with its hello when it heals; nothing is kept of
 %%% it. This process is killed: its successor keeps the entries whose processes live, as another replica.
 %%%
-%%% Limits: a meta has ?MAX_META bytes, a key and a topic ?MAX_KEY; a process ?MAX_OF_ONE entries, a topic ?MAX_OF_TOPIC of one node (who joins is sent
+%%% Limits: a meta has ?MAX_META bytes, a key and a topic what a name of channels has (hornbeam_channel_codec); a process ?MAX_OF_ONE entries, a topic ?MAX_OF_TOPIC of one node (who joins is sent
 %%% them all), a node ?MAX. More is refused.
 -module(hornbeam_presence).
 -behaviour(gen_server).
@@ -35,7 +35,6 @@
 
 -define(TABLE, hornbeam_presences).
 -define(MAX_META, 16384).
--define(MAX_KEY, 255).
 -define(MAX_OF_ONE, 1000).
 -define(MAX_OF_TOPIC, 100000).
 -define(MAX, 1000000).
@@ -71,7 +70,7 @@ track(Topic, Pid, Key, Meta) -> change(track, Topic, Pid, Key, Meta).
 update(Topic, Pid, Key, Meta) -> change(update, Topic, Pid, Key, Meta).
 
 change(What, Topic, Pid, Key, Meta) ->
-    case {is_name(Topic), is_name(Key)} of
+    case {hornbeam_channel_codec:is_name(Topic), hornbeam_channel_codec:is_name(Key)} of
         {false, _} -> {error, bad_topic};
         {_, false} -> {error, bad_key};
         _ when byte_size(Meta) > ?MAX_META -> {error, bad_meta};
@@ -81,8 +80,6 @@ change(What, Topic, Pid, Key, Meta) ->
                 error -> {error, not_object}
             end
     end.
-
-is_name(Name) -> Name =/= <<>> andalso byte_size(Name) =< ?MAX_KEY andalso unicode:characters_to_binary(Name) =:= Name.
 
 %% @doc Whether it was tracked.
 -spec untrack(Topic :: binary(), pid(), Key :: binary()) -> boolean().

@@ -1,4 +1,4 @@
-%%% Python's operations on channels: arguments and answers as hornbeam_erlang/_channel_requests.py has them.
+%%% Python's operations on channels: arguments and answers as hornbeam_erlang/_channel_messages.py has them.
 %%%
 %%% Called by: hornbeam_services, which knows its name only, in a worker's process. Calls: hornbeam_channel.
 -module(hornbeam_service_channels).

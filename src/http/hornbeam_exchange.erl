@@ -36,8 +36,8 @@
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
                      static := none | {module(), term()}, channels := none | channels(),
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
-%% guest: whose a WebSocket of these paths becomes. streams: whose checkout(Head, Server) is a worker for a request below these paths, as a slot with a
-%% place that is taken; messages to and from it are those of hornbeam_worker.
+%% guest: whose a WebSocket of these paths becomes. streams: whose checkout(Rest, Head, Server) is a worker for a request below these paths (Rest of its
+%% path), as a slot with a place that is taken; messages to and from it are those of hornbeam_worker.
 -type channels() :: #{pool := hornbeam_pool:id(), guest := module(), paths := [binary()], streams := module(), stream_paths := [binary()]}.
 -type body() :: iodata() | {sendfile, Size :: non_neg_integer(), [piece()]}.
 %% Of a file, which the protocol opens by its path, or closes when it is open; or octets between such.
@@ -193,12 +193,20 @@ guest(_Head, _Pool, _Channels) ->
 
 %% Where a request gets its worker: a pool, or what answers a stream of events.
 worker(#head{path = Path} = Head, #mount{pool = Pool}, #{server := Server, channels := #{pool := Pool, streams := Module, stream_paths := Paths}}) ->
-    case lists:any(fun(Prefix) -> binary:longest_common_prefix([Prefix, Path]) =:= byte_size(Prefix) end, Paths) of
-        true -> fun() -> Module:checkout(Head, Server) end;
-        false -> Pool
+    case below(Paths, Path) of
+        {ok, Rest} -> fun() -> Module:checkout(Rest, Head, Server) end;
+        no -> Pool
     end;
 worker(_Head, #mount{pool = Pool}, _Context) ->
     Pool.
+
+below([], _Path) ->
+    no;
+below([Prefix | Prefixes], Path) ->
+    case Path of
+        <<Prefix:(byte_size(Prefix))/binary, Rest/binary>> -> {ok, Rest};
+        _ -> below(Prefixes, Path)
+    end.
 
 %% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer; hooks do not see it.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].

@@ -152,9 +152,7 @@ static(Name, Config) -> hornbeam_static:context(Name, Config).
 
 %% Nor what serves channels.
 channels(_Name, #{channels := <<>>, channel_modules := []}) -> none;
-channels(Name, #{channel_history_bytes := Bytes} = Config) ->
-    ok = hornbeam_history:set_max_bytes(Bytes),
-    hornbeam_channels:context(Name, Config).
+channels(Name, Config) -> hornbeam_channels:context(Name, Config).
 
 http1(#{max_keepalive := MaxKeepalive} = Config) ->
     Times = maps:with([keepalive_timeout, header_timeout, body_timeout, half_close], Config),

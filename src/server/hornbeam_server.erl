@@ -204,6 +204,7 @@ init(Name) ->
     ok = hornbeam_service_pools:publish(Name, Services),
     ok = set_hooks(Name, Config),
     ok = set_static(Name, Config),
+    ok = set_histories(Config),
     %% The services end last: until then applications may call them.
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30, auto_shutdown => any_significant},
           [hornbeam_pool_sup:spec(Id) || #mount{pool = Id} <- Services ++ Mounts] ++ [hornbeam_pools_sup:spec()]}}.
@@ -212,3 +213,7 @@ init(Name) ->
 -spec set_static(Name :: atom(), Config :: map()) -> ok.
 set_static(Name, #{static := []}) -> _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:publish(Name, []), ok;
 set_static(Name, #{static := Static}) -> hornbeam_static:publish(Name, Static).
+
+%% The histories are the node's: a server without channels changes nothing.
+set_histories(#{channels := <<>>, channel_modules := []}) -> ok;
+set_histories(#{channel_history_bytes := Bytes}) -> hornbeam_history:set_max_bytes(Bytes).

@@ -1,6 +1,6 @@
 %%% Topics and patterns, and which of those that are subscribed to a published topic belongs to.
 %%%
-%%% Called by: hornbeam_pubsub, hornbeam_subscriptions, hornbeam_pubsub_peers, hornbeam_websocket_fanout.
+%%% Called by: hornbeam_pubsub, hornbeam_subscriptions, hornbeam_pubsub_peers, hornbeam_websocket_fanout, hornbeam_service_pubsub, hornbeam_channel_codec.
 %%%
 %%% A pattern is a topic that ends with "*"; before it stand at most ?MAX_PREFIX bytes. Which patterns match is found by asking
 %%% a table for each prefix of the topic that could be one. Whoever keeps subscriptions therefore keeps, beside

@@ -28,7 +28,6 @@
 %% Bytes of published messages that are written together: what one client can have of them waiting, and one message.
 -define(TOGETHER, 16384).
 
-%% Of one connection: the relays of its topics, each with a monitor of it and the topics.
 %% plain: what is published, but for frames. With kinds: frames, those of the kinds apart; any: all apart.
 -type kinds() :: plain | any | [term()].
 %% A topic with a keeper: called with limits when somebody says that it is to be kept, and with each message.
@@ -37,12 +36,13 @@
 %% What it has seen so far, for whoever subscribes.
 -callback position(Kept :: term()) -> term().
 -callback is_over(Kept :: term()) -> boolean().
+%% Of one connection: the relays of its topics, each with a monitor of it and the topics.
 -opaque subscriptions() :: #{Relay :: atom() => {reference(), topics()}}.
 -type topics() :: #{hornbeam_pubsub:topic() => []}.
 -export_type([subscriptions/0]).
 
 -record(relay, {
-    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => kinds()}}, 
+    topics = #{} :: #{hornbeam_pubsub:topic() => #{pid() => kinds()}},
     kept = #{} :: #{hornbeam_pubsub:topic() => {module(), Kept :: term()}},
     %% Of the topics that are patterns.
     lengths = #{} :: hornbeam_topic:lengths(),
