@@ -66,7 +66,13 @@ def test_all_of_both_nodes_hear_a_broadcast(nodes: tuple[Hornbeam, Hornbeam]) ->
 
 
 def test_an_id_names_connections_of_both_nodes(nodes: tuple[Hornbeam, Hornbeam]) -> None:
+    """Another node may hear only a moment later that there are connections of this name."""
     clients = [Channels(server, f"{PATH}&token=mallory") for server in (*nodes, *nodes)]
-    assert httpx.get(f"{nodes[0].url}/disconnect/user:mallory").status_code == 200
+
+    def all_hear() -> bool:
+        assert httpx.get(f"{nodes[0].url}/disconnect/user:mallory").status_code == 200
+        return all(client.socket.has_more(0.1) for client in clients)
+
+    wait_until(all_hear, 20, "connections of both nodes are told to close")
     for client in clients:
         assert client.closed().code == 1008
