@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from provision.erlang import App
 
 # In the order in which they must be built: each reads the headers of those before it.
-VERSIONS = {"ranch": "2.1.0", "cowlib": "2.13.0", "cowboy": "2.12.0"}
+VERSIONS = {
+    "ranch": "2.1.0",
+    "cowlib": "2.13.0",
+    "cowboy": "2.12.0",
+    "gen_batch_server": "0.8.8",
+    "aten": "0.6.0",
+    "seshat": "0.6.1",
+    "ra": "2.14.0",
+}
 KEPT = ("ebin", "include", "src", "LICENSE")
 
 SOURCE = "rabbitmq-server"
@@ -109,6 +117,8 @@ def _build(sources: Path, name: str) -> None:
     # needs no list of who includes what, and the code that makes it calls what OTP 27 has not.
     settings = ("SKIP_DEPS=1", "IS_DEP=1", "NO_MAKEDEP=1", f"DEPS_DIR={sources}")
     (sources / name / f"{name}.d").touch()
+    if not (sources / name / "erlang.mk").exists():  # Ra and its libraries come without
+        shutil.copy(sources / "ranch" / "erlang.mk", sources / name)
     # Emptied: a `make -n` or `make -j` that runs the set-up is not meant for theirs.
     env = {"MAKEFLAGS": "", "MAKELEVEL": "", "ERL_LIBS": ""}
     run((*make, *settings), log=f"build-{name}", failure=f"{name} does not build", env=env)
@@ -123,5 +133,5 @@ def _keep(source: Path, target: Path) -> None:
 
 def _verify(library: Path, name: str, version: str) -> None:
     description = library / "ebin" / f"{name}.app"
-    if f'{{vsn, "{version}"}}' not in description.read_text():
+    if f'{{vsn,"{version}"}}' not in description.read_text().replace(" ", ""):
         raise SetupError(f"{SUITE}'s {SOURCE} does not carry {name} {version}")
