@@ -12,7 +12,7 @@
 %%% Founding. A node without data asks all that are discovered and connected who they are (who). When none is a member and so many are empty as cluster_size says,
 %%% the one with the smallest name makes an id, and has each promise to be a founder (promise: written down before it says yes, for one founding at a time). When all
 %%% have, it begins, and tells them to (begin). One that has promised and does not hear it hears from any member (who), and begins; a promise whose founder has not begun
-%%% is over after ?PROMISE ms. Two foundings at once need twice cluster_size nodes: cluster_size is to be more than half of those that there will be.
+%%% is over after ?PROMISE ms. The founders are more than half of those that are discovered, too: so nodes that discover the same do not found two clusters.
 %%%
 %%% Joining. A node without data that finds a member starts a server and asks that one to add it (admit), as one that votes when it has caught up. If it was a member before
 %%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten.
@@ -188,7 +188,7 @@ handle_info(look, State) ->
     _ = erlang:send_after(?LOOK, self(), look),
     {noreply, looked(forgotten(told(State)))};
 handle_info({seen, Pid, Seen}, #state{looking = Pid} = State) ->
-    {noreply, decide(Seen, State)};
+    {noreply, decide(Seen, State#state{looking = none})};
 handle_info({'EXIT', Pid, _}, #state{looking = Pid} = State) ->
     {noreply, State#state{looking = none}};
 handle_info({'begin', Pid, Id, Founders}, #state{looking = Pid} = State) ->
@@ -250,10 +250,10 @@ forgotten(#state{members = Members, discovered = Discovered, gone = Before, forg
 looked(#state{looking = none, phase = {joining, Id, Uid, Members}} = State) ->
     Engine = self(),
     State#state{looking = spawn_link(fun() -> ask_to_join(Engine, Id, Uid, Members) end)};
-looked(#state{looking = none, phase = Phase, discovered = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
+looked(#state{looking = none, phase = Phase, discovered = [_ | _] = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
     Engine = self(),
     Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
-    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)}, receive after infinity -> ok end end)};
+    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)};
 looked(State) ->
     State.
 
@@ -261,26 +261,18 @@ ask(Nodes, Request) ->
     {Answers, _} = gen_server:multi_call(Nodes, ?MODULE, Request, ?ASK),
     Answers.
 
-%% The process that has looked waits for what it is to do.
-decide(Seen, #state{looking = Pid, phase = Phase} = State) ->
+%% What others say of themselves.
+decide(Seen, #state{phase = Phase} = State) ->
     Members = [{Node, Id, Of} || {Node, {member, Id, Of}} <- Seen],
     case {Members, Phase} of
         {_, {promised, Id, By, Founders}} ->
-            true = exit(Pid, kill),
             case lists:keymember(Id, 2, Members) of
                 true -> founded(Id, By, Founders, State);
                 false -> unpromised(Members, State)
             end;
-        {[{Node, Id, Of} | _], empty} ->
-            true = exit(Pid, kill),
-            joins(Node, Id, Of, State);
-        {[], empty} ->
-            Empty = lists:sort([node() | [Node || {Node, empty} <- Seen]]),
-            true = exit(Pid, kill),
-            founds(Empty, State);
-        _ ->
-            true = exit(Pid, kill),
-            State
+        {[{Node, Id, Of} | _], empty} -> joins(Node, Id, Of, State);
+        {[], empty} -> founds(lists:sort([node() | [Node || {Node, empty} <- Seen]]), State);
+        _ -> State
     end.
 
 %% Others are members of another cluster, or the founder has not begun for long.
@@ -293,7 +285,8 @@ unpromised(Members, #state{folder = Folder} = State) ->
             State
     end.
 
-founds([Smallest | _] = Empty, #state{size = Size} = State) when Smallest =:= node(), length(Empty) >= Size ->
+founds([Smallest | _] = Empty, #state{size = Size, discovered = Discovered} = State)
+        when Smallest =:= node(), length(Empty) >= Size, 2 * length(Empty) > length(Discovered) ->
     Id = binary:encode_hex(crypto:strong_rand_bytes(4)),
     Engine = self(),
     Asking = spawn_link(fun() -> found(Engine, Id, Empty) end),
