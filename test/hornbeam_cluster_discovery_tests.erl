@@ -4,7 +4,7 @@
 -include_lib("eunit/include/eunit.hrl").
 -include_lib("kernel/include/file.hrl").
 
--define(CONTEXT, #{port => 4370, family => inet, timeout => 1000}).
+-define(CONTEXT, #{port => 4370, timeout => 1000}).
 -define(ONE, {<<>>, <<"10.0.0.1">>}).
 -define(TWO, {<<"web">>, <<"10.0.0.2">>}).
 
@@ -12,22 +12,6 @@ static_is_what_is_written_test() ->
     ?assertEqual({ok, [?ONE, ?TWO], []}, hornbeam_cluster_discovery:find({static, [?TWO, ?ONE]}, ?CONTEXT)),
     ?assertEqual(['h@10.0.0.1', 'web@10.0.0.2'], hornbeam_cluster_discovery:nodes([?TWO, ?ONE], h)),
     ?assertEqual({ok, [], []}, hornbeam_cluster_discovery:find(local, ?CONTEXT)).
-
-own(Address, Local) ->
-    hornbeam_cluster_discovery:own([?ONE, ?TWO], #{cluster_address => Address, is_local => fun(A) -> lists:member(A, Local) end}).
-
-own_test() ->
-    ?assertEqual({ok, ?TWO}, own(<<>>, [<<"10.0.0.2">>, <<"10.0.0.9">>])),
-    ?assertEqual({error, {cluster_address, none, [<<"10.0.0.1">>, <<"10.0.0.2">>]}}, own(<<>>, [])),
-    ?assertEqual({error, {cluster_address, several, [<<"10.0.0.1">>, <<"10.0.0.2">>]}}, own(<<>>, [<<"10.0.0.1">>, <<"10.0.0.2">>])),
-    ?assertEqual({ok, ?TWO}, own(<<"10.0.0.2">>, [])),
-    ?assertEqual({ok, {<<>>, <<"10.0.0.9">>}}, own(<<"10.0.0.9">>, [])).
-
-is_local_test() ->
-    Machine = [{10, 0, 0, 1}],
-    ?assert(hornbeam_cluster_discovery:is_local(<<"127.0.0.3">>, [])),
-    ?assert(hornbeam_cluster_discovery:is_local(<<"10.0.0.1">>, Machine)),
-    ?assertNot(hornbeam_cluster_discovery:is_local(<<"10.0.0.2">>, Machine)).
 
 srv_with_another_port_is_ignored_test() ->
     {Targets, [Line]} = hornbeam_cluster_discovery_dns:targets([{0, 0, 4370, "a.x"}, {0, 0, 4371, "b.x"}], 4370),

@@ -73,18 +73,10 @@ format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({data_dir, Folder, Text}) ->
     io_lib:format("the durable tasks in ~ts (data_dir) cannot be used: ~ts", [Folder, Text]);
-format({cluster_address, none, Addresses}) ->
-    io_lib:format("none of the nodes' addresses (~ts) is this machine's; say which one this node has (cluster_address)", [listed(Addresses)]);
-format({cluster_address, several, Addresses}) ->
-    io_lib:format("several of the nodes' addresses are this machine's (~ts); say which one this node has (cluster_address)", [listed(Addresses)]);
-format({cluster_address, folder, _}) ->
-    "cluster_address is needed where the nodes find each other in a folder";
-format({cluster_discovery, Text}) ->
-    io_lib:format("the nodes of the cluster are not found: ~ts", [Text]);
 format({cluster_differs, Key}) ->
     io_lib:format("another server of this VM is in the cluster with another ~ts", [Key]);
-format({cluster_failed, Reason}) ->
-    io_lib:format("this node's part of the cluster does not start: ~tp", [Reason]);
+format({cluster, Text}) ->
+    ["this node's part of the cluster does not start: ", Text];
 format({bad_certificate, File, Reason}) ->
     io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
 format({already_started, Name}) ->
@@ -118,8 +110,6 @@ listen_reason(eacces) -> "permission denied";
 listen_reason(eaddrnotavail) -> "this machine has no such address";
 listen_reason(Posix) when is_atom(Posix) -> inet:format_error(Posix);
 listen_reason(Other) -> io_lib:format("~tp", [Other]).
-
-listed(Names) -> lists:join(", ", Names).
 
 text(Bytes) ->
     string:trim(Bytes, trailing, "\n").

@@ -32,9 +32,8 @@ probe(_Node, none) ->
     ok;
 probe(Node, Port) ->
     [_, Address] = string:split(atom_to_list(Node), "@"),
-    Family = hornbeam_cluster_discovery:family(),
-    case inet:getaddr(Address, Family, ?PROBE) of
-        {ok, Ip} -> opened(gen_tcp:connect(Ip, Port, [Family, {active, false}], ?PROBE));
+    case inet:getaddr(Address, inet, ?PROBE) of
+        {ok, Ip} -> opened(gen_tcp:connect(Ip, Port, [{active, false}], ?PROBE));
         {error, _} -> {error, name}
     end.
 

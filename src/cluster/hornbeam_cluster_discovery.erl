@@ -1,7 +1,7 @@
-%%% Which nodes there should be: asks what the option `cluster' names, and finds this node among the answers.
+%%% Which nodes there should be: asks what the option `cluster' names.
 %%%
-%%% Called by: hornbeam_cluster_node (the address of this node, before it has a name), hornbeam_cluster_links (every few seconds, in a process
-%%% that has a limit of time). Calls: the module of each way (_static, _dns, _folder; this is their behaviour). No process, no state.
+%%% Called by: hornbeam_cluster_sup (addresses/1, among which hornbeam_cluster_distribution finds this node's own), hornbeam_cluster_links (every few
+%%% seconds, in a process that has a limit of time). Calls: the module of each way (_static, _dns, _folder; this is their behaviour). No process, no state.
 %%%
 %%% A member is {Name, Address}, Name <<>> where it is the cluster's; its node is NAME@ADDRESS. Members become atoms only here
 %%% (nodes/2), at most ?MAX at a time.
@@ -9,18 +9,21 @@
 %%% Failure modes: an answer that does not come or is none is an error with its text; whoever asks keeps the last answer.
 -module(hornbeam_cluster_discovery).
 
--export([find/2, own/2, nodes/2, announce/2, withdraw/2, is_local/2, family/0]).
+-export([find/2, addresses/1, nodes/2, announce/2, withdraw/2]).
 -export_type([discovery/0, member/0, context/0]).
 
 -type discovery() :: hornbeam_option_cluster:discovery().
 -type member() :: {Name :: binary(), Address :: binary()}.
-%% Port: the one that all nodes have. Family: of the addresses that the VM's distribution takes.
--type context() :: #{port := inet:port_number(), family := inet | inet6, timeout := pos_integer()}.
+%% Port: the one that all nodes have.
+-type context() :: #{port := inet:port_number(), timeout := pos_integer()}.
 
 %% Ignored: a line for each answer that is none of a node's.
 -callback find(What :: term(), context()) -> {ok, [member()], Ignored :: [unicode:chardata()]} | {error, unicode:chardata()}.
 
 -define(MAX, 256).
+-define(LOOK_UP, 4000).
+-define(PATIENCE, 5000).
+-define(AGAIN, 500).
 
 %% @doc The members that there should be, in order, each once.
 -spec find(discovery(), context()) -> {ok, [member()], Ignored :: [unicode:chardata()]} | {error, unicode:chardata()}.
@@ -42,50 +45,18 @@ bounded(Members, Ignored) when length(Members) =< ?MAX ->
 bounded(Members, Ignored) ->
     {ok, lists:sublist(Members, ?MAX), [io_lib:format("of ~b addresses only ~b are taken", [length(Members), ?MAX]) | Ignored]}.
 
-%% @doc This node among them: the one that cluster_address names, or else the only one whose address is this machine's. IsLocal: is_local/2 with
-%% the machine's addresses.
--spec own([member()], #{cluster_address := binary(), is_local := fun((binary()) -> boolean()), _ => _}) ->
-    {ok, member()} | {error, {cluster_address, none | several, [binary()]}}.
-own(Members, #{cluster_address := <<>>, is_local := IsLocal}) ->
-    case [Member || {_, Address} = Member <- Members, IsLocal(Address)] of
-        [Member] -> {ok, Member};
-        [] -> {error, {cluster_address, none, addresses(Members)}};
-        Several -> {error, {cluster_address, several, addresses(Several)}}
-    end;
-own(Members, #{cluster_address := Address}) ->
-    case [Member || {_, A} = Member <- Members, A =:= Address] of
-        [Member | _] -> {ok, Member};
-        [] -> {ok, {<<>>, Address}}
-    end.
+%% @doc The addresses of all that there should be, for whoever looks for this node's own among them. What begins may be a moment late in DNS, so an error is
+%% not believed at once; none at last.
+-spec addresses(map()) -> [binary()].
+addresses(Options) -> addresses(Options, ?PATIENCE div ?AGAIN).
 
-addresses(Members) -> [Address || {_, Address} <- Members].
-
-%% @doc Whether an address is one of this machine's: of its interfaces, or of the loopback network, all of which is. A name is when what it stands for is.
--spec is_local(Address :: binary(), Machine :: [inet:ip_address()]) -> boolean().
-is_local(Address, Machine) ->
-    case inet:parse_strict_address(binary_to_list(Address)) of
-        {ok, {127, _, _, _}} ->
-            true;
-        {ok, Ip} ->
-            lists:member(Ip, Machine);
-        {error, _} ->
-            case inet:getaddrs(binary_to_list(Address), family(), 5000) of
-                {ok, Ips} -> lists:any(fun(Ip) -> lists:member(Ip, Machine) end, Ips);
-                {error, _} -> false
-            end
-    end.
-
-%% @doc The family of addresses that this VM's distribution uses: IPv4 unless it was started with -proto_dist inet6_tcp or inet6_tls.
--spec family() -> inet | inet6.
-family() ->
-    case init:get_argument(proto_dist) of
-        {ok, Given} ->
-            case lists:last(Given) of
-                ["inet6_" ++ _] -> inet6;
-                _ -> inet
-            end;
-        error ->
-            inet
+addresses(#{cluster := Discovery, cluster_port := Port} = Options, Times) ->
+    case find(Discovery, #{port => Port, timeout => ?LOOK_UP}) of
+        {ok, Members, _} -> [Address || {_, Address} <- Members];
+        {error, _} when Times > 0 -> receive after ?AGAIN -> addresses(Options, Times - 1) end;
+        {error, Text} ->
+            logger:warning("cluster: who there should be is not known: ~ts", [unicode:characters_to_binary(Text)]),
+            []
     end.
 
 %% @doc The nodes of members.

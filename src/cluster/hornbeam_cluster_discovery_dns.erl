@@ -7,6 +7,8 @@
 %%%
 %%% All nodes have one port (cluster_port): an SRV record with another one names a node that could not be reached, and is ignored with a line in the log.
 %%%
+%%% Only IPv4 (A records): OTP's carrier for IPv6 is another one, which would have to be named before DNS can be asked.
+%%%
 %%% Failure modes: no answer in time, no such name, no address: an error. A target without an address is ignored, with a line. Limits: ?TARGETS targets.
 -module(hornbeam_cluster_discovery_dns).
 -behaviour(hornbeam_cluster_discovery).
@@ -17,18 +19,18 @@
 
 -spec find({dns | srv, binary()}, hornbeam_cluster_discovery:context()) ->
     {ok, [hornbeam_cluster_discovery:member()], [unicode:chardata()]} | {error, unicode:chardata()}.
-find({dns, Host}, #{family := Family, timeout := Timeout}) ->
-    case addresses(Host, Family, Timeout) of
+find({dns, Host}, #{timeout := Timeout}) ->
+    case addresses(Host, Timeout) of
         {ok, Members} -> {ok, Members, []};
         {error, Reason} -> {error, [Host, ": ", reason(Reason)]}
     end;
-find({srv, Name}, #{port := Port, family := Family, timeout := Timeout}) ->
+find({srv, Name}, #{port := Port, timeout := Timeout}) ->
     Ends = erlang:monotonic_time(millisecond) + Timeout,
     case inet_res:resolve(binary_to_list(Name), in, srv, [], Timeout) of
         {ok, Message} ->
             Records = [Data || Record <- inet_dns:msg(Message, anlist), {srv, Data} <- [{inet_dns:rr(Record, type), inet_dns:rr(Record, data)}]],
             {Targets, Ignored} = targets(Records, Port),
-            resolved(Name, [{Target, addresses(Target, Family, left(Ends))} || Target <- lists:sublist(Targets, ?TARGETS)], Ignored);
+            resolved(Name, [{Target, addresses(Target, left(Ends))} || Target <- lists:sublist(Targets, ?TARGETS)], Ignored);
         {error, {Reason, _}} -> {error, [Name, ": ", reason(Reason)]};
         {error, Reason} -> {error, [Name, ": ", reason(Reason)]}
     end.
@@ -50,15 +52,11 @@ resolved(Name, Looked, Ignored) ->
 
 left(Ends) -> max(1, Ends - erlang:monotonic_time(millisecond)).
 
-%% The C library gives IPv4 addresses as IPv6 ones where IPv6 is asked for.
-addresses(Host, Family, Timeout) ->
-    case inet:getaddrs(binary_to_list(Host), Family, Timeout) of
-        {ok, Ips} -> {ok, [{<<>>, list_to_binary(inet:ntoa(Ip))} || Ip <- Ips, not is_mapped(Ip)]};
+addresses(Host, Timeout) ->
+    case inet:getaddrs(binary_to_list(Host), inet, Timeout) of
+        {ok, Ips} -> {ok, [{<<>>, list_to_binary(inet:ntoa(Ip))} || Ip <- Ips]};
         {error, Reason} -> {error, Reason}
     end.
-
-is_mapped({0, 0, 0, 0, 0, 16#FFFF, _, _}) -> true;
-is_mapped(_) -> false.
 
 reason(nxdomain) -> "there is no such name";
 reason(Reason) when Reason =:= timeout; Reason =:= etimedout -> "no DNS server has answered in time";

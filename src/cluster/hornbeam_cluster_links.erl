@@ -33,8 +33,9 @@
 -record(state, {
     options :: map(),
     mine :: hornbeam_cluster_hello:hello(),
+    port :: inet:port_number() | none,
     started :: integer(),
-    found = [] :: [node()],                         % by the last look-up that found something
+    found = none :: none | [node()],                % by the last look-up that found something
     joined = [] :: [node()],                        % named by a person
     problem = none :: none | binary(),              % of the last look-up
     ignored = [] :: [binary()],                     % what the log has of answers that are none
@@ -44,7 +45,7 @@
     peers = hornbeam_cluster_peers:new() :: hornbeam_cluster_peers:peers()
 }).
 
-%% @doc Options: those of the server, with `machine', the version of the replicated state's machine, and `port', what hornbeam_cluster_connect is to try.
+%% @doc Options: those of the server.
 -spec start_link(map()) -> {ok, pid()} | {error, term()}.
 start_link(Options) ->
     case gen_server:start_link({local, ?MODULE}, ?MODULE, Options, []) of
@@ -74,7 +75,15 @@ init(Options) ->
     Now = now_ms(),
     Peers = lists:foldl(fun(Node, P) -> hornbeam_cluster_peers:linked(Node, Now, P) end, hornbeam_cluster_peers:new(), nodes()),
     self() ! look,
-    {ok, #state{options = Options, mine = hornbeam_cluster_hello:mine(Options), started = Now, peers = Peers}}.
+    Mine = hornbeam_cluster_hello:mine(Options#{machine => hornbeam_cluster_machine:version()}),
+    {ok, #state{options = Options, mine = Mine, port = port(), started = Now, peers = Peers}}.
+
+%% Whose VM was a node before finds others in its own way, whatever that is.
+port() ->
+    case hornbeam_cluster_carrier:settings() of
+        #{port := Port} -> Port;
+        none -> none
+    end.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call({hello, Theirs}, {Pid, _}, #state{mine = Mine} = State) ->
@@ -98,8 +107,8 @@ state_status(#state{options = #{cluster := Discovery, cluster_name := Name}, pro
                  nodes => hornbeam_cluster_peers:describe(now_ms(), Peers)}).
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({forget, Node}, #state{joined = Joined, found = Found, peers = Peers} = State) ->
-    {noreply, State#state{joined = lists:delete(Node, Joined), found = lists:delete(Node, Found), peers = hornbeam_cluster_peers:forget(Node, Peers)}};
+handle_cast({forget, Node}, #state{joined = Joined, peers = Peers} = State) ->
+    {noreply, State#state{joined = lists:delete(Node, Joined), peers = hornbeam_cluster_peers:forget(Node, Peers)}};
 handle_cast(look, State) ->
     {noreply, looked(State)};
 handle_cast(_Request, State) ->
@@ -157,7 +166,7 @@ looked(#state{looking = none, options = #{cluster := Discovery} = Options} = Sta
 looked(State) ->
     State.
 
-context(#{cluster_port := Port}) -> #{port => Port, family => hornbeam_cluster_discovery:family(), timeout => ?LOOK_UP}.
+context(#{cluster_port := Port}) -> #{port => Port, timeout => ?LOOK_UP}.
 
 %% With exit reason `killed' after the time.
 limited(Fun, Time) ->
@@ -176,13 +185,17 @@ found({ok, Members, Ignored}, #state{ignored = Told, problem = Before, options =
     wanted(State#state{found = hornbeam_cluster_discovery:nodes(Members, Name), problem = none, ignored = Lines}).
 
 wanted(#state{found = Found, joined = Joined, peers = Peers} = State) ->
-    Wanted = lists:usort(Found ++ Joined) -- [node()],
+    Wanted = lists:usort(case Found of none -> Joined; _ -> Found ++ Joined end) -- [node()],
     After = hornbeam_cluster_peers:wanted(Wanted, now_ms(), Peers),
-    ok = tell_engine(lists:usort([node() | Wanted] ++ hornbeam_cluster_peers:up(After))),
+    ok = hornbeam_cluster_distribution:expect(Wanted),
+    ok = tell_engine(Found, lists:usort([node() | Wanted] ++ hornbeam_cluster_peers:up(After))),
     tried(State#state{peers = After}).
 
-%% It may be restarting: the next look-up tells it again.
-tell_engine(Nodes) ->
+%% It may be restarting: the next look-up tells it again. Not before it is known who there should be: nobody shall found a cluster alone
+%% because DNS was down.
+tell_engine(none, _) ->
+    ok;
+tell_engine(_, Nodes) ->
     _ = case whereis(hornbeam_cluster_engine) of
         undefined -> ok;
         Engine -> Engine ! {discovered, Nodes}
@@ -203,8 +216,7 @@ tried(#state{tries = Tries, peers = Peers, timer = Timer} = State) ->
     end,
     State#state{tries = maps:merge(Tries, Begun), peers = After, timer = Next}.
 
-begin_try(Node, #state{mine = Mine, options = Options}) ->
-    Port = maps:get(port, Options, none),
+begin_try(Node, #state{mine = Mine, port = Port}) ->
     {Pid, Monitor} = limited(fun() -> exit({shutdown, {tried, hornbeam_cluster_connect:run(Node, Port, Mine)}}) end, ?TRY),
     {Monitor, {Pid, Node}}.
 
