@@ -13,6 +13,25 @@ static_is_what_is_written_test() ->
     ?assertEqual(['h@10.0.0.1', 'web@10.0.0.2'], hornbeam_cluster_discovery:nodes([?TWO, ?ONE], h)),
     ?assertEqual({ok, [], []}, hornbeam_cluster_discovery:find(local, ?CONTEXT)).
 
+own(Discovery, Address, Machine) ->
+    hornbeam_cluster_discovery:own([?ONE, ?TWO], #{cluster => Discovery, cluster_address => Address}, Machine).
+
+own_test() ->
+    Static = {static, [?ONE, ?TWO]},
+    Dns = {dns, <<"web.internal">>},
+    ?assertEqual({ok, ?TWO}, own(Static, <<>>, [{10, 0, 0, 2}, {10, 0, 0, 9}])),
+    ?assertEqual({error, {cluster_address, none, [<<"10.0.0.1">>, <<"10.0.0.2">>]}}, own(Static, <<>>, [{10, 0, 0, 9}])),
+    ?assertEqual({error, {cluster_address, several, [<<"10.0.0.1">>, <<"10.0.0.2">>]}}, own(Static, <<>>, [{10, 0, 0, 1}, {10, 0, 0, 2}])),
+    ?assertEqual({ok, ?TWO}, own(Static, <<"10.0.0.2">>, [])),
+    ?assertEqual({ok, {<<>>, <<"10.0.0.9">>}}, own(Dns, <<"10.0.0.9">>, [])),
+    %% Not in DNS yet.
+    ?assertEqual({ok, {<<>>, <<"10.0.0.9">>}}, own(Dns, <<>>, [{127, 0, 0, 1}, {10, 0, 0, 9}])),
+    ?assertEqual({error, {cluster_address, machine, [<<"10.0.0.8">>, <<"10.0.0.9">>]}}, own(Dns, <<>>, [{10, 0, 0, 8}, {10, 0, 0, 9}])).
+
+loopback_is_the_machines_test() ->
+    Members = [{<<>>, <<"127.0.0.3">>}, ?ONE],
+    ?assertEqual({ok, {<<>>, <<"127.0.0.3">>}}, hornbeam_cluster_discovery:own(Members, #{cluster => {static, Members}, cluster_address => <<>>}, [])).
+
 srv_with_another_port_is_ignored_test() ->
     {Targets, [Line]} = hornbeam_cluster_discovery_dns:targets([{0, 0, 4370, "a.x"}, {0, 0, 4371, "b.x"}], 4370),
     ?assertEqual([<<"a.x">>], Targets),

@@ -5,7 +5,7 @@
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
 %%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_report (where readiness waits for it) and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_node and _report (where there is a cluster) and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
@@ -234,6 +234,7 @@ dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
 start(Options) ->
     ok = application:unset_env(hornbeam, app),
     true = os:unsetenv("HORNBEAM_APP"),
+    ok = prepare_cluster(Options),
     ok = hornbeam_vm:own(),
     ok = hornbeam_signals:install(),
     case application:ensure_all_started(hornbeam) of
@@ -241,6 +242,9 @@ start(Options) ->
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
+
+prepare_cluster(#{cluster := <<>>}) -> ok;
+prepare_cluster(Options) -> hornbeam_cluster_node:prepare(Options).
 
 attempt(Options) ->
     case hornbeam:serve(Options, vital) of
