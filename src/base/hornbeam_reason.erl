@@ -84,6 +84,8 @@ format({cluster_differs, Key}) ->
     io_lib:format("another server of this VM is in the cluster with another ~ts", [Key]);
 format({cluster, Text}) ->
     ["this node's part of the cluster does not start: ", Text];
+format({cluster_links, Text}) ->
+    ["the links of the cluster cannot be opened: ", Text];
 format({bad_certificate, File, Reason}) ->
     io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
 format({already_started, Name}) ->
