@@ -1,5 +1,5 @@
-"""What is said of keys of the replicated state: changes, revisions, the topics of a node by which its
-watchers are told (hornbeam_cluster_watch)."""
+"""What is said of keys of the replicated state: changes, revisions, and the topics of a node by
+which its watchers are told (hornbeam_cluster_watch)."""
 
 from __future__ import annotations
 
