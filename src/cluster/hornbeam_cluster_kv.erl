@@ -33,6 +33,7 @@
 
 %% What an entry takes besides its key and its value.
 -define(ENTRY, 200).
+-define(PAGE, 1048576).
 %% The clock goes in steps of this many ms: what begins in one ends a whole one later, rather than early.
 -define(STEP, 250).
 
@@ -146,13 +147,14 @@ expire(#{now := Now} = Context, #kv{ends = Ends} = Kv, Events) ->
 -spec waits(kv()) -> boolean().
 waits(#kv{ends = Ends}) -> not gb_sets:is_empty(Ends).
 
-%% A page has what comes after a key, and `more' with the last one if that is not all.
+%% A page has what comes after a key, as much as the limit says but no more than ?PAGE bytes, one entry at least; and `more' with the last one if that is
+%% not all.
 -spec query(question(), non_neg_integer(), kv()) -> term().
 query({get, Key}, _, Kv) -> answer(find(Key, Kv));
 query({get_multi, Keys}, _, Kv) -> [answer(find(Key, Kv)) || Key <- Keys];
 query({page, Prefix, After, Limit}, _, #kv{tree = Tree}) ->
     From = case After of none -> first(Prefix); _ -> After end,
-    page(gb_trees:next(gb_trees:iterator_from(From, Tree)), Prefix, After, Limit, []);
+    page(gb_trees:next(gb_trees:iterator_from(From, Tree)), Prefix, After, {Limit, ?PAGE}, []);
 query(size, _, Kv) -> size(Kv);
 query(_Unknown, _, _Kv) -> unknown.
 
@@ -167,11 +169,10 @@ page(none, _, _, _, Found) ->
     {done, lists:reverse(Found)};
 page({After, _, Rest}, Prefix, After, Limit, Found) ->
     page(gb_trees:next(Rest), Prefix, After, Limit, Found);
-page(_, _, _, 0, [{Last, _, _} | _] = Found) ->
-    {more, Last, lists:reverse(Found)};
-page({Key, {Value, Revision, _}, Rest}, Prefix, After, Limit, Found) ->
+page({Key, {Value, Revision, _}, Rest}, Prefix, After, {Entries, Bytes}, Found) ->
     case has_prefix(Key, Prefix) of
-        true -> page(gb_trees:next(Rest), Prefix, After, Limit - 1, [{Key, Value, Revision} | Found]);
+        true when Found =/= [], Entries =< 0; Found =/= [], Bytes =< 0 -> {more, element(1, hd(Found)), lists:reverse(Found)};
+        true -> page(gb_trees:next(Rest), Prefix, After, {Entries - 1, Bytes - bytes(Key, Value)}, [{Key, Value, Revision} | Found]);
         false -> {done, lists:reverse(Found)}
     end.
 

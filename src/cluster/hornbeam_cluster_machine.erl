@@ -20,7 +20,7 @@
 %%% member gets a snapshot in place of the commands, when it starts anew, and while it is no follower; for the first two the listener is told `resync' (index 0:
 %%% not known), and it looks itself from time to time for the third.
 %%%
-%%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, or as much as the state holds, whichever is more: what is written for snapshots is
+%%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, and half as much as the state holds at least: what is written for snapshots is
 %%% of the order of what is written anyway.
 -module(hornbeam_cluster_machine).
 -behaviour(ra_machine).
@@ -136,7 +136,7 @@ is_due(Commands, Bytes, #machine{parts = Parts}) ->
         {Of, Bytes1} = Module:size(maps:get(Part, Parts)),
         {E + Of, S + Bytes1}
     end, {0, 0}, ?PARTS),
-    Commands >= Entries orelse Bytes >= max(?BYTES, Size).
+    2 * Commands >= Entries orelse 2 * Bytes >= max(2 * ?BYTES, Size).
 
 -spec state_enter(ra_server:ra_state() | eol, machine()) -> ra_machine:effects().
 state_enter(leader, #machine{ticks = true}) -> [clock()];
