@@ -6,6 +6,7 @@
 #
 #   HORNBEAM_NODE      a name such as hornbeam@127.0.0.1: turns Erlang distribution on, for remote_console
 #   HORNBEAM_COOKIE    its cookie; without one Erlang's own ~/.erlang.cookie
+#   HORNBEAM_CLUSTER   and the other options of a cluster: the VM gets what its links need, unless HORNBEAM_NODE has given it a name
 #   HORNBEAM_LOG       where `daemon` writes what the server prints; default log/hornbeam.log in the release
 #   HORNBEAM_SCHEDULERS  how many schedulers the VM has; default one for every two cores, all while many WebSockets are open
 #   HORNBEAM_ERL_FLAGS more flags for the VM; they win over vm.args
@@ -84,6 +85,25 @@ hand_over() {
     done
 }
 
+# In the environment, a flag or sys.config; and nobody has said how the VM's links are to be.
+asks_for_cluster() {
+    case " ${HORNBEAM_NODE:+-name} ${ERL_AFLAGS:-} ${ERL_FLAGS:-} ${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-} " in
+        *" -name "* | *" -sname "* | *" -proto_dist "* | *" -epmd_module "*) return 1 ;;
+    esac
+    [ -z "${HORNBEAM_CLUSTER:-}" ] || return 0
+    for argument; do
+        case "$argument" in --cluster | --cluster=*) return 0 ;; esac
+    done
+    grep -Eq '^[^%]*\{[[:space:]]*cluster[[:space:]]*,' "$HORNBEAM_BOOT_DIR/sys.config"
+}
+
+# As hornbeam/vm.py has them, which says why.
+links() {
+    options=$(echo "$ROOT"/lib/hornbeam-*/priv/python/hornbeam/cluster.options)
+    printf '%s\n' "-proto_dist hornbeam_cluster" "-epmd_module hornbeam_cluster_epmd" "-nocookie" "-start_epmd false" \
+        "-kernel prevent_overlapping_partitions false" "-ssl_dist_optfile $options"
+}
+
 # exec, so that systemd's main process, and the target of its signals, is the VM itself. The templates are filled into a folder of
 # mode 0700 that the VM removes once it has read them (hornbeam_cli).
 start_vm() {
@@ -97,6 +117,7 @@ start_vm() {
         echo "$kind $HORNBEAM_NODE" >> "$HORNBEAM_BOOT_DIR/vm.args"
         [ -z "${HORNBEAM_COOKIE:-}" ] || echo "-setcookie $HORNBEAM_COOKIE" >> "$HORNBEAM_BOOT_DIR/vm.args"
     fi
+    ! asks_for_cluster "$@" || links >> "$HORNBEAM_BOOT_DIR/vm.args"
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
     raise_descriptor_limit

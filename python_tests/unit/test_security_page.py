@@ -35,8 +35,9 @@ def test_a_row_has_its_test_and_its_options(row: list[str]) -> None:
 
 
 def _exists(name: str) -> bool:
-    if name.startswith("EUnit "):
-        return (ROOT / "test" / f"{name.removeprefix('EUnit ')}.erl").is_file()
+    kind, _, module = name.partition(" ")
+    if kind in ("EUnit", "CT"):
+        return (ROOT / "test" / f"{module}.erl").is_file()
     file, _, function = name.partition("::")
     path = ROOT / "python_tests" / file
     return path.is_file() and f"def {function}(" in path.read_text()

@@ -73,6 +73,8 @@ format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({data_dir, Folder, Text}) ->
     io_lib:format("the durable tasks in ~ts (data_dir) cannot be used: ~ts", [Folder, Text]);
+format({cluster_links, Text}) ->
+    ["the links of the cluster cannot be opened: ", Text];
 format({bad_certificate, File, Reason}) ->
     io_lib:format("cannot use ~ts: ~ts", [File, certificate_reason(Reason)]);
 format({already_started, Name}) ->

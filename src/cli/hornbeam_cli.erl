@@ -1,10 +1,10 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
-%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
@@ -88,6 +88,11 @@ command([Help | _]) when Help =:= "help"; Help =:= "--help"; Help =:= "-h" ->
 command([Version | _]) when Version =:= "version"; Version =:= "--version" ->
     io:put_chars(["hornbeam ", version(), " (Erlang/OTP ", erlang:system_info(otp_release), ")\n"]),
     {exit, 0};
+command(["cluster", "ca" | Args]) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> remote(hornbeam_cluster_ca:command(Args))
+    end;
 command([]) ->
     usage_error("a command is missing");
 command([Command | Args]) ->
@@ -99,7 +104,7 @@ command([Command | Args]) ->
 
 unknown(Command) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Command),
-                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "help", "version" | ?REMOTE])]).
+                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "cluster", "help", "version" | ?REMOTE])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -123,6 +128,9 @@ help() ->
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
         "  hornbeam tasks ACTION [flags]     its background tasks: list [STATE], show ID,\n"
         "                                    retry ID, cancel ID, purge [STATE]\n"
+        "  hornbeam cluster ca DIR [ADDRESS...]\n"
+        "                                    make an authority for a cluster, and a\n"
+        "                                    certificate for each node's address\n"
         "  hornbeam version                  print the version\n"
         "  hornbeam help                     print this text\n\n"
         "run exits with 0 after a graceful stop, 1 when it could not start, 2 for a wrong command line,\n"

@@ -1,7 +1,7 @@
 %%% New code, new options, another number of workers, other mounts under live sockets.
 %%%
 %%% Called by: hornbeam (reload/0,1,2, mount/3, unmount/2), hornbeam_control, hornbeam_signals, hornbeam_watch. Calls: hornbeam_options,
-%%% hornbeam_option_mount, _place, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers, hornbeam_server
+%%% hornbeam_option_mount, _place, _cluster, hornbeam_server_pools (which carries it out, in two phases), hornbeam_servers, hornbeam_server
 %%% (check_modules/1). Decides what the server is to run with; runs in the process of hornbeam_server_pools, so that no two changes begin with the same options.
 %%%
 %%% What cannot change: what the sockets were opened with, the server's name,
@@ -16,6 +16,8 @@
 -define(GROUPS, [application, python, workers, timeouts, channels, tasks]).
 -define(FIXED, [name, reload_dirs, reload_include, reload_exclude, window, body_prefetch, keepalive_timeout, send_timeout, data_dir,
                 channels_path, events_path, channel_history_bytes]).
+%% And of other groups those that may change.
+-define(FREE, [cluster_ready, cluster_forget_after]).
 
 %% @doc Returns when the new workers serve. Given: options that replace those of the running server, `app' included.
 -spec reload(Name :: atom(), Given :: hornbeam_options:given()) -> ok | {error, term()}.
@@ -96,8 +98,12 @@ decide(Old, Given) ->
             {error, Reason}
     end.
 
-merged(Given, Old) when is_map(Given) -> {ok, maps:merge(Old, Given)};
-merged(Given, Old) when is_list(Given) -> {ok, maps:merge(Old, proplists:to_map(Given))};
+merged(Given, Old) when is_map(Given) ->
+    case hornbeam_option_cluster:expand(Given) of
+        {ok, Flat} -> {ok, maps:merge(Old, Flat)};
+        Error -> Error
+    end;
+merged(Given, Old) when is_list(Given) -> merged(proplists:to_map(Given), Old);
 merged(_, _) -> {error, {bad_option, options, <<"must be a map or a property list">>}}.
 
 check_fixed(Old, New) ->
@@ -117,4 +123,4 @@ are_begun(_Key, _Old, _New) -> false.
 
 is_fixed(Key) ->
     {ok, #{group := Group}} = hornbeam_options:spec(Key),
-    not lists:member(Group, ?GROUPS) orelse lists:member(Key, ?FIXED).
+    not lists:member(Key, ?FREE) andalso (not lists:member(Group, ?GROUPS) orelse lists:member(Key, ?FIXED)).

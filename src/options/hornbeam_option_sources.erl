@@ -44,7 +44,12 @@ variable(#{key := Key}) -> "HORNBEAM_" ++ string:uppercase(atom_to_list(Key)).
 -spec app_env([{atom(), term()}], [spec()]) -> {ok, map()} | error().
 app_env(Env, Specs) ->
     Known = maps:from_list([{Key, Spec} || #{key := Key} = Spec <- Specs]),
-    Given = proplists:delete(included_applications, Env),
+    case hornbeam_option_cluster:expand(maps:from_list(proplists:delete(included_applications, Env))) of
+        {ok, Given} -> known_env(lists:sort(maps:to_list(Given)), Known);
+        Error -> Error
+    end.
+
+known_env(Given, Known) ->
     case [Key || {Key, _} <- Given, not is_map_key(Key, Known)] of
         [] ->
             read(fun(_, Value) -> Value end, fun(_, _) -> "sys.config" end,
@@ -62,7 +67,7 @@ app_env(Env, Specs) ->
 file(Settings, File, Specs) ->
     Names = maps:from_list([{unicode:characters_to_binary(Name), Spec}
                             || #{key := Key} = Spec <- Specs, Name <- [flag(Spec), underscores(flag(Spec)), atom_to_list(Key)]]),
-    Found = [{hornbeam_option_toml:name(Key, Names), Key, Value} || {Key, Value} <- Settings],
+    Found = [{hornbeam_option_toml:name(Key, Names), Key, Value} || {Key, Value} <- hornbeam_option_cluster:entries(Settings)],
     Keys = [Key || {{ok, #{key := Key}}, _, _} <- Found],
     case {[Key || {error, Key, _} <- Found], Keys -- lists:usort(Keys)} of
         {[], []} ->

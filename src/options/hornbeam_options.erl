@@ -2,7 +2,7 @@
 %%%
 %%% Owns the rules that hold for all options; the options themselves are declared in hornbeam_option_table, which says
 %%% how to add one. Called by hornbeam (start, reload, info), hornbeam_cli and the documentation's build. Calls
-%%% hornbeam_option_table, _types, _sources (environment, flags, file, sys.config), _docs, _coming_from, _report, _bind and _mount. No process, no
+%%% hornbeam_option_table, _types, _sources (environment, flags, file, sys.config), _docs, _coming_from, _report, _bind, _cluster and _mount. No process, no
 %%% state.
 -module(hornbeam_options).
 
@@ -30,7 +30,7 @@ validate(Given) ->
     case to_map(Given) of
         {ok, Map} ->
             case known(Map) of
-                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1, fun without_limits/1]);
+                ok -> then(values(hornbeam_option_table:specs(), Map, #{}), [fun anchor/1, fun cross_check/1, fun without_limits/1, fun hornbeam_option_cluster:complete/1]);
                 Error -> Error
             end;
         Error ->
@@ -153,10 +153,10 @@ for_mount(Options, Overrides) ->
 %% --- validation ----------------------------------------------------------------------------------------------------
 
 to_map(Given) when is_map(Given) ->
-    {ok, Given};
+    hornbeam_option_cluster:expand(Given);
 to_map(Given) when length(Given) >= 0 ->
     case [Item || Item <- Given, not is_property(Item)] of
-        [] -> {ok, proplists:to_map(Given)};
+        [] -> hornbeam_option_cluster:expand(proplists:to_map(Given));
         _ -> not_options()
     end;
 to_map(_) ->

@@ -69,8 +69,9 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules}}) ->
-    [tls || Tls] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []].
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster}}) ->
+    [tls || Tls] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []]
+    ++ [cluster || Cluster =/= <<>>].
 
 run([]) ->
     ok;

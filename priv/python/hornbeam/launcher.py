@@ -90,7 +90,7 @@ def become_vm(parent: int, command: list[str], arguments: list[str], added: dict
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         env = environment(arguments) | added
         raise_descriptor_limit(env)
-        os.execve(command[0], command, env)
+        os.execve(command[0], command + vm.links(env), env)
     except SystemExit as reason:  # the configuration file's; it has said why
         os._exit(reason.code if isinstance(reason.code, int) else 1)
     except OSError as error:

@@ -533,6 +533,74 @@ class Options(TypedDict, total=False):
     # yet.
     cluster_nodes: str | Sequence[str] | None
 
+    # Makes this node a member of a cluster, and says where the others are:
+    # static:ADDRESS,ADDRESS,... (or NAME@ADDRESS), dns:HOST (its A records),
+    # srv:_SERVICE._tcp.HOST, folder:PATH (a folder that the nodes share),
+    # local (a cluster of this node alone). "" for no cluster.
+    cluster: str | None
+
+    # Name of the cluster, and of this node before its "@". Nodes of another
+    # name are refused.
+    cluster_name: str | None
+
+    # Address (IPv4, or a name with a dot that stands for one) that other nodes
+    # reach this one at, and the only one that is listened on; the node is
+    # called NAME@ADDRESS. "": the one of this machine's addresses that is
+    # among those discovered.
+    cluster_address: str | None
+
+    # How many nodes found the cluster the first time; later ones join it. 0:
+    # as many as static: names. Needed with dns:, srv: and folder:.
+    cluster_size: int | None
+
+    # Folder of mode 0700 (made where it is not there) for what this node keeps
+    # of the cluster's state. "": the folder cluster in data_dir.
+    cluster_dir: str | None
+
+    # Port that the nodes reach each other at, the same for all of them. There
+    # is no epmd.
+    cluster_port: int | None
+
+    # This node's certificate in PEM, for its address; `hornbeam cluster ca`
+    # makes such.
+    cluster_cert: str | PathLike[str] | None
+
+    # Its private key in PEM; "" when cluster_cert holds it as well.
+    cluster_key: str | PathLike[str] | None
+
+    # Certificates in PEM of the authority (of this cluster alone) that all
+    # nodes' certificates are checked against.
+    cluster_ca: str | PathLike[str] | None
+
+    # Links without TLS, for a network that nobody else is in: who reads along
+    # sees everything, who can send is stopped by the cookie alone.
+    cluster_insecure: bool | None
+
+    # File, readable by its owner alone, with the secret that the nodes share;
+    # or HORNBEAM_CLUSTER_COOKIE. "": with TLS, one that is derived from
+    # cluster_ca.
+    cluster_cookie_file: str | PathLike[str] | None
+
+    # How soon a node that says nothing is taken for dead (net_ticktime); the
+    # same for all nodes. (milliseconds)
+    cluster_ticktime: int | None
+
+    # Whether /readyz says so only while this node is with a majority of the
+    # cluster.
+    cluster_ready: bool | None
+
+    # How long an operation on what is replicated may take, before its caller
+    # is told that it may or may not be done. (milliseconds)
+    cluster_timeout: int | None
+
+    # Keys and values of cluster_state together; beyond it writes are refused.
+    # (bytes)
+    cluster_max_bytes: int | None
+
+    # How long a member may be away before the others go on without it for
+    # good; infinity for ever, until `hornbeam cluster forget`. (milliseconds)
+    cluster_forget_after: int | Literal["infinity"] | None
+
     # Python processes that run tasks and serve no requests, with the
     # application of the root; 0: the web workers run tasks while they have
     # time.
@@ -690,6 +758,22 @@ FLAGS = {
     "cache_max_bytes": "cache-max-bytes",
     "rpc_allow": "rpc-allow",
     "cluster_nodes": "cluster-node",
+    "cluster": "cluster",
+    "cluster_name": "cluster-name",
+    "cluster_address": "cluster-address",
+    "cluster_size": "cluster-size",
+    "cluster_dir": "cluster-dir",
+    "cluster_port": "cluster-port",
+    "cluster_cert": "cluster-cert",
+    "cluster_key": "cluster-key",
+    "cluster_ca": "cluster-ca",
+    "cluster_insecure": "cluster-insecure",
+    "cluster_cookie_file": "cluster-cookie-file",
+    "cluster_ticktime": "cluster-ticktime",
+    "cluster_ready": "cluster-ready",
+    "cluster_timeout": "cluster-timeout",
+    "cluster_max_bytes": "cluster-max-bytes",
+    "cluster_forget_after": "cluster-forget-after",
     "task_workers": "task-workers",
     "task_concurrency": "task-concurrency",
     "task_queues": "task-queue",

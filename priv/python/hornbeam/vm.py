@@ -12,7 +12,11 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["CannotStart", "command"]
+TYPE_CHECKING = False  # see launcher.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CannotStart", "command", "links"]
 
 # Python and the VM share the cores, so the schedulers do not spin while they wait for work, and
 # once it serves one is online for every two cores: on two, one scheduler took 19 us of CPU for a
@@ -33,6 +37,14 @@ FLAGS = (
 )
 # -launcher: a second SIGTERM is a repetition of the first, not impatience (hornbeam_signals).
 START = ("-launcher", "-noinput", "-s", "hornbeam_cli", "main")
+# The links of a cluster, whose carrier must be named when the VM boots; nothing of it is loaded
+# before the options say that there is one (hornbeam_cluster_distribution). No cookie from
+# ~/.erlang.cookie, no epmd; and a node that cannot see one of the others must not be cut off
+# from all of them, as OTP's `global` would: a majority is enough.
+LINKS = (
+    *("-proto_dist", "hornbeam_cluster", "-epmd_module", "hornbeam_cluster_epmd"),
+    *("-nocookie", "-start_epmd", "false", "-kernel", "prevent_overlapping_partitions", "false"),
+)
 FLAGS_FROM_OUTSIDE = ("ERL_AFLAGS", "ERL_FLAGS", "ERL_ZFLAGS", "HORNBEAM_ERL_FLAGS")
 
 FOR_A_CLUSTER = ("ra", "aten", "gen_batch_server", "seshat")
@@ -77,9 +89,32 @@ def of_checkout(root: str) -> tuple[list[str], dict[str, str]]:
     return [erl, *FLAGS, *_cores(), *paths, "-boot", "no_dot_erlang", *START], {}
 
 
+def links(env: dict[str, str]) -> list[str]:
+    """The flags for a VM with that environment: those of a cluster where a flag, a variable or the
+    configuration file asks for one (as hornbeam_cli gets them), unless somebody has said how the
+    VM's links are to be."""
+    if not any(_asks_for_cluster(name, value) for name, value in env.items()):
+        return []
+    if {"-name", "-sname", "-proto_dist", "-epmd_module"} & set(_flags_from_outside(env)):
+        return []
+    return [*LINKS, "-ssl_dist_optfile", os.path.join(HERE, "cluster.options")]
+
+
+def _asks_for_cluster(name: str, value: str) -> bool:
+    if name.startswith("HORNBEAM_ARGUMENT_"):
+        return value.partition("=")[0] == "--cluster"
+    if name.startswith("HORNBEAM_SETTING_"):
+        return value.startswith('{<<"cluster"/utf8>>,')
+    return name == "HORNBEAM_CLUSTER" and value != ""
+
+
+def _flags_from_outside(env: Mapping[str, str]) -> list[str]:
+    return " ".join(env.get(name, "") for name in FLAGS_FROM_OUTSIDE).split()
+
+
 def _cores() -> list[str]:
     """A scheduler for each core, of which hornbeam_cores uses half; unless somebody has chosen."""
-    words = " ".join(os.environ.get(name, "") for name in FLAGS_FROM_OUTSIDE).split()
+    words = _flags_from_outside(os.environ)
     chosen = any(word[:2] == "+S" and (not word[2:] or word[2] in "0123456789P") for word in words)
     return [] if chosen else ["+S", f"{CORES}:{CORES}", "-half_of_the_cores"]
 
