@@ -16,7 +16,8 @@
 -type answer() :: {ok, term()} | {packed, iodata()} | absent | {error, error_kind(), term()}.
 -type error_kind() :: type_error | value_error | permission_error | connection_error | timeout
                     | not_registered | erlang_error | computation_error
-                    | service_error | no_service | service_unavailable | service_overloaded | hook_error | no_hook.
+                    | service_error | no_service | service_unavailable | service_overloaded | hook_error | no_hook
+                    | no_cluster | no_quorum | in_doubt | cluster_overloaded.
 
 -define(OK, 0).
 -define(ERROR, 1).

@@ -128,6 +128,19 @@ operation(135) -> {layer_group_discard, hornbeam_service_layer};
 operation(136) -> {layer_group_send, hornbeam_service_layer};
 operation(137) -> {layer_flush, hornbeam_service_layer};
 operation(138) -> {layer_own, hornbeam_service_layer};
+operation(150) -> {cluster_get, hornbeam_service_cluster};
+operation(151) -> {cluster_get_multi, hornbeam_service_cluster};
+operation(152) -> {cluster_set, hornbeam_service_cluster};
+operation(153) -> {cluster_add, hornbeam_service_cluster};
+operation(154) -> {cluster_cas, hornbeam_service_cluster};
+operation(155) -> {cluster_replace, hornbeam_service_cluster};
+operation(156) -> {cluster_pop, hornbeam_service_cluster};
+operation(157) -> {cluster_delete, hornbeam_service_cluster};
+operation(158) -> {cluster_touch, hornbeam_service_cluster};
+operation(159) -> {cluster_incr, hornbeam_service_cluster};
+operation(160) -> {cluster_page, hornbeam_service_cluster};
+operation(161) -> {cluster_read, hornbeam_service_cluster};
+operation(162) -> {cluster_info, hornbeam_service_cluster};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_pubsub, hornbeam_pubsub_relay (deliver/2), hornbeam_pubsub_peers (counts). Calls: hornbeam_topic.
 -module(hornbeam_subscribers).
 
--export([deliver/2, count/1, counts/0]).
+-export([deliver/2, is_wanted/1, count/1, counts/0]).
 
 -define(TOPICS, hornbeam_topics).
 -define(SUBSCRIBERS, hornbeam_subscribers).
@@ -18,6 +18,11 @@ deliver([{Pid, Subscriptions} | Rest], Message, Reached) ->
     deliver(Rest, Message, Reached + Subscriptions);
 deliver([], _Message, Reached) ->
     Reached.
+
+%% @doc Whether anybody on this node subscribes to a topic, or to a pattern that matches it.
+-spec is_wanted(hornbeam_topic:topic()) -> boolean().
+is_wanted(Topic) ->
+    lists:any(fun(Of) -> ets:member(?TOPICS, Of) end, hornbeam_topic:candidates_in(?TOPICS, Topic)).
 
 %% Who gets what is published to a topic, each process once, with how many subscriptions it has for it.
 subscribers(Topic) ->

@@ -5,6 +5,7 @@
 
 State           state_get state_set state_delete state_incr state_decr state_get_multi state_keys
                 state_items state_add state_cas state_pop; get set delete incr decr for short
+Of a cluster    cluster_state: the same over all nodes, replicated; cluster_info
 Publish and     publish subscription; subscribe unsubscribe receive_pubsub for code that polls
 subscribe
 Functions       call cast: Erlang functions that are registered by name
@@ -30,11 +31,18 @@ docs/erlang-from-python.md.
 from hornbeam_erlang import aio
 from hornbeam_erlang._batched import batched
 from hornbeam_erlang._cached import cache_stats, cached, cached_inference, clear_cache
+from hornbeam_erlang._cluster_changes import Change, Versioned
+from hornbeam_erlang._cluster_state import ClusterState, cluster_info, cluster_state
 from hornbeam_erlang._errors import (
+    ClusterError,
+    ClusterOverloadedError,
     ComputationError,
     ErlangError,
     HookError,
     HookNotFoundError,
+    InDoubtError,
+    NoClusterError,
+    NoQuorumError,
     NoSuchServiceError,
     NotRegisteredError,
     ServiceError,
@@ -108,10 +116,17 @@ unhook = unregister_hook
 stream_async = stream
 
 __all__ = [
+    "Change",
+    "ClusterError",
+    "ClusterOverloadedError",
+    "ClusterState",
     "ComputationError",
     "ErlangError",
     "HookError",
     "HookNotFoundError",
+    "InDoubtError",
+    "NoClusterError",
+    "NoQuorumError",
     "NoSuchServiceError",
     "NotRegisteredError",
     "ServiceError",
@@ -127,6 +142,7 @@ __all__ = [
     "TaskNotFinishedError",
     "TaskNotFoundError",
     "TaskRefusedError",
+    "Versioned",
     "aio",
     "await_result",
     "await_task",
@@ -138,6 +154,8 @@ __all__ = [
     "cancel_task",
     "cast",
     "clear_cache",
+    "cluster_info",
+    "cluster_state",
     "connect",
     "current_task",
     "decr",

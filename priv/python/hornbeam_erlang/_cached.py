@@ -63,7 +63,7 @@ class _Asked:
     ) -> None:
         self.token = next(_tokens)
         self.key = (namespace, digest)
-        self.ttl = requests.cache_ttl(ttl)
+        self.ttl = requests.ttl_ms(ttl)
         self.get = requests.cache_get(namespace, digest, self.token, mode, timeout)
         if _computing and self.key in _computing.get(_self(), ()):
             raise RuntimeError(f"{namespace}: what is computed asks for its own result")
@@ -236,7 +236,7 @@ def cached(
     Equal are calls with equal arguments, written alike (`f(1)` and `f(x=1)` are two), or for which
     `key(*args, **kwargs)` is equal: a method needs one, that leaves out `self`.
     """
-    requests.cache_ttl(ttl)
+    requests.ttl_ms(ttl)
 
     def decorate(function: _F) -> _F:
         name = name_of(function) if namespace is None else checked_namespace(namespace)

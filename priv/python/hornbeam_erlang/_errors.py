@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 __all__ = [
-    "ComputationError", "ErlangError", "HookError", "HookNotFoundError", "NoSuchServiceError",
+    "ClusterError", "ClusterOverloadedError", "ComputationError", "ErlangError", "HookError",
+    "HookNotFoundError", "InDoubtError", "NoClusterError", "NoQuorumError", "NoSuchServiceError",
     "NotRegisteredError", "ServiceError", "ServiceOverloadedError", "ServiceUnavailableError",
     "TaskCancelledError", "TaskError", "TaskFailedError", "TaskNotFinishedError",
     "TaskNotFoundError", "TaskRefusedError",
@@ -104,6 +105,26 @@ class ServiceOverloadedError(RuntimeError):
     """The service's queue is full: the method has not run."""
 
 
+class ClusterError(RuntimeError):
+    """Something of the cluster: of what was asked nothing was done, but for InDoubtError."""
+
+
+class NoClusterError(ClusterError):
+    """This server is in no cluster (option `cluster`)."""
+
+
+class NoQuorumError(ClusterError, ConnectionError):
+    """Fewer than a majority of the cluster's members can be reached: nothing was done."""
+
+
+class InDoubtError(ClusterError, TimeoutError):
+    """A change was sent to the cluster and not answered in time: it is done, or will be, or not."""
+
+
+class ClusterOverloadedError(ClusterError):
+    """Too many operations of this node wait for the cluster: this one was not done."""
+
+
 class TaskError(RuntimeError):
     """Something of a background task."""
 
@@ -151,6 +172,10 @@ _BUILTIN: Final[dict[str, Callable[[str], Exception]]] = {
     "no_hook": HookNotFoundError,
     "service_unavailable": ServiceUnavailableError,
     "service_overloaded": ServiceOverloadedError,
+    "no_cluster": NoClusterError,
+    "no_quorum": NoQuorumError,
+    "in_doubt": InDoubtError,
+    "cluster_overloaded": ClusterOverloadedError,
 }
 
 

@@ -32,7 +32,7 @@ def state_get(key: Any) -> Request:
 
 
 def state_set(key: Any, value: Any, ttl: float | None) -> Request:
-    return _SET, [key, value, None if ttl is None else _milliseconds(ttl)]
+    return _SET, [key, value, ttl_ms(ttl)]
 
 
 def state_delete(key: Any) -> Request:
@@ -42,7 +42,7 @@ def state_delete(key: Any) -> Request:
 def state_incr(key: Any, delta: float, ttl: float | None) -> Request:
     if type(delta) is not int:
         _check_number(delta)
-    return _INCR, [key, delta, None if ttl is None else _milliseconds(ttl)]
+    return _INCR, [key, delta, ttl_ms(ttl)]
 
 
 def state_get_multi(keys: Iterable[Any]) -> Request:
@@ -58,7 +58,7 @@ def state_items(prefix: str | bytes | None) -> Request:
 
 
 def state_add(key: Any, value: Any, ttl: float | None) -> Request:
-    return OPERATIONS["state_add"], [key, value, None if ttl is None else _milliseconds(ttl)]
+    return OPERATIONS["state_add"], [key, value, ttl_ms(ttl)]
 
 
 def state_cas(key: Any, old: Any, new: Any) -> Request:
@@ -147,10 +147,6 @@ def cache_stats() -> Request:
     return OPERATIONS["cache_stats"], []
 
 
-def cache_ttl(ttl: float | None) -> int | None:
-    return None if ttl is None else _milliseconds(ttl)
-
-
 def hook_register(name: str) -> Request:
     return OPERATIONS["hook_register"], [hook_name(name)]
 
@@ -176,6 +172,10 @@ def hook_action(action: str) -> str:
     if size > _MAX_ACTION or "\0" in action:
         raise ValueError(f"action must have at most {_MAX_ACTION} bytes, none of them NUL")
     return action
+
+
+def ttl_ms(ttl: float | None) -> int | None:
+    return None if ttl is None else _milliseconds(ttl)
 
 
 def _milliseconds(ttl: float) -> int:

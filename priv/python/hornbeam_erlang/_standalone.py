@@ -26,6 +26,7 @@ from hornbeam_erlang._operations import ARGUMENTS, OPERATIONS
 from hornbeam_erlang._rates import ROWS, decide
 from hornbeam_erlang._standalone_cache import Cache
 from hornbeam_erlang._standalone_channels import Rooms
+from hornbeam_erlang._standalone_cluster import Cluster
 from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_layer import Layers
 from hornbeam_erlang._standalone_services import Feed, Services
@@ -74,6 +75,9 @@ class Standalone(Tasks):
         self._cache = Cache()
         self._rooms = Rooms(Channels())
         self._layers = Layers()
+        self._cluster = Cluster(
+            lambda value: _pack(value, "value"), _unpack, self._now, self._on_publish
+        )
         self._ahead = 0.0
         self._lock = threading.RLock()
 
@@ -139,6 +143,8 @@ class Standalone(Tasks):
         found: Callable[..., Any]
         if name.startswith(("channel_", "presence_")):
             found = getattr(self._rooms, f"on_{name}")
+        elif name.startswith("cluster_"):
+            found = getattr(self._cluster, f"on_{name}")
         elif name.startswith("layer_"):
             found = getattr(self._layers, f"on_{name}")
         else:

@@ -17,6 +17,7 @@ from hornbeam_erlang import _requests as requests
 from hornbeam_erlang import _task_requests as tasks
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend
+from hornbeam_erlang._cluster_aio import cluster_info, cluster_state
 from hornbeam_erlang._task_requests import Duration, Function, TaskInfo, TaskOptions
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "await_result", "await_task", "cache_stats", "cached_inference", "call", "cancel_task", "cast",
-    "clear_cache", "connect", "execute", "execute_async", "hooks", "list_tasks", "node", "nodes",
-    "ping", "publish", "receive_pubsub", "register_hook", "retry_task", "rpc_call", "rpc_cast",
-    "service", "spawn", "state_add", "state_cas", "state_decr", "state_delete", "state_get",
-    "state_get_multi", "state_incr", "state_items", "state_keys", "state_pop", "state_set",
-    "stream", "subscribe", "subscription", "task_arguments", "task_events", "task_info",
-    "task_progress", "task_result", "task_status", "unregister_hook", "unsubscribe",
+    "clear_cache", "cluster_info", "cluster_state", "connect", "execute", "execute_async", "hooks",
+    "list_tasks", "node", "nodes", "ping", "publish", "receive_pubsub", "register_hook",
+    "retry_task", "rpc_call", "rpc_cast", "service", "spawn", "state_add", "state_cas",
+    "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr", "state_items",
+    "state_keys", "state_pop", "state_set", "stream", "subscribe", "subscription", "task_arguments",
+    "task_events", "task_info", "task_progress", "task_result", "task_status", "unregister_hook",
+    "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription

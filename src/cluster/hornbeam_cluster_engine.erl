@@ -1,0 +1,335 @@
+%%% This node as a member of the cluster: founds it with others or joins it, keeps its Ra server, leaves, has others forgotten.
+%%%
+%%% Called by: hornbeam_cluster_sup; hornbeam_cluster (info/0, leave/0, forget/1); hornbeam_cluster_links ({discovered, Nodes}: all that there should be, this node
+%%% among them, each time it has looked); its like on other nodes (the calls below). Calls: hornbeam_cluster_replica (Ra), hornbeam_cluster_folder, hornbeam_cluster_client
+%%% and _reader (who is a member).
+%%%
+%%%            data ┌───────────────────────────────────────────────────────────────┐
+%%%     start ──────┤                                                               ▼
+%%%                 └▶ empty ──▶ promised ──▶ founded: a founding member ───────▶ member ──▶ left
+%%%                      └─────▶ joining: its server runs, a leader adds it ────────▲
+%%%
+%%% Founding. A node without data asks all that are discovered and connected who they are (who). When none is a member and so many are empty as cluster_size says,
+%%% the one with the smallest name makes an id, and has each promise to be a founder (promise: written down before it says yes, for one founding at a time). When all
+%%% have, it begins, and tells them to (begin). One that has promised and does not hear it hears from any member (who), and begins; a promise whose founder has not begun
+%%% is over after ?PROMISE ms. The founders are more than half of those that are discovered, too: so nodes that discover the same do not found two clusters.
+%%%
+%%% Joining. A node without data that finds a member starts a server and asks that one to add it (admit), as one that votes when it has caught up. If it was a member before
+%%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten.
+%%%
+%%% The name of the Ra servers has the cluster's id in it: what another cluster's servers say reaches nobody.
+%%%
+%%% Stopping hands the leadership over, and leaves the membership as it is. leave/0 and forget/1 change it.
+%%% The calls between the nodes are answered from this process's state, or in a process of their own: nobody waits for Ra in here but at the start and the stop.
+-module(hornbeam_cluster_engine).
+-behaviour(gen_server).
+
+-export([start_link/1, info/0, leave/0, forget/1, changed/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-define(LOOK, 500).
+-define(ASK, 2000).
+-define(PROMISE, 30000).
+
+-record(state, {
+    folder :: file:filename_all(),
+    size :: pos_integer(),
+    forget_after :: timeout(),
+    discovered = [] :: [node()],
+    phase :: empty | left | hornbeam_cluster_folder:state(),
+    promised_at = none :: none | integer(),
+    looking = none :: none | pid(),
+    members = [] :: [node()],                       % as they were told to the client
+    gone = #{} :: #{node() => Since :: integer()}   % members that are not connected
+}).
+
+-spec start_link(map()) -> {ok, pid()} | {error, term()}.
+start_link(Options) ->
+    case gen_server:start_link({local, ?MODULE}, ?MODULE, Options, []) of
+        {ok, Pid} -> {ok, Pid};
+        {error, Reason} -> {error, Reason}
+    end.
+
+%% @doc How far this node is, the cluster's id, and what Ra says of its member.
+-spec info() -> #{phase := atom(), id := binary() | none, members := [node()], atom() => term()}.
+info() -> gen_server:call(?MODULE, info).
+
+%% @doc This node is a member no longer, and does not join again before it is started anew.
+-spec leave() -> ok | {error, term()}.
+leave() -> gen_server:call(?MODULE, leave, 30000).
+
+%% @doc Another node, which is gone for good, is a member no longer.
+-spec forget(node()) -> ok | {error, not_member | term()}.
+forget(Node) -> gen_server:call(?MODULE, {forget, Node}, 30000).
+
+%% @doc The options that may change.
+-spec changed(map()) -> ok.
+changed(#{cluster_forget_after := After}) -> gen_server:cast(?MODULE, {forget_after, After}).
+
+-spec init(map()) -> {ok, #state{}} | {stop, term()}.
+init(#{cluster_dir := Folder, cluster_size := Size} = Options) ->
+    process_flag(trap_exit, true),
+    State = #state{folder = Folder, size = Size, forget_after = maps:get(cluster_forget_after, Options, infinity), phase = empty},
+    case hornbeam_cluster_folder:open(Folder) of
+        ok ->
+            case hornbeam_cluster_folder:read(Folder) of
+                {ok, Phase} -> started(State#state{phase = Phase, promised_at = now_ms()});
+                empty -> started(State);
+                {error, Text} -> {stop, {cluster, Text}}
+            end;
+        {error, Text} ->
+            {stop, {cluster, Text}}
+    end.
+
+started(#state{folder = Folder} = State) ->
+    case hornbeam_cluster_replica:start(hornbeam_cluster_folder:ra(Folder)) of
+        ok ->
+            self() ! look,
+            {ok, resumed(State)};
+        {error, Reason} ->
+            {stop, {cluster, io_lib:format("Ra does not start: ~0tp", [Reason])}}
+    end.
+
+%% What Ra has no files of was not begun, or they are lost.
+resumed(#state{phase = {Kind, Id, _, _}} = State) when Kind =:= founded; Kind =:= joining; Kind =:= joined ->
+    case hornbeam_cluster_replica:resume(Id) of
+        ok -> State;
+        {error, not_there} -> again(State);
+        {error, Reason} -> exit({cluster, io_lib:format("this node's member does not start: ~0tp", [Reason])})
+    end;
+resumed(State) ->
+    State.
+
+again(#state{phase = {founded, Id, By, Founders}} = State) when By =/= node() -> kept({promised, Id, By, Founders}, State);
+again(#state{folder = Folder} = State) ->
+    ok = hornbeam_cluster_folder:clear(Folder),
+    State#state{phase = empty}.
+
+kept(Phase, #state{folder = Folder} = State) ->
+    ok = hornbeam_cluster_folder:write(Folder, Phase),
+    State#state{phase = Phase, promised_at = now_ms()}.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
+handle_call(who, _From, State) ->
+    {reply, who(State), State};
+handle_call({promise, Id, By, Founders}, _From, #state{} = State) ->
+    case is_free(State) of
+        true -> {reply, ok, kept({promised, Id, By, Founders}, State)};
+        false -> {reply, refused, State}
+    end;
+handle_call({Change, Node}, From, #state{phase = {_, Id, _, _} = Phase} = State) when Change =:= remove; Change =:= forget ->
+    aside(From, is_member(Phase), fun() -> hornbeam_cluster_replica:remove(Id, Node) end),
+    {noreply, State};
+handle_call({admit, Node, Uid}, From, #state{phase = {_, Id, _, _} = Phase} = State) ->
+    aside(From, is_member(Phase), fun() -> hornbeam_cluster_replica:add(Id, Node, Uid) end),
+    {noreply, State};
+handle_call(leave, From, #state{phase = {_, Id, _, _} = Phase, folder = Folder} = State) ->
+    case is_member(Phase) of
+        true ->
+            Engine = self(),
+            aside(From, true, fun() ->
+                case hornbeam_cluster_replica:leave(Id) of
+                    ok -> gen_server:call(Engine, {left, Folder});
+                    Error -> Error
+                end
+            end),
+            {noreply, State};
+        false ->
+            {reply, {error, not_member}, State}
+    end;
+handle_call({left, Folder}, _From, #state{folder = Folder} = State) ->
+    ok = hornbeam_cluster_folder:clear(Folder),
+    {reply, ok, told(State#state{phase = left})};
+handle_call(info, _From, State) ->
+    {reply, describe(State), State};
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_member}, State}.
+
+is_member({Kind, _, _, _}) -> Kind =:= founded orelse Kind =:= joined;
+is_member(_) -> false.
+
+who(#state{phase = {promised, Id, By, _}}) -> {promised, Id, By};
+who(#state{phase = {joining, _, _, _}}) -> joining;
+who(#state{phase = {_, Id, _, _}}) -> {member, Id, hornbeam_cluster_replica:members(Id)};
+who(#state{phase = Phase}) -> Phase.
+
+is_free(#state{phase = empty}) -> true;
+is_free(#state{phase = {promised, _, _, _}} = State) -> is_over(State);
+is_free(_) -> false.
+
+is_over(#state{promised_at = At}) -> now_ms() - At > ?PROMISE.
+
+aside(From, true, Fun) ->
+    _ = spawn(fun() -> gen_server:reply(From, Fun()) end),
+    ok;
+aside(From, false, _Fun) ->
+    gen_server:reply(From, {error, not_member}).
+
+describe(#state{phase = {Kind, Id, _, _}, members = Members}) ->
+    maps:merge(#{phase => Kind, id => Id, members => Members}, hornbeam_cluster_replica:figures(Id));
+describe(#state{phase = Phase}) ->
+    #{phase => Phase, id => none, members => []}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({'begin', Id, By, Founders}, #state{phase = {promised, Id, _, _}} = State) ->
+    {noreply, founded(Id, By, Founders, State)};
+handle_cast({abort, Id}, #state{phase = {promised, Id, _, _}, folder = Folder} = State) ->
+    ok = hornbeam_cluster_folder:clear(Folder),
+    {noreply, State#state{phase = empty}};
+handle_cast({forget_after, After}, State) ->
+    {noreply, State#state{forget_after = After}};
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({discovered, Nodes}, State) ->
+    {noreply, State#state{discovered = Nodes}};
+handle_info(look, State) ->
+    _ = erlang:send_after(?LOOK, self(), look),
+    {noreply, looked(forgotten(told(State)))};
+handle_info({seen, Pid, Seen}, #state{looking = Pid} = State) ->
+    {noreply, decide(Seen, State#state{looking = none})};
+handle_info({'EXIT', Pid, _}, #state{looking = Pid} = State) ->
+    {noreply, State#state{looking = none}};
+handle_info({'begin', Pid, Id, Founders}, #state{looking = Pid} = State) ->
+    Begun = founded(Id, node(), Founders, State),
+    ok = hornbeam_cluster_replica:elect(Id),
+    _ = gen_server:abcast(lists:delete(node(), Founders), ?MODULE, {'begin', Id, node(), Founders}),
+    {noreply, Begun};
+handle_info({joined, Pid, Id}, #state{looking = Pid, phase = {joining, Id, Uid, Members}} = State) ->
+    {noreply, kept({joined, Id, Uid, Members}, State)};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{phase = {_, Id, _, _} = Phase}) ->
+    case is_member(Phase) of
+        true -> hornbeam_cluster_replica:hand_over(Id);
+        false -> ok
+    end,
+    hornbeam_cluster_replica:stop();
+terminate(_Reason, _State) ->
+    hornbeam_cluster_replica:stop().
+
+%% The client and the readers hear who is a member, as this node's member has it.
+told(#state{phase = {Kind, Id, _, _}, members = Before} = State) when Kind =/= promised ->
+    case hornbeam_cluster_replica:members(Id) of
+        Before ->
+            State;
+        Members ->
+            Member = hornbeam_cluster_replica:id(Id, node()),
+            ok = hornbeam_cluster_client:member(hornbeam_cluster_replica:name(Id), Member, Members),
+            ok = hornbeam_cluster_reader:member(Member),
+            State#state{members = Members}
+    end;
+told(#state{members = []} = State) ->
+    State;
+told(State) ->
+    ok = hornbeam_cluster_client:member(none, none, []),
+    ok = hornbeam_cluster_reader:member(none),
+    State#state{members = []}.
+
+%% Members that are gone for long, and are not to be there any more, are forgotten: by the leader.
+forgotten(#state{forget_after = infinity} = State) ->
+    State#state{gone = #{}};
+forgotten(#state{members = Members, discovered = Discovered, gone = Before, forget_after = After, phase = Phase} = State) ->
+    Now = now_ms(),
+    Gone = maps:from_list([{Node, maps:get(Node, Before, Now)} || Node <- Members -- [node() | nodes()], not lists:member(Node, Discovered)]),
+    Long = [Node || {Node, Since} <- maps:to_list(Gone), Now - Since >= After],
+    case Long =/= [] andalso is_member(Phase) andalso hornbeam_cluster_replica:leads(element(2, Phase)) of
+        true ->
+            logger:notice("cluster: ~0tp are forgotten: gone for ~b s, and not discovered any more", [Long, After div 1000]),
+            _ = spawn(fun() -> [hornbeam_cluster_replica:remove(element(2, Phase), Node) || Node <- Long] end),
+            State#state{gone = maps:without(Long, Gone)};
+        false ->
+            State#state{gone = Gone}
+    end.
+
+%%% Founding and joining
+
+looked(#state{looking = none, phase = {joining, Id, Uid, Members}} = State) ->
+    Engine = self(),
+    State#state{looking = spawn_link(fun() -> ask_to_join(Engine, Id, Uid, Members) end)};
+looked(#state{looking = none, phase = Phase, discovered = [_ | _] = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
+    Engine = self(),
+    Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
+    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)};
+looked(State) ->
+    State.
+
+ask(Nodes, Request) ->
+    {Answers, _} = gen_server:multi_call(Nodes, ?MODULE, Request, ?ASK),
+    Answers.
+
+%% What others say of themselves.
+decide(Seen, #state{phase = Phase} = State) ->
+    Members = [{Node, Id, Of} || {Node, {member, Id, Of}} <- Seen],
+    case {Members, Phase} of
+        {_, {promised, Id, By, Founders}} ->
+            case lists:keymember(Id, 2, Members) of
+                true -> founded(Id, By, Founders, State);
+                false -> unpromised(Members, State)
+            end;
+        {[{Node, Id, Of} | _], empty} -> joins(Node, Id, Of, State);
+        {[], empty} -> founds(lists:sort([node() | [Node || {Node, empty} <- Seen]]), State);
+        _ -> State
+    end.
+
+%% Others are members of another cluster, or the founder has not begun for long.
+unpromised(Members, #state{folder = Folder} = State) ->
+    case Members =/= [] orelse is_over(State) of
+        true ->
+            ok = hornbeam_cluster_folder:clear(Folder),
+            State#state{phase = empty};
+        false ->
+            State
+    end.
+
+founds([Smallest | _] = Empty, #state{size = Size, discovered = Discovered} = State)
+        when Smallest =:= node(), length(Empty) >= Size, 2 * length(Empty) > length(Discovered) ->
+    Id = binary:encode_hex(crypto:strong_rand_bytes(4)),
+    Engine = self(),
+    Asking = spawn_link(fun() -> found(Engine, Id, Empty) end),
+    (kept({promised, Id, node(), Empty}, State))#state{looking = Asking};
+founds(_, State) ->
+    State.
+
+found(Engine, Id, Founders) ->
+    Others = lists:delete(node(), Founders),
+    Answers = ask(Others, {promise, Id, node(), Founders}),
+    case [Node || {Node, ok} <- Answers] of
+        All when length(All) =:= length(Others) ->
+            Engine ! {'begin', self(), Id, Founders};
+        _ ->
+            abcast = gen_server:abcast(Founders, ?MODULE, {abort, Id})
+    end.
+
+founded(Id, By, Founders, State) ->
+    Begun = kept({founded, Id, By, Founders}, State),
+    ok = hornbeam_cluster_replica:found(Id, Founders),
+    logger:notice("cluster: ~ts is a founding member of ~ts: ~0tp", [node(), Id, Founders]),
+    told(Begun).
+
+joins(Node, Id, Members, State) ->
+    case lists:member(node(), Members) of
+        true ->
+            %% It was a member, and has forgotten.
+            _ = spawn(fun() -> ask([Node], {remove, node()}) end),
+            State;
+        false ->
+            Uid = hornbeam_cluster_replica:uid(Id),
+            Joining = kept({joining, Id, Uid, Members}, State),
+            ok = hornbeam_cluster_replica:join(Id, Uid, Members),
+            logger:notice("cluster: ~ts joins ~ts: ~0tp", [node(), Id, Members]),
+            Joining
+    end.
+
+ask_to_join(Engine, Id, Uid, Members) ->
+    Reachable = [Node || Node <- Members, lists:member(Node, nodes())],
+    Admitted = [ok || {_, ok} <- ask(lists:sublist(Reachable, 1), {admit, node(), Uid})],
+    case Admitted of
+        [ok] -> Engine ! {joined, self(), Id};
+        [] -> ok
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -1,0 +1,164 @@
+%%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
+%%%
+%%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
+%%% hornbeam_cluster_kv, hornbeam_cluster_leases: the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
+%%%
+%%%     {op, Session, Low, Seq, {Part, Operation}}     what a node's client asks
+%%%     {forget, Node}                                 a member has left for good
+%%%     {timeout, clock}                               the leader's timer
+%%%
+%%% Once. A client sends a command again when its leader has gone. Session is {Node, Incarnation}, Seq the command's number there; replies are kept
+%%% until Low has passed them, so a command that comes twice is applied once and answered twice. A later incarnation of a node's client ends those before
+%%% it: a command of theirs that comes after that is not applied any more. What one session may have unanswered is the client's bound.
+%%%
+%%% Time. `now' is the cluster's own: while a part waits for something to end, the leader sets a timer of ?STEP ms whose timeout is a command, and each
+%%% moves `now' by ?STEP. So all members agree; a clock that is set does nothing; and time only runs while there is a leader. What is to end in
+%%% T ms ends no earlier (a part adds a whole step, since the one in which it begins may be nearly over), and about two steps later, or later by as long
+%%% as there was no leader. A new leader begins a whole step.
+%%%
+%%% Listeners. The events of a part go to one registered process on each node, from the member there, when that has applied them. They are lost when a
+%%% member gets a snapshot in place of the commands, when it starts anew, and while it is no follower; for the first two the listener is told `resync' (index 0:
+%%% not known), and it looks itself from time to time for the third.
+%%%
+%%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, and half as much as the state holds at least: what is written for snapshots is
+%%% of the order of what is written anyway.
+-module(hornbeam_cluster_machine).
+-behaviour(ra_machine).
+
+-export([command/4, forget/1, ask/2]).
+-export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
+-export_type([session/0, part/0]).
+
+-type part() :: kv.
+-type session() :: {node(), Incarnation :: integer()}.
+
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}]).
+-define(STEP, 250).
+-define(COMMANDS, 8192).
+-define(BYTES, 67108864).
+
+%% Replies from `low' on; what is smaller was answered, or nobody waits for it.
+-record(session, {incarnation :: integer(), low :: pos_integer(), replies = #{} :: #{pos_integer() => term()}}).
+-record(machine, {
+    parts :: #{part() => term()},
+    sessions = #{} :: #{node() => #session{}},
+    now = 0 :: non_neg_integer(),
+    ticks = false :: boolean(),                 % the clock runs
+    commands = 0 :: non_neg_integer(),          % since the last snapshot
+    bytes = 0 :: non_neg_integer()
+}).
+-type machine() :: #machine{}.
+
+%% @doc What goes into the log for an operation. Low: the smallest number that is not answered.
+-spec command(session(), Low :: pos_integer(), Seq :: pos_integer(), {part(), Operation :: term()}) -> term().
+command(Session, Low, Seq, Operation) -> {op, Session, Low, Seq, Operation}.
+
+%% @doc What goes into the log for a member that has left for good.
+-spec forget(node()) -> term().
+forget(Node) -> {forget, Node}.
+
+%% @doc Answers questions, in their order: {ra, a query of many}.
+-spec ask([{part(), Question :: term()}], machine()) -> [term()].
+ask(Questions, #machine{parts = Parts, now = Now}) ->
+    [(module(Part)):query(Question, Now, maps:get(Part, Parts)) || {Part, Question} <- Questions].
+
+%%% ra_machine
+
+-spec init(map()) -> machine().
+init(_Config) ->
+    #machine{parts = maps:from_list([{Part, Module:new()} || {Part, Module, _} <- ?PARTS])}.
+
+-spec apply(ra_machine:command_meta_data(), ra_machine:command(), machine()) ->
+    {machine(), term()} | {machine(), term(), ra_machine:effects()}.
+apply(#{index := Index}, {op, {Node, Incarnation}, Low, Seq, {Part, Operation}}, #machine{sessions = Sessions} = Machine) ->
+    case Sessions of
+        #{Node := #session{incarnation = Incarnation, replies = #{Seq := Reply}}} -> {Machine, Reply};
+        #{Node := #session{incarnation = Incarnation, low = Passed}} when Seq < Passed -> {Machine, {error, gone}};
+        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Index, Part, Operation, Node, Seq, passed(Low, Session), Machine);
+        #{Node := #session{incarnation = Later}} when Later > Incarnation -> {Machine, {error, gone}};
+        #{} -> operate(Index, Part, Operation, Node, Seq, #session{incarnation = Incarnation, low = Low}, Machine)
+    end;
+apply(#{index := Index}, {timeout, clock}, #machine{now = Now} = Machine) ->
+    ended(Index, Machine#machine{now = Now + ?STEP});
+apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
+    noted(Index, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
+apply(_Meta, _Other, Machine) ->
+    {Machine, ok}.
+
+%% The replies that were taken are forgotten: each once.
+passed(Low, #session{low = Low} = Session) -> Session;
+passed(Low, #session{low = Before} = Session) when Low < Before -> Session;
+passed(Low, #session{low = Before, replies = Replies} = Session) when Low - Before > map_size(Replies) ->
+    Session#session{low = Low, replies = maps:filter(fun(Seq, _) -> Seq >= Low end, Replies)};
+passed(Low, #session{low = Before, replies = Replies} = Session) ->
+    Session#session{low = Low, replies = lists:foldl(fun maps:remove/2, Replies, lists:seq(Before, Low - 1))}.
+
+operate(Index, Part, Operation, Node, Seq, #session{replies = Replies} = Session, Machine) ->
+    #machine{parts = Parts, sessions = Sessions, now = Now} = Machine,
+    Module = module(Part),
+    {Reply, Events, State} = Module:apply(Operation, #{index => Index, now => Now}, maps:get(Part, Parts)),
+    Changed = Machine#machine{parts = Parts#{Part := State},
+                              sessions = Sessions#{Node => Session#session{replies = Replies#{Seq => Reply}}}},
+    {Ticking, Timer} = ticking(Module:waits(State), Changed),
+    noted(Index, Module:weight(Operation), Ticking, Reply, told(Part, Index, Events, Timer)).
+
+%% A step is over.
+ended(Index, #machine{parts = Parts, now = Now} = Machine) ->
+    {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _}, {Acc, Told, Waiting}) ->
+        {Events, State} = Module:expire(#{index => Index, now => Now}, maps:get(Part, Acc)),
+        {Acc#{Part := State}, told(Part, Index, Events, Told), Waiting orelse Module:waits(State)}
+    end, {Parts, [], false}, ?PARTS),
+    Timer = case Waits of true -> [clock() | Effects]; false -> Effects end,
+    noted(Index, 0, Machine#machine{parts = Left, ticks = Waits}, ok, Timer).
+
+ticking(true, #machine{ticks = false} = Machine) -> {Machine#machine{ticks = true}, [clock()]};
+ticking(_, Machine) -> {Machine, []}.
+
+clock() -> {timer, clock, ?STEP}.
+
+told(_Part, _Index, [], Effects) -> Effects;
+told(Part, Index, Events, Effects) -> [{send_msg, {listener(Part), node()}, {hornbeam_cluster, Part, Index, Events}, [local]} | Effects].
+
+noted(Index, Weight, #machine{commands = Commands0, bytes = Bytes0} = Machine, Reply, Effects) ->
+    {Commands, Bytes} = {Commands0 + 1, Bytes0 + Weight},
+    case (Commands >= ?COMMANDS orelse Bytes >= ?BYTES) andalso is_due(Commands, Bytes, Machine) of
+        true ->
+            Fresh = Machine#machine{commands = 0, bytes = 0},
+            {Fresh, Reply, [{release_cursor, Index, Fresh} | Effects]};
+        false when Effects =:= [] ->
+            {Machine#machine{commands = Commands, bytes = Bytes}, Reply};
+        false ->
+            {Machine#machine{commands = Commands, bytes = Bytes}, Reply, Effects}
+    end.
+
+is_due(Commands, Bytes, #machine{parts = Parts}) ->
+    {Entries, Size} = lists:foldl(fun({Part, Module, _}, {E, S}) ->
+        {Of, Bytes1} = Module:size(maps:get(Part, Parts)),
+        {E + Of, S + Bytes1}
+    end, {0, 0}, ?PARTS),
+    2 * Commands >= Entries orelse 2 * Bytes >= max(2 * ?BYTES, Size).
+
+-spec state_enter(ra_server:ra_state() | eol, machine()) -> ra_machine:effects().
+state_enter(leader, #machine{ticks = true}) -> [clock()];
+state_enter(recovered, _) -> resync();
+state_enter(_, _) -> [].
+
+-spec snapshot_installed(ra_snapshot:meta(), machine(), ra_snapshot:meta(), machine()) -> ra_machine:effects().
+snapshot_installed(_Meta, _Machine, _OldMeta, _OldMachine) -> resync().
+
+resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS].
+
+-spec version() -> 1.
+version() -> 1.
+
+-spec which_module(non_neg_integer()) -> module().
+which_module(_Version) -> ?MODULE.
+
+-spec overview(machine()) -> map().
+overview(#machine{parts = Parts, sessions = Sessions, now = Now, ticks = Ticks}) ->
+    #{now => Now, ticks => Ticks, sessions => map_size(Sessions),
+      parts => maps:map(fun(Part, State) -> (module(Part)):size(State) end, Parts)}.
+
+module(Part) -> element(2, lists:keyfind(Part, 1, ?PARTS)).
+
+listener(Part) -> element(3, lists:keyfind(Part, 1, ?PARTS)).

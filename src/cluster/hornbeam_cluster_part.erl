@@ -1,0 +1,29 @@
+%%% What a part of the cluster's machine is: state that every member of the cluster has, changed by the same operations in the same order.
+%%%
+%%% Called by: nobody, it is the behaviour of hornbeam_cluster_kv and hornbeam_cluster_leases. Calls: nothing.
+%%%
+%%% A part is pure, and the same on each node and in each release that takes part: no clock, no process, no table, no option. What it has
+%%% to know besides its state stands in the operation or in the context.
+%%%
+%%% Events are what those who listen on a node are told when its member has applied the operation, in the order of the log: once, or not at all
+%%% (hornbeam_cluster_machine says when). The name of a part's listener stands there, too.
+-module(hornbeam_cluster_part).
+
+-export_type([context/0, event/0]).
+
+%% index: of the operation in the log, which only grows: a revision, a fencing token. now: the cluster's own time in ms
+%% (hornbeam_cluster_machine).
+-type context() :: #{index := pos_integer(), now := non_neg_integer()}.
+-type event() :: term().
+
+-callback new() -> State :: term().
+-callback apply(Operation :: term(), context(), State) -> {Reply :: term(), [event()], State} when State :: term().
+%% What is over at this time. Called while waits/1 is true, about four times a second.
+-callback expire(context(), State) -> {[event()], State} when State :: term().
+%% Whether there is something that ends by itself.
+-callback waits(State :: term()) -> boolean().
+-callback query(Question :: term(), Now :: non_neg_integer(), State :: term()) -> Answer :: term().
+%% What an operation adds to the log, in bytes or so: when it is worth a snapshot.
+-callback weight(Operation :: term()) -> non_neg_integer().
+%% How large the state is: entries, and bytes or so.
+-callback size(State :: term()) -> {Entries :: non_neg_integer(), Bytes :: non_neg_integer()}.

@@ -1,0 +1,154 @@
+%%% The replicated state over three nodes: founding, joining, coming back, what is answered when nodes are missing.
+-module(hornbeam_cluster_SUITE).
+
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-export([all/0, init_per_testcase/2, end_per_testcase/2]).
+-export([count/1, one_node/1, three_nodes/1, a_node_joins_and_leaves/1, a_node_comes_back/1, a_minority_refuses/1, lost_data/1]).
+
+all() -> [one_node, three_nodes, a_node_joins_and_leaves, a_node_comes_back, a_minority_refuses, lost_data].
+
+init_per_testcase(_Case, Config) ->
+    case is_alive() of
+        true -> Config;
+        false ->
+            _ = os:cmd("epmd -daemon"),
+            {ok, _} = net_kernel:start(['cluster_ct@127.0.0.1', longnames]),
+            [{started, true} | Config]
+    end.
+
+end_per_testcase(_Case, Config) ->
+    lists:foreach(fun({Peer, _}) -> stop(Peer) end, lists:flatten([get_all(peers)])),
+    _ = [net_kernel:stop() || proplists:get_bool(started, Config)],
+    ok.
+
+get_all(Key) ->
+    case erase(Key) of
+        undefined -> [];
+        List -> List
+    end.
+
+stop(Peer) ->
+    try peer:stop(Peer)
+    catch exit:_ -> ok
+    end.
+
+one_node(Config) ->
+    [{Peer, _}] = formed(1, Config),
+    ?assertEqual(ok, state(Peer, set, [<<"a">>, #{x => 1}])),
+    ?assertMatch({ok, #{x := 1}, _}, state(Peer, get, [<<"a">>])),
+    ?assertEqual({ok, 3}, state(Peer, incr, [n, 3])),
+    ?assertEqual(error, state(Peer, get, [<<"b">>])).
+
+three_nodes(Config) ->
+    [{A, _}, {B, _}, {C, _}] = Nodes = formed(3, Config),
+    Leaders = [peer:call(Peer, hornbeam_cluster, leader, []) || {Peer, _} <- Nodes],
+    ?assertMatch([_], lists:usort(Leaders)),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    ?assertMatch({ok, 1, _}, state(B, get, [<<"a">>])),
+    ?assertEqual(true, state(C, cas, [<<"a">>, 1, 2])),
+    ?assertEqual(false, state(B, cas, [<<"a">>, 1, 3])),
+    %% Each counts as often as it says.
+    Counted = pmap(fun({Peer, _}) -> peer:call(Peer, ?MODULE, count, [200], 30000) end, Nodes),
+    ?assertEqual([200, 200, 200], Counted),
+    ?assertMatch({ok, 600, _}, state(A, get, [<<"count">>])),
+    ?assertMatch({ok, [{<<"a">>, 2, _}, {<<"count">>, 600, _}], done}, state(B, page, [none, none, 10, linearizable])),
+    ?assertEqual(ok, state(C, set, [<<"t">>, 1, 100])),
+    wait(fun() -> state(A, get, [<<"t">>]) =:= error end).
+
+a_node_joins_and_leaves(Config) ->
+    [{A, NodeA}] = formed(1, Config),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    {B, NodeB} = started(Config),
+    cluster([{A, NodeA}, {B, NodeB}], 1, [B], Config),
+    wait(fun() -> peer:call(B, hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB]) end),
+    wait(fun() -> maps:get(membership, peer:call(B, hornbeam_cluster, info, []), none) =:= voter end),
+    ?assertMatch({ok, 1, _}, state(B, get, [<<"a">>])),
+    ?assertEqual(ok, peer:call(B, hornbeam_cluster, leave, [])),
+    wait(fun() -> peer:call(A, hornbeam_cluster, members, []) =:= [NodeA] end),
+    ?assertEqual({error, no_quorum}, state(B, set, [<<"a">>, 2])),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 3])).
+
+a_node_comes_back(Config) ->
+    [{A, _}, {B, _}, {C, NodeC}] = Nodes = formed(3, Config),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    stop(C),
+    ?assertEqual(ok, state(B, set, [<<"b">>, 2])),
+    {C2, NodeC} = started(NodeC, Config),
+    cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
+    wait(fun() -> state(C2, get, [<<"b">>, local]) =/= error andalso element(1, state(C2, get, [<<"b">>, local])) =:= ok end),
+    ?assertMatch({ok, 2, _}, state(C2, get, [<<"b">>])).
+
+a_minority_refuses(Config) ->
+    [{A, _}, {B, NodeB}, {C, NodeC}] = formed(3, Config),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    stop(B),
+    stop(C),
+    wait(fun() -> peer:call(A, erlang, nodes, []) -- [NodeB, NodeC] =:= peer:call(A, erlang, nodes, []) end),
+    wait(fun() -> state(A, set, [<<"a">>, 2]) =:= {error, no_quorum} end),
+    ?assertEqual({error, no_quorum}, state(A, get, [<<"a">>])),
+    ?assertMatch({ok, 1, _}, state(A, get, [<<"a">>, local])).
+
+lost_data(Config) ->
+    [{A, _}, {_B, _}, {C, NodeC}] = Nodes = formed(3, Config),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    stop(C),
+    ok = file:del_dir_r(folder(NodeC, Config)),
+    {C2, NodeC} = started(NodeC, Config),
+    cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
+    wait(fun() -> element(1, try state(C2, get, [<<"a">>, local]) of error -> {error}; Value -> Value catch _:_ -> {error} end) =:= ok end),
+    wait(fun() -> maps:get(membership, peer:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
+
+count(Times) ->
+    lists:foreach(fun(_) -> {ok, _} = hornbeam_cluster_state:incr(<<"count">>, 1) end, lists:seq(1, Times)),
+    Times.
+
+%%% Nodes
+
+formed(Number, Config) ->
+    Nodes = [started(Config) || _ <- lists:seq(1, Number)],
+    cluster(Nodes, Number, [Peer || {Peer, _} <- Nodes], Config),
+    wait(fun() -> lists:all(fun({Peer, _}) -> state(Peer, set, [<<"formed">>, 1]) =:= ok end, Nodes) end),
+    {ok, _} = state(element(1, hd(Nodes)), pop, [<<"formed">>]),
+    Nodes.
+
+%% Connects all, and starts those named.
+cluster(Nodes, Size, Start, Config) ->
+    Names = [Node || {_, Node} <- Nodes],
+    _ = [peer:call(Peer, net_kernel, connect_node, [Node]) || {Peer, _} <- Nodes, Node <- Names],
+    _ = [begin
+             ok = peer:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000}]),
+             _ = peer:send(Peer, hornbeam_cluster_engine, {discovered, Names})
+         end || {Peer, Node} <- Nodes, lists:member(Peer, Start)],
+    ok.
+
+started(Config) -> started(list_to_atom(peer:random_name() ++ "@127.0.0.1"), Config).
+
+started(Node, _Config) ->
+    [Name, _] = string:split(atom_to_list(Node), "@"),
+    {ok, Peer, Node} = peer:start(#{name => list_to_atom(Name), host => "127.0.0.1", longnames => true, connection => standard_io,
+                                    args => ["-pa" | code:get_path()] ++ ["-kernel", "prevent_overlapping_partitions", "false"]}),
+    ok = peer:call(Peer, logger, set_primary_config, [level, error]),
+    {ok, _} = peer:call(Peer, application, ensure_all_started, [hornbeam]),
+    put(peers, [{Peer, Node} | case get(peers) of undefined -> []; Peers -> Peers end]),
+    {Peer, Node}.
+
+folder(Node, Config) -> filename:join(?config(priv_dir, Config), atom_to_list(Node)).
+
+state(Peer, Function, Arguments) -> peer:call(Peer, hornbeam_cluster_state, Function, Arguments, 15000).
+
+pmap(Fun, List) ->
+    Self = self(),
+    Refs = [begin Ref = make_ref(), spawn_link(fun() -> Self ! {Ref, Fun(Each)} end), Ref end || Each <- List],
+    [receive {Ref, Value} -> Value end || Ref <- Refs].
+
+wait(Condition) -> wait(Condition, erlang:monotonic_time(millisecond) + 20000).
+
+wait(Condition, Until) ->
+    case Condition() of
+        true -> ok;
+        false ->
+            ?assert(erlang:monotonic_time(millisecond) < Until),
+            receive after 50 -> wait(Condition, Until) end
+    end.
