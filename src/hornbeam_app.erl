@@ -31,4 +31,5 @@ serve(_) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hornbeam_server_remains:close_sockets(),
+    _ = erlang:module_loaded(hornbeam_cluster_node) andalso hornbeam_cluster_node:stopped(),
     hornbeam_vm:stopped().

@@ -13,6 +13,7 @@
 %%%     ├─ hornbeam_websockets   counts open WebSocket connections
 %%%     ├─ hornbeam_presence     who is present in the topics of channels, here and on other nodes
 %%%     ├─ hornbeam_connections  counts the other connections
+%%%     ├─ hornbeam_cluster_sup  this node as a member of a cluster: not there unless a server asks for it           kept
 %%%     ├─ hornbeam_server_sup   one child per started server
 %%%     └─ hornbeam_server_monitor  notices when a server ends by itself
 %%%
@@ -29,11 +30,19 @@
 -module(hornbeam_sup).
 -behaviour(supervisor).
 
--export([start_link/0, init/1]).
+-export([start_link/0, start_cluster/0, init/1]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+
+%% @doc The place of the cluster is here, before the servers and so stopped after them; hornbeam_cluster_node fills it once it is asked to.
+-spec start_cluster() -> {ok, pid()} | ignore | {error, term()}.
+start_cluster() ->
+    case erlang:module_loaded(hornbeam_cluster_node) of
+        true -> hornbeam_cluster_node:start_link();
+        false -> ignore
+    end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
@@ -54,6 +63,7 @@ init([]) ->
         #{id => hornbeam_websockets, start => {hornbeam_websockets, start_link, []}},
         #{id => hornbeam_presence, start => {hornbeam_presence, start_link, []}},
         #{id => hornbeam_connections, start => {hornbeam_connections, start_link, [fun hornbeam_listener:connections/0]}},
+        hornbeam_keeper:spec(hornbeam_cluster_sup, {?MODULE, start_cluster, []}),
         #{id => hornbeam_server_sup, start => {hornbeam_server_sup, start_link, []},
           type => supervisor, shutdown => infinity},
         %% The last, so that a stop of the application ends it before the servers.

@@ -73,6 +73,17 @@ format({access_log_failed, Path, Reason}) ->
     io_lib:format("the access log ~ts cannot be opened: ~ts", [Path, file:format_error(Reason)]);
 format({data_dir, Folder, Text}) ->
     io_lib:format("the durable tasks in ~ts (data_dir) cannot be used: ~ts", [Folder, Text]);
+format({cluster_address, none, Addresses}) ->
+    io_lib:format("none of the nodes' addresses (~ts) is this machine's; say which one this node has (cluster_address)", [lists:join(", ", Addresses)]);
+format({cluster_address, several, Addresses}) ->
+    io_lib:format("several of the nodes' addresses are this machine's (~ts); say which one this node has (cluster_address)", [lists:join(", ", Addresses)]);
+format({cluster_address, machine, Addresses}) ->
+    io_lib:format("this node is not among those of the cluster, and this machine has not one address (~ts); say which one this node has "
+                  "(cluster_address)", [lists:join(", ", Addresses)]);
+format({cluster_differs, Key}) ->
+    io_lib:format("another server of this VM is in the cluster with another ~ts", [Key]);
+format({cluster, Text}) ->
+    ["this node's part of the cluster does not start: ", Text];
 format({cluster_links, Text}) ->
     ["the links of the cluster cannot be opened: ", Text];
 format({bad_certificate, File, Reason}) ->

@@ -5,7 +5,7 @@
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
 %%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
-%%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores and hornbeam.
+%%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_node and _report (where there is a cluster) and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
 %%% which stops the applications in order, and with them the servers; the VM then exits with status 0.
@@ -14,7 +14,9 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "reload", "mount", "unmount", "stop", "tasks"]).
+-define(REMOTE, ["status", "reload", "mount", "unmount", "stop", "tasks", "cluster"]).
+
+-define(READY_POLL, 100).
 
 %% What a command ends with: the VM stays up, or exits with a status.
 -type outcome() :: stay | {exit, 0..2}.
@@ -128,6 +130,8 @@ help() ->
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
         "  hornbeam tasks ACTION [flags]     its background tasks: list [STATE], show ID,\n"
         "                                    retry ID, cancel ID, purge [STATE]\n"
+        "  hornbeam cluster ACTION [flags]   its cluster: status, join ADDRESS, leave,\n"
+        "                                    forget NODE\n"
         "  hornbeam cluster ca DIR [ADDRESS...]\n"
         "                                    make an authority for a cluster, and a\n"
         "                                    certificate for each node's address\n"
@@ -238,6 +242,7 @@ dump_and_start(#{crash_dump_dir := Folder, name := Name} = Options) ->
 start(Options) ->
     ok = application:unset_env(hornbeam, app),
     true = os:unsetenv("HORNBEAM_APP"),
+    ok = prepare_cluster(Options),
     ok = hornbeam_vm:own(),
     ok = hornbeam_signals:install(),
     case application:ensure_all_started(hornbeam) of
@@ -245,6 +250,9 @@ start(Options) ->
         {error, {Application, Reason}} ->
             failed(io_lib:format("the application ~ts did not start: ~tp", [Application, Reason]))
     end.
+
+prepare_cluster(#{cluster := <<>>}) -> ok;
+prepare_cluster(Options) -> hornbeam_cluster_node:prepare(Options).
 
 attempt(Options) ->
     case hornbeam:serve(Options, vital) of
@@ -298,8 +306,22 @@ serving(#{app := App, name := Name, mounts := Mounts, static := Static, workers 
             " (", lists:join(", ", [Number | Versions]), ")"],
     io:put_chars(hornbeam_log:line(Format, Text)),
     ok = hornbeam_cores:serving(),
+    ready(Binds, hornbeam_servers:config(Name)).
+
+%% With cluster_ready that is said once a majority of the cluster is there.
+ready(Binds, {ok, #{cluster_ready := true} = Config}) ->
+    ok = hornbeam_systemd:waiting("a majority of the cluster"),
+    _ = spawn(fun() -> ready_later(Binds, Config) end),
+    stay;
+ready(Binds, _) ->
     hornbeam_systemd:ready(Binds),
     stay.
+
+ready_later(Binds, Config) ->
+    case hornbeam_cluster_report:is_ready(Config) of
+        true -> hornbeam_systemd:ready(Binds);
+        false -> receive after ?READY_POLL -> ready_later(Binds, Config) end
+    end.
 
 interface(Place, Infos) ->
     hornbeam_status:interface(lists:append([Workers || #{place := P, workers := Workers} <- Infos, P =:= Place])).

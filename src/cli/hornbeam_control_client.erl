@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks'.
+%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
@@ -10,14 +10,14 @@
 -define(POLL, 100).
 
 %% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload and mount also options. What is mounted, and
-%% where it is unmounted, comes first; so does what is to be done with tasks, whose server is said by `--name'.
+%% where it is unmounted, comes first; so does what is to be done with tasks and the cluster, whose server is said by `--name'.
 -spec run(Command :: string(), Arguments :: [string()]) ->
     {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
-run("tasks", Arguments) ->
+run(Command, Arguments) when Command =:= "tasks"; Command =:= "cluster" ->
     case hornbeam_options:from_args(Arguments) of
         {ok, Action, Given} ->
             case find([atom_to_list(Name) || #{name := Name} <- [Given]], Given) of
-                {ok, Path} -> ask("tasks", Action, Path);
+                {ok, Path} -> ask(Command, Action, Path);
                 {error, Text} -> {error, Text}
             end;
         Error ->

@@ -1,6 +1,6 @@
 %%% The cluster, for the rest of the system: whether there is one, commands and questions to its state, who is in it.
 %%%
-%%% Called by: everybody who keeps something in the cluster; hornbeam_server and the command line. Calls: hornbeam_cluster_client, _reader, _engine, _sup.
+%%% Called by: everybody who keeps something in the cluster; the command line. Calls: hornbeam_cluster_client, _reader, _engine, _node.
 %%%
 %%% Errors, everywhere the same: no_cluster (the option cluster is not set), no_quorum (refused: certainly not done), in_doubt (sent, and not answered
 %%% in its time or before the majority was lost: it may be done), too_many (too much is asked at once: not done).
@@ -12,36 +12,29 @@
 
 -type error() :: {error, no_cluster | no_quorum | in_doubt | too_many}.
 
--define(OPTIONS, {?MODULE, options}).
-
 %% @doc Starts this node's part of the cluster, with the options cluster_*, under hornbeam_sup.
 -spec start(map()) -> ok | {error, term()}.
-start(Options) ->
-    case supervisor:start_child(hornbeam_sup, hornbeam_cluster_sup:spec(Options)) of
-        {ok, _} -> persistent_term:put(?OPTIONS, Options);
-        {error, {already_started, _}} -> {error, already_started};
-        {error, {Reason, _Child}} -> {error, Reason};
-        {error, Reason} -> {error, Reason}
-    end.
+start(Options) -> hornbeam_cluster_node:open(Options).
 
 %% @doc Ends it; its membership stays.
 -spec stop() -> ok.
-stop() ->
-    _ = persistent_term:erase(?OPTIONS),
-    _ = supervisor:terminate_child(hornbeam_sup, hornbeam_cluster_sup),
-    ok.
+stop() -> hornbeam_cluster_node:close().
 
 %% @doc Whether this node takes part in a cluster.
 -spec enabled() -> boolean().
-enabled() -> persistent_term:get(?OPTIONS, none) =/= none.
+enabled() -> hornbeam_cluster_node:options() =/= none.
 
 timeout() ->
-    #{cluster_timeout := Timeout} = persistent_term:get(?OPTIONS),
+    #{cluster_timeout := Timeout} = hornbeam_cluster_node:options(),
     Timeout.
 
 %% @doc How much the keys and values may take: the option cluster_max_bytes.
 -spec max_bytes() -> pos_integer().
-max_bytes() -> maps:get(cluster_max_bytes, persistent_term:get(?OPTIONS, #{}), 268435456).
+max_bytes() ->
+    case hornbeam_cluster_node:options() of
+        #{cluster_max_bytes := Bytes} -> Bytes;
+        _ -> 268435456
+    end.
 
 %% @doc Has an operation done, once, by all members; its reply when a majority has written it down.
 -spec command({hornbeam_cluster_machine:part(), Operation :: term()}) -> {ok, Reply :: term()} | error().

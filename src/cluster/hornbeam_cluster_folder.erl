@@ -48,7 +48,7 @@ read(Folder) ->
 
 -spec write(file:filename_all(), state()) -> ok.
 write(Folder, State) ->
-    New = [path(Folder), ".new"],
+    New = filename:join(Folder, "member.new"),
     {ok, File} = file:open(New, [write, raw]),
     ok = file:write(File, io_lib:format("~0tp.~n", [{hornbeam_cluster, ?VERSION, node(), State}])),
     ok = file:sync(File),

@@ -38,7 +38,7 @@ start(Folder) ->
 
 -spec stop() -> ok.
 stop() ->
-    _ = ra_system:stop(?SYSTEM),
+    _ = whereis(ra_sup) =:= undefined orelse ra_system:stop(?SYSTEM),
     ok.
 
 %% @doc The name of a cluster's servers.
@@ -113,6 +113,13 @@ changed({error, Reason}) -> {error, Reason}.
 %% @doc If this node leads, another is to; and the server stops.
 -spec hand_over(Id :: binary()) -> ok.
 hand_over(Id) ->
+    case whereis(ra_sup) of
+        %% Ra was stopped before us (hornbeam_cluster_node:prepare/1).
+        undefined -> ok;
+        _ -> hand_over_here(Id)
+    end.
+
+hand_over_here(Id) ->
     Others = [Node || Node <- members(Id), Node =/= node(), lists:member(Node, nodes())],
     case leads(Id) of
         true -> handed(Others, Id, erlang:monotonic_time(millisecond) + ?HAND_OVER);

@@ -1,13 +1,13 @@
-%%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status' and `stop' without Erlang distribution.
+%%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
 %%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes:
 %%%
-%%%     {"command": "status" | "reload" | "mount" | "unmount" | "stop", "arguments": [what follows on the command line]}
+%%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stop", "arguments": [what follows on the command line]}
 %%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
@@ -188,6 +188,14 @@ command(<<"unmount">>, Arguments, Name) ->
 command(<<"tasks">>, Arguments, Name) ->
     {Result, Text} = hornbeam_task_command:run(Name, Arguments),
     answer(Result =:= ok, Text);
+command(<<"cluster">>, Arguments, Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, #{cluster := Cluster}} when Cluster =/= <<>> ->
+            {Result, Text} = hornbeam_cluster_command:run(Arguments),
+            answer(Result =:= ok, Text);
+        _ ->
+            answer(false, "this server is in no cluster (option cluster)")
+    end;
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
     answer(true, "stopping");

@@ -1,16 +1,16 @@
 %%% What hornbeam:info/1 knows, as lines for a person: `bin/hornbeam status'.
 %%%
-%%% Called by: hornbeam_control, hornbeam_cli (interface/1). Calls: nothing.
+%%% Called by: hornbeam_control, hornbeam_cli (interface/1). Calls: hornbeam_cluster_report (text/1), where there is a cluster.
 -module(hornbeam_status).
 
 -export([text/1, interface/1]).
 
 %% @doc One line for the server, one for each application and service, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks}) ->
+text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks, cluster := Cluster}) ->
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
-     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], lists:map(fun application/1, Applications), lists:map(fun service/1, Services),
-     tasks(Tasks)].
+     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], [hornbeam_cluster_report:text(Cluster) || Cluster =/= none],
+     lists:map(fun application/1, Applications), lists:map(fun service/1, Services), tasks(Tasks)].
 
 tasks(#{counts := none}) ->
     [];

@@ -1,10 +1,10 @@
 %%% Tells systemd (or whatever set NOTIFY_SOCKET) how the service is doing: sd_notify(3)'s protocol, one datagram each.
 %%%
-%%% Called by: hornbeam_cli (ready, failed), hornbeam_reload (reloading, ready), hornbeam_signals (stopping). hornbeam.Server of Python
+%%% Called by: hornbeam_cli (ready, waiting, failed), hornbeam_reload (reloading, ready), hornbeam_signals (stopping). hornbeam.Server of Python
 %%% listens, too. Without NOTIFY_SOCKET nothing is done. That it serves and cannot say so is a line in the log; whoever was told of that may listen no longer.
 -module(hornbeam_systemd).
 
--export([ready/1, failed/1, reloading/0, stopping/0]).
+-export([ready/1, waiting/1, failed/1, reloading/0, stopping/0]).
 
 %% @doc It serves. Addresses: as hornbeam:info/1 has them; none where that is known already.
 -spec ready(Addresses :: [binary()]) -> ok.
@@ -16,6 +16,12 @@ ready(Addresses) ->
         ok -> ok;
         {error, Reason} -> logger:warning("NOTIFY_SOCKET cannot be written: ~ts", [inet:format_error(Reason)])
     end.
+
+%% @doc It serves, but is not ready before this is there.
+-spec waiting(unicode:chardata()) -> ok.
+waiting(What) ->
+    _ = notify(["STATUS=serving, waiting for ", What, "\n"]),
+    ok.
 
 %% @doc It does not, and why: the first line of it.
 -spec failed(unicode:chardata()) -> ok.

@@ -1,6 +1,7 @@
 %%% Answers on metrics_bind: /metrics, /healthz (the VM runs), /readyz (requests are being answered).
 %%%
-%%% Called by: Cowboy, for hornbeam_metrics_listener. Calls: hornbeam_metrics_text, hornbeam_pool, hornbeam_listener.
+%%% Called by: Cowboy, for hornbeam_metrics_listener. Calls: hornbeam_metrics_text, hornbeam_pool, hornbeam_listener, hornbeam_cluster_report
+%%% (where a cluster is to be ready).
 -module(hornbeam_metrics_handler).
 -behaviour(cowboy_handler).
 
@@ -25,8 +26,12 @@ answer(readyz, Name) ->
         false -> {503, <<"text/plain">>, <<"not ready\n">>}
     end.
 
-%% Every application and every service has a worker that answers, and the server is neither starting nor stopping.
+%% Every application and every service has a worker that answers, and the server is neither starting nor stopping; with cluster_ready, a majority of
+%% the cluster is there.
 is_ready(Name) ->
-    hornbeam_listener:is_open(Name)
+    hornbeam_listener:is_open(Name) andalso is_cluster_ready(hornbeam_servers:config(Name))
         andalso lists:all(fun(#mount{pool = Pool}) -> maps:get(ready, hornbeam_pool:stats(Pool)) > 0 end,
                           hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)).
+
+is_cluster_ready({ok, #{cluster_ready := true} = Config}) -> hornbeam_cluster_report:is_ready(Config);
+is_cluster_ready(_) -> true.

@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_http_hooks, hornbeam_tasks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
@@ -22,7 +22,8 @@ render(Name) ->
 samples(Name) ->
     Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)],
-    maps:merge(requests(Rows), maps:merge(pools(Apps), maps:merge(workers(Apps), maps:merge(hooks(hornbeam_mounts:hooks(Name)), rest(Name))))).
+    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
+                                               cluster(hornbeam_servers:config(Name))]).
 
 label(#mount{pool = {_, {service, Service}}}) ->
     {<<"service">>, Service};
@@ -74,6 +75,9 @@ hooks({_Runner, Settings}) ->
       <<"hornbeam_hook_seconds_total">> => [{"", Label(Stage), Seconds} || {Stage, _, Seconds, _} <- Stages],
       <<"hornbeam_hook_failures_total">> => [{"", Label(Stage), Failures} || {Stage, _, _, Failures} <- Stages],
       <<"hornbeam_hook_replies_total">> => [{"", [], Replies}]}.
+
+cluster({ok, #{cluster := Cluster}}) when Cluster =/= <<>> -> hornbeam_cluster_report:samples();
+cluster(_) -> #{}.
 
 %% A figure of each worker of which it is known: of one that is `busy' not all are.
 each(Key, Apps, Value) ->

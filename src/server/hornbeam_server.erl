@@ -10,7 +10,7 @@
 %%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
 %%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
-%%% hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_task_command, hornbeam_http_hook_modules and hornbeam_http_hooks (where there
+%%% hornbeam_cluster_node and hornbeam_cluster_report (where there is a cluster), hornbeam_servers (what it runs with), hornbeam_pool (await_ready), hornbeam_mounts, hornbeam_task_command, hornbeam_http_hook_modules and hornbeam_http_hooks (where there
 %%% are hooks), hornbeam_code, hornbeam_descriptors.
 %%%
 %%% What the failure of a child means. A pool or the listener is the server: it is restarted alone (a connection outlives both: its
@@ -37,8 +37,17 @@ start(Name, Config, Bond, Reloaders) ->
     ok = hornbeam_server_monitor:settle(Name),
     case hornbeam_server_sup:find(Name) of
         {ok, _} -> {error, {already_started, Name}};
-        error -> ok = hornbeam_servers:set_config(Name, Config), start(Name, Bond, Reloaders)
+        error ->
+            ok = hornbeam_servers:set_config(Name, Config),
+            case start_cluster(Name, Config) of
+                ok -> start(Name, Bond, Reloaders);
+                {error, Reason} -> ok = hornbeam_server_remains:remove(Name), {error, Reason}
+            end
     end.
+
+%% Before the workers, which may use it from their first line; not a child, since other servers of this VM share it.
+start_cluster(_Name, #{cluster := <<>>}) -> ok;
+start_cluster(Name, Config) -> hornbeam_cluster_node:start(Name, Config).
 
 start(Name, Bond, Reloaders) ->
     case hornbeam_server_sup:start_server(Name) of
@@ -172,8 +181,12 @@ about(Name, Server) ->
       binds => binds(listener(Server)),
       metrics => hornbeam_metrics_listener:urls(Name),
       tasks => hornbeam_task_command:describe(Name),
+      cluster => cluster(hornbeam_servers:config(Name)),
       applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)],
       services => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_service_pools:all(Name)]}.
+
+cluster({ok, #{cluster := Cluster}}) when Cluster =/= <<>> -> hornbeam_cluster_report:describe();
+cluster(_) -> none.
 
 binds({ok, Listener}) -> hornbeam_listener:binds(Listener);
 binds(error) -> [].

@@ -19,6 +19,7 @@ remove(Name) ->
     hornbeam_mounts:forget(Name),
     _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:forget(Name),
     hornbeam_service_pools:forget(Name),
+    _ = erlang:module_loaded(hornbeam_cluster_node) andalso hornbeam_cluster_node:unused(),
     hornbeam_servers:keep_descriptors().
 
 close_sockets(Name) ->

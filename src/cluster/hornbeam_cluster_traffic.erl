@@ -1,0 +1,29 @@
+%%% How many bytes the links to other nodes have carried. Called by hornbeam_cluster_report. Asks the sockets; keeps nothing.
+%%%
+%%% A link is a socket of Erlang's distribution, or with TLS a process that has one, behind another process that it is linked to. What is not found is left out.
+-module(hornbeam_cluster_traffic).
+
+-export([read/0]).
+
+-spec read() -> #{node() => {In :: non_neg_integer(), Out :: non_neg_integer()}}.
+read() ->
+    maps:from_list([{Node, Bytes} || {Node, Controller} <- erlang:system_info(dist_ctrl), {ok, Bytes} <- [bytes(sockets(Controller))]]).
+
+sockets(Socket) when is_port(Socket) -> [Socket];
+sockets(Sender) when is_pid(Sender) ->
+    Owners = [Sender | [Pid || Pid <- links(Sender), is_pid(Pid)]],
+    [Port || Pid <- Owners, Port <- links(Pid), is_port(Port), erlang:port_info(Port, name) =:= {name, "tcp_inet"}].
+
+links(Pid) ->
+    case process_info(Pid, links) of
+        {links, Links} -> Links;
+        undefined -> []
+    end.
+
+bytes([Socket | _]) ->
+    case inet:getstat(Socket, [recv_oct, send_oct]) of
+        {ok, Stats} -> {ok, {proplists:get_value(recv_oct, Stats), proplists:get_value(send_oct, Stats)}};
+        {error, _} -> error
+    end;
+bytes([]) ->
+    error.
