@@ -6,7 +6,8 @@
 %%%     ├─ hornbeam_cluster_watch      tells this node's watchers of keys
 %%%     ├─ hornbeam_cluster_client     this node's commands
 %%%     ├─ hornbeam_cluster_reader     its questions, twice: linearizable and local
-%%%     └─ hornbeam_cluster_engine     its membership; Ra's own supervisor has the member
+%%%     ├─ hornbeam_cluster_engine     its membership; Ra's own supervisor has the member
+%%%     └─ hornbeam_cluster_locks      who holds locks here; the first to stop, so that it can still say that they are free
 %%%
 %%% Each is restarted alone: what it told the others it tells them again, and what it was told it asks for.
 -module(hornbeam_cluster_sup).
@@ -31,4 +32,4 @@ init(Options) ->
           [#{id => Id, start => {Module, start_link, Arguments ++ [Options]}, shutdown => 10000}
            || {Id, Module, Arguments} <- [{watch, hornbeam_cluster_watch, []}, {client, hornbeam_cluster_client, []},
                                           {reader, hornbeam_cluster_reader, [linearizable]}, {reader_local, hornbeam_cluster_reader, [local]},
-                                          {engine, hornbeam_cluster_engine, []}]]}}.
+                                          {engine, hornbeam_cluster_engine, []}, {locks, hornbeam_cluster_locks, []}]]}}.
