@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,12 +152,14 @@ def test_without_tls_the_log_says_so_and_the_stop_is_clean(links: Links, tmp_pat
         cluster_insecure="true",
         cluster_cookie_file=cookie,
         cluster_port=links.port + 1,
-        cluster_dir=tmp_path / "data",
+        cluster_dir=None,
+        data_dir=tmp_path / "above" / "data",
         cluster="static:" + ADDRESSES[0],
     )
     with server:
         server.wait_for_output(r"warning cluster: this node is .* WITHOUT TLS \(cluster_insecure\)")
     assert not re.search(r"(?i)error|killed|unexpected", server.output)
+    assert stat.S_IMODE((tmp_path / "above" / "data" / "cluster").stat().st_mode) == 0o700
 
 
 def test_a_node_that_has_a_name_is_used_as_it_is(links: Links, tmp_path: Path) -> None:
