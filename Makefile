@@ -18,7 +18,7 @@ REBAR3 := rebar3
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 
-# Where the set-up puts Cowboy if Hex does not answer; a folder that is not there does no harm.
+# Where the set-up puts Cowboy and Ra if Hex does not answer; a folder that is not there does no harm.
 export ERL_LIBS := $(CURDIR)/.deps/erlang/lib$(if $(ERL_LIBS),:$(ERL_LIBS))
 
 # The types of the JavaScript client; a machine without Node has nothing to look with.

@@ -51,6 +51,7 @@ nodes_link_and_nothing_else_is_open(Config) ->
     ?assertEqual([ok, ok], [begun(A, ?A, Config), begun(B, ?B, Config)]),
     ?assertEqual(['hornbeam@127.0.0.1', 'hornbeam@127.0.0.2'], [peer:call(Vm, erlang, node, []) || Vm <- [A, B]]),
     ?assertEqual({true, ['hornbeam@127.0.0.1']}, {connected(B, name(A)), peer:call(B, erlang, nodes, [])}),
+    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [name(B)] end),
     %% By TLS, from B's own address, and at A's alone.
     {ok, Info} = peer:call(A, net_kernel, node_info, [name(B)]),
     {address, {net_address, {From, _}, ?B, tls, inet}} = lists:keyfind(address, 1, Info),
@@ -139,6 +140,7 @@ insecure_links(Config) ->
     ok = insecurely(A, ?A, Config),
     ok = insecurely(B, ?B, Config),
     ?assert(connected(B, name(A))),
+    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [name(B)] end),
     {ok, Info} = peer:call(A, net_kernel, node_info, [name(B)]),
     ?assertMatch({address, {net_address, _, ?B, tcp, inet}}, lists:keyfind(address, 1, Info)),
     ok = peer:call(B, hornbeam_cluster_distribution, stop, []),

@@ -10,7 +10,7 @@ layers_test_() ->
      fun(Xref) ->
          [{Text, {timeout, 120, fun() -> Test(Xref) end}}
           || {Text, Test} <- [{"folders", fun folders/1}, {"circles", fun circles/1}, {"dependencies", fun dependencies/1},
-                                {"loaded", fun loaded/1}]]
+                                {"loaded", fun loaded/1}, {"loaded for a cluster", fun loaded_for_a_cluster/1}]]
      end}.
 
 start() ->
@@ -56,9 +56,23 @@ loaded(Xref) ->
     %% They are the part `metrics'.
     ?assertEqual([], [{A, B} || {A, B} <- Missing, A =/= hornbeam_metrics_listener, A =/= hornbeam_metrics_handler]).
 
+%% Whole, with what it calls of OTP; nothing of it without a cluster.
+loaded_for_a_cluster(Xref) ->
+    Loaded = hornbeam_code:modules([cluster]),
+    Ra = modules_of([ra, aten, seshat, gen_batch_server]),
+    ?assertEqual([], Ra -- Loaded),
+    ?assertEqual(Ra, Ra -- hornbeam_code:modules([])),
+    _ = [{ok, _} = xref:add_directory(Xref, filename:dirname(code:which(Module))) || Module <- [ra, aten, seshat, gen_batch_server]],
+    {ok, Edges} = xref:q(Xref, "ME"),
+    Left = modules_of([kernel, stdlib]) -- Loaded,
+    ?assertEqual([], [Edge || {A, B} = Edge <- Edges, lists:member(A, Ra), lists:member(B, Left)]).
+
+modules_of(Applications) ->
+    lists:append([element(2, application:get_key(Application, modules)) || Application <- Applications]).
+
 includes_of_dependencies_test() ->
     ?assertEqual([], [{File, Line} || File <- sources("{erl,hrl}"), Line <- lines(File),
-                                      match =:= re:run(Line, "^-include(_lib)?\\(\"(ranch|cowboy|cowlib|cow_)", [{capture, none}])]).
+                                      match =:= re:run(Line, "^-include(_lib)?\\(\"(ranch|cowboy|cowlib|cow_|ra/|ra[._]|aten|seshat|gen_batch_server)", [{capture, none}])]).
 
 %% A module of OTP's that is not documented is no better than a dependency's.
 undocumented_of_otp_test() ->
@@ -66,7 +80,8 @@ undocumented_of_otp_test() ->
                                       match =:= re:run(Line, "\\b(ssl_cipher|ssl_cipher_format|tls_[a-z_]+|prim_[a-z]+):[a-z]", [{capture, none}])]).
 
 is_dependency(Module) ->
-    lists:member(hd(string:split(atom_to_list(Module), "_")), ["ranch", "cowboy", "cow"]).
+    Module =:= gen_batch_server orelse
+        lists:member(hd(string:split(atom_to_list(Module), "_")), ["ranch", "cowboy", "cow", "ra", "aten", "seshat"]).
 
 %% The calls between our own modules. A call from a fun to a function that is named at run time is none.
 calls(Xref) ->

@@ -18,9 +18,9 @@ from provision.machine import Apt, SetupError, say
 from provision.root import ROOTS, Root, choose, chosen, not_made
 
 PLATFORMS = {
-    # Debian's own Cowboy, the newest of all three: Erlang, Cowboy and Python.
+    # Debian's own Cowboy, the newest of all three: Erlang, Cowboy and Python. Ra is built.
     "testing": Root("testing", "testing", ("erlang-cowboy",)),
-    # Cowboy comes as on Debian 12: from Hex, or built from Debian's sources.
+    # Cowboy and Ra come as on Debian 12: from Hex, or built from Debian's sources.
     "trixie": Root("trixie", "trixie"),
 }
 
@@ -38,10 +38,11 @@ STEPS = (
 )
 
 VERSIONS = """
-application:load(cowboy), {ok, Cowboy} = application:get_key(cowboy, vsn),
-io:format("OTP ~s, Cowboy ~s", [erlang:system_info(otp_release), Cowboy]), halt().
+Of = fun(Library) -> application:load(Library), element(2, application:get_key(Library, vsn)) end,
+Release = erlang:system_info(otp_release),
+io:format("OTP ~s, Cowboy ~s, Ra ~s", [Release, Of(cowboy), Of(ra)]), halt().
 """
-# Where the set-up or rebar3 put Cowboy, if not beside OTP.
+# Where the set-up or rebar3 put the libraries, if not beside OTP.
 LIBRARIES = "ERL_LIBS=.deps/erlang/lib:_build/default/lib"
 
 

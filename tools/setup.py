@@ -1,8 +1,9 @@
 """Sets the project up: `python3 tools/setup.py GROUP...`, each group what one kind of work needs.
 
-Owns the table of groups and the order of the steps: Erlang, Cowboy, commands, Python. Every step
-installs only what is missing, so a second run is quick. The steps are in `tools/provision`; the
-Makefile is the caller. Standard library only, and Python 3.9 is enough to be told it is too old.
+Owns the table of groups and the order of the steps: Erlang, its libraries, commands, Python. Every
+step installs only what is missing, so a second run is quick. The steps are in `tools/provision`;
+the Makefile is the caller. Standard library only, and Python 3.9 is enough to be told it is too
+old.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import argparse
 import sys
 from dataclasses import dataclass
 
-from provision import cowboy, environment, erlang, javascript
+from provision import environment, erlang, javascript, libraries
 from provision.machine import Apt, SetupError, Tool, lock, say
 
 
 @dataclass(frozen=True)
 class Group:
-    """What one kind of work needs besides Erlang and Cowboy."""
+    """What one kind of work needs besides Erlang and its libraries."""
 
     purpose: str
     requirements: str = ""
@@ -99,8 +100,8 @@ def _parse(arguments: list[str]) -> list[str]:
 def _set_up(groups: list[Group]) -> None:
     apt = Apt()
     extras = [need for group in groups for need in group.needs]
-    found = erlang.ensure(apt, extras, list(cowboy.VERSIONS))
-    cowboy.ensure(found.apps)
+    found = erlang.ensure(apt, extras, list(libraries.VERSIONS))
+    libraries.ensure(found.apps)
     apt.ensure(tool for group in groups if not group.optional for tool in group.tools)
     for group in groups:
         if group.optional:

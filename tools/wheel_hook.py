@@ -31,8 +31,10 @@ __all__ = ["Links", "VmHook"]
 
 # Of ERTS: the emulator, what starts it, what starts and reaps ports, what looks up names of hosts.
 PROGRAMS = ("beam.smp", "erlexec", "erl_child_setup", "inet_gethost")
-# Only for people who look at a release from inside.
-LEFT_OUT = ("sasl", "runtime_tools")
+# Only for people who look at a release from inside. Ra needs sasl.
+LEFT_OUT = ("runtime_tools",)
+# What only a cluster needs, in a folder of its own: on the code path behind the others (vm.py).
+FOR_A_CLUSTER = ("ra", "aten", "gen_batch_server", "seshat", "sasl")
 # Shared libraries that a Linux has, and that stay there (tools/wheel.py).
 THE_MACHINES = ("libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "libz.so")
 # Where rebar3 is asked to build; in an sdist that pip has unpacked there is nothing yet.
@@ -90,7 +92,7 @@ class VmHook(BuildHookInterface[Any]):
         folder = Path("hornbeam", "_vm", "licenses")
         for libraries in (root / "_build" / "default" / "lib", *_libraries(root)):
             for text in libraries.glob("*/LICENSE*"):
-                yield text, folder / text.parent.name
+                yield text, folder / text.parent.name / text.name
         for package in sorted(set(self._packages(root / RELEASE))):
             text = Path("/usr/share/doc", package, "copyright")
             if text.exists():
@@ -116,7 +118,10 @@ class VmHook(BuildHookInterface[Any]):
     def _files(self, release: Path) -> Iterator[tuple[Path, Path]]:
         """Each file, and where it is in the wheel."""
         for file in self._chosen(release):
-            yield file, Path("hornbeam", "_vm", file.relative_to(release))
+            place = file.relative_to(release)
+            if place.parts[0] == "lib" and place.parts[1].rpartition("-")[0] in FOR_A_CLUSTER:
+                place = Path("cluster", *place.parts[1:])
+            yield file, Path("hornbeam", "_vm", place)
 
     def _chosen(self, release: Path) -> Iterator[Path]:
         (erts,) = release.glob("erts-*")
@@ -130,7 +135,7 @@ class VmHook(BuildHookInterface[Any]):
 
 
 def _libraries(root: Path) -> list[Path]:
-    """Where Cowboy and what it needs may be, if rebar3 is not to fetch them."""
+    """Where Cowboy and Ra and what they need may be, if rebar3 is not to fetch them."""
     given = filter(None, os.environ.get("ERL_LIBS", "").split(":"))
     return [root / ".deps" / "erlang" / "lib", *map(Path, given)]
 

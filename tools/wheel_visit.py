@@ -20,6 +20,7 @@ import urllib.request
 from pathlib import Path
 
 import hornbeam
+from hornbeam import vm
 
 APPLICATION = """
 import os, sys
@@ -56,6 +57,7 @@ def main() -> None:
     tls()
     failure()
     client()
+    engine()
     print(f"wheel_visit: first answer after {first_answer():.2f} s (one worker)")
 
 
@@ -118,6 +120,14 @@ def client() -> None:
         assert "pip install 'hornbeam[client]'" in str(error), error
     else:
         raise AssertionError(f"websockets is there: {hornbeam_client}")
+
+
+def engine() -> None:
+    """The VM brings along what a cluster needs."""
+    argv, env = vm.command()
+    start = "{ok, _} = application:ensure_all_started(ra), halt()."
+    argv = [*argv[: argv.index("-s")], "-eval", start]
+    subprocess.run(argv, env={**os.environ, **env}, timeout=60, check=True)
 
 
 def first_answer() -> float:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hornbeam import vm
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "bin" / "hornbeam"
 
@@ -131,3 +133,22 @@ def test_a_repeated_signal_does_not_end_a_launcher_that_is_ending(tmp_path: Path
         assert launcher.stdout.readline() == b"up\n"
         launcher.terminate()
         assert launcher.wait(60) == 7
+
+
+def test_the_engine_of_a_cluster_is_behind_all_that_a_start_loads() -> None:
+    """On the path of a checkout, and loaded by nobody."""
+    erl, *flags = vm.of_checkout(str(ROOT))[0]
+    folders = [flags[i + 1] for i, flag in enumerate(flags) if flag == "-pa"]
+    assert any(folder.endswith("hornbeam/ebin") for folder in folders)
+    assert not any("/ra/" in folder for folder in folders)
+    evaluate = (
+        "{ok, _} = application:ensure_all_started(hornbeam), Ra = code:which(ra), "
+        'io:format("~p ~s", [[A || {A, _, _} <- application:loaded_applications()], Ra]), halt().'
+    )
+    argv = [erl, *flags[: flags.index("-s")], "-eval", evaluate]
+    env = {key: text for key, text in os.environ.items() if key != "ERL_LIBS"}
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60).stdout
+    loaded, _, where = said.rpartition(" ")
+    assert where.endswith("ra.beam")
+    assert "hornbeam" in loaded
+    assert not re.search(r"\b(ra|aten|seshat|gen_batch_server|sasl)\b", loaded)

@@ -1,4 +1,7 @@
-"""What keeps sessions in memory, with two workers and its own clients (docs/affinity.md)."""
+"""What keeps sessions in memory, with two workers and its own clients (docs/affinity.md).
+
+MCP's client is imported where it is used: each process that collects tests would need half a second
+for it."""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from typing import Any
 import pytest
 import socketio
 from harness import Hornbeam
-from mcp import ClientSession
-from mcp.client.sse import sse_client
 
 ROUNDS = 4
 
@@ -33,6 +34,9 @@ def rounds(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 def test_mcp(server: Hornbeam) -> None:
+    from mcp import ClientSession
+    from mcp.client.sse import sse_client
+
     async def talk(number: int) -> None:
         """The stream is a GET, each message a POST on another connection."""
         async with (

@@ -64,9 +64,11 @@ def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     # What the set-up has built, or what rebar3 has fetched for the checkout.
     places = (ROOT / ".deps" / "erlang" / "lib", ROOT / "_build" / "default" / "lib")
-    libraries = next((str(place) for place in places if (place / "ranch").is_dir()), "")
+    found = [
+        str(place) for place in places if (place / "ranch").is_dir() or (place / "ra").is_dir()
+    ]
     clean = {key: text for key, text in os.environ.items() if not key.startswith("HORNBEAM_")}
-    return clean | {"PATH": path, "ERL_LIBS": libraries}
+    return clean | {"PATH": path, "ERL_LIBS": os.pathsep.join(found)}
 
 
 def test_the_project_is_whole() -> None:

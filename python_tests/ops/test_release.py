@@ -104,6 +104,18 @@ def test_it_serves_another_application_with_another_interpreter(
     assert re.fullmatch(r"hornbeam \d+\.\d+\.\d+ .*\n", release.run("version"))
 
 
+def test_the_engine_of_a_cluster_comes_along_and_so_do_the_licences(release: Release) -> None:
+    folder = release.folder / "rel"
+    applications = {path.name.rpartition("-")[0] for path in (folder / "lib").iterdir()}
+    assert {"ra", "aten", "gen_batch_server", "seshat", "sasl"} <= applications
+    (described,) = folder.glob("releases/*/hornbeam.rel")
+    started = re.findall(r'\{(\w+),"[^"]+"\}', described.read_text())
+    assert "hornbeam" in started
+    assert not {"ra", "aten", "gen_batch_server", "seshat"} & set(started)
+    licences = {path.parent.name for path in (folder / "licenses").glob("*/LICENSE*")}
+    assert {"hornbeam", "ra", "aten", "gen_batch_server", "seshat"} <= licences
+
+
 def test_no_port_but_its_own_is_open(release: Release, daemon: str) -> None:
     """Erlang distribution is off: the VM listens on one TCP socket."""
     (control,) = (release.folder / "hornbeam").glob("default.*.sock")

@@ -7,7 +7,7 @@
 %%% that it depends on is loaded, also where Hornbeam is a part of somebody's system. In embedded mode (`-mode embedded' with
 %%% a boot file of its own) nothing is left to do.
 %%%
-%%% What no request of this server can reach is left: TLS, HTTP hooks, folders of files and a cluster where there are none, Cowboy where it serves no metrics, of Cowlib
+%%% What no request of this server can reach is left: TLS, HTTP hooks, folders of files, a cluster and Ra where there are none, Cowboy where it serves no metrics, of Cowlib
 %%% all but the frames of HTTP/2 (two thirds of it are parsers of fields).
 %%%
 %%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
@@ -28,6 +28,8 @@
 %% The applications that only a part calls, and what is called of them without it.
 -define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy, cowlib]}]).
 -define(ALWAYS, [cow_hpack, cow_http2]).
+%% The applications that hornbeam.app does not name (it says why), and what of OTP's tools they call.
+-define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9]}]).
 %% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks.
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook]).
 %% Our own that only a part calls.
@@ -93,11 +95,14 @@ load_all(Modules, Missing) ->
 %% @doc The modules of Hornbeam and of the applications that it needs, directly or not, with those parts.
 -spec modules([part()]) -> [module()].
 modules(Parts) ->
+    Beside = [{Applications, Tools} || {Part, Applications, Tools} <- ?BESIDE, lists:member(Part, Parts)],
+    Roots = [hornbeam | lists:append([Applications || {Applications, _} <- Beside])],
+    Tools = lists:append([Called || {_, Called} <- Beside]),
     Left = lists:append([Applications || {Part, Applications} <- ?PARTS, not lists:member(Part, Parts)]),
-    Whole = lists:append([application_modules(Application) || Application <- closure([hornbeam], []) -- Left]),
+    Whole = lists:append([application_modules(Application) || Application <- closure(Roots, []) -- Left]),
     Empty = lists:append([Own || {Part, Own} <- ?ROOMS, not lists:member(Part, Parts)]),
     Alone = [Module || Module <- Whole, not lists:member(cluster, Parts), lists:prefix("hornbeam_cluster", atom_to_list(Module))],
-    ((Whole ++ (?ALWAYS -- Whole)) -- ?TOOLS) -- (?ASKED_FOR ++ Empty ++ Alone).
+    ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone).
 
 application_modules(Application) ->
     {ok, Modules} = application:get_key(Application, modules),

@@ -29,10 +29,10 @@
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv.
+-type part() :: kv | leases.
 -type session() :: {node(), Incarnation :: integer()}.
 
--define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}]).
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).

@@ -1,8 +1,8 @@
 """Owns fetching the upstream tarball of a Debian source package, whatever release this machine is.
 
 An apt configuration of its own in a temporary folder; the address of the mirror is the machine's.
-apt checks the signature with the machine's Debian keyring, and the checksums. Called by `cowboy`,
-and by `root`, which makes whole roots from the same mirror.
+apt checks the signature with the machine's Debian keyring, and the checksums. Called by
+`libraries`, and by `root`, which makes whole roots from the same mirror.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Owns how the set-up touches the machine: commands and their logs, Debian packages, the lock.
 
-Called by every step of the set-up; knows nothing of Erlang, Cowboy or Python environments.
+Called by every step of the set-up; knows nothing of Erlang, libraries or Python environments.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""Owns where Cowboy, Cowlib and Ranch come from.
+"""Owns where the Erlang libraries come from: Cowboy with Cowlib and Ranch, Ra with what it needs.
 
-First of these: the code path (ERL_LIBS) or `_build`, and no network is asked; Hex, where it
-answers; the sources of Debian's `rabbitmq-server`, which carries them unmodified, built with their
-own makefiles into `.deps/erlang/lib`. Called by `tools/setup.py` after the Erlang step.
+Ra is for clusters. It is always had, because the modules that call it are compiled with the others;
+a server loads it when a cluster is asked for.
+
+First of these, for each of the two groups: the code path (ERL_LIBS) or `_build`, and no network is
+asked; Hex, where it answers; the sources of Debian's `rabbitmq-server`, which carries them
+unmodified, built with their own makefiles into `.deps/erlang/lib`. What is there already stays as
+it is. Called by `tools/setup.py` after the Erlang step.
 """
 
 from __future__ import annotations
@@ -18,45 +22,50 @@ from provision.erlang import LIBRARIES
 from provision.machine import DEPS, ROOT, SetupError, run, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from provision.erlang import App
 
-# In the order in which they must be built: each reads the headers of those before it.
-VERSIONS = {
-    "ranch": "2.1.0",
-    "cowlib": "2.13.0",
-    "cowboy": "2.12.0",
-    "gen_batch_server": "0.8.8",
-    "aten": "0.6.0",
-    "seshat": "0.6.1",
-    "ra": "2.14.0",
+# In the order in which they must be built: each reads the headers of those before it in its group.
+GROUPS = {
+    "Cowboy": {"ranch": "2.1.0", "cowlib": "2.13.0", "cowboy": "2.12.0"},
+    "Ra": {"gen_batch_server": "0.8.8", "aten": "0.6.0", "seshat": "0.6.1", "ra": "2.14.0"},
 }
-KEPT = ("ebin", "include", "src", "LICENSE")
+VERSIONS = {name: version for group in GROUPS.values() for name, version in group.items()}
+KEPT = ("ebin", "include", "src", "LICENSE*")
 
 SOURCE = "rabbitmq-server"
 SUITE = "trixie"
+# Of this one all are built; Ra and its libraries come without.
+MAKEFILE = "ranch/erlang.mk"
 
-# How long Hex may take to give three small packages before it counts as out of reach.
+# How long Hex may take to give seven small packages before it counts as out of reach.
 HEX_SECONDS = 30
 
 
 def ensure(on_path: Mapping[str, App]) -> None:
-    """Make sure of the three libraries; ``on_path`` is what `erl` found, `.deps` included."""
-    if all(_suits(name, on_path) for name in VERSIONS) or _fetched_from_hex():
+    """Make sure of both groups; ``on_path`` is what `erl` found, `.deps` included."""
+    missing = [
+        group
+        for group, names in GROUPS.items()
+        if not all(_suits(name, on_path) for name in names) and not _fetched_from_hex(group)
+    ]
+    if not missing:
         return
-    say("Cowboy: asking Hex")
+    what = " and ".join(missing)
+    say(f"{what}: asking Hex")
     try:
         get_deps = ("rebar3", "get-deps")
         run(get_deps, log="hex", failure="Hex does not answer", timeout=HEX_SECONDS)
     except SetupError:
-        say("Cowboy: Hex does not answer; from Debian's sources instead (about 30 s, once)")
-    if _fetched_from_hex():
+        say(f"{what}: Hex does not answer; from Debian's sources instead (about 30 s, once)")
+    missing = [group for group in missing if not _fetched_from_hex(group)]
+    if not missing:
         return
     try:
-        _from_debian()
+        _from_debian([name for group in missing for name in GROUPS[group]])
     except SetupError as error:
-        raise SetupError(f"no Cowboy: Hex does not answer, and {error}", error.log) from error
+        raise SetupError(f"no {what}: Hex does not answer, and {error}", error.log) from error
 
 
 def _suits(name: str, on_path: Mapping[str, App]) -> bool:
@@ -71,13 +80,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
 
 
-def _fetched_from_hex() -> bool:
+def _fetched_from_hex(group: str) -> bool:
     libraries = ROOT / "_build" / "default" / "lib"
-    return all((libraries / name / "src").is_dir() for name in VERSIONS)
+    return all((libraries / name / "src").is_dir() for name in GROUPS[group])
 
 
-def _from_debian() -> None:
+def _from_debian(names: Collection[str]) -> None:
     """Build in a folder of its own and rename at the end: there is a whole tree or none."""
+    DEPS.mkdir(exist_ok=True)
     for killed in DEPS.glob("building-*"):
         # Errors do not matter: what a killed set-up started may still be writing there.
         shutil.rmtree(killed, ignore_errors=True)
@@ -85,20 +95,28 @@ def _from_debian() -> None:
         work = Path(folder)
         sources, built = work / "sources", work / "lib"
         _unpack(debian_source.fetch(SOURCE, SUITE, work), sources)
-        for name, version in VERSIONS.items():
-            say(f"Cowboy: building {name} {version}")
+        for name in names:
+            say(f"building {name} {VERSIONS[name]}")
             _build(sources, name)
-        for name, version in VERSIONS.items():
+        for name in names:
             _keep(sources / name, built / name)
-            _verify(built / name, name, version)
+            _verify(built / name, name, VERSIONS[name])
+        _take_over(built, names)
         LIBRARIES.parent.mkdir(parents=True, exist_ok=True)
         if LIBRARIES.exists():
             LIBRARIES.rename(work / "replaced")
         built.rename(LIBRARIES)
 
 
+def _take_over(built: Path, names: Collection[str]) -> None:
+    """What was built earlier and is not built anew."""
+    for name in VERSIONS:
+        if name not in names and (LIBRARIES / name).is_dir():
+            shutil.copytree(LIBRARIES / name, built / name)
+
+
 def _unpack(tarball: Path, into: Path) -> None:
-    """Only the regular files below `deps/NAME/` of the three, as `NAME/…`."""
+    """Only the regular files of the libraries below `deps/NAME/`, as `NAME/…`."""
     with tarfile.open(tarball) as archive:
         for member in archive:
             top, path = PurePosixPath(member.name).parts[:2], PurePosixPath(member.name).parts[2:]
@@ -117,8 +135,8 @@ def _build(sources: Path, name: str) -> None:
     # needs no list of who includes what, and the code that makes it calls what OTP 27 has not.
     settings = ("SKIP_DEPS=1", "IS_DEP=1", "NO_MAKEDEP=1", f"DEPS_DIR={sources}")
     (sources / name / f"{name}.d").touch()
-    if not (sources / name / "erlang.mk").exists():  # Ra and its libraries come without
-        shutil.copy(sources / "ranch" / "erlang.mk", sources / name)
+    if not (sources / name / "erlang.mk").exists():
+        shutil.copy(sources / MAKEFILE, sources / name)
     # Emptied: a `make -n` or `make -j` that runs the set-up is not meant for theirs.
     env = {"MAKEFLAGS": "", "MAKELEVEL": "", "ERL_LIBS": ""}
     run((*make, *settings), log=f"build-{name}", failure=f"{name} does not build", env=env)
@@ -126,9 +144,9 @@ def _build(sources: Path, name: str) -> None:
 
 def _keep(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
-    for part in KEPT:
-        if (source / part).exists():
-            (source / part).rename(target / part)
+    for pattern in KEPT:
+        for part in source.glob(pattern):
+            part.rename(target / part.name)
 
 
 def _verify(library: Path, name: str, version: str) -> None:
