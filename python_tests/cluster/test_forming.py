@@ -344,11 +344,12 @@ def test_addresses_where_nobody_is_cost_little(make: Make) -> None:
 
 
 def test_a_start_fails_with_what_to_do() -> None:
-    options = {"cluster_insecure": True, "cluster_dir": "/nonexistent", "cluster_port": free_port()}
+    options = {"cluster_insecure": True, "cluster_dir": "/proc/x", "cluster_port": free_port()}
     env = {"HORNBEAM_CLUSTER_COOKIE": COOKIE}
     for cluster, text in [
         ("static:127.0.0.1,127.0.0.2", r"are this machine's \(127.0.0.1, 127.0.0.2\)"),
         ("static:192.0.2.77", r"none of the nodes' addresses \(192.0.2.77\) is this machine's"),
+        ("static:127.0.0.1", r"cluster does not start: the folder /proc/x of cluster_dir cannot"),
     ]:
         server = Hornbeam("http_echo:app", env=env, cluster=cluster, **options)
         with pytest.raises(StartError, match=text) as error:
