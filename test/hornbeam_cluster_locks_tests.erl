@@ -17,14 +17,14 @@ locks_test_() ->
 start() ->
     {ok, Cluster} = fake_cluster:start_link(),
     {ok, Locks} = hornbeam_cluster_locks:start_link(#{}, fake_cluster:ask()),
-    persistent_term:put({hornbeam_cluster, options}, #{}),
+    ok = hornbeam_cluster_sup:set_options(#{}),
     true = unlink(Locks),
     true = unlink(Cluster),
     _ = fake_cluster:commands(),
     [].
 
 stop([]) ->
-    _ = persistent_term:erase({hornbeam_cluster, options}),
+    ok = hornbeam_cluster_sup:set_options(none),
     lists:foreach(fun(Pid) -> exit(Pid, kill), await:until(fun() -> not is_process_alive(Pid) end) end,
                   [Pid || Name <- [hornbeam_cluster_locks, fake_cluster], Pid <- [whereis(Name)], is_pid(Pid)]).
 
@@ -152,7 +152,7 @@ the_server_ends() ->
     ?assertEqual(lost, says(A)),
     ?assertEqual(#{names => 0, held => 0, waiting => 0}, fake_cluster:counts()),
     ?assertEqual({error, no_quorum}, hornbeam_lock:acquire(<<"x">>, #{})),
-    _ = persistent_term:erase({hornbeam_cluster, options}),
+    ok = hornbeam_cluster_sup:set_options(none),
     ?assertEqual({error, no_cluster}, hornbeam_lock:acquire(<<"x">>, #{})),
     A ! done.
 

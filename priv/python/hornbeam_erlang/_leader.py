@@ -12,7 +12,7 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -70,7 +70,8 @@ class Leader:
 
     async def __aenter__(self) -> Leader:
         self._enter()
-        await acall(*requests.holders(self._asked))  # NoClusterError now, and not in the task
+        with _unless_no_cluster():
+            await acall(*requests.holders(self._asked))
         self._changed = asyncio.Event()
         self._task = asyncio.ensure_future(self._campaign())
         return self
@@ -170,7 +171,8 @@ class Leader:
 
     def __enter__(self) -> Leader:
         self._enter()
-        call(*requests.holders(self._asked))
+        with _unless_no_cluster():
+            call(*requests.holders(self._asked))
         self._thread = _Thread(self._asked, self._on_gain, self._on_loss)
         return self
 
@@ -197,15 +199,18 @@ class Leader:
     # A decorator
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that campaigns, calls `function(token, ...)` as the leader, and returns what
-        that returns. A coroutine function is cancelled when leadership is lost, and called anew in
-        the next term; a plain one is not, and looks at `token.lost`: LockLostError at its end."""
+        """A function that campaigns, calls `function(token)`, or `function()` if it takes nothing,
+        as the leader, and returns what that returns. A coroutine function is cancelled when
+        leadership is lost, and called anew in the next term; a plain one is not, and looks at
+        `token.lost`: LockLostError at its end."""
+        takes_token = bool(inspect.signature(function).parameters)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def run(*args: Any, **kwargs: Any) -> Any:
+            async def run() -> Any:
                 def body(token: Token) -> Awaitable[Any]:
-                    return function(token, *args, **kwargs)  # type: ignore[no-any-return]
+                    made: Awaitable[Any] = function(token) if takes_token else function()
+                    return made
 
                 while True:
                     ended, value = await self._term(body)
@@ -215,9 +220,9 @@ class Leader:
             return run
 
         @functools.wraps(function)
-        def run_in_thread(*args: Any, **kwargs: Any) -> Any:
+        def run_in_thread() -> Any:
             with Lock(self._asked) as token:
-                return function(token, *args, **kwargs)
+                return function(token) if takes_token else function()
 
         return run_in_thread
 
@@ -293,6 +298,17 @@ class _Thread:
         with self.changed:
             self.token = token
             self.changed.notify_all()
+
+
+@contextlib.contextmanager
+def _unless_no_cluster() -> Iterator[None]:
+    """That there is no cluster is said at once; a cluster that cannot answer yet, not at all."""
+    try:
+        yield
+    except NoClusterError:
+        raise
+    except (ClusterError, ConnectionError):
+        pass
 
 
 async def _called(function: Callback | None, *args: Any) -> None:
