@@ -171,6 +171,16 @@ def test_without_a_majority(nodes: list[Node]) -> None:
     assert give(nodes[2], "minority") == "given"
 
 
+def test_after_all_were_killed(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
+    """It is free, and tokens go on growing."""
+    token = take(nodes[0], "all", ttl=3600)["token"]
+    for node in nodes:
+        node.kill()
+    list(pool.map(Node.start, nodes))
+    assert gets(nodes[1], "all") > token
+    assert give(nodes[1], "all") == "given"
+
+
 def test_without_a_cluster() -> None:
     with Hornbeam("locks_app:app") as server:
         assert take(server, "x") == "NoClusterError"
