@@ -143,7 +143,7 @@ class Node:
         (self.disk / "ballast").unlink(missing_ok=True)
 
     def _environment(self) -> dict[str, str]:
-        env = dict(self.cluster.env)
+        env = {**self.cluster.env, "NODE": self.name}
         if self.cluster.preloaded:
             env |= {
                 "LD_PRELOAD": ":".join(map(str, self.cluster.preloaded)),

@@ -1,0 +1,150 @@
+"""Clients of a cluster that write down what they asked and what they were told.
+
+    history = History()
+    client = Client(history, addresses)
+    await client.ask("incr", "hits", 1)
+
+Owns the notes (`History.operations`, for linearizability.check_all) and one connection for each
+client. Called by the tests of the cluster and by bench/chaos_cluster.py; calls cluster_app over
+HTTP/1. Nothing is asked twice: a client cannot know whether what failed was done.
+
+How an operation ended:
+
+- ok: there was an answer with a result
+- fail: it was certainly not done: NoQuorumError, or nothing could be sent
+- unknown: everything else, InDoubtError and broken connections among it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from math import inf
+from typing import Any
+
+from cluster.linearizability import ABSENT, Operation, Outcome
+
+__all__ = ["Client", "History"]
+
+CONNECT, PATIENCE = 2.0, 8.0
+READS = {"get", "pop"}
+Address = tuple[str, int]
+
+
+class History:
+    """What all clients were told."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.ends: Counter[str] = Counter()
+
+    def note(self, operation: Operation, end: str) -> None:
+        """One more; `end`: in a word, for a person."""
+        self.operations.append(operation)
+        self.ends[f"{operation.kind}: {end}"] += 1
+
+    def of(self, kind: str, outcome: Outcome) -> list[Operation]:
+        """Those of a kind that ended so."""
+        return [o for o in self.operations if o.kind == kind and o.outcome == outcome]
+
+
+class Connection:
+    """One connection of HTTP/1, opened when something is asked."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def open(self) -> None:
+        """OSError or TimeoutError where it cannot be."""
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
+            opening = asyncio.open_connection(*self.address)
+            self._streams = await asyncio.wait_for(opening, CONNECT)
+
+    async def ask(self, path: str, said: Any, patience: float = PATIENCE) -> tuple[int, Any]:
+        """Status and answer; `open` was called before. Closed when anything goes wrong."""
+        assert self._streams is not None
+        try:
+            return await asyncio.wait_for(self._asked(*self._streams, path, said), patience)
+        except BaseException:
+            self.close()
+            raise
+
+    async def _asked(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, said: Any
+    ) -> tuple[int, Any]:
+        content = b"" if said is None else json.dumps(said).encode()
+        method = b"GET" if said is None else b"POST"
+        head = b"%s %s HTTP/1.1\r\nhost: cluster\r\n" % (method, path.encode())
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(content) + content)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", answer)
+        text = await reader.readexactly(int(length[1])) if length else b""
+        if re.search(rb"(?i)\r\nconnection: *close", answer):
+            self.close()
+        status = int(answer[9:12])
+        if b"application/json" in answer.lower():
+            return status, json.loads(text)
+        return status, None
+
+    def close(self) -> None:
+        """Opened again by the next `open`."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+class Client:
+    """Asks one node at a time, the next one when there was no answer."""
+
+    def __init__(self, history: History, addresses: Sequence[Address], number: int = 0) -> None:
+        self.history, self.number = history, number
+        self._connections = [Connection(address) for address in addresses]
+        self._at = number % len(addresses)
+
+    async def ask(self, kind: str, key: str, *args: Any) -> Operation:
+        """One operation; it has been noted."""
+        connection = self._connections[self._at]
+        invoked = time.monotonic()
+        said = {"kind": kind, "key": key, "args": list(args)}
+        result: Any = None
+        outcome: Outcome = "unknown"
+        try:
+            await connection.open()
+        except (OSError, asyncio.TimeoutError) as error:
+            outcome, end = "fail", f"not connected ({type(error).__name__})"
+        else:
+            try:
+                status, answer = await connection.ask("/op", said)
+                outcome, end, result = judged(kind, status, answer)
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
+                end = f"no answer ({type(error).__name__})"
+        if outcome != "ok":
+            self._at = (self._at + 1) % len(self._connections)
+        returned = time.monotonic() if outcome == "ok" else inf
+        operation = Operation(self.number, kind, key, args, result, invoked, returned, outcome)
+        self.history.note(operation, end)
+        return operation
+
+    def close(self) -> None:
+        """Lets all connections go."""
+        with suppress(OSError):
+            for connection in self._connections:
+                connection.close()
+
+
+def judged(kind: str, status: int, answer: Any) -> tuple[Outcome, str, Any]:
+    """How it ended, that in a word, and the result."""
+    if status == 200:
+        result = answer["result"]
+        return "ok", "ok", ABSENT if result is None and kind in READS else result
+    error = (answer or {}).get("error", status)
+    if error == "NoQuorumError":
+        return "fail", "no quorum", None
+    return "unknown", str(error), None
