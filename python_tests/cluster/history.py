@@ -62,42 +62,43 @@ class Connection:
 
     async def open(self) -> None:
         """OSError or TimeoutError where it cannot be."""
-        if self._streams is None or self._streams[0].at_eof():
+        if self._streams is None or self._streams[0].at_eof() or self._streams[1].is_closing():
             self.close()
             opening = asyncio.open_connection(*self.address)
             self._streams = await asyncio.wait_for(opening, CONNECT)
 
-    async def ask(self, path: str, said: Any, patience: float = PATIENCE) -> tuple[int, Any]:
+    async def ask(
+        self, path: str, said: Any, patience: float = PATIENCE, method: str = "POST"
+    ) -> tuple[int, Any]:
         """Status and answer; `open` was called before. Closed when anything goes wrong."""
         assert self._streams is not None
+        content = b"" if said is None else json.dumps(said).encode()
+        head = f"{method} {path} HTTP/1.1\r\nhost: cluster\r\ncontent-length: {len(content)}"
+        request = head.encode() + b"\r\n\r\n" + content
         try:
-            return await asyncio.wait_for(self._asked(*self._streams, path, said), patience)
+            return await asyncio.wait_for(_asked(*self._streams, request), patience)
         except BaseException:
             self.close()
             raise
-
-    async def _asked(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, said: Any
-    ) -> tuple[int, Any]:
-        content = b"" if said is None else json.dumps(said).encode()
-        method = b"GET" if said is None else b"POST"
-        head = b"%s %s HTTP/1.1\r\nhost: cluster\r\n" % (method, path.encode())
-        writer.write(head + b"content-length: %d\r\n\r\n" % len(content) + content)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", answer)
-        text = await reader.readexactly(int(length[1])) if length else b""
-        if re.search(rb"(?i)\r\nconnection: *close", answer):
-            self.close()
-        status = int(answer[9:12])
-        if b"application/json" in answer.lower():
-            return status, json.loads(text)
-        return status, None
 
     def close(self) -> None:
         """Opened again by the next `open`."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+async def _asked(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[int, Any]:
+    writer.write(request)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", answer)
+    text = await reader.readexactly(int(length[1])) if length else b""
+    if re.search(rb"(?i)\r\nconnection: *close", answer):
+        writer.close()
+    is_json = b"application/json" in answer.lower()
+    return int(answer[9:12]), json.loads(text) if is_json else None
 
 
 class Client:

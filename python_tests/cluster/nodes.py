@@ -179,7 +179,8 @@ class Cluster:
         self.options = options
         self.preloaded = _preloaded(folder) if faults else []
         self._disks = ExitStack()
-        self.http_port, self.cluster_port = _ports(loopback) if network is None else (8000, 4370)
+        ports = _ports(loopback) if network is None else (8000, 4370, 9000)
+        self.http_port, self.cluster_port, self.metrics_port = ports
         self.nodes = [Node(self, number) for number in range(count)]
         if faults:
             for node in self.nodes:
@@ -192,6 +193,7 @@ class Cluster:
         )
         return {
             "bind": "{}:{}".format(*node.http),
+            "metrics_bind": f"{node.address}:{self.metrics_port}",
             "cluster": f"static:{','.join(self.addresses)}",
             "cluster_address": node.address,
             "cluster_port": self.cluster_port,
@@ -275,11 +277,11 @@ def _preloaded(folder: Path) -> list[Path]:
     return libraries
 
 
-def _ports(addresses: list[str]) -> tuple[int, int]:
-    """Two that are free on all the addresses now: for HTTP, and between the nodes."""
+def _ports(addresses: list[str]) -> tuple[int, int, int]:
+    """Three that are free on all the addresses now."""
     with ExitStack() as probes:
         ports: list[int] = []
-        while len(ports) < 2:
+        while len(ports) < 3:
             first = probes.enter_context(socket.socket())
             first.bind((addresses[0], 0))
             port: int = first.getsockname()[1]
@@ -287,7 +289,7 @@ def _ports(addresses: list[str]) -> tuple[int, int]:
                 for address in addresses[1:]:
                     probes.enter_context(socket.socket()).bind((address, port))
                 ports.append(port)
-        return ports[0], ports[1]
+        return ports[0], ports[1], ports[2]
 
 
 def _send(pid: int, number: signal.Signals) -> None:
