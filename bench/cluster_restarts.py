@@ -28,7 +28,7 @@ from typing import Any
 
 import httpx
 from cluster.front import Front, Visitors
-from cluster.nodes import Cluster, Node
+from cluster.nodes import Cluster, Node, ports
 from harness import ROOT, wait_until
 
 __all__ = ["Restarts", "built"]
@@ -49,7 +49,7 @@ class Restarts:
     def __init__(self, seconds: float, seed: str, folder: Path, **options: Any) -> None:
         self.seconds, self.rng = seconds, random.Random(seed)
         self.cluster = Cluster("app:app", folder, **{**OPTIONS, **options})
-        self.front = Front(self.cluster, free_port())
+        self.front = Front(self.cluster, ports(["127.0.0.1"], 1)[0])
         self.visitors = Visitors(self.front.address, seed)
         self.problems: list[str] = []
         self.figures: dict[str, float] = {"ends": 0}
@@ -128,16 +128,6 @@ class Restarts:
     def _wait_ready(self, node: Node) -> None:
         url = f"http://{node.address}:{self.cluster.metrics_port}/readyz"
         wait_until(lambda: httpx.get(url, timeout=10).status_code == 200, 60, f"{url} is 200")
-
-
-def free_port() -> int:
-    """One of this machine."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

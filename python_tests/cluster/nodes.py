@@ -34,7 +34,7 @@ from harness import Hornbeam
 
 from cluster.network import Network
 
-__all__ = ["Cluster", "Node"]
+__all__ = ["Cluster", "Node", "ports"]
 
 HERE = Path(__file__).resolve().parent
 DISK = 256 * 1024 * 1024
@@ -179,8 +179,8 @@ class Cluster:
         self.options = options
         self.preloaded = _preloaded(folder) if faults else []
         self._disks = ExitStack()
-        ports = _ports(loopback) if network is None else (8000, 4370, 9000)
-        self.http_port, self.cluster_port, self.metrics_port = ports
+        found = ports(loopback, 3) if network is None else [8000, 4370, 9000]
+        self.http_port, self.cluster_port, self.metrics_port = found
         self.nodes = [Node(self, number) for number in range(count)]
         if faults:
             for node in self.nodes:
@@ -277,19 +277,19 @@ def _preloaded(folder: Path) -> list[Path]:
     return libraries
 
 
-def _ports(addresses: list[str]) -> tuple[int, int, int]:
-    """Three that are free on all the addresses now."""
+def ports(addresses: list[str], count: int) -> list[int]:
+    """So many that are free on all the addresses now."""
     with ExitStack() as probes:
-        ports: list[int] = []
-        while len(ports) < 3:
+        found: list[int] = []
+        while len(found) < count:
             first = probes.enter_context(socket.socket())
             first.bind((addresses[0], 0))
             port: int = first.getsockname()[1]
             with suppress(OSError):
                 for address in addresses[1:]:
                     probes.enter_context(socket.socket()).bind((address, port))
-                ports.append(port)
-        return ports[0], ports[1], ports[2]
+                found.append(port)
+        return found
 
 
 def _send(pid: int, number: signal.Signals) -> None:
