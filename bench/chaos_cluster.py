@@ -49,8 +49,13 @@ OPTIONS: dict[str, Any] = {"workers": 1, "graceful_timeout": 3000, "shutdown_tim
 class Run:
     """One cluster, one seed."""
 
-    def __init__(self, seconds: float, seed: str, folder: Path, kinds: list[str]) -> None:
-        self.seconds, self.seed, self.folder, self.kinds = seconds, seed, folder, kinds
+    def __init__(self, options: argparse.Namespace, seed: str, folder: Path) -> None:
+        self.seconds, self.kinds, self.reads_here = (
+            options.seconds,
+            options.only,
+            options.reads_here,
+        )
+        self.seed, self.folder = seed, folder
         self.rng = random.Random(f"{seed} faults")
         self.problems: list[str] = []
         self.figures: Counter[str] = Counter()
@@ -68,7 +73,8 @@ class Run:
             with kept_output(self, cluster), cluster:
                 self._ready(cluster)
                 faults = Faults(cluster, self.rng)
-                load = Load([node.http for node in cluster.nodes], self.seed)
+                addresses = [node.http for node in cluster.nodes]
+                load = Load(addresses, self.seed, reads_here=self.reads_here)
                 finals = asyncio.run(self._loaded(load, faults))
                 self._converges(cluster)
         self._judge(load, faults, finals, journal)
@@ -169,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     parser.add_argument("--only", action="append", default=[], help="a fault, by its name")
+    parser.add_argument("--reads-here", action="store_true", help="stale reads: it must fail")
     parser.add_argument("--kill-each", action="store_true", help="behind HAProxy, by SIGKILL")
     parser.add_argument("--rolling", action="store_true", help="behind HAProxy, by SIGTERM")
     parser.add_argument("--from", dest="revision", help="with --rolling: the commit to upgrade")
@@ -182,7 +189,7 @@ def main() -> None:
         for number in range(options.runs):
             seed = options.seed if options.runs == 1 else f"{options.seed}-{number}"
             print(f"run {number + 1} of {options.runs}: --runs 1 --seed {seed}", flush=True)
-            if not played(options.seconds, seed, options.only):
+            if not played(options, seed):
                 failed.append(seed)
     print(f"seed {options.seed}: {f'FAILED: {failed}' if failed else 'passed'}")
     sys.exit(bool(failed))
@@ -204,10 +211,10 @@ def restarted(options: argparse.Namespace) -> bool:
     return not run.problems
 
 
-def played(seconds: float, seed: str, kinds: list[str]) -> bool:
+def played(options: argparse.Namespace, seed: str) -> bool:
     """One run; whether all was right."""
     with tempfile.TemporaryDirectory(prefix="chaos-cluster-") as folder:
-        run = Run(seconds, seed, Path(folder), kinds)
+        run = Run(options, seed, Path(folder))
         try:
             run.play()
         except NoNetworkError as error:

@@ -3,6 +3,7 @@
 POST /op         {"kind", "key", "args"}: one operation of cluster_state; {"result"} or {"error"}
 POST /hold/NAME  {"seconds", "ttl", "timeout"}: takes the lock, keeps it so long; {"token", "lost"}
 GET  /there      the nodes whose workers are there, as presence knows it on this node
+GET  /leader     of the cluster's state, as this node knows it
 GET  /heard      the messages of "news" that this worker got
 POST /publish    a message to "news"; how many subscriptions it reached
 
@@ -63,6 +64,8 @@ async def answered(path: str, said: Any) -> Any:
             return list(heard)
         case "/publish":
             return await aio.publish("news", said)
+        case "/leader":
+            return (await aio.cluster_info())["leader"]
         case "/node":
             return await aio.node()
         case _ if name != path:

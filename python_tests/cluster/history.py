@@ -32,6 +32,7 @@ from cluster.linearizability import ABSENT, Operation, Outcome
 __all__ = ["Client", "History"]
 
 CONNECT, PATIENCE = 2.0, 8.0
+TURN = 25
 READS = {"get", "pop"}
 Address = tuple[str, int]
 
@@ -102,18 +103,22 @@ async def _asked(
 
 
 class Client:
-    """Asks one node at a time, the next one when there was no answer."""
+    """Asks one node, then the next: after so many operations, or one that did not go well.
+
+    `reads_here`: what is read may be stale, and is noted as if it must not be.
+    """
 
     def __init__(self, history: History, addresses: Sequence[Address], number: int = 0) -> None:
-        self.history, self.number = history, number
+        self.history, self.number, self.reads_here = history, number, False
         self._connections = [Connection(address) for address in addresses]
-        self._at = number % len(addresses)
+        self._at, self._asked = number % len(addresses), 0
 
     async def ask(self, kind: str, key: str, *args: Any) -> Operation:
         """One operation; it has been noted."""
         connection = self._connections[self._at]
         invoked = time.monotonic()
-        said = {"kind": kind, "key": key, "args": list(args)}
+        asked = "local" if kind == "get" and self.reads_here else kind
+        said = {"kind": asked, "key": key, "args": list(args)}
         result: Any = None
         outcome: Outcome = "unknown"
         try:
@@ -126,7 +131,8 @@ class Client:
                 outcome, end, result = judged(kind, status, answer)
             except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
                 end = f"no answer ({type(error).__name__})"
-        if outcome != "ok":
+        self._asked += 1
+        if outcome != "ok" or self._asked % TURN == 0:
             self._at = (self._at + 1) % len(self._connections)
         returned = time.monotonic() if outcome == "ok" else inf
         operation = Operation(self.number, kind, key, args, result, invoked, returned, outcome)

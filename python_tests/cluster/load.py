@@ -29,8 +29,15 @@ TTL = 2.0
 class Load:
     """All clients of a cluster; each rests so long after an operation."""
 
-    def __init__(self, addresses: Sequence[Address], seed: str, rest: float = 0.01) -> None:
-        self.addresses, self.seed, self.rest = addresses, seed, rest
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        seed: str,
+        *,
+        rest: float = 0.01,
+        reads_here: bool = False,
+    ) -> None:
+        self.addresses, self.seed, self.rest, self.reads_here = addresses, seed, rest, reads_here
         self.history = History()
         self.locks: Counter[str] = Counter()
         self._values = itertools.count(1)
@@ -68,6 +75,11 @@ class Load:
         client.close()
         return found
 
+    def _client(self, number: int) -> Client:
+        client = Client(self.history, self.addresses, number)
+        client.reads_here = self.reads_here
+        return client
+
     def _rng(self, kind: str, number: int) -> random.Random:
         return random.Random(f"{self.seed} {kind} {number}")
 
@@ -76,7 +88,7 @@ class Load:
         return f"{kind}:{epoch}:{rng.randrange(KEYS)}"
 
     async def _register(self, number: int) -> None:
-        client, rng = Client(self.history, self.addresses, number), self._rng("register", number)
+        client, rng = self._client(number), self._rng("register", number)
         seen: dict[str, object] = {}
         while not self._stop.is_set():
             key, chance = self._key("r", rng), rng.random()
@@ -98,7 +110,7 @@ class Load:
         return [next(self._values)] if chance < 0.97 else []
 
     async def _counter(self, number: int) -> None:
-        client = Client(self.history, self.addresses, 100 + number)
+        client = self._client(100 + number)
         rng = self._rng("counter", number)
         while not self._stop.is_set():
             key = self._key("c", rng)
