@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness import Hornbeam
+from harness import ROOT, Hornbeam
 
 from cluster.network import Network
 
@@ -178,6 +178,7 @@ class Cluster:
         self.addresses = loopback if network is None else network.addresses
         self.options = options
         self.preloaded = _preloaded(folder) if faults else []
+        self._make_certificates()
         self._disks = ExitStack()
         found = ports(loopback, 3) if network is None else [8000, 4370, 9000]
         self.http_port, self.cluster_port, self.metrics_port = found
@@ -198,7 +199,9 @@ class Cluster:
             "cluster_address": node.address,
             "cluster_port": self.cluster_port,
             "cluster_dir": node.disk,
-            **secured,
+            "cluster_ca": certificates / "ca.pem",
+            "cluster_cert": certificates / f"{node.address}.pem",
+            "cluster_key": certificates / f"{node.address}-key.pem",
             **self.options,
         }
 
@@ -217,6 +220,10 @@ class Cluster:
             node.jump(0)
             node.slow_disk(0)
             node.empty_disk()
+
+    def _make_certificates(self) -> None:
+        command = [ROOT / "bin" / "hornbeam", "cluster", "ca", self.folder / "certificates"]
+        subprocess.run([*command, *self.addresses], check=True, stdout=subprocess.DEVNULL)
 
     def close(self) -> None:
         """Ends all that runs, at once."""
