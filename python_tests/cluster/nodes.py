@@ -189,9 +189,7 @@ class Cluster:
 
     def options_of(self, node: Node) -> dict[str, Any]:
         """Those that make it a node of this cluster."""
-        secured: dict[str, Any] = (
-            {} if "cluster_cert" in self.options else {"cluster_insecure": True}
-        )
+        certificates = self.folder / "certificates"
         return {
             "bind": "{}:{}".format(*node.http),
             "metrics_bind": f"{node.address}:{self.metrics_port}",
@@ -222,7 +220,8 @@ class Cluster:
             node.empty_disk()
 
     def _make_certificates(self) -> None:
-        command = [ROOT / "bin" / "hornbeam", "cluster", "ca", self.folder / "certificates"]
+        folder = str(self.folder / "certificates")
+        command = [str(ROOT / "bin" / "hornbeam"), "cluster", "ca", folder]
         subprocess.run([*command, *self.addresses], check=True, stdout=subprocess.DEVNULL)
 
     def close(self) -> None:
