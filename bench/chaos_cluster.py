@@ -115,24 +115,30 @@ class Run:
     def _converges(self, cluster: Cluster) -> None:
         names, began = sorted(node.name for node in cluster.nodes), time.monotonic()
 
-        def there() -> bool:
-            return all(
-                httpx.get(f"{n.url}/there", timeout=10).json() == names for n in cluster.nodes
-            )
+        urls = [node.url for node in cluster.nodes]
 
-        def reached() -> bool:
-            answers = [httpx.post(f"{n.url}/publish", json=1, timeout=10) for n in cluster.nodes]
-            return all(answer.json() == len(names) for answer in answers)
+        def there() -> list[Any]:
+            return [httpx.get(f"{url}/there", timeout=10).json() for url in urls]
 
-        self._in_time("presence", there)
-        self._in_time("a message", reached)
+        def reached() -> list[Any]:
+            return [httpx.post(f"{url}/publish", json=1, timeout=10).json() for url in urls]
+
+        self._in_time("presence", there, names)
+        self._in_time("a message", reached, len(names))
         self.figures["ms to converge"] = int((time.monotonic() - began) * 1000)
 
-    def _in_time(self, what: str, condition: Callable[[], bool]) -> None:
+    def _in_time(self, what: str, ask: Callable[[], list[Any]], right: object) -> None:
+        """Until all nodes say what is right."""
+        said: list[Any] = []
+
+        def is_right() -> bool:
+            said[:] = ask()
+            return all(answer == right for answer in said)
+
         try:
-            wait_until(condition, CONVERGES, what)
+            wait_until(is_right, CONVERGES, what)
         except (AssertionError, httpx.HTTPError) as error:
-            self.problems.append(f"{what} does not reach all nodes: {error!r}")
+            self.problems.append(f"{what} does not reach all nodes: {error!r}, {said}")
 
     def _judge(
         self, load: Load, faults: Faults, finals: dict[str, int | None], journal: Path
@@ -163,9 +169,7 @@ def kept_output(run: Run, cluster: Cluster) -> Iterator[None]:
     try:
         yield
     finally:
-        run.output = "\n".join(
-            f"--- {node.name}\n{node.server.output}" for node in cluster.nodes if node.server
-        )
+        run.output = "\n".join(node.output for node in cluster.nodes)
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ class Node:
         self.disk.mkdir(parents=True, exist_ok=True)
         self.server: Hornbeam | None = None
         self.options: dict[str, Any] = {}
+        self._lives: list[Hornbeam] = []
         self._paused: list[int] = []
         (self.folder / "clock").write_text("+0")
         self._delay = self.folder / "delay"
@@ -68,6 +69,12 @@ class Node:
         return "http://{}:{}".format(*self.http)
 
     @property
+    def output(self) -> str:
+        """What it printed, in all its lives."""
+        lives = (f"--- {self.name}\n{life.output}" for life in self._lives)
+        return "\n".join(lives)
+
+    @property
     def running(self) -> Hornbeam:
         """Its present life."""
         assert self.server is not None, "not started"
@@ -82,10 +89,11 @@ class Node:
         if self.cluster.network is not None:
             server.command[:0] = self.cluster.network.inside(self.number)
         self.server = server
+        self._lives.append(server)
         try:
             server.start()
         except BaseException:
-            print(f"--- output of {self.name} ---", server.output, sep="\n")
+            print(self.output)
             server.kill()
             raise
         return self
@@ -249,7 +257,7 @@ class Cluster:
             alive = [node for node in self.nodes if node.is_alive()]
             if error is not None:
                 for node in self.nodes:
-                    print(f"--- output of {node.name} ---", node.running.output, sep="\n")
+                    print(node.output)
             else:
                 with ThreadPoolExecutor(len(self.nodes)) as pool:
                     list(pool.map(Node.stop, alive))
