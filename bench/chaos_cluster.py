@@ -123,8 +123,14 @@ class Run:
         def reached() -> list[Any]:
             return [httpx.post(f"{url}/publish", json=1, timeout=10).json() for url in urls]
 
+        def heard() -> list[Any]:
+            return [len(httpx.get(f"{url}/heard", timeout=10).json()) for url in urls]
+
         self._in_time("presence", there, names)
+        before = heard()
         self._in_time("a message", reached, len(names))
+        if self.problems:
+            self.problems.append(f"messages heard: {before}, then {heard()}")
         self.figures["ms to converge"] = int((time.monotonic() - began) * 1000)
 
     def _in_time(self, what: str, ask: Callable[[], list[Any]], right: object) -> None:
