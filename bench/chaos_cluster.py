@@ -43,7 +43,12 @@ CONVERGES = 40.0
 FAULT, QUIET = (2.0, 8.0), (0.5, 3.0)
 # Places of one history at a time; ten times those of a test.
 LIMIT = 200_000
-OPTIONS: dict[str, Any] = {"channels": "cluster_app:channels", "workers": 1, "graceful_timeout": 3000, "shutdown_timeout": 2000}
+OPTIONS: dict[str, Any] = {
+    "channels": "cluster_app:channels",
+    "workers": 1,
+    "graceful_timeout": 3000,
+    "shutdown_timeout": 2000,
+}
 
 
 class Run:

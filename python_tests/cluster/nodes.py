@@ -49,7 +49,8 @@ class Node:
         self.name = f"hornbeam@{self.address}"
         self.folder = cluster.folder / f"node{number}"
         self.disk = self.folder / "cluster"
-        self.disk.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.disk.mkdir(mode=0o700, exist_ok=True)
         self.server: Hornbeam | None = None
         self.options: dict[str, Any] = {}
         self._lives: list[Hornbeam] = []
@@ -272,7 +273,7 @@ class _Disk:
         self.folder = str(folder)
 
     def __enter__(self) -> None:
-        size = f"size={DISK}"
+        size = f"size={DISK},mode=0700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", self.folder], check=True)
 
     def __exit__(self, *_about: object) -> None:
