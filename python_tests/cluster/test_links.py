@@ -110,6 +110,19 @@ def test_no_worker_has_a_socket_of_the_links(
             assert bool(held & sockets) == (pid == vm), pid
 
 
+def test_what_a_reload_may_change(nodes: tuple[Hornbeam, Hornbeam]) -> None:
+    command = [str(ROOT / "bin" / "hornbeam"), "reload", str(nodes[0].beam())]
+
+    def reload(*flags: str) -> str:
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    assert reload("--cluster-ready", "--cluster-forget-after=60000") == "reloaded\n"
+    for flag in ("--cluster=dns:nodes", "--cluster-port=1", "--cluster-ticktime=2000"):
+        name = flag.partition("=")[0].removeprefix("--").replace("-", "_")
+        assert f"bad option {name}: cannot be changed by a reload" in reload(flag)
+
+
 def test_a_server_without_a_cluster_has_no_links(links: Links, tmp_path: Path) -> None:
     address = {"cluster": None, "cluster_address": None, "cluster_dir": None}
     with links.server(0, **address) as server:
