@@ -36,6 +36,7 @@ they_are_linked(Config) ->
     [{A, _}, {_, B} | _] = ?config(nodes, Config),
     wait(fun() -> length(peer:call(A, hornbeam_cluster, members, [])) =:= 3 end),
     ?assertMatch(#{hello := #{protocol := 1, name := <<"hornbeam">>}}, of_node(A, B)),
+    ?assertEqual({error, not_understood}, peer:call(A, gen_server, call, [{hornbeam_cluster_links, B}, {later, version}])),
     %% A leader shows up a moment after the founding.
     wait(fun() -> peer:call(A, hornbeam_cluster, leader, []) =/= none end),
     Text = unicode:characters_to_list(peer:call(A, hornbeam_cluster_report, text, [peer:call(A, hornbeam_cluster_report, describe, [])])),
