@@ -196,14 +196,18 @@ def test_a_disk_that_is_full(cluster: Cluster, whose: str) -> None:
     told(full, "put", f"full {whose}", 1)
     full.fill_disk()
     rest = others(cluster, full)
-    for _ in range(5):
+    for _ in range(20):
+        told(rest[0], "put", "large", "x" * 50_000)
         told(rest[0], "incr", f"room {whose}", 1)
     assert told(rest[1], "get", f"full {whose}") == 1
     full.empty_disk()
     if not full.is_alive():
         full.kill()
         full.start()
-    assert told(full, "get", f"room {whose}", within=WHOLE) >= 5
+    assert told(full, "get", f"room {whose}", within=WHOLE) >= 20
+    # As a member: with one of the two others it is a majority.
+    rest[0].kill()
+    told(rest[1], "incr", f"room {whose}", 1, within=WHOLE)
 
 
 def test_a_lock_whose_holder_is_cut_off(cluster: Cluster) -> None:
