@@ -23,6 +23,8 @@ from cluster.nodes import Cluster, Node
 
 # Of a cluster that has lost its leader: to have another one. Of one that is whole again: to be one.
 ELECTION, WHOLE = 20.0, 30.0
+# Of an operation that waits for an answer: the option cluster_timeout.
+TIMEOUT = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +147,10 @@ def test_a_node_that_reaches_nobody(cluster: Cluster, whom: str) -> None:
     # Once it has noticed it refuses at once, and what is refused is not done.
     wait_until(lambda: asked(alone, "get", whom) == (503, "NoQuorumError"), 30, "it refuses")
     began = time.monotonic()
-    assert asked(alone, "put", whom, "refused") == (503, "NoQuorumError")
-    assert asked(alone, "get", whom) == (503, "NoQuorumError")
-    assert time.monotonic() - began < 2, "at once"
+    for _ in range(5):
+        assert asked(alone, "put", whom, "refused") == (503, "NoQuorumError")
+        assert asked(alone, "get", whom) == (503, "NoQuorumError")
+    assert time.monotonic() - began < TIMEOUT, "ten take less than one that waits"
     assert asked(alone, "local", whom) == (200, "before")
     cluster.network.heal()
     found = {told(node, "get", whom, within=WHOLE) for node in cluster.nodes}
