@@ -11,8 +11,7 @@
 
 -export_type([context/0, event/0]).
 
-%% index: of the operation in the log, which only grows: a revision, a fencing token. now: the cluster's own time in ms
-%% (hornbeam_cluster_machine).
+%% index: the number of the operation, which only grows: a revision, a fencing token. now: the cluster's own time in ms (hornbeam_cluster_machine).
 -type context() :: #{index := pos_integer(), now := non_neg_integer()}.
 -type event() :: term().
 
