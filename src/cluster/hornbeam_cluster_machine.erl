@@ -1,7 +1,7 @@
 %%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
 %%%
 %%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
-%%% hornbeam_cluster_kv, hornbeam_cluster_leases: the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
+%%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
 %%%
 %%%     {op, Session, Low, Seq, {Part, Operation}}     what a node's client asks
 %%%     {forget, Node}                                 a member has left for good
@@ -29,10 +29,11 @@
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv | leases.
+-type part() :: kv | leases | tasks.
 -type session() :: {node(), Incarnation :: integer()}.
 
--define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks}]).
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
+                {tasks, hornbeam_task_part, hornbeam_task_listener}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
@@ -70,16 +71,16 @@ init(_Config) ->
 
 -spec apply(ra_machine:command_meta_data(), ra_machine:command(), machine()) ->
     {machine(), term()} | {machine(), term(), ra_machine:effects()}.
-apply(#{index := Index}, {op, {Node, Incarnation}, Low, Seq, {Part, Operation}}, #machine{sessions = Sessions} = Machine) ->
+apply(Meta, {op, {Node, Incarnation}, Low, Seq, {Part, Operation}}, #machine{sessions = Sessions} = Machine) ->
     case Sessions of
         #{Node := #session{incarnation = Incarnation, replies = #{Seq := Reply}}} -> {Machine, Reply};
         #{Node := #session{incarnation = Incarnation, low = Passed}} when Seq < Passed -> {Machine, {error, gone}};
-        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Index, Part, Operation, Node, Seq, passed(Low, Session), Machine);
+        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Meta, Part, Operation, Node, Seq, passed(Low, Session), Machine);
         #{Node := #session{incarnation = Later}} when Later > Incarnation -> {Machine, {error, gone}};
-        #{} -> operate(Index, Part, Operation, Node, Seq, #session{incarnation = Incarnation, low = Low}, Machine)
+        #{} -> operate(Meta, Part, Operation, Node, Seq, #session{incarnation = Incarnation, low = Low}, Machine)
     end;
-apply(#{index := Index}, {timeout, clock}, #machine{now = Now} = Machine) ->
-    ended(Index, Machine#machine{now = Now + ?STEP});
+apply(Meta, {timeout, clock}, #machine{now = Now} = Machine) ->
+    ended(Meta, Machine#machine{now = Now + ?STEP});
 apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
     noted(Index, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
 apply(_Meta, _Other, Machine) ->
@@ -93,23 +94,26 @@ passed(Low, #session{low = Before, replies = Replies} = Session) when Low - Befo
 passed(Low, #session{low = Before, replies = Replies} = Session) ->
     Session#session{low = Low, replies = lists:foldl(fun maps:remove/2, Replies, lists:seq(Before, Low - 1))}.
 
-operate(Index, Part, Operation, Node, Seq, #session{replies = Replies} = Session, Machine) ->
+operate(#{index := Index} = Meta, Part, Operation, Node, Seq, #session{replies = Replies} = Session, Machine) ->
     #machine{parts = Parts, sessions = Sessions, now = Now} = Machine,
     Module = module(Part),
-    {Reply, Events, State} = Module:apply(Operation, #{index => Index, now => Now}, maps:get(Part, Parts)),
+    {Reply, Events, State} = Module:apply(Operation, context(Meta, Now), maps:get(Part, Parts)),
     Changed = Machine#machine{parts = Parts#{Part := State},
                               sessions = Sessions#{Node => Session#session{replies = Replies#{Seq => Reply}}}},
     {Ticking, Timer} = ticking(Module:waits(State), Changed),
     noted(Index, Module:weight(Operation), Ticking, Reply, told(Part, Index, Events, Timer)).
 
 %% A step is over.
-ended(Index, #machine{parts = Parts, now = Now} = Machine) ->
+ended(#{index := Index} = Meta, #machine{parts = Parts, now = Now} = Machine) ->
     {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _}, {Acc, Told, Waiting}) ->
-        {Events, State} = Module:expire(#{index => Index, now => Now}, maps:get(Part, Acc)),
+        {Events, State} = Module:expire(context(Meta, Now), maps:get(Part, Acc)),
         {Acc#{Part := State}, told(Part, Index, Events, Told), Waiting orelse Module:waits(State)}
     end, {Parts, [], false}, ?PARTS),
     Timer = case Waits of true -> [clock() | Effects]; false -> Effects end,
     noted(Index, 0, Machine#machine{parts = Left, ticks = Waits}, ok, Timer).
+
+%% The time that the leader's clock had: the same for all members, since it stands in the log.
+context(#{index := Index} = Meta, Now) -> #{index => Index, now => Now, time => maps:get(system_time, Meta, 0)}.
 
 ticking(true, #machine{ticks = false} = Machine) -> {Machine#machine{ticks = true}, [clock()]};
 ticking(_, Machine) -> {Machine, []}.
