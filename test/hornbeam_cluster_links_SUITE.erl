@@ -130,10 +130,10 @@ who_speaks_no_tls_is_refused(Config) ->
 who_says_nothing_holds_nobody_up(Config) ->
     {A, B, Port} = both(Config),
     ok = begun(A, ?A, Config),
-    {ok, Silent} = gen_tcp:connect(?A, Port, [binary, {active, false}]),
     ok = begun(B, ?B, Config),
+    Silent = [Socket || _ <- lists:seq(1, 24), {ok, Socket} <- [gen_tcp:connect(?A, Port, [binary, {active, false}])]],
     ?assert(connected(B, name(A))),
-    ?assertEqual({error, closed}, gen_tcp:recv(Silent, 0, ?SETUP * 10000)).
+    ?assertEqual([{error, closed}], lists:usort([gen_tcp:recv(Socket, 0, ?SETUP * 10000) || Socket <- Silent])).
 
 insecure_links(Config) ->
     {A, B, _} = both(Config),

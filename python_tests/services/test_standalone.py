@@ -30,7 +30,7 @@ from hornbeam_erlang.testing import Standalone, standalone
 pytest_plugins = ["hornbeam_erlang.pytest_plugin"]
 
 # The same in both modules; not to be awaited.
-SAME = {"subscription", "service", "hooks", "stream"}
+SAME = {"subscription", "service", "hooks", "stream", "lock", "semaphore", "leader"}
 SHORT = ("get", "set", "delete", "incr", "decr", "hook", "unhook", "stream_async")
 AWAITABLE = {
     name

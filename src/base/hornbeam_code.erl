@@ -102,7 +102,8 @@ modules(Parts) ->
     Left = lists:append([Applications || {Part, Applications} <- ?PARTS, not lists:member(Part, Parts)]),
     Whole = lists:append([application_modules(Application) || Application <- closure(Roots, []) -- Left]),
     Empty = lists:append([Own || {Part, Own} <- ?ROOMS, not lists:member(Part, Parts)]),
-    Alone = [Module || Module <- Whole, not lists:member(cluster, Parts), lists:prefix("hornbeam_cluster", atom_to_list(Module))],
+    Alone = [Module || Module <- Whole, not lists:member(cluster, Parts),
+                       lists:prefix("hornbeam_cluster", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_lock, hornbeam_leader])],
     ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone).
 
 application_modules(Application) ->

@@ -122,6 +122,10 @@ say(insecure, Address, Port, _) ->
     logger:warning("cluster: this node is ~ts and listens on ~ts:~b WITHOUT TLS (cluster_insecure): whoever can read the traffic reads all of it, "
                    "and whoever knows the cookie, or can change the traffic, runs any code on every node", [node(), Address, Port]).
 
+%% While the VM stops, who keeps the parameters answers nobody.
 forget() ->
-    lists:foreach(fun(Parameter) -> application:unset_env(kernel, Parameter) end, ?PARAMETERS),
+    case init:get_status() of
+        {stopping, _} -> ok;
+        _ -> lists:foreach(fun(Parameter) -> application:unset_env(kernel, Parameter) end, ?PARAMETERS)
+    end,
     hornbeam_cluster_carrier:forget().

@@ -75,10 +75,10 @@ init(#{cluster_dir := Folder, cluster_size := Size} = Options) ->
             case hornbeam_cluster_folder:read(Folder) of
                 {ok, Phase} -> started(State#state{phase = Phase, promised_at = now_ms()});
                 empty -> started(State);
-                {error, Text} -> {stop, {cluster, Text}}
+                {error, Text} -> {stop, {shutdown, {cluster, Text}}}
             end;
         {error, Text} ->
-            {stop, {cluster, Text}}
+            {stop, {shutdown, {cluster, Text}}}
     end.
 
 started(#state{folder = Folder} = State) ->
@@ -87,7 +87,7 @@ started(#state{folder = Folder} = State) ->
             self() ! look,
             {ok, resumed(State)};
         {error, Reason} ->
-            {stop, {cluster, io_lib:format("Ra does not start: ~0tp", [Reason])}}
+            {stop, {shutdown, {cluster, io_lib:format("Ra does not start: ~0tp", [Reason])}}}
     end.
 
 %% What Ra has no files of was not begun, or they are lost.
@@ -95,7 +95,7 @@ resumed(#state{phase = {Kind, Id, _, _}} = State) when Kind =:= founded; Kind =:
     case hornbeam_cluster_replica:resume(Id) of
         ok -> State;
         {error, not_there} -> again(State);
-        {error, Reason} -> exit({cluster, io_lib:format("this node's member does not start: ~0tp", [Reason])})
+        {error, Reason} -> exit({shutdown, {cluster, io_lib:format("this node's member does not start: ~0tp", [Reason])}})
     end;
 resumed(State) ->
     State.
