@@ -35,6 +35,22 @@ def append(path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
+def append_here(path: str, line: str, seconds: float = 0) -> str:
+    """Twice, before that time and after it, with the node; which one it was."""
+    node = os.environ["NODE"]
+    append(path, f"{line} {node} begun")
+    time.sleep(seconds)
+    append(path, f"{line} {node} done")
+    return node
+
+
+def note_tick() -> None:
+    """The time that a schedule was due, for tests of clusters."""
+    task = hornbeam_erlang.current_task()
+    assert task is not None
+    append(os.environ["TICKS"], str(task.unique))
+
+
 def fail(text: str) -> None:
     raise ValueError(text)
 

@@ -35,7 +35,7 @@ asked(false, Server, Task) ->
 %% @doc How the operations have a task.
 -spec operation(hornbeam_task:task()) -> hornbeam_task_part:task().
 operation(#task{created = Created, due = Due} = Task) ->
-    #{id := _} = Map = hornbeam_task:to_disk(Task),
+    #{id := _} = Map = hornbeam_task:to_disk(Task#task{durable = true}),
     Map#{delay => max(0, Due - Created)}.
 
 -spec limits(Server :: atom()) -> hornbeam_task_part:limits().

@@ -219,14 +219,17 @@ renew(#state{runs = Runs, progress = Progress, renewed = Renewed, server = Serve
         false -> State
     end.
 
-%% Nothing was heard for too long: others may have what runs here.
+%% Nothing was heard for too long: others may have what runs here, and what is to begin.
 overdue(#state{deadline = Deadline, runs = Runs} = State) ->
     case Deadline =/= infinity andalso now_ms() > Deadline of
         true ->
-            lists:foldl(fun give_up/2, State#state{deadline = infinity}, [Id || {Id, #run{doing = {attempt, _}}} <- maps:to_list(Runs)]);
+            lists:foldl(fun give_up/2, State#state{deadline = infinity}, [Id || {Id, #run{doing = Doing}} <- maps:to_list(Runs), not is_ending(Doing)]);
         false ->
             State
     end.
+
+is_ending({ending, _}) -> true;
+is_ending(_) -> false.
 
 give_up(Id, State) -> ending(Id, {not_run, 0}, stopped(Id, State)).
 

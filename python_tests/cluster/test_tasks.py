@@ -1,0 +1,182 @@
+"""Durable tasks and schedules over three nodes: who runs them, what is known of them where, what is
+left when nodes are killed, and what a minority says. The rules themselves are EUnit's
+hornbeam_task_part_tests and PropEr's prop_hornbeam_task_part."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harness import wait_until
+
+from cluster.nodes import Cluster, Node
+from hornbeam_worker import values
+
+ADD = "tasks_app:add"
+HERE = "tasks_app:append_here"
+NUMBER = 200
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tasks")
+
+
+@pytest.fixture(scope="module")
+def nodes(folder: Path) -> Iterator[list[Node]]:
+    schedules = [f"s{n}=tasks_app:note_tick;every=1s;missed=all" for n in range(5)]
+    with Cluster(
+        "tasks_app:app", folder, env={"TICKS": str(folder / "ticks")}, workers=1,
+        schedule=schedules, task_queue=["serial=1"], graceful_timeout=5000,
+    ) as cluster:  # fmt: skip
+        for node in cluster.nodes:
+            is_there(node)
+        yield cluster.nodes
+
+
+def is_there(node: Node) -> None:
+    wait_until(lambda: told(node, "spawn", ADD, 1, 1, durable=True)[0] == "ok", 60, node.name)
+
+
+def told(node: Node, name: str, *arguments: Any, **keywords: Any) -> list[Any]:
+    content = values.pack([name, list(arguments), keywords])
+    try:
+        answer: list[Any] = values.unpack(httpx.post(node.url, content=content, timeout=60).content)
+    except httpx.HTTPError as error:
+        return ["lost", str(error)]
+    return answer
+
+
+def ask(node: Node, name: str, *arguments: Any, **keywords: Any) -> Any:
+    answer = told(node, name, *arguments, **keywords)
+    assert answer[0] == "ok", answer
+    return answer[1]
+
+
+def lines(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_task_is_known_on_every_node(nodes: list[Node]) -> None:
+    a, b, c = nodes
+    task = ask(a, "spawn", ADD, 2, 3, durable=True)
+    assert ask(b, "await_task", task, timeout=30) == 5
+    assert [ask(node, "task_result", task) for node in nodes] == [5, 5, 5]
+    info = ask(c, "task_info", task)
+    assert (info["state"], info["durable"], info["attempts"]) == ("done", True, 1)
+    assert info["created"] <= info["started"] <= info["finished"]
+    assert ask(b, "task_arguments", task) == ([2, 3], {})
+
+    waiting = ask(a, "spawn", ADD, 1, 1, durable=True, delay=600, unique="once", queue="later")
+    assert ask(b, "spawn", ADD, 1, 1, durable=True, unique="once") == waiting
+    wait_until(lambda: ask(c, "list_tasks", queue="later") != [], 10, "it is listed")
+    assert [info["id"] for info in ask(c, "list_tasks", "pending", "later")] == [waiting]
+    assert ask(b, "cancel_task", waiting) is True
+    assert ask(a, "cancel_task", waiting) is False
+    assert ask(c, "task_status", waiting) == "cancelled"
+    assert ask(c, "spawn", ADD, 1, 1, durable=True, unique="once") != waiting
+
+    dead = ask(a, "spawn", "tasks_app:fail", "no", durable=True, retries=1, backoff=0)
+    assert told(b, "await_task", dead, timeout=30)[:2] == ["error", "TaskFailedError"]
+    assert ask(c, "task_info", dead)["attempts"] == 2
+    assert ask(c, "retry_task", dead) is True
+    assert told(a, "await_task", dead, timeout=30)[1] == "TaskFailedError"
+    assert told(a, "task_info", "0" * 30)[1] == "TaskNotFoundError"
+    # What is not durable is the node's.
+    assert told(b, "task_info", ask(a, "spawn", ADD, 1, 1))[1] == "TaskNotFoundError"
+
+
+def test_one_that_runs_is_seen_and_cancelled_from_elsewhere(nodes: list[Node], tmp_path: Path) -> None:
+    task = ask(nodes[0], "spawn", "tasks_app:hang", str(tmp_path / "hang"), durable=True)
+    wait_until(lambda: lines(tmp_path / "hang") != [], 20, "it has begun")
+    assert {ask(node, "task_status", task) for node in nodes} == {"running"}
+    assert ask(nodes[1], "cancel_task", task) is True
+    wait_until(lambda: lines(tmp_path / "hang") == [["begun"], ["cancelled"]], 20, "it is told")
+    report = ask(nodes[2], "spawn", "tasks_app:report", 3, durable=True)
+    assert ask(nodes[0], "await_task", report) == "reported"
+    assert ask(nodes[1], "task_info", report)["progress"] == {"step": 3, "of": 3}
+
+
+def test_none_is_lost_when_a_node_is_killed(nodes: list[Node], tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    a, b, c = nodes
+    tasks = []
+    for number in range(NUMBER):
+        serial = number % 10 == 0
+        keywords = {"queue": "serial" if serial else "default", "unique": f"n{number}"}
+        arguments = (HERE, str(path), str(number), 0.02 if serial else 0.3)
+        tasks.append(ask(nodes[number % 2], "spawn", *arguments, durable=True, **keywords))
+
+    def running() -> set[str]:
+        on_c = [line for line in lines(path) if line[1] == c.name]
+        begun, done = ({line[0] for line in on_c if line[2] == what} for what in ("begun", "done"))
+        return begun - done
+
+    wait_until(lambda: len(running()) > 2, 30, "it has some")
+    c.kill()
+    lost = running()
+    for task in tasks:
+        assert ask(a, "await_task", task, timeout=60) in {node.name for node in nodes}
+    c.start()
+    done = [line for line in lines(path) if line[2] == "done"]
+    counts = Counter(int(line[0]) for line in done)
+    assert set(counts) == set(range(NUMBER))
+    begun = Counter(line[0] for line in lines(path) if line[2] == "begun")
+    again = {number for number, times in begun.items() if times > 1}
+    print(f"{NUMBER} tasks, one kill, {len(lost)} ran then, {len(again)} ran again")
+    # What has ended, and what the cluster had not heard of yet, runs again as well.
+    assert lost <= again
+    assert len(again) <= 30
+    serial = [int(line[0]) for line in done if int(line[0]) % 10 == 0]
+    assert list(dict.fromkeys(serial)) == sorted(set(serial))
+    is_there(c)
+
+
+def test_each_time_of_a_schedule_is_begun_once(nodes: list[Node], folder: Path) -> None:
+    """While nodes are killed and started, the one that has begun the last ones among them."""
+    ticks = folder / "ticks"
+    began = len(lines(ticks))
+    for node in nodes:
+        wait_until(lambda n=len(lines(ticks)): len(lines(ticks)) >= n + 10, 60, "time goes on")  # type: ignore[misc]
+        node.kill()
+        wait_until(lambda n=len(lines(ticks)): len(lines(ticks)) >= n + 10, 60, "it goes on")  # type: ignore[misc]
+        node.start()
+        is_there(node)
+    time_of_kills = time.time()
+    seen = [line[0] for line in lines(ticks)]
+    assert len(seen) > began
+    for name in (f"s{n}" for n in range(5)):
+        times = sorted({int(key.split(":")[2]) for key in seen if key.split(":")[1] == name})
+        assert times == list(range(times[0], times[-1] + 1000, 1000)), name
+    counts = Counter(seen)
+    # One that ran when its node was killed runs again: as a task does.
+    repeated = sum(number - 1 for number in counts.values())
+    print(f"{len(counts)} times, {repeated} ran again, until {time_of_kills}")
+    assert repeated <= 15
+    infos = ask(nodes[0], "list_tasks", None, None, 10_000)
+    keys = Counter(info["unique"] for info in infos if str(info["unique"]).startswith("schedule:s"))
+    assert set(keys.values()) == {1}
+
+
+def test_a_minority_refuses(nodes: list[Node], folder: Path) -> None:
+    a, b, c = nodes
+    task = ask(a, "spawn", ADD, 4, 4, durable=True)
+    assert ask(a, "await_task", task) == 8
+    b.kill()
+    c.kill()
+    wait_until(lambda: told(a, "spawn", ADD, 1, 1, durable=True)[1] == "NoQuorumError", 30, "refused")
+    assert told(a, "task_result", task)[1] == "NoQuorumError"
+    assert told(a, "cancel_task", task)[1] == "NoQuorumError"
+    assert ask(a, "await_task", ask(a, "spawn", ADD, 1, 1)) == 2, "its own tasks go on"
+    ticks = len(lines(folder / "ticks"))
+    b.start()
+    assert wait_until(lambda: told(a, "task_result", task)[1] == 8, 60, "there is a majority")
+    wait_until(lambda: len(lines(folder / "ticks")) > ticks, 30, "schedules go on")
+    c.start()
+    for node in nodes:
+        is_there(node)
