@@ -170,8 +170,8 @@ class Run:
         self.figures["longest operation, ms"] = int(
             1000 * max((o.returned - o.invoked for o in operations if o.outcome == "ok"), default=0)
         )
-        self.ends = load.history.ends
-        self.holds = load.locks
+        self.figures.update({f"lock: {end}": count for end, count in sorted(load.locks.items())})
+        self.figures.update({end: count for end, count in sorted(load.history.ends.items())})
 
 
 @contextlib.contextmanager
