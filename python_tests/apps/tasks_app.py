@@ -76,6 +76,17 @@ async def hang(path: str) -> None:
         raise
 
 
+async def hang_here(path: str) -> None:
+    """The same with the node."""
+    node = os.environ["NODE"]
+    append(path, f"{node} begun")
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        append(path, f"{node} cancelled")
+        raise
+
+
 def wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.01)

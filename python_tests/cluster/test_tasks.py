@@ -138,6 +138,25 @@ def test_none_is_lost_when_a_node_is_killed(nodes: list[Node], tmp_path: Path) -
     is_there(c)
 
 
+def test_what_a_node_ran_that_stood_still_is_given_up(nodes: list[Node], tmp_path: Path) -> None:
+    """Another runs it meanwhile; what the first one began is cancelled when it goes on."""
+    path = tmp_path / "hang"
+    task = ask(nodes[0], "spawn", "tasks_app:hang_here", str(path), durable=True)
+    wait_until(lambda: lines(path) != [], 20, "it has begun")
+    first = next(node for node in nodes if node.name == lines(path)[0][0])
+    other = next(node for node in nodes if node is not first)
+    first.pause()
+    wait_until(lambda: len(lines(path)) == 2, 40, "another has begun it")
+    assert lines(path)[1][0] != first.name
+    first.resume()
+    wait_until(lambda: [first.name, "cancelled"] in lines(path), 30, "it is given up")
+    assert ask(other, "task_status", task) == "running"
+    assert ask(other, "task_info", task)["attempts"] == 1
+    assert ask(other, "cancel_task", task) is True
+    wait_until(lambda: len(lines(path)) == 4, 20, "the other one is told")
+    is_there(first)
+
+
 def test_each_time_of_a_schedule_is_begun_once(nodes: list[Node], folder: Path) -> None:
     """While nodes are killed and started, the one that has begun the last ones among them."""
     ticks = folder / "ticks"
@@ -195,3 +214,27 @@ def test_a_minority_refuses(nodes: list[Node], folder: Path) -> None:
     c.start()
     for node in nodes:
         is_there(node)
+
+
+def test_all_are_killed(nodes: list[Node], tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    a, b, c = nodes
+    over = ask(a, "spawn", ADD, 5, 5, durable=True)
+    assert ask(b, "await_task", over) == 10
+    gone = ask(a, "spawn", ADD, 1, 1, durable=True, delay=600, unique="gone")
+    assert ask(b, "cancel_task", gone) is True
+    tasks = [
+        ask(a, "spawn", HERE, str(path), str(number), 1, durable=True, unique=f"all{number}")
+        for number in range(20)
+    ]
+    wait_until(lambda: lines(path) != [], 30, "some run")
+    for node in nodes:
+        node.kill()
+    a.cluster.start()
+    wait_until(lambda: told(c, "task_result", over)[1] == 10, 60, "there is a majority")
+    assert ask(b, "task_status", gone) == "cancelled"
+    assert ask(b, "spawn", HERE, str(path), "0", 1, durable=True, unique="all0") == tasks[0]
+    for task in tasks:
+        assert ask(b, "await_task", task, timeout=60) in {node.name for node in nodes}
+    done = Counter(line[0] for line in lines(path) if line[2] == "done")
+    assert set(done) == {str(number) for number in range(20)}
