@@ -17,7 +17,7 @@ requests() ->
 run(Windows, Requests) ->
     {Ran, _, _} = lists:foldl(fun({Pause, Cost}, {Done, Time, Until}) ->
         Now = Time + Pause,
-        {Verdict, New} = hornbeam_rate_limit:decide(Now, Cost, Windows, Until),
+        {Verdict, New} = hornbeam_gcra:decide(Now, Cost, Windows, Until),
         {[{Now, Cost, Verdict} | Done], Now, New}
     end, {[], 0, [0 || _ <- Windows]}, Requests),
     lists:reverse(Ran).
