@@ -31,5 +31,7 @@ serve(_) ->
 -spec stop(term()) -> ok.
 stop(_State) ->
     ok = hornbeam_server_remains:close_sockets(),
+    %% A VM that ends closes the links of a cluster sooner.
+    ok = hornbeam_vm:stopped(),
     _ = erlang:module_loaded(hornbeam_cluster_node) andalso hornbeam_cluster_node:stopped(),
-    hornbeam_vm:stopped().
+    ok.

@@ -2,7 +2,7 @@
 -module(fake_cluster).
 -behaviour(gen_server).
 
--export([start_link/0, ask/0, pass/1, say/1, commands/0, apply_as/1]).
+-export([start_link/0, ask/0, pass/1, say/1, commands/0, apply_as/1, counts/0]).
 -export([init/1, handle_call/3, handle_cast/2]).
 
 %% mode: how commands are answered. normal; {error, Reason}, without being applied; doubt, applied but with events and answers lost.
@@ -19,6 +19,8 @@ pass(Ms) -> gen_server:call(?MODULE, {pass, Ms}).
 say(Mode) -> gen_server:call(?MODULE, {say, Mode}).
 
 commands() -> gen_server:call(?MODULE, commands).
+
+counts() -> gen_server:call(?MODULE, {query, counts}).
 
 %% @doc A command of another node.
 apply_as(Op) -> gen_server:call(?MODULE, {apply, Op}).
@@ -42,6 +44,8 @@ handle_call({command, {leases, Op}}, _From, #state{mode = doubt, commands = Comm
 handle_call({command, {leases, Op}}, _From, #state{commands = Commands} = State) ->
     {Reply, Next} = applied(Op, State),
     {reply, {ok, Reply}, Next#state{commands = [Op | Commands]}};
+handle_call({query, Question}, _From, #state{leases = Leases, now = Now} = State) ->
+    {reply, hornbeam_cluster_leases:query(Question, Now, Leases), State};
 handle_call({apply, Op}, _From, State) ->
     {Reply, Next} = applied(Op, State),
     {reply, Reply, Next}.

@@ -63,12 +63,14 @@ chance_shortens_a_wait_by_up_to_half_test() ->
     ?assertEqual(hornbeam_cluster_peers:next(0, Long), 2 * hornbeam_cluster_peers:next(0, Short)).
 
 a_cause_is_told_once_test() ->
-    Tell = fun(Cause, {Told, Peers}) ->
-        {T, After} = hornbeam_cluster_peers:failed(?A, Cause, 0, 0.0, Peers),
+    Tell = fun({Now, Cause}, {Told, Peers}) ->
+        {T, After} = hornbeam_cluster_peers:failed(?A, Cause, Now, 0.0, Peers),
         {Told ++ [T], After}
     end,
-    {Told, _} = lists:foldl(Tell, {[], wanted([?A])}, [refused, refused, refused, refused, timeout, timeout, refused]),
-    ?assertEqual([false, false, true, false, true, false, true], Told).
+    %% One that is just being started is no news; one that lets nobody in is, at once.
+    {Told, _} = lists:foldl(Tell, {[], wanted([?A])}, [{0, refused}, {4999, refused}, {5000, refused}, {6000, refused}, {7000, timeout}, {8000, timeout}, {9000, refused}]),
+    ?assertEqual([false, false, true, false, true, false, true], Told),
+    ?assertMatch({true, _}, hornbeam_cluster_peers:failed(?A, not_let_in, 0, 0.0, wanted([?A]))).
 
 a_node_of_another_cluster_is_refused_and_tried_seldom_test() ->
     {true, Refused} = hornbeam_cluster_peers:refused(?A, {other_cluster, <<"x">>}, 0, 0.0, wanted([?A])),
@@ -86,7 +88,7 @@ who_says_goodbye_has_not_failed_test() ->
     {false, Stopped} = hornbeam_cluster_peers:unlinked(?A, connection_closed, 0, 0.0, Stopping),
     ?assertEqual(stopped, state(?A, Stopped)),
     {[?A], Tried} = hornbeam_cluster_peers:due(1000, 1, Stopped),
-    Fail = fun(_, {Told, Peers}) -> {T, After} = hornbeam_cluster_peers:failed(?A, refused, 0, 0.0, Peers), {Told orelse T, After} end,
+    Fail = fun(_, {Told, Peers}) -> {T, After} = hornbeam_cluster_peers:failed(?A, refused, 9000, 0.0, Peers), {Told orelse T, After} end,
     {false, Away} = lists:foldl(Fail, {false, Tried}, lists:seq(1, 10)),
     {true, Back} = hornbeam_cluster_peers:welcome(?A, ?HELLO, 0, Away),
     ?assertMatch(#{connects := 2, reconnects := 1}, hornbeam_cluster_peers:figures(Back)).

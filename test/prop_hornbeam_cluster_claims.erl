@@ -12,7 +12,8 @@
 -define(STEP, 250).
 
 -record(world, {
-    time = 0, serial = 0, index = 1, clock = 0, leader = true,
+    time = -20000, serial = 0,                             % as Erlang's monotonic time, which is negative at first
+    index = 1, clock = 0, leader = true,
     leases = hornbeam_cluster_leases:new(),
     nodes = maps:from_list([{Node, hornbeam_cluster_claims:new(Node, 1)} || Node <- ?NODES]),
     cut = [], paused = [], kept = [],                      % kept: what has come for nodes that stand still

@@ -13,8 +13,12 @@ from harness import Hornbeam, wait_until
 
 
 @contextmanager
-def load(server: Hornbeam, threads: int = 4) -> Iterator[list[str]]:
-    """GETs all the while; yields what went wrong; asserts at the end that something was asked."""
+def load(server: Hornbeam, threads: int = 4, rest: float = 0) -> Iterator[list[str]]:
+    """GETs all the while; yields what went wrong; asserts at the end that something was asked.
+
+    A rest, in seconds, between the GETs of a thread: where they show that it serves all the while,
+    and are not there to meet a moment.
+    """
     wrong: list[str] = []
     count = [0]
     done = threading.Event()
@@ -27,8 +31,10 @@ def load(server: Hornbeam, threads: int = 4) -> Iterator[list[str]]:
                     count[0] += 1
                     if answer.status_code != 200:
                         wrong.append(f"{answer.status_code} {answer.text}")
-                except httpx.HTTPError as error:  # noqa: PERF203
+                except httpx.HTTPError as error:
                     wrong.append(repr(error))
+                if rest:
+                    done.wait(rest)
 
     with ThreadPoolExecutor(threads) as pool:
         tasks = [pool.submit(ask) for _ in range(threads)]

@@ -31,6 +31,8 @@ from ops.machine import Group, fill, group, small_disk
 from ops.support import load, pids
 
 SOON = 2.0
+# Of a client that sees whether it serves: not more than what is tested takes.
+REST = 0.005
 MIB = 1 << 20
 
 
@@ -70,7 +72,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_an_access_log_on_a_full_disk_keeps_whole_lines(disk: Path) -> None:
     log = disk / "access.log"
     with Hornbeam("ops_app:app", workers=2, access_log="combined", access_log_file=log) as server:
-        with load(server) as wrong:
+        with load(server, 4, REST) as wrong:
             wait_until(lambda: log.exists() and log.read_text().count("\n") > 20, 10, "lines")
             started = time.monotonic()
             ballast = fill(disk)
@@ -158,7 +160,7 @@ def test_standard_error_that_nobody_reads(fifo: Path) -> None:
     """400 MB of logging: serving goes on, in bounded memory, and a graceful stop ends in time."""
     with Redirected(f"2>{fifo}", "full_app:app", workers=2) as server:
         before = memory(server.beam())
-        with load(server, 2) as wrong:
+        with load(server, 2, REST) as wrong:
             flooded = httpx.get(f"{server.url}/flood?mb=400", timeout=120)
             assert flooded.status_code == 200
         assert wrong == []
@@ -244,7 +246,7 @@ def test_the_kernel_kills_a_worker_and_the_log_says_why() -> None:
     ):
         memory_group.take(server)
         before = pids(server)
-        with load(server, 2) as wrong:
+        with load(server, 2, REST) as wrong:
             memory_group.limit("memory.max", 150 * MIB)
             # A POST: a GET would be tried on the other worker as well.
             answer = httpx.post(f"{server.url}/hold?mb=400", timeout=60)
@@ -339,7 +341,7 @@ def test_no_process_is_left_for_a_restart(blocked: bool) -> None:
     ):
         limited.take(server)
         ended = min(pids(server))
-        with load(server, 2) as wrong:
+        with load(server, 2, REST) as wrong:
             limited.limit("pids.max", 1)
             os.kill(ended, signal.SIGSTOP if blocked else signal.SIGKILL)
             server.wait_for_output(
@@ -474,7 +476,7 @@ def test_a_clock_that_jumps_an_hour(jump: int, tmp_path: Path) -> None:
         with httpx.Client(base_url=server.url, timeout=20) as idle, ThreadPoolExecutor(1) as pool:
             idle.get("/keep?ttl=600")
             slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
-            with load(server, 2) as wrong:
+            with load(server, 2, REST) as wrong:
                 clock.write_text(f"{jump:+}")
 
                 def follows() -> bool:
@@ -497,7 +499,7 @@ def test_a_vm_that_stands_still_loses_nothing(whole: bool) -> None:
     with Hornbeam("ops_app:app", workers=2, worker_heartbeat=1500) as server:
         before = pids(server)
         beam, asleep = server.beam(), before if whole else set()
-        with load(server, 2) as wrong, ThreadPoolExecutor(1) as pool:
+        with load(server, 2, REST) as wrong, ThreadPoolExecutor(1) as pool:
             slow = pool.submit(httpx.get, f"{server.url}/sleep?s=1", timeout=20)
             time.sleep(0.3)
             send_all(asleep, signal.SIGSTOP)

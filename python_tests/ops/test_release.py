@@ -198,6 +198,34 @@ def test_options_come_from_sys_config_too(release: Release) -> None:
         config.write_text(before)
 
 
+@pytest.mark.parametrize("source", ["environment", "sys.config", "flags"])
+def test_a_cluster_has_its_links(release: Release, tmp_path: Path, source: str) -> None:
+    """The VM is booted for them, whatever says that there is a cluster."""
+    with socket.create_server(("127.0.0.31", 0)) as free:
+        port = free.getsockname()[1]
+    env = {"HORNBEAM_CLUSTER_COOKIE": "a-secret-of-the-release", "HORNBEAM_CLUSTER_INSECURE": "yes"}
+    env |= {"HORNBEAM_CLUSTER_PORT": str(port), "HORNBEAM_CLUSTER_DIR": str(tmp_path / "data")}
+    env |= {"HORNBEAM_CLUSTER_ADDRESS": "127.0.0.31"}
+    (config,) = (release.folder / "rel" / "releases").glob("*/sys.config.src")
+    before = config.read_text()
+    flags = []
+    if source == "environment":
+        env["HORNBEAM_CLUSTER"] = "static:127.0.0.31"
+    elif source == "flags":
+        flags = ["--cluster=static:127.0.0.31"]
+    else:
+        table = '{hornbeam, [{cluster, #{discovery => "static:127.0.0.31"}}]}'
+        config.write_text(before.replace("{hornbeam, []}", table))
+    try:
+        pid = int(release.run("daemon", *flags, env=env))
+        log = (release.folder / "hornbeam.log").read_text()
+        assert f"hornbeam@127.0.0.31 and listens on 127.0.0.31:{port} WITHOUT TLS" in log
+        assert b"a-secret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    finally:
+        release.run("stop")
+        config.write_text(before)
+
+
 def test_config_shows_where_options_come_from(release: Release) -> None:
     (file,) = release.folder.glob("rel/releases/*/sys.config.src")
     before = file.read_text()

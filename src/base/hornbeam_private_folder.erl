@@ -11,11 +11,24 @@
 %% @doc Makes it with mode 0700, and what is above it, where it is not there yet.
 -spec make(file:filename_all()) -> ok | {error, iodata()}.
 make(Folder) ->
-    _ = filelib:ensure_dir(Folder),
+    ok = make_above(filename:dirname(Folder)),
     case file:make_dir(Folder) of
         ok -> ok = file:change_mode(Folder, 8#700);
         {error, eexist} -> check(Folder);
         {error, Reason} -> {error, [Folder, ": ", file:format_error(Reason)]}
+    end.
+
+%% Closed as well, since one of them may be asked for later: data_dir, when data_dir/cluster is made first. What cannot be made is said of the
+%% folder itself.
+make_above(Folder) ->
+    case filelib:is_dir(Folder) orelse Folder =:= filename:dirname(Folder) of
+        true -> ok;
+        false ->
+            ok = make_above(filename:dirname(Folder)),
+            case file:make_dir(Folder) of
+                ok -> ok = file:change_mode(Folder, 8#700);
+                {error, _} -> ok
+            end
     end.
 
 check(Folder) ->

@@ -47,11 +47,11 @@
     name :: hornbeam_cluster_leases:name(),
     limit :: pos_integer(),
     ttl :: pos_integer(),
-    until :: ms() | infinity,                  % waits, or is leaving, no longer
+    until :: ms() | infinity | no_wait,        % waits, or is leaving, no longer
     state = asking :: asking | waiting | held | lost | leaving,
     sent :: ms(),                              % the last command that was answered, or the first
     renewing = none :: none | ms(),
-    retry = 0 :: ms() | infinity,              % not to be renewed, or left, before
+    retry = none :: none | ms() | infinity,    % when it is to be renewed, or left, where that is not as usual
     due = infinity :: ms() | infinity
 }).
 -record(claims, {
@@ -88,7 +88,7 @@ acquire(#{key := Key, from := From, monitor := Monitor}, _Now, #claims{keys = Ke
 acquire(#{key := Key, from := From, monitor := Monitor, notify := Notify, name := Name, limit := Limit, ttl := Ttl, timeout := Timeout}, Now, Claims) ->
     Until = case Timeout of
         infinity -> infinity;
-        0 -> 0;
+        0 -> no_wait;
         _ -> Now + Timeout
     end,
     ask(#claim{number = 1, key = Key, from = From, monitor = Monitor, notify = Notify, name = Name, limit = Limit, ttl = Ttl,
@@ -96,9 +96,9 @@ acquire(#{key := Key, from := From, monitor := Monitor, notify := Notify, name :
 
 ask(Claim, Now, #claims{next = Number, node = Node, incarnation = Incarnation} = Claims) ->
     #claim{name = Name, limit = Limit, ttl = Ttl, until = Until} = Claim,
-    Wait = case Until of 0 -> no_wait; _ -> wait end,
+    Wait = case Until of no_wait -> no_wait; _ -> wait end,
     Op = {acquire, Name, {Node, Incarnation, Number}, Limit, Ttl, Wait},
-    Asking = Claim#claim{number = Number, state = asking, sent = Now, renewing = none, retry = 0},
+    Asking = Claim#claim{number = Number, state = asking, sent = Now, renewing = none, retry = none},
     {[{command, {acquire, Number}, Op}], put_claim(Asking, Claims#claims{next = Number + 1})}.
 
 %% @doc The owner gives it back, or waits no longer. Answers From: ok, or lost if it was over before; unknown.
@@ -186,7 +186,7 @@ asked({error, Reason}, Claim, _Now, Claims) ->
 grant(#claim{state = State, from = From} = Claim, Token, Now, Claims) when State =:= asking; State =:= waiting ->
     case deadline(Claim) > Now of
         true -> {reply(From, {ok, Token}), put_claim(Claim#claim{state = held, from = none, until = infinity}, Claims)};
-        false when Claim#claim.until =:= 0 -> leave(Claim#claim{from = none}, reply(From, {error, timeout}), Now, Claims);
+        false when Claim#claim.until =:= no_wait -> leave(Claim#claim{from = none}, reply(From, {error, timeout}), Now, Claims);
         false -> {[], put_claim(Claim#claim{state = waiting, retry = Now}, Claims)}
     end;
 grant(_Claim, _Token, _Now, Claims) ->
@@ -200,7 +200,7 @@ gone(_Claim, _Now, Claims) ->
     {[], Claims}.
 
 renewed(#claim{renewing = Sent} = Claim, Sent, Found, Now, Claims) ->
-    Renewed = Claim#claim{renewing = none, sent = Sent, retry = 0},
+    Renewed = Claim#claim{renewing = none, sent = Sent, retry = none},
     case Found of
         {ok, none} -> {[], put_claim(Renewed, Claims)};
         {ok, Token} -> grant(Renewed, Token, Now, put_claim(Renewed, Claims));
@@ -254,7 +254,7 @@ woken(#claim{state = held} = Claim, Now, Claims) ->
 woken(#claim{state = leaving, until = Until} = Claim, Now, Claims) when Until =< Now ->
     drop(Claim, ok, Claims);
 woken(#claim{state = State, until = Until, from = From} = Claim, Now, Claims)
-        when (State =:= asking orelse State =:= waiting), Until =/= 0, Until =< Now ->
+        when (State =:= asking orelse State =:= waiting), Until =< Now ->
     leave(Claim#claim{from = none}, reply(From, {error, timeout}), Now, Claims);
 woken(_Claim, _Now, Claims) ->
     {[], Claims}.
@@ -269,7 +269,8 @@ renew(Numbers, Now, #claims{node = Node, incarnation = Incarnation} = Claims) ->
 is_renewable(#claim{state = State, renewing = Renewing}) ->
     (State =:= waiting orelse State =:= held) andalso Renewing =:= none.
 
-renew_at(#claim{sent = Sent, ttl = Ttl, retry = Retry}) -> max(Sent + Ttl div 3, Retry).
+renew_at(#claim{sent = Sent, ttl = Ttl, retry = none}) -> Sent + Ttl div 3;
+renew_at(#claim{retry = Retry}) -> Retry.
 
 %% When the owner is told that it is lost.
 deadline(#claim{sent = Sent, ttl = Ttl}) -> Sent + Ttl - Ttl div 10.
@@ -334,7 +335,7 @@ forget(Number, #claims{all = All, due = Due} = Claims) ->
 %% A number is smaller than an atom.
 due_at(#claim{state = lost}) -> infinity;
 due_at(#claim{state = leaving, until = Until, retry = Retry}) -> min(Until, Retry);
-due_at(#claim{state = asking, until = 0}) -> infinity;
+due_at(#claim{state = asking, until = no_wait}) -> infinity;
 due_at(#claim{state = asking, until = Until}) -> Until;
 due_at(#claim{state = held, renewing = none} = Claim) -> min(deadline(Claim), renew_at(Claim));
 due_at(#claim{state = held} = Claim) -> deadline(Claim);

@@ -6,12 +6,14 @@
 %%% there is a list of nodes (net_kernel:allow/1), which never gets shorter and forbids to call others; here the list is given to it for each
 %%% connection that comes in (accept_connection/5).
 %%%
-%%% Limits: an address or name of IPv4. How long a handshake may take is the kernel's (net_setuptime, 7 s); OTP 25 has up to 128 at once, later ones as
-%%% many as there are schedulers online, so somebody who connects and says nothing holds up nodes that join, but none that are linked.
+%%% Limits: an address or name of IPv4. How long a handshake may take is the kernel's (net_setuptime, 7 s); up to ?HANDSHAKES are served at once, so who connects
+%%% so often and says nothing holds up nodes that join, but none that are linked.
 -module(hornbeam_cluster_dist).
 
 -export([childspecs/0, listen/2, accept/1, accept_connection/5, setup/5, close/1, select/1, address/0, is_node_name/1]).
 
+%% TLS handshakes of others that are served at once: as many as OTP 25 has by itself.
+-define(HANDSHAKES, 128).
 %% No node is called so. With a list that is not empty, inet_tls_dist lets in who is called after the address that it comes from, and has a certificate for that
 %% address; and besides of the list those whose host has one.
 -define(NOBODY, 'nobody@hornbeam.invalid').
@@ -37,7 +39,21 @@ listen(Name, Host) ->
     end.
 
 -spec accept(term()) -> pid().
-accept(Socket) -> (module()):accept(Socket).
+accept(Socket) ->
+    Module = module(),
+    Acceptor = Module:accept(Socket),
+    lists:foreach(fun(_) -> Module:accept(Socket) end, lists:seq(2, acceptors(Module))),
+    Acceptor.
+
+%% Since OTP 26 an acceptor has no more handshakes in progress than there are schedulers online, often one: a single peer that connects and says nothing
+%% would keep all others out for as long as a handshake may take. net_kernel knows the first one, takes connections of all, and ends with it all.
+acceptors(inet_tls_dist) ->
+    case list_to_integer(erlang:system_info(otp_release)) of
+        Release when Release < 26 -> 1;
+        _ -> (?HANDSHAKES + erlang:system_info(schedulers_online) - 1) div erlang:system_info(schedulers_online)
+    end;
+acceptors(inet_tcp_dist) ->
+    1.
 
 -spec accept_connection(pid(), term(), node(), [node()], non_neg_integer()) -> pid().
 accept_connection(Acceptor, Socket, Node, Allowed, Time) ->

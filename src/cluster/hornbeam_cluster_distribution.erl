@@ -13,6 +13,8 @@
 
 %% What a VM for links is booted with.
 -define(FLAGS, [{proto_dist, "hornbeam_cluster"}, {epmd_module, "hornbeam_cluster_epmd"}]).
+%% ssl gives its own parts 4 s.
+-define(END, 10000).
 -define(PARAMETERS, [inet_dist_use_interface, inet_dist_connect_options]).
 
 %% @doc Config: a server's options, and as `node' what this node is to be called, NAME@ADDRESS. Returns when others can connect.
@@ -31,9 +33,14 @@ stop() ->
         _ -> hornbeam_cluster_quiet:during(fun closed/0)
     end.
 
+%% The kernel leaves its distribution a second to end, and no longer waits then for ssl's part, which another start would meet.
 closed() ->
+    Monitor = erlang:monitor(process, ssl_dist_sup),
     lists:foreach(fun erlang:disconnect_node/1, nodes(connected)),
     _ = net_kernel:stop(),
+    receive {'DOWN', Monitor, process, _, _} -> ok
+    after ?END -> _ = erlang:demonitor(Monitor, [flush])
+    end,
     forget().
 
 %% @doc The nodes that there should be: over TLS those of them are let in that are called after the name of a host, or come from another address than
@@ -115,6 +122,10 @@ say(insecure, Address, Port, _) ->
     logger:warning("cluster: this node is ~ts and listens on ~ts:~b WITHOUT TLS (cluster_insecure): whoever can read the traffic reads all of it, "
                    "and whoever knows the cookie, or can change the traffic, runs any code on every node", [node(), Address, Port]).
 
+%% While the VM stops, who keeps the parameters answers nobody.
 forget() ->
-    lists:foreach(fun(Parameter) -> application:unset_env(kernel, Parameter) end, ?PARAMETERS),
+    case init:get_status() of
+        {stopping, _} -> ok;
+        _ -> lists:foreach(fun(Parameter) -> application:unset_env(kernel, Parameter) end, ?PARAMETERS)
+    end,
     hornbeam_cluster_carrier:forget().

@@ -1,6 +1,6 @@
 %%% What a member writes down of itself besides Ra's files: which cluster it belongs to, in the folder of the option cluster_dir.
 %%%
-%%% Called by: hornbeam_cluster_engine. Calls: file.
+%%% Called by: hornbeam_cluster_engine. Calls: file, hornbeam_private_folder.
 %%%
 %%%     member     one term: which cluster, as which node, and how far it is (state/0); written anew in one step
 %%%     ra/        what Ra writes
@@ -18,19 +18,19 @@
 
 -define(VERSION, 1).
 
-%% @doc Makes the folder, of mode 0700, where it is not there; error: a text.
+%% @doc Makes the folder, of mode 0700, where it is not there; another's, or one that others can look into, is refused. error: a text.
 -spec open(Folder :: file:filename_all()) -> ok | {error, iodata()}.
 open(Folder) ->
-    case filelib:ensure_path(ra(Folder)) of
+    case hornbeam_private_folder:make(Folder) of
         ok ->
-            case file:change_mode(Folder, 8#700) of
+            case filelib:ensure_path(ra(Folder)) of
                 ok -> ok;
-                {error, Reason} -> refused(Folder, Reason)
+                {error, Reason} -> refused(Folder, file:format_error(Reason))
             end;
-        {error, Reason} -> refused(Folder, Reason)
+        {error, Text} -> refused(Folder, Text)
     end.
 
-refused(Folder, Reason) -> {error, io_lib:format("the folder ~ts of cluster_dir cannot be used: ~ts", [Folder, file:format_error(Reason)])}.
+refused(Folder, Text) -> {error, io_lib:format("the folder ~ts of cluster_dir cannot be used: ~ts", [Folder, Text])}.
 
 -spec ra(file:filename_all()) -> file:filename_all().
 ra(Folder) -> filename:join(Folder, "ra").

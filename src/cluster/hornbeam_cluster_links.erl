@@ -246,7 +246,7 @@ welcomed(Node, true, Hello, #state{peers = Peers} = State) ->
     _ = New andalso logger:notice("cluster: ~ts is up (Hornbeam ~ts)", [Node, maps:get(version, Hello)]),
     wanted(State#state{peers = After}).
 
-why(connection_closed) -> "its link was closed";
+why(Reason) when Reason =:= connection_closed; Reason =:= shutdown -> "its link was closed";
 why(net_tick_timeout) -> "it has said nothing for cluster_ticktime";
 why(disconnect) -> "it was disconnected";
 why(Reason) -> io_lib:format("~tp", [Reason]).

@@ -29,10 +29,11 @@
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv | rates.
+-type part() :: kv | leases | rates.
 -type session() :: {node(), Incarnation :: integer()}.
 
--define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {rates, hornbeam_cluster_rates, none}]).
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
+                {rates, hornbeam_cluster_rates, none}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).

@@ -20,8 +20,8 @@
 -define(LATER, 5000).
 -define(SELDOM, 30000).
 -define(REMEMBERED, 600000).
-%% A node that is just starting is no news.
--define(TOLD_AFTER, 3).
+%% A node that is just starting, or being started anew, is no news.
+-define(TOLD_AFTER, 5000).
 
 %% Why a node was not reached. refused, unreachable, timeout: of TCP. not_let_in: it answers, but the handshake of Erlang's distribution fails. not_there: linked, but
 %% without a cluster; silent: it does not say hello.
@@ -110,9 +110,9 @@ failed(Node, Cause, Now, Chance, #peers{all = All} = Peers) ->
         #{} -> {false, Peers}
     end.
 
-failed_again(Node, Cause, #peer{failures = Before, told = Told, state = State} = Peer, Now, Chance, Peers) ->
+failed_again(Node, Cause, #peer{failures = Before, told = Told, state = State, since = Since} = Peer, Now, Chance, Peers) ->
     %% One that has said that it stops is expected to be away.
-    Tell = Before + 1 >= ?TOLD_AFTER andalso Told =/= Cause andalso State =/= stopped,
+    Tell = Told =/= Cause andalso State =/= stopped andalso (Cause =:= not_let_in orelse Now - Since >= ?TOLD_AFTER),
     Down = case State of trying -> down; linked -> linked; _ -> State end,
     Next = again(Peer#peer{state = Down, cause = Cause, failures = Before + 1, told = case Tell of true -> Cause; false -> Told end}, longest(Cause, Peer), Now, Chance),
     {Tell, set(Node, Next, Peers)}.

@@ -1,6 +1,7 @@
 %%% How many bytes the links to other nodes have carried. Called by hornbeam_cluster_report. Asks the sockets; keeps nothing.
 %%%
-%%% A link is a socket of Erlang's distribution, or with TLS a process that has one, behind another process that it is linked to. What is not found is left out.
+%%% A link is a socket of Erlang's distribution, or with TLS a process that sends; the one that has the socket is its sibling below a supervisor. So
+%%% of TLS it is looked for among what that process is linked to, and what they are. What is not found is left out.
 -module(hornbeam_cluster_traffic).
 
 -export([read/0]).
@@ -11,8 +12,17 @@ read() ->
 
 sockets(Socket) when is_port(Socket) -> [Socket];
 sockets(Sender) when is_pid(Sender) ->
-    Owners = [Sender | [Pid || Pid <- links(Sender), is_pid(Pid)]],
-    [Port || Pid <- Owners, Port <- links(Pid), is_port(Port), erlang:port_info(Port, name) =:= {name, "tcp_inet"}].
+    Near = [Pid || Pid <- links(Sender), is_pid(Pid), Pid =/= whereis(net_kernel)],
+    Siblings = lists:usort(lists:append([Near | [links(Pid) || Pid <- Near]])),
+    lists:usort([Port || Pid <- Siblings, is_pid(Pid), Pid =/= whereis(net_kernel), Port <- links(Pid), is_connected(Port)]).
+
+is_connected(Port) when is_port(Port) ->
+    case erlang:port_info(Port, name) of
+        {name, "tcp_inet"} -> element(1, inet:peername(Port)) =:= ok;
+        _ -> false
+    end;
+is_connected(_) ->
+    false.
 
 links(Pid) ->
     case process_info(Pid, links) of

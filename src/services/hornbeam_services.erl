@@ -24,7 +24,7 @@
 -export_type([state/0, outcome/0]).
 
 %% Services of the rooms above that keep something of a worker: told when its Python process has ended.
--define(KEEPERS, [hornbeam_service_presence]).
+-define(KEEPERS, [hornbeam_service_presence, hornbeam_service_locks]).
 
 -record(services, {
     worker :: pos_integer(),
@@ -143,6 +143,11 @@ operation(159) -> {cluster_incr, hornbeam_service_cluster};
 operation(160) -> {cluster_page, hornbeam_service_cluster};
 operation(161) -> {cluster_read, hornbeam_service_cluster};
 operation(162) -> {cluster_info, hornbeam_service_cluster};
+operation(170) -> {lock_acquire, hornbeam_service_locks};
+operation(171) -> {lock_release, hornbeam_service_locks};
+operation(172) -> {lock_leave, hornbeam_service_locks};
+operation(173) -> {lock_lost, hornbeam_service_locks};
+operation(174) -> {lock_holders, hornbeam_service_locks};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

@@ -97,6 +97,11 @@ OPERATIONS: Final = {
     "cluster_page": 160,
     "cluster_read": 161,
     "cluster_info": 162,
+    "lock_acquire": 170,
+    "lock_release": 171,
+    "lock_leave": 172,
+    "lock_lost": 173,
+    "lock_holders": 174,
 }
 
 ARGUMENTS: Final = {
@@ -134,6 +139,11 @@ ARGUMENTS: Final = {
         "cluster_incr": ("key", "delta", "ttl"),
         "cluster_page": ("prefix", "after", "limit", "local"),
         "cluster_read": ("key",),
+        "lock_acquire": ("kind", "name", "limit", "ttl", "timeout", "token"),
+        "lock_release": ("token",),
+        "lock_leave": ("token",),
+        "lock_lost": ("token",),
+        "lock_holders": ("kind", "name"),
         "rate_hit": ("key", "cost", "windows"),
         "rate_hit_cluster": ("key", "cost", "windows", "exact", "on_failure"),
         "publish": ("topic", "message"),

@@ -17,7 +17,8 @@ from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
     "FAILURES", "MOST_REQUESTS", "MOST_SECONDS", "MOST_WINDOWS", "ROWS", "SCOPES", "Hit", "Window",
-    "client_of", "decide", "fields_of", "hit_request", "parse", "reset_request", "row_of", "verdict",
+    "client_of", "decide", "fields_of", "hit_request", "parse", "reset_request", "row_of",
+    "verdict",
 ]  # fmt: skip
 
 MOST_WINDOWS: Final = 8

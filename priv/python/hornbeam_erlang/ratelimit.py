@@ -66,7 +66,8 @@ class RateLimit:
             costs nothing more, and may let too much through for a moment), "exact" (all nodes, by
             their replicated state: each request costs a round trip)
     on_failure  what becomes of a request that "exact" cannot count, without a majority: "node"
-            (this node counts it), "open" (it passes), "closed" (it does not), "raise" (ClusterError)
+            (this node counts it), "open" (it passes), "closed" (it does not), "raise" (a
+            ClusterError)
     """
 
     def __init__(
