@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import hornbeam_erlang
-from hornbeam_erlang import aio, ratelimit, state_get, state_incr, state_set
+from hornbeam_erlang import aio, channels, ratelimit, state_get, state_incr, state_set
 
 _heard: dict[str, list[Any]] = {}
 _listening: set[asyncio.Task[None]] = set()
@@ -115,7 +115,7 @@ async def listen(topic: str) -> None:
             _heard[topic] = []
             begun.set()
             async for _topic, message in messages:
-                _heard[topic].append(message)
+                _heard[topic].append(message[0] if isinstance(message, list) else message)
 
     _listening.add(asyncio.ensure_future(collect()))
     await begun.wait()
@@ -123,6 +123,18 @@ async def listen(topic: str) -> None:
 
 async def heard(topic: str) -> list[Any]:
     return _heard[topic]
+
+
+async def broadcast(topic: str, first: int, last: int) -> None:
+    """The event "n" with each of the numbers, to the clients of a channel."""
+    for number in range(first, last + 1):
+        await channels.abroadcast(topic, "n", {"n": number})
+
+
+async def kept(topic: str) -> list[Any]:
+    """The ids and numbers of what this node has kept."""
+    _whole, messages = await channels.ahistory(topic, "", 100)
+    return [[message.id, message.payload["n"]] for message in messages]
 
 
 async def publish(topic: str, first: int, count: int, size: int = 0) -> list[float]:

@@ -104,8 +104,9 @@ handle_info({hello, Peer}, Peers) ->
         true -> {noreply, Peers};
         false -> {noreply, meet(Peer, part(node(Peer), Peers))}
     end;
+%% A node that gets its name while it runs, as one of a cluster does, hears of itself as well.
 handle_info({nodeup, Node}, Peers) ->
-    greet(Node),
+    _ = Node =:= node() orelse greet(Node),
     {noreply, Peers};
 handle_info({'DOWN', Monitor, process, Peer, _}, Peers) ->
     case Peers of
