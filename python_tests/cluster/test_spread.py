@@ -210,6 +210,26 @@ def test_another_computes_when_a_node_dies_that_does(nodes: Nodes) -> None:
     nodes.is_whole()
 
 
+def test_a_home_that_stands_still_is_waited_for_until_it_counts_as_gone(nodes: Nodes) -> None:
+    names = [f"still {number}" for number in range(6)]
+    vm = nodes[2].server.beam()
+    os.kill(vm, signal.SIGSTOP)
+    try:
+        for node in nodes[:2]:
+            for name in names:
+                node.ask("opened", name)
+        asked = {
+            name: [nodes.later(node, "computed", name) for node in nodes[:2]] for name in names
+        }
+        for name in names:
+            assert {future.result() for future in asked[name]} <= {
+                f"{name} of {node.name}" for node in nodes[:2]
+            }
+    finally:
+        os.kill(vm, signal.SIGCONT)
+    nodes.is_whole()
+
+
 # Rate limits
 
 
