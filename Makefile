@@ -28,7 +28,7 @@ TSC := { [ ! -d clients/javascript/node_modules ] || npm --prefix clients/javasc
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-services bench-state bench-tasks bench-websocket chaos crash-tasks fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -140,14 +140,20 @@ crash-tasks: compile ## Kill everything at random points while durable tasks run
 	@$(SETUP) test
 	@CRASH_TASKS=$(CRASH_TASKS) $(PYTHON) -m pytest -s -o timeout=3600 python_tests/ops/test_durable_tasks.py
 
-# How long, in seconds, in all.
-CHAOS_SECONDS ?= 1800
+# How long, in seconds, in all; for the cluster each of so many runs.
+chaos: CHAOS_SECONDS ?= 1800
+chaos-cluster: CHAOS_SECONDS ?= 60
+CHAOS_RUNS    ?= 30
 # What is drawn: the seed that a run has printed; empty for another one.
 CHAOS_SEED    ?=
 
 chaos: compile ## Faults of clients, workers and the machine under load (CHAOS_SECONDS=1800 CHAOS_SEED=)
 	@$(SETUP) test
 	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
+
+chaos-cluster: compile ## Three nodes under load and faults, in networks of their own (CHAOS_RUNS=30 CHAOS_SECONDS=60 CHAOS_SEED=)
+	@$(SETUP) test
+	@PYTHONPATH=python_tests $(PYTHON) bench/chaos_cluster.py --runs $(CHAOS_RUNS) --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
 
 # How many sessions; `make test` plays 300 of them.
 FUZZ_SESSIONS ?= 100000

@@ -33,7 +33,7 @@ loopback_is_the_machines_test() ->
     ?assertEqual({ok, {<<>>, <<"127.0.0.3">>}}, hornbeam_cluster_discovery:own(Members, #{cluster => {static, Members}, cluster_address => <<>>}, [])).
 
 srv_with_another_port_is_ignored_test() ->
-    {Targets, [Line]} = hornbeam_cluster_discovery_dns:targets([{0, 0, 4370, "a.x"}, {0, 0, 4371, "b.x"}], 4370),
+    {Targets, [Line, _]} = hornbeam_cluster_discovery_dns:targets([{0, 0, 4370, "A.x"}, {0, 0, 4371, "b.x"}, {0, 0, 4370, "c"}], 4370),
     ?assertEqual([<<"a.x">>], Targets),
     ?assertNotEqual(nomatch, string:find(Line, "b.x has port 4371")).
 

@@ -12,19 +12,19 @@ locks_test_() ->
         {next_in_turn, fun next_in_turn/0}, {an_owner_ends, fun an_owner_ends/0}, {lost, fun lost/0}, {time_out, fun time_out/0},
         {renewals_go_together, fun renewals_go_together/0}, {in_doubt, fun in_doubt/0}, {events_are_missed, fun events_are_missed/0},
         {a_waiter_is_forgotten, fun a_waiter_is_forgotten/0}, {the_server_ends, fun the_server_ends/0}, {an_earlier_life, fun an_earlier_life/0},
-        {with_lock, fun with_lock/0}, {bad_arguments, fun bad_arguments/0}, {leaders, fun leaders/0}, {a_leader_runs, fun a_leader_runs/0}]]}.
+        {with_lock, fun with_lock/0}, {so_many_of_an_owner, fun so_many_of_an_owner/0}, {bad_arguments, fun bad_arguments/0}, {leaders, fun leaders/0}, {a_leader_runs, fun a_leader_runs/0}]]}.
 
 start() ->
     {ok, Cluster} = fake_cluster:start_link(),
     {ok, Locks} = hornbeam_cluster_locks:start_link(#{}, fake_cluster:ask()),
-    persistent_term:put({hornbeam_cluster, options}, #{}),
+    ok = hornbeam_cluster_sup:set_options(#{}),
     true = unlink(Locks),
     true = unlink(Cluster),
     _ = fake_cluster:commands(),
     [].
 
 stop([]) ->
-    _ = persistent_term:erase({hornbeam_cluster, options}),
+    ok = hornbeam_cluster_sup:set_options(none),
     lists:foreach(fun(Pid) -> exit(Pid, kill), await:until(fun() -> not is_process_alive(Pid) end) end,
                   [Pid || Name <- [hornbeam_cluster_locks, fake_cluster], Pid <- [whereis(Name)], is_pid(Pid)]).
 
@@ -152,7 +152,7 @@ the_server_ends() ->
     ?assertEqual(lost, says(A)),
     ?assertEqual(#{names => 0, held => 0, waiting => 0}, fake_cluster:counts()),
     ?assertEqual({error, no_quorum}, hornbeam_lock:acquire(<<"x">>, #{})),
-    _ = persistent_term:erase({hornbeam_cluster, options}),
+    ok = hornbeam_cluster_sup:set_options(none),
     ?assertEqual({error, no_cluster}, hornbeam_lock:acquire(<<"x">>, #{})),
     A ! done.
 
@@ -171,6 +171,15 @@ with_lock() ->
     ok = fake_cluster:say(normal),
     ?assertEqual({error, lost}, hornbeam_lock:with_lock(<<"x">>, #{}, fun(_) -> [{gone, _}] = fake_cluster:pass(20000) end)),
     ?assertEqual({ok, 1}, hornbeam_lock:with_lock(<<"x">>, #{timeout => 0}, fun(_) -> 1 end)).
+
+so_many_of_an_owner() ->
+    {ok, Request} = hornbeam_lock:request(?X, #{limit => 10001, ttl => 60000}),
+    Ask = fun(Key) -> gen_server:call(hornbeam_cluster_locks, {acquire, Request#{key => Key, name => {semaphore, <<"s">>}}}) end,
+    _ = [{ok, _} = Ask(N) || N <- lists:seq(1, 10000)],
+    ?assertEqual({error, {refused, too_many_of_owner}}, Ask(10001)),
+    ?assertEqual(ok, gen_server:call(hornbeam_cluster_locks, {release, 1})),
+    ?assertMatch({ok, _}, Ask(10001)),
+    ?assertEqual({error, {refused, known}}, Ask(2)).
 
 bad_arguments() ->
     [?assertEqual({error, bad_name}, hornbeam_lock:acquire(Name, #{})) || Name <- [<<>>, x, binary:copy(<<"x">>, 513)]],

@@ -13,7 +13,7 @@ presence_test_() ->
      [{timeout, 120, Test}
       || Test <- [fun tracks/0, fun many_metas/0, fun updates/0, fun untracks/0, fun ends_with_its_process/0, fun metas_are_objects/0,
                   fun refs_are_its_own/0, fun names/0, fun bytes_of_a_meta/0, fun entries_of_a_process/0, fun one_diff_a_turn/0, fun come_and_gone/0,
-                  fun a_stray_message/0, fun long_turns/0, fun another_node/0, fun gaps/0, fun late_ends/0, fun strangers/0, fun killed/0, fun five_thousand/0]]}.
+                  fun a_stray_message/0, fun long_turns/0, fun another_node/0, fun gaps/0, fun late_ends/0, fun strangers/0, fun itself/0, fun killed/0, fun five_thousand/0]]}.
 
 limits_test_() ->
     {setup,
@@ -250,6 +250,19 @@ late_ends() ->
 strangers() ->
     ok = tell({delta, self(), {1, #{<<"r">> => entry(<<"ada">>)}, []}}),
     ?assertEqual(#{}, listed(?T)).
+
+%% Distribution has started, and says so of this node.
+itself() ->
+    Member = member(),
+    {ok, _} = hornbeam_presence:track(?T, Member, <<"ada">>, <<"{}">>),
+    hornbeam_presence ! {nodeup, node()},
+    _ = [sys:get_state(hornbeam_presence) || _ <- [1, 2, 3, 4]],
+    {ok, _} = hornbeam_presence:track(?T, Member, <<"bob">>, <<"{}">>),
+    _ = [sys:get_state(hornbeam_presence) || _ <- [1, 2, 3, 4]],
+    ?assertEqual(2, length(refs(?T))),
+    true = hornbeam_presence:untrack(?T, Member, <<"ada">>),
+    _ = [sys:get_state(hornbeam_presence) || _ <- [1, 2, 3, 4]],
+    ?assertEqual([<<"bob">>], maps:keys(listed(?T))).
 
 %% Those who live are there still, by other refs; what the other node said comes again.
 killed() ->

@@ -10,7 +10,7 @@ peers_test_() ->
      fun(_) -> ok = application:stop(hornbeam), ok = logger:set_primary_config(level, notice) end,
      [{timeout, 120, Test}
       || Test <- [fun meets_once/0, fun counts/0, fun patterns/0, fun changes_come_in_batches/0, fun a_peer_ends/0, fun a_successor/0,
-                  fun a_stranger/0, fun order/0, fun restarted_peers/0, fun restarted_subscriptions/0]]}.
+                  fun a_stranger/0, fun itself/0, fun order/0, fun restarted_peers/0, fun restarted_subscriptions/0]]}.
 
 %% A process that is the other node's: hands on what it hears.
 peer() ->
@@ -61,6 +61,13 @@ patterns() ->
     ?assertEqual([4, 3, 1, 1], [reached(T) || T <- [<<"room:1">>, <<"room:">>, <<"room">>, <<>>]]),
     ok = tell(Peer, [{<<"*">>, 0}]),
     ?assertEqual([3, 0], [reached(T) || T <- [<<"room:1">>, <<"room">>]]).
+
+%% Distribution has started, and says so of this node.
+itself() ->
+    ok = hornbeam_pubsub:subscribe(<<"t">>),
+    hornbeam_pubsub_peers ! {nodeup, node()},
+    _ = [sys:get_state(hornbeam_pubsub_peers) || _ <- [1, 2, 3]],
+    ?assertEqual(1, reached(<<"t">>)).
 
 %% Each topic once, with the number that it has by then.
 changes_come_in_batches() ->

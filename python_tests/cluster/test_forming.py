@@ -223,18 +223,39 @@ def test_the_commands_change_who_is_a_member(trio: list[Node]) -> None:
     assert "is a member no longer" in c.command("leave")
     wait_until(lambda: a.figure("members") == 2, 10, "it has left")
     assert "this node has left it" in c.command("status")
+    assert c.server.stop() == 0
+    c.start()
+    for node in trio:
+        node.is_up_with(3)
+        wait_until(lambda n=node: n.figure("members") == 3, 10, "it has joined")  # type: ignore[misc]
+    # One that was forgotten while it was away, and comes back with what it had.
+    c.end()
+    wait_until(lambda: a.nodes("down") == 1, 5, "it is down")
+    assert f"{c.name} is a member no longer" in a.command("forget", c.address)
+    wait_until(lambda: a.figure("members") == 2, 10, "it is forgotten")
+    c.start()
+    c.server.wait_for_output(rf"{c.name} was forgotten by the others, and joins anew")
+    for node in trio:
+        node.is_up_with(3)
+        wait_until(lambda n=node: n.figure("members") == 3, 10, "it is a member")  # type: ignore[misc]
 
 
 def test_nodes_find_each_other_in_a_folder(make: Make, tmp_path: Path) -> None:
     """And with cluster_ready one is ready only with a majority."""
     folder = tmp_path / "nodes"
     options = {"cluster": f"folder:{folder}", "cluster_size": 2}
-    a = make(1, cluster_ready=True, **options).start()
-    assert a.get("/readyz").status_code == 503
-    assert a.get("/healthz").status_code == 200
-    b = make(2, **options).start()
-    for node in (a, b):
-        node.is_up_with(2)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        path = str(tmp_path / "notify")
+        systemd.bind(path)
+        systemd.settimeout(30)
+        a = make(1, cluster_ready=True, env={"NOTIFY_SOCKET": path}, **options).start()
+        assert a.get("/readyz").status_code == 503
+        assert a.get("/healthz").status_code == 200
+        assert systemd.recv(4096) == b"STATUS=serving, waiting for a majority of the cluster\n"
+        b = make(2, **options).start()
+        for node in (a, b):
+            node.is_up_with(2)
+        assert systemd.recv(4096).startswith(b"READY=1\n")
     assert a.get("/readyz").status_code == 200
     assert b.server.stop() == 0
     assert [file.name for file in folder.iterdir()] == [a.name]
@@ -246,30 +267,45 @@ def test_nodes_find_each_other_in_dns(make: Make, tmp_path: Path) -> None:
     """Late ones as well; an answer that does not come changes nothing."""
     with DnsServer() as dns:
         dns.addresses["web.test"] = ["127.0.0.1"]
-        port = free_port()
-        env = dns.environment(tmp_path)
-        a = make(1, port=port, cluster="dns:web.test", cluster_size=1, env=env).start()
+        options = {"cluster": "dns:web.test", "env": dns.environment(tmp_path)}
+        a = make(1, cluster_size=1, **options).start()
         a.is_up_with(1)
 
         dns.addresses["web.test"].append("127.0.0.2")
-        dns.services["_hornbeam._tcp.web.test"] = [
-            (port, "web.test"),
-            (port + 1, "elsewhere.test"),
-            (port, "nowhere.test"),
-        ]
-        srv = "srv:_hornbeam._tcp.web.test"
-        b = make(2, port=port, cluster=srv, cluster_size=2, env=env).start()
+        b = make(2, cluster_size=2, **options).start()
         for node in (a, b):
             node.is_up_with(2)
-        b.server.wait_for_output(rf"elsewhere.test has port {port + 1}, and all nodes have {port}")
-        b.server.wait_for_output(r"ignored: nowhere.test: there is no such name")
         wait_until(lambda: a.figure("members") == 2, 10, "the late one has a vote")
 
         dns.addresses["web.test"].clear()
         a.server.wait_for_output(r"who there should be is not known: web.test: .*last answer holds")
         assert a.nodes("up") == 2
-        for node in (a, b):
-            assert node.server.stop() == 0
+        assert re.search("who there should be is not known", a.command("status"))
+
+
+def test_nodes_are_called_by_the_targets_of_srv_records(make: Make, tmp_path: Path) -> None:
+    """So they stay who they are when their addresses change."""
+    with DnsServer() as dns:
+        port = free_port()
+        service = dns.services["_hornbeam._tcp.web.test"] = []
+        for number in (1, 2):
+            dns.addresses[f"web-{number}.test"] = [f"127.0.0.{number}"]
+            service.append((port, f"web-{number}.test"))
+        service.append((port + 1, "elsewhere.test"))
+        options = {
+            "cluster": "srv:_hornbeam._tcp.web.test",
+            "cluster_size": 2,
+            "env": dns.environment(tmp_path),
+            "port": port,
+        }
+        nodes = [make(number, **options, cluster_address=f"web-{number}.test") for number in (1, 2)]
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            node.is_up_with(2)
+        a = nodes[0]
+        a.server.wait_for_output(rf"elsewhere.test has port {port + 1}, and all nodes have {port}")
+        assert a.figure("link_bytes_total", node="hornbeam@web-2.test") > 0
 
 
 def test_who_does_not_belong_is_refused(make: Make, tmp_path: Path) -> None:
@@ -300,12 +336,35 @@ def test_who_does_not_belong_is_refused(make: Make, tmp_path: Path) -> None:
         assert node.server.stop() == 0
 
 
+def test_addresses_where_nobody_is_cost_little(make: Make) -> None:
+    """A hundred, one of which is a server that says nothing; who is there is linked at once."""
+    port = free_port()
+    with socket.create_server(("127.0.0.9", port)):
+        nobody = [f"198.51.100.{number}" for number in range(97)]
+        everybody = ",".join([*nobody, "127.0.0.1", "127.0.0.2", "127.0.0.9"])
+        options = {"port": port, "cluster": f"static:{everybody}", "cluster_size": 2}
+        a, b = (make(number, **options).start() for number in (1, 2))
+        for node in (a, b):
+            wait_until(lambda n=node: n.nodes("up") == 2, 10, "they are linked")  # type: ignore[misc]
+        assert a.nodes("down") == 98
+        wait_until(lambda: a.figure("connect_failures_total") > 96, 30, "each was tried")
+        assert a.command("status").count("down") >= 98
+        # 97 tries side by side would be as many more: one has about 250 by itself.
+        processes = re.search(r"^hornbeam_beam_processes (\d+)", a.get("/metrics").text, re.M)
+        assert processes is not None
+        assert int(processes.group(1)) < 400
+        a.server.wait_for_output(r"@127.0.0.9 is not reached: what answers at its address", 40)
+        lines = re.findall(r"@(198\S+) is not reached", a.server.output)
+        assert len(lines) == len(set(lines))
+
+
 def test_a_start_fails_with_what_to_do() -> None:
-    options = {"cluster_insecure": True, "cluster_dir": "/nonexistent", "cluster_port": free_port()}
+    options = {"cluster_insecure": True, "cluster_dir": "/proc/x", "cluster_port": free_port()}
     env = {"HORNBEAM_CLUSTER_COOKIE": COOKIE}
     for cluster, text in [
         ("static:127.0.0.1,127.0.0.2", r"are this machine's \(127.0.0.1, 127.0.0.2\)"),
         ("static:192.0.2.77", r"none of the nodes' addresses \(192.0.2.77\) is this machine's"),
+        ("static:127.0.0.1", r"cluster does not start: the folder /proc/x of cluster_dir cannot"),
     ]:
         server = Hornbeam("http_echo:app", env=env, cluster=cluster, **options)
         with pytest.raises(StartError, match=text) as error:

@@ -30,8 +30,9 @@
 -define(ALWAYS, [cow_hpack, cow_http2]).
 %% The applications that hornbeam.app does not name (it says why), and what of OTP's tools they call.
 -define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9]}]).
-%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks.
--define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook]).
+%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the last one is OTP's to load.
+-define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
+                    hornbeam_node_epmd]).
 %% Our own that only a part calls.
 -define(ROOMS, [{static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
@@ -101,7 +102,8 @@ modules(Parts) ->
     Left = lists:append([Applications || {Part, Applications} <- ?PARTS, not lists:member(Part, Parts)]),
     Whole = lists:append([application_modules(Application) || Application <- closure(Roots, []) -- Left]),
     Empty = lists:append([Own || {Part, Own} <- ?ROOMS, not lists:member(Part, Parts)]),
-    Alone = [Module || Module <- Whole, not lists:member(cluster, Parts), lists:prefix("hornbeam_cluster", atom_to_list(Module))],
+    Alone = [Module || Module <- Whole, not lists:member(cluster, Parts),
+                       lists:prefix("hornbeam_cluster", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_lock, hornbeam_leader])],
     ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone).
 
 application_modules(Application) ->

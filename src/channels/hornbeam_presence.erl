@@ -207,6 +207,9 @@ heard({nodeup, Node}, State) when Node =:= node() ->
     State;
 heard({nodeup, Node}, State) ->
     tell({?MODULE, Node}, hello, State);
+%% This node is up itself, when distribution starts later than this process; it is no peer of its own.
+heard({hello, Peer}, State) when Peer =:= self() ->
+    State;
 heard({hello, Peer}, #state{peers = Peers} = State0) ->
     State = case Peers of
         #{Peer := {Monitor, Replica}} ->

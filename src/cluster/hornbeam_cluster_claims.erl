@@ -15,14 +15,20 @@
 %%% What no clock helps against is a machine that stands still: then it is told when it goes on, and until it reads that, only the
 %%% token helps, which is smaller than the next one's.
 %%%
-%%% Renewals. Each claim every third of its Ttl; what is due within ?NEAR ms goes in the same command, so claims with one Ttl go together from then on.
+%%% Renewals. Each claim every third of its Ttl; what is due within ?NEAR ms goes in the same command, up to ?TOGETHER, so claims with one Ttl go together from
+%%% then on.
 %%% One is outstanding for each claim. One that fails is tried again; the deadline stays where it was.
+%%%
+%%% Limit: ?MAX claims of one owner.
 -module(hornbeam_cluster_claims).
 
 -export([new/2, acquire/3, release/4, watch/3, left/3, event/3, answer/4, resync/2, wake/2, due/1, end_all/1, count/1]).
 -export_type([claims/0, key/0, asked/0, action/0, label/0]).
 
 -define(NEAR, 150).
+%% Renewals of one command: 5 ms of a member's time among 100,000 claims, for which others wait.
+-define(TOGETHER, 1000).
+-define(MAX, 10000).
 %% How long a claim that nobody wants is told to the cluster again and again, besides its Ttl; and how often.
 -define(LEAVING, 5000).
 -define(AGAIN, 500).
@@ -60,6 +66,7 @@
     next = 1 :: pos_integer(),
     all = #{} :: #{pos_integer() => #claim{}},
     keys = #{} :: #{key() => pos_integer()},
+    owners = #{} :: #{pid() => pos_integer()},  % how many keys each has
     due = gb_sets:empty() :: gb_sets:set({ms(), pos_integer()})
 }).
 -opaque claims() :: #claims{}.
@@ -85,14 +92,17 @@ due(#claims{due = Due}) ->
 -spec acquire(asked(), Now :: ms(), claims()) -> outcome().
 acquire(#{key := Key, from := From, monitor := Monitor}, _Now, #claims{keys = Keys} = Claims) when is_map_key(Key, Keys) ->
     {[{reply, From, {error, {refused, known}}}, {demonitor, Monitor}], Claims};
-acquire(#{key := Key, from := From, monitor := Monitor, notify := Notify, name := Name, limit := Limit, ttl := Ttl, timeout := Timeout}, Now, Claims) ->
+acquire(#{key := {Owner, _}, from := From, monitor := Monitor}, _Now, #claims{owners = Owners} = Claims) when map_get(Owner, Owners) >= ?MAX ->
+    {[{reply, From, {error, {refused, too_many_of_owner}}}, {demonitor, Monitor}], Claims};
+acquire(#{key := {Owner, _} = Key, from := From, monitor := Monitor, notify := Notify, name := Name, limit := Limit, ttl := Ttl, timeout := Timeout}, Now,
+        #claims{owners = Owners} = Claims) ->
     Until = case Timeout of
         infinity -> infinity;
         0 -> no_wait;
         _ -> Now + Timeout
     end,
     ask(#claim{number = 1, key = Key, from = From, monitor = Monitor, notify = Notify, name = Name, limit = Limit, ttl = Ttl,
-               until = Until, sent = Now}, Now, Claims).
+               until = Until, sent = Now}, Now, Claims#claims{owners = Owners#{Owner => maps:get(Owner, Owners, 0) + 1}}).
 
 ask(Claim, Now, #claims{next = Number, node = Node, incarnation = Incarnation} = Claims) ->
     #claim{name = Name, limit = Limit, ttl = Ttl, until = Until} = Claim,
@@ -259,12 +269,16 @@ woken(#claim{state = State, until = Until, from = From} = Claim, Now, Claims)
 woken(_Claim, _Now, Claims) ->
     {[], Claims}.
 
-renew([], _Now, Claims) ->
-    {[], Claims};
 renew(Numbers, Now, #claims{node = Node, incarnation = Incarnation} = Claims) ->
     Renewing = lists:foldl(fun(Number, #claims{all = All} = Before) -> put_claim((maps:get(Number, All))#claim{renewing = Now}, Before) end,
                            Claims, Numbers),
-    {[{command, {renew, Numbers, Now}, {renew, Node, Incarnation, Numbers}}], Renewing}.
+    {[{command, {renew, Some, Now}, {renew, Node, Incarnation, Some}} || Some <- parts(Numbers)], Renewing}.
+
+parts([]) -> [];
+parts(Numbers) when length(Numbers) =< ?TOGETHER -> [Numbers];
+parts(Numbers) ->
+    {Some, Others} = lists:split(?TOGETHER, Numbers),
+    [Some | parts(Others)].
 
 is_renewable(#claim{state = State, renewing = Renewing}) ->
     (State =:= waiting orelse State =:= held) andalso Renewing =:= none.
@@ -283,10 +297,10 @@ lose(#claim{key = {Pid, Key}, notify = Notify, watchers = Watchers}) ->
     [{tell, Pid, {hornbeam_lock, Key, lost}} || Notify] ++ [{reply, From, true} || From <- Watchers].
 
 %% Nobody wants it any more: the cluster is told, for as long as it may have it.
-leave(#claim{number = Number, key = Key, monitor = Monitor, watchers = Watchers, ttl = Ttl} = Claim, Actions, Now, #claims{keys = Keys} = Claims) ->
+leave(#claim{number = Number, key = Key, monitor = Monitor, watchers = Watchers, ttl = Ttl} = Claim, Actions, Now, Claims) ->
     Leaving = Claim#claim{state = leaving, watchers = [], until = Now + Ttl + ?LEAVING, retry = infinity},
     {Actions ++ [{demonitor, Monitor}] ++ [{reply, From, false} || From <- Watchers] ++ [release_command([Number], Claims)],
-     put_claim(Leaving, Claims#claims{keys = maps:remove(Key, Keys)})}.
+     put_claim(Leaving, without(Key, Number, Claims))}.
 
 say_again([], Claims) ->
     {[], Claims};
@@ -298,14 +312,22 @@ say_again(Numbers, Claims) ->
 release_command(Numbers, #claims{node = Node, incarnation = Incarnation}) ->
     {command, {release, Numbers}, {release, [{Node, Incarnation, Number} || Number <- Numbers]}}.
 
-drop(#claim{number = Number, key = Key, monitor = Monitor, from = From}, Answer, #claims{keys = Keys} = Claims) ->
-    Without = case Keys of
-        #{Key := Number} -> Claims#claims{keys = maps:remove(Key, Keys)};
-        #{} -> Claims
-    end,
-    {reply(From, Answer) ++ [{demonitor, Monitor}], forget(Number, Without)}.
+drop(#claim{number = Number, key = Key, monitor = Monitor, from = From}, Answer, Claims) ->
+    {reply(From, Answer) ++ [{demonitor, Monitor}], forget(Number, without(Key, Number, Claims))}.
 
 %%% The tables
+
+without({Owner, _} = Key, Number, #claims{keys = Keys, owners = Owners} = Claims) ->
+    case Keys of
+        #{Key := Number} ->
+            Fewer = case Owners of
+                #{Owner := 1} -> maps:remove(Owner, Owners);
+                #{Owner := Count} -> Owners#{Owner := Count - 1}
+            end,
+            Claims#claims{keys = maps:remove(Key, Keys), owners = Fewer};
+        #{} ->
+            Claims
+    end.
 
 find(Key, #claims{keys = Keys, all = All}) ->
     case Keys of

@@ -15,7 +15,8 @@
 %%% is over after ?PROMISE ms. The founders are more than half of those that are discovered, too: so nodes that discover the same do not found two clusters.
 %%%
 %%% Joining. A node without data that finds a member starts a server and asks that one to add it (admit), as one that votes when it has caught up. If it was a member before
-%%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten.
+%%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten. One that has data, but was forgotten while it was
+%%% away, hears so from a majority of the members, drops what it has and joins.
 %%%
 %%% The name of the Ra servers has the cluster's id in it: what another cluster's servers say reaches nobody.
 %%%
@@ -30,6 +31,9 @@
 -define(LOOK, 500).
 -define(ASK, 2000).
 -define(PROMISE, 30000).
+%% After so long Ra's directory of servers is on disk (a dets table with auto_save of half a second, measured: a second). A server that was killed before would come
+%% back without its log, so it has no vote before.
+-define(SAVED, 1500).
 
 -record(state, {
     folder :: file:filename_all(),
@@ -75,10 +79,10 @@ init(#{cluster_dir := Folder, cluster_size := Size} = Options) ->
             case hornbeam_cluster_folder:read(Folder) of
                 {ok, Phase} -> started(State#state{phase = Phase, promised_at = now_ms()});
                 empty -> started(State);
-                {error, Text} -> {stop, {cluster, Text}}
+                {error, Text} -> {stop, {shutdown, {cluster, Text}}}
             end;
         {error, Text} ->
-            {stop, {cluster, Text}}
+            {stop, {shutdown, {cluster, Text}}}
     end.
 
 started(#state{folder = Folder} = State) ->
@@ -87,7 +91,7 @@ started(#state{folder = Folder} = State) ->
             self() ! look,
             {ok, resumed(State)};
         {error, Reason} ->
-            {stop, {cluster, io_lib:format("Ra does not start: ~0tp", [Reason])}}
+            {stop, {shutdown, {cluster, io_lib:format("Ra does not start: ~0tp", [Reason])}}}
     end.
 
 %% What Ra has no files of was not begun, or they are lost.
@@ -95,7 +99,7 @@ resumed(#state{phase = {Kind, Id, _, _}} = State) when Kind =:= founded; Kind =:
     case hornbeam_cluster_replica:resume(Id) of
         ok -> State;
         {error, not_there} -> again(State);
-        {error, Reason} -> exit({cluster, io_lib:format("this node's member does not start: ~0tp", [Reason])})
+        {error, Reason} -> exit({shutdown, {cluster, io_lib:format("this node's member does not start: ~0tp", [Reason])}})
     end;
 resumed(State) ->
     State.
@@ -193,9 +197,12 @@ handle_info({'EXIT', Pid, _}, #state{looking = Pid} = State) ->
     {noreply, State#state{looking = none}};
 handle_info({'begin', Pid, Id, Founders}, #state{looking = Pid} = State) ->
     Begun = founded(Id, node(), Founders, State),
-    ok = hornbeam_cluster_replica:elect(Id),
     _ = gen_server:abcast(lists:delete(node(), Founders), ?MODULE, {'begin', Id, node(), Founders}),
+    _ = erlang:send_after(?SAVED, self(), {elect, Id}),
     {noreply, Begun};
+handle_info({elect, Id}, #state{phase = {founded, Id, _, _}} = State) ->
+    ok = hornbeam_cluster_replica:elect(Id),
+    {noreply, State};
 handle_info({joined, Pid, Id}, #state{looking = Pid, phase = {joining, Id, Uid, Members}} = State) ->
     {noreply, kept({joined, Id, Uid, Members}, State)};
 handle_info(_Message, State) ->
@@ -247,15 +254,25 @@ forgotten(#state{members = Members, discovered = Discovered, gone = Before, forg
 
 %%% Founding and joining
 
-looked(#state{looking = none, phase = {joining, Id, Uid, Members}} = State) ->
+looked(#state{looking = none, phase = {joining, Id, Uid, Members}, promised_at = At} = State) ->
     Engine = self(),
-    State#state{looking = spawn_link(fun() -> ask_to_join(Engine, Id, Uid, Members) end)};
+    Wait = max(0, At + ?SAVED - now_ms()),
+    State#state{looking = spawn_link(fun() -> receive after Wait -> ask_to_join(Engine, Id, Uid, Members) end end)};
 looked(#state{looking = none, phase = Phase, discovered = [_ | _] = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
-    Engine = self(),
-    Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
-    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)};
+    asking(Discovered, State);
+looked(#state{looking = none, phase = {Kind, Id, _, _}, discovered = Discovered, members = Members} = State) when Kind =:= founded; Kind =:= joined ->
+    %% It may have been forgotten while it was away.
+    case hornbeam_cluster_replica:leader(Id) =:= none orelse not lists:member(node(), Members) of
+        true -> asking(Discovered, State);
+        false -> State
+    end;
 looked(State) ->
     State.
+
+asking(Discovered, State) ->
+    Engine = self(),
+    Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
+    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)}.
 
 ask(Nodes, Request) ->
     {Answers, _} = gen_server:multi_call(Nodes, ?MODULE, Request, ?ASK),
@@ -270,10 +287,26 @@ decide(Seen, #state{phase = Phase} = State) ->
                 true -> founded(Id, By, Founders, State);
                 false -> unpromised(Members, State)
             end;
+        {_, {Kind, Id, _, _}} when Kind =:= founded; Kind =:= joined -> forgotten_here([Of || {_, I, Of} <- Members, I =:= Id], State);
         {[{Node, Id, Of} | _], empty} -> joins(Node, Id, Of, State);
         {[], empty} -> founds(lists:sort([node() | [Node || {Node, empty} <- Seen]]), State);
         _ -> State
     end.
+
+%% A majority of the members, without this node among them: one of any majority would know of it were it one. It begins anew, as a node without data.
+forgotten_here([_ | _] = Said, #state{phase = {_, Id, _, _}, folder = Folder} = State) ->
+    Without = not lists:any(fun(Of) -> lists:member(node(), Of) end, Said),
+    case Without andalso 2 * length(Said) > lists:max([length(Of) || Of <- Said]) of
+        true ->
+            logger:notice("cluster: ~ts was forgotten by the others, and joins anew", [node()]),
+            ok = hornbeam_cluster_replica:delete(Id),
+            ok = hornbeam_cluster_folder:clear(Folder),
+            told(State#state{phase = empty});
+        false ->
+            State
+    end;
+forgotten_here([], State) ->
+    State.
 
 %% Others are members of another cluster, or the founder has not begun for long.
 unpromised(Members, #state{folder = Folder} = State) ->

@@ -40,7 +40,7 @@
     problem = none :: none | binary(),              % of the last look-up
     ignored = [] :: [binary()],                     % what the log has of answers that are none
     looking = none :: none | {pid(), reference()},
-    tries = #{} :: #{reference() => {pid(), node()}},
+    tries = #{} :: #{pid() => {reference(), node()}},
     timer = none :: none | reference(),
     peers = hornbeam_cluster_peers:new() :: hornbeam_cluster_peers:peers()
 }).
@@ -133,10 +133,13 @@ handle_info({looked, Pid, Outcome}, #state{looking = {Pid, Monitor}} = State) ->
 handle_info({'DOWN', Monitor, process, Pid, Reason}, #state{looking = {Pid, Monitor}} = State) ->
     Text = case Reason of killed -> "it takes too long"; _ -> io_lib:format("~tp", [Reason]) end,
     {noreply, found({error, Text}, State#state{looking = none})};
-handle_info({'DOWN', Monitor, process, _, Reason}, #state{tries = Tries} = State) when is_map_key(Monitor, Tries) ->
-    {{_, Node}, Left} = maps:take(Monitor, Tries),
-    Outcome = case Reason of {shutdown, {tried, O}} -> O; _ -> {failed, silent} end,
+handle_info({tried, Pid, Outcome}, #state{tries = Tries} = State) when is_map_key(Pid, Tries) ->
+    {{Monitor, Node}, Left} = maps:take(Pid, Tries),
+    true = demonitor(Monitor, [flush]),
     {noreply, tried(outcome(Node, Outcome, State#state{tries = Left}))};
+handle_info({'DOWN', _, process, Pid, _}, #state{tries = Tries} = State) when is_map_key(Pid, Tries) ->
+    {{_, Node}, Left} = maps:take(Pid, Tries),
+    {noreply, tried(outcome(Node, {failed, silent}, State#state{tries = Left}))};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -217,8 +220,9 @@ tried(#state{tries = Tries, peers = Peers, timer = Timer} = State) ->
     State#state{tries = maps:merge(Tries, Begun), peers = After, timer = Next}.
 
 begin_try(Node, #state{mine = Mine, port = Port}) ->
-    {Pid, Monitor} = limited(fun() -> exit({shutdown, {tried, hornbeam_cluster_connect:run(Node, Port, Mine)}}) end, ?TRY),
-    {Monitor, {Pid, Node}}.
+    Self = self(),
+    {Pid, Monitor} = limited(fun() -> Self ! {tried, self(), hornbeam_cluster_connect:run(Node, Port, Mine)} end, ?TRY),
+    {Pid, {Monitor, Node}}.
 
 outcome(Node, {hello, Theirs}, State) ->
     judged(Node, Theirs, State);

@@ -69,7 +69,7 @@ ask(Questions, #machine{parts = Parts, now = Now}) ->
 init(_Config) ->
     #machine{parts = maps:from_list([{Part, Module:new()} || {Part, Module, _} <- ?PARTS])}.
 
--spec apply(ra_machine:command_meta_data(), ra_machine:command(), machine()) ->
+-spec apply(ra_machine:command_meta_data(), Command :: term(), machine()) ->
     {machine(), term()} | {machine(), term(), ra_machine:effects()}.
 apply(#{index := Index}, {op, {Node, Incarnation}, Low, Seq, {Part, Operation}}, #machine{sessions = Sessions} = Machine) ->
     case Sessions of

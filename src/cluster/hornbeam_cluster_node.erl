@@ -1,8 +1,8 @@
 %%% This node as a member of a cluster: whose options it has, since when and until when.
 %%%
-%%% Called by: hornbeam_cli (prepare/1), hornbeam_server (start/2, before its pools), hornbeam_server_remains (unused/0, after them), hornbeam_app (stopped/0), hornbeam_sup (start_link/0),
+%%% Called by: hornbeam_cli (prepare/1), hornbeam_server (start/2, before its pools), hornbeam_server_pools (changed/1), hornbeam_server_remains (unused/0, after them), hornbeam_app (stopped/0), hornbeam_sup (start_link/0),
 %%% hornbeam_cluster. Calls: hornbeam_cluster_discovery (which address is this node's), hornbeam_cluster_distribution (Erlang's distribution there),
-%%% hornbeam_cluster_sup, hornbeam_servers.
+%%% hornbeam_cluster_sup, hornbeam_cluster_engine, hornbeam_servers.
 %%%
 %%% The cluster is the VM's: servers with the same options cluster_* share it, one with others is refused; it ends with the last of them. hornbeam_sup has a place
 %%% for it, before the servers and so stopped after them: applications use it until their end. Nothing waits for other nodes here:
@@ -11,7 +11,7 @@
 %%% Failure modes: each reason of start/2 has its text in hornbeam_reason. Once it runs, hornbeam_keeper (in hornbeam_sup) restarts it.
 -module(hornbeam_cluster_node).
 
--export([prepare/1, start/2, unused/0, stopped/0, open/1, close/0, options/0, start_link/0]).
+-export([prepare/1, start/2, changed/1, unused/0, stopped/0, open/1, close/0, options/0, start_link/0]).
 
 -define(PATIENCE, 10000).
 -define(AGAIN, 500).
@@ -48,6 +48,16 @@ same(Options, Config) ->
 
 is_ours("cluster" ++ _) -> true;
 is_ours(_) -> false.
+
+%% @doc A server has been reloaded: its options may be others, where they may be.
+-spec changed(Config :: map()) -> ok.
+changed(Config) ->
+    case options() of
+        none -> ok;
+        Options ->
+            ok = hornbeam_cluster_sup:set_options(maps:merge(Options, maps:with(?OWN, Config))),
+            hornbeam_cluster_engine:changed(Config)
+    end.
 
 named(ok, Config) -> open(Config);
 named(Error, _Config) -> Error.

@@ -6,7 +6,7 @@
 -module(hornbeam_cluster_replica).
 
 -export([start/1, stop/0, resume/1, found/2, elect/1, uid/1, join/3, add/3, remove/2, leave/1, hand_over/1]).
--export([name/1, id/2, members/1, leads/1, figures/1]).
+-export([name/1, id/2, members/1, leads/1, leader/1, delete/1, figures/1]).
 
 -define(SYSTEM, hornbeam_cluster).
 -define(STATE_MACHINE, {module, hornbeam_cluster_machine, #{}}).
@@ -161,14 +161,24 @@ known(Id) ->
 
 %% @doc Whether this node's member is the leader.
 -spec leads(Id :: binary()) -> boolean().
-leads(Id) -> ra_leaderboard:lookup_leader(name(Id)) =:= here(Id).
+leads(Id) -> leader(Id) =:= node().
+
+%% @doc The leader, so far as this node's member has heard.
+-spec leader(Id :: binary()) -> node() | none.
+leader(Id) ->
+    case ra_leaderboard:lookup_leader(name(Id)) of
+        {_, Node} -> Node;
+        undefined -> none
+    end.
+
+%% @doc Deletes this node's server and what it has, without asking anybody.
+-spec delete(Id :: binary()) -> ok.
+delete(Id) ->
+    _ = ra:force_delete_server(?SYSTEM, here(Id)),
+    ok.
 
 %% @doc What there is to say of this node's member.
 -spec figures(Id :: binary()) -> #{atom() => term()}.
 figures(Id) ->
-    Leader = case ra_leaderboard:lookup_leader(name(Id)) of
-        {_, Node} -> Node;
-        undefined -> none
-    end,
-    maps:merge(#{leader => Leader}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index],
+    maps:merge(#{leader => leader(Id)}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index],
                                               ra:key_metrics(here(Id)))).

@@ -19,7 +19,7 @@
 -type lock() :: #{ref := reference(), token := pos_integer()}.
 %% ttl: ms that the lock outlives an owner that is gone, from 1000 on; default 10000. timeout: ms to wait for it; default infinity; 0: not at all.
 -type options() :: #{ttl => pos_integer(), timeout => non_neg_integer() | infinity}.
--type error() :: {error, timeout | no_cluster | no_quorum | in_doubt | too_many | {refused, too_many} | bad_name | bad_options | left}.
+-type error() :: {error, timeout | no_cluster | no_quorum | in_doubt | too_many | {refused, too_many | too_many_of_owner} | bad_name | bad_options | left}.
 
 -define(DEFAULTS, #{limit => 1, ttl => 10000, timeout => infinity}).
 -define(MIN_TTL, 1000).

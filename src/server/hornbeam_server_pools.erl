@@ -3,7 +3,7 @@
 %%%
 %%% Called by: hornbeam_reload (change/3). A child of the server, started when its mounts are first changed. Calls: hornbeam_mounts,
 %%% hornbeam_pool (prepare, commit, abort, await_ready), hornbeam_server (check_mounts/1, set_hooks/2, set_static/2, its children), hornbeam_servers (what it runs with),
-%%% hornbeam_pools_sup (where pools are added), hornbeam_tasks and hornbeam_schedules (changed/1).
+%%% hornbeam_pools_sup (where pools are added), hornbeam_tasks, hornbeam_schedules and, where there is a cluster, hornbeam_cluster_node (changed/1).
 %%%
 %%% One change at a time; whoever asks meanwhile waits. What becomes of one that has begun does not depend on who asked for it.
 %%%
@@ -148,6 +148,7 @@ begin_all(Mounts, Before, After, New, #state{name = Name} = State) ->
             ok = hornbeam_service_pools:publish(Name, Services),
             ok = hornbeam_mounts:publish(Name, Served, [emptied(Mount) || Mount <- Removed] ++ without(Ids, Hidden)),
             ok = hornbeam_servers:set_config(Name, New),
+            ok = tell_cluster(New),
             ok = hornbeam_tasks:changed(Name),
             ok = hornbeam_schedules:changed(Name),
             ok = tell_watcher(Name),
@@ -160,6 +161,9 @@ begin_all(Mounts, Before, After, New, #state{name = Name} = State) ->
     end.
 
 is_service(#mount{pool = {_, Place}}) -> is_tuple(Place).
+
+tell_cluster(#{cluster := <<>>}) -> ok;
+tell_cluster(New) -> hornbeam_cluster_node:changed(New).
 
 %% Where there is one (the option `reload'), it watches the folders of the mounts.
 tell_watcher(Name) ->

@@ -99,6 +99,9 @@ handle_info({counts, Peer, Counts}, Peers) ->
 handle_info({all, Peer, Counts}, Peers) ->
     is_known(Peer, Peers) andalso put_all(node(Peer), Counts),
     {noreply, Peers};
+%% This node is up itself, when distribution starts later than this process; it is no peer of its own.
+handle_info({hello, Peer}, Peers) when Peer =:= self() ->
+    {noreply, Peers};
 handle_info({hello, Peer}, Peers) ->
     case is_known(Peer, Peers) of
         true -> {noreply, Peers};

@@ -59,6 +59,7 @@ acquired({ok, Token}) -> {ok, Token};
 acquired({error, timeout}) -> {error, timeout, <<"it was not free in time">>};
 acquired({error, left}) -> absent;
 acquired({error, {refused, too_many}}) -> {error, value_error, <<"the cluster has as many locks and waiters for locks as it may (200,000)">>};
+acquired({error, {refused, too_many_of_owner}}) -> {error, value_error, <<"this process has as many locks and waits for locks as it may (10,000)">>};
 acquired({error, {refused, known}}) -> {error, value_error, <<"the token is in use">>};
 acquired({error, Reason}) -> hornbeam_service_cluster:failed(Reason).
 

@@ -5,7 +5,8 @@
 
 State           state_get state_set state_delete state_incr state_decr state_get_multi state_keys
                 state_items state_add state_cas state_pop; get set delete incr decr for short
-Of a cluster    cluster_state: the same over all nodes, replicated; cluster_info
+Of a cluster    cluster_state: the same over all nodes, replicated; cluster_info; lock semaphore
+                leader
 Publish and     publish subscription; subscribe unsubscribe receive_pubsub for code that polls
 subscribe
 Functions       call cast: Erlang functions that are registered by name
@@ -41,6 +42,7 @@ from hornbeam_erlang._errors import (
     HookError,
     HookNotFoundError,
     InDoubtError,
+    LockLostError,
     NoClusterError,
     NoQuorumError,
     NoSuchServiceError,
@@ -65,6 +67,8 @@ from hornbeam_erlang._hooks import (
     stream,
     unregister_hook,
 )
+from hornbeam_erlang._leader import Leader, leader
+from hornbeam_erlang._locks import Lock, Token, lock, semaphore
 from hornbeam_erlang._pubsub import (
     Subscription,
     publish,
@@ -125,6 +129,9 @@ __all__ = [
     "HookError",
     "HookNotFoundError",
     "InDoubtError",
+    "Leader",
+    "Lock",
+    "LockLostError",
     "NoClusterError",
     "NoQuorumError",
     "NoSuchServiceError",
@@ -142,6 +149,7 @@ __all__ = [
     "TaskNotFinishedError",
     "TaskNotFoundError",
     "TaskRefusedError",
+    "Token",
     "Versioned",
     "aio",
     "await_result",
@@ -166,7 +174,9 @@ __all__ = [
     "hook",
     "hooks",
     "incr",
+    "leader",
     "list_tasks",
+    "lock",
     "node",
     "nodes",
     "ping",
@@ -177,6 +187,7 @@ __all__ = [
     "rpc_call",
     "rpc_cast",
     "scheduled",
+    "semaphore",
     "service",
     "set",
     "spawn",

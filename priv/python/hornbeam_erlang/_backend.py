@@ -82,6 +82,10 @@ class Backend(Protocol):
     def post(self, operation: int, arguments: list[Any]) -> None:
         """Runs an operation whose result nobody wants. Never waits, takes no lock."""
 
+    def expect(self, operation: int, arguments: list[Any]) -> Mailbox:
+        """Begins a call that takes its time: the mailbox gets its value, or is closed where there
+        will be none. From any thread."""
+
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         """Blocks until the mailbox has something, is closed, or `timeout` seconds have passed."""
 

@@ -37,6 +37,9 @@ class _Nothing:
     def post(self, operation: int, arguments: list[Any]) -> None:
         self._stand_in().post(operation, arguments)
 
+    def expect(self, operation: int, arguments: list[Any]) -> Mailbox:
+        return self._stand_in().expect(operation, arguments)
+
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         self._stand_in().wait(mailbox, timeout)
 

@@ -7,10 +7,10 @@ from typing import Any, Final, NoReturn
 
 __all__ = [
     "ClusterError", "ClusterOverloadedError", "ComputationError", "ErlangError", "HookError",
-    "HookNotFoundError", "InDoubtError", "NoClusterError", "NoQuorumError", "NoSuchServiceError",
-    "NotRegisteredError", "ServiceError", "ServiceOverloadedError", "ServiceUnavailableError",
-    "TaskCancelledError", "TaskError", "TaskFailedError", "TaskNotFinishedError",
-    "TaskNotFoundError", "TaskRefusedError",
+    "HookNotFoundError", "InDoubtError", "LockLostError", "NoClusterError", "NoQuorumError",
+    "NoSuchServiceError", "NotRegisteredError", "ServiceError", "ServiceOverloadedError",
+    "ServiceUnavailableError", "TaskCancelledError", "TaskError", "TaskFailedError",
+    "TaskNotFinishedError", "TaskNotFoundError", "TaskRefusedError",
     "raise_error",
 ]  # fmt: skip
 
@@ -123,6 +123,22 @@ class InDoubtError(ClusterError, TimeoutError):
 
 class ClusterOverloadedError(ClusterError):
     """Too many operations of this node wait for the cluster: this one was not done."""
+
+
+class LockLostError(ClusterError):
+    """A lock was lost while it was held: another one may have had it meanwhile.
+
+    name   of the lock, the semaphore or the election
+    token  the one it was held with
+    """
+
+    def __init__(self, name: str, token: int) -> None:
+        super().__init__(f"{name!r} was lost while it was held, with the token {token}")
+        self.name = name
+        self.token = token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.token)
 
 
 class TaskError(RuntimeError):

@@ -23,7 +23,7 @@ from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
     "Subscribing", "Subscription", "close_mailbox", "get", "join", "mailbox_of_caller", "publish",
-    "receive_pubsub", "subscribe", "subscription", "unsubscribe",
+    "ready", "receive_pubsub", "subscribe", "subscription", "unsubscribe",
 ]  # fmt: skip
 
 
@@ -206,27 +206,33 @@ async def get(mailbox: Mailbox, timeout: float | None) -> tuple[str, Any] | None
     message = mailbox.take()
     if message is not None or timeout == 0:
         return message
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while (message := mailbox.take()) is None and not mailbox.closed:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not await ready(mailbox, left):
+            return mailbox.take()
+    return message
+
+
+async def ready(mailbox: Mailbox, timeout: float | None = None) -> bool:
+    """Waits until there is something to take, or never will be; False after `timeout` seconds."""
     loop = asyncio.get_running_loop()
     thread = threading.get_ident()
-    deadline = None if timeout is None else loop.time() + timeout
-    while (message := mailbox.take()) is None and not mailbox.closed:
-        future: asyncio.Future[None] = loop.create_future()
+    future: asyncio.Future[None] = loop.create_future()
 
-        def wake(future: asyncio.Future[None] = future) -> None:
-            if threading.get_ident() == thread:
-                _settle(future)
-            else:
-                loop.call_soon_threadsafe(_settle, future)
+    def wake() -> None:
+        if threading.get_ident() == thread:
+            _settle(future)
+        else:
+            loop.call_soon_threadsafe(_settle, future)
 
-        if mailbox.on_ready(wake):
-            try:
-                left = None if deadline is None else max(0.0, deadline - loop.time())
-                done, _ = await asyncio.wait([future], timeout=left)
-            finally:
-                mailbox.forget(wake)
-            if not done:
-                return mailbox.take()
-    return message
+    if not mailbox.on_ready(wake):
+        return True
+    try:
+        done, _ = await asyncio.wait([future], timeout=timeout)
+    finally:
+        mailbox.forget(wake)
+    return bool(done)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

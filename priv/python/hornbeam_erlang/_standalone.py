@@ -29,6 +29,7 @@ from hornbeam_erlang._standalone_channels import Rooms
 from hornbeam_erlang._standalone_cluster import Cluster
 from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_layer import Layers
+from hornbeam_erlang._standalone_locks import Locks
 from hornbeam_erlang._standalone_services import Feed, Services
 from hornbeam_erlang._standalone_tasks import Tasks
 
@@ -43,6 +44,7 @@ _FUNCTIONS: Final = frozenset(
 # The operation that waits for another caller.
 _WAITS: Final = OPERATIONS["cache_get"]
 _LAYER_WAITS: Final = OPERATIONS["layer_wait"]
+_LOCK_WAITS: Final = OPERATIONS["lock_acquire"]
 
 
 class _Entry:
@@ -75,6 +77,7 @@ class Standalone(Tasks):
         self._cache = Cache()
         self._rooms = Rooms(Channels())
         self._layers = Layers()
+        self._locks = Locks(NODE)
         self._cluster = Cluster(
             lambda value: _pack(value, "value"), _unpack, self._now, self._on_publish
         )
@@ -118,6 +121,11 @@ class Standalone(Tasks):
         """As if so many seconds had passed: values of the state expire, rate limits recover."""
         self._ahead += seconds
 
+    def lose(self, name: str) -> None:
+        """As if the leases of all who hold the lock, the semaphore or the election of this name had
+        ended: they hear that it is lost, and those who wait get it."""
+        self._locks.lose(name)
+
     def clear(self) -> None:
         """Forgets the whole state, and what was computed."""
         with self._lock:
@@ -129,6 +137,8 @@ class Standalone(Tasks):
     def call(self, operation: int, arguments: list[Any]) -> Any:
         if operation == _WAITS:
             return _unpacked(self._cache.wait(*_asked(*arguments)))
+        if operation == _LOCK_WAITS:
+            return self._locks.wait(*arguments)
         name = _NAMES[operation]
         copies = [_unpack(_pack(part, label)) for part, label in _labelled(operation, arguments)]
         handler = self._handler(name)
@@ -145,6 +155,8 @@ class Standalone(Tasks):
             found = getattr(self._rooms, f"on_{name}")
         elif name.startswith("cluster_"):
             found = getattr(self._cluster, f"on_{name}")
+        elif name.startswith("lock_"):
+            found = getattr(self._locks, f"on_{name}")
         elif name.startswith("layer_"):
             found = getattr(self._layers, f"on_{name}")
         else:
@@ -154,6 +166,8 @@ class Standalone(Tasks):
     async def acall(self, operation: int, arguments: list[Any]) -> Any:
         if operation == _WAITS:
             return _unpacked(await self._cache.await_(*_asked(*arguments)))
+        if operation == _LOCK_WAITS:
+            return await self._locks.await_(*arguments)
         if operation == _LAYER_WAITS:
             with self._lock:
                 told = self._layers.wait(*arguments[:2])
@@ -166,6 +180,10 @@ class Standalone(Tasks):
     def post(self, operation: int, arguments: list[Any]) -> None:
         if _NAMES[operation] != "unsubscribe":  # of which the hub knows already
             self.call(operation, arguments)
+
+    def expect(self, operation: int, arguments: list[Any]) -> Mailbox:
+        (token,) = arguments  # the operation is lock_lost
+        return self._locks.watch(token)
 
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         wait_in_thread(mailbox, timeout)

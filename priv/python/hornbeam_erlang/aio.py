@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hornbeam_erlang import _cached, _hooks, _pubsub, _services, _tasks
+from hornbeam_erlang import _cached, _hooks, _leader, _locks, _pubsub, _services, _tasks
 from hornbeam_erlang import _requests as requests
 from hornbeam_erlang import _task_requests as tasks
 from hornbeam_erlang._backend import ABSENT
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "await_result", "await_task", "cache_stats", "cached_inference", "call", "cancel_task", "cast",
     "clear_cache", "cluster_info", "cluster_state", "connect", "execute", "execute_async", "hooks",
-    "list_tasks", "node", "nodes", "ping", "publish", "receive_pubsub", "register_hook",
-    "retry_task", "rpc_call", "rpc_cast", "service", "spawn", "state_add", "state_cas",
-    "state_decr", "state_delete", "state_get", "state_get_multi", "state_incr", "state_items",
-    "state_keys", "state_pop", "state_set", "stream", "subscribe", "subscription", "task_arguments",
-    "task_events", "task_info", "task_progress", "task_result", "task_status", "unregister_hook",
-    "unsubscribe",
+    "leader", "list_tasks", "lock", "node", "nodes", "ping", "publish", "receive_pubsub",
+    "register_hook", "retry_task", "rpc_call", "rpc_cast", "semaphore", "service", "spawn",
+    "state_add", "state_cas", "state_decr", "state_delete", "state_get", "state_get_multi",
+    "state_incr", "state_items", "state_keys", "state_pop", "state_set", "stream", "subscribe",
+    "subscription", "task_arguments", "task_events", "task_info", "task_progress", "task_result",
+    "task_status", "unregister_hook", "unsubscribe",
 ]  # fmt: skip
 
 subscription = _pubsub.subscription
@@ -39,6 +39,9 @@ service = _services.service
 hooks = _hooks.hooks
 stream = _hooks.stream
 task_events = _tasks.atask_events
+lock = _locks.lock
+semaphore = _locks.semaphore
+leader = _leader.leader
 
 
 async def state_get(key: Any, default: Any = None) -> Any:

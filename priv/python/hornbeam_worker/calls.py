@@ -210,6 +210,25 @@ class Calls:
         else:
             self._transport.send_soon(frame)
 
+    def expect(self, operation: int, arguments: list[Any]) -> Mailbox:
+        """Begins a call whose value comes into a mailbox, which is closed where none will come."""
+        mailbox = Mailbox(1)
+
+        def resolve(reply: bytes | None) -> None:
+            if reply is not None and reply[0] == _OK:
+                mailbox.put("", reply[1:])
+            else:
+                mailbox.close()
+
+        number = self._number()
+        self._wait(number, resolve)
+        frame = frames.encode(frames.CALL, number, _payload(operation, arguments))
+        if threading.get_ident() == self._loop_thread:
+            self._transport.send(frame)
+        else:
+            self._transport.send_threadsafe(frame)
+        return mailbox
+
     def wait(self, mailbox: Mailbox, timeout: float | None) -> None:
         """Blocks until the mailbox is ready or `timeout` seconds have passed."""
         if threading.get_ident() == self._loop_thread:

@@ -1,0 +1,38 @@
+"""The short forms of `make chaos-cluster`: one run, and a rolling restart behind HAProxy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from harness import ROOT
+
+from cluster.front import haproxy
+from cluster.network import Network, NoNetworkError
+
+CHAOS = [sys.executable, str(ROOT / "bench" / "chaos_cluster.py")]
+
+
+def played(*arguments: str) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "python_tests")}
+    done = subprocess.run(
+        [*CHAOS, *arguments], capture_output=True, text=True, timeout=280, env=env
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_chaos() -> None:
+    try:
+        with Network(1):
+            pass
+    except NoNetworkError as error:
+        pytest.skip(str(error))
+    played("--runs", "1", "--seconds", "20")
+
+
+@pytest.mark.skipif(haproxy() is None, reason="haproxy is not installed")
+@pytest.mark.parametrize("how", ["--rolling", "--kill-each"])
+def test_nodes_that_end_in_turn(how: str) -> None:
+    played(how, "--seconds", "1")

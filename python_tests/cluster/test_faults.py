@@ -1,0 +1,245 @@
+"""What callers of the cluster were told, and what they are told, when something is broken.
+
+One cluster of three nodes with networks and disks of their own; needs root. Every test ends with a
+cluster that is whole again. The promises are those of docs/clustering.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harness import wait_until
+
+from cluster.judge import holds
+from cluster.network import Network, NoNetworkError
+from cluster.nodes import Cluster, Node
+
+# Of a cluster that has lost its leader: to have another one. Of one that is whole again: to be one.
+ELECTION, WHOLE = 20.0, 30.0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    env = {"LOCK_JOURNAL": str(folder / "locks")}
+    with ExitStack() as stack:
+        try:
+            network = stack.enter_context(Network(3))
+        except NoNetworkError as error:
+            pytest.skip(str(error))
+        yield stack.enter_context(
+            Cluster(
+                "cluster_app:app", folder, network=network, faults=True, env=env,
+                channels="cluster_app:channels", workers=1, cluster_ready=True,
+            )
+        )  # fmt: skip
+
+
+@pytest.fixture
+def cluster(made: Cluster) -> Iterator[Cluster]:
+    whole(made)
+    yield made
+    made.heal()
+    for node in made.nodes:
+        if not node.is_alive():
+            node.kill()
+            node.start()
+    whole(made)
+
+
+def whole(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        wait_until(lambda n=node: asked(n, "incr", "whole", 1)[0] == 200, WHOLE, node.name)  # type: ignore[misc]
+    names = [node.name for node in cluster.nodes]
+    for node in cluster.nodes:
+        url = f"{node.url}/there"
+        wait_until(lambda u=url: httpx.get(u, timeout=10).json() == names, WHOLE, url)  # type: ignore[misc]
+
+
+def asked(node: Node, kind: str, key: str, *args: Any) -> tuple[int, Any]:
+    """Status and what was said."""
+    said = {"kind": kind, "key": key, "args": list(args)}
+    try:
+        answer = httpx.post(f"{node.url}/op", json=said, timeout=20)
+    except httpx.HTTPError as error:
+        return 0, repr(error)
+    if answer.status_code >= 500 and "json" not in answer.headers.get("content-type", ""):
+        return answer.status_code, answer.text
+    content = answer.json()
+    return answer.status_code, content["result" if answer.status_code == 200 else "error"]
+
+
+def told(node: Node, kind: str, key: str, *args: Any, within: float = ELECTION) -> Any:
+    """The result, of the first answer that has one."""
+
+    def answered() -> tuple[Any] | None:
+        status, result = asked(node, kind, key, *args)
+        return (result,) if status == 200 else None
+
+    found = wait_until(answered, within, f"{node.name} answers {kind} {key}")
+    assert found is not None
+    return found[0]
+
+
+def leader(cluster: Cluster) -> Node:
+    def named() -> Node | None:
+        for node in cluster.nodes:
+            name = httpx.get(f"{node.url}/leader", timeout=10).json()
+            found = [other for other in cluster.nodes if other.name == name]
+            if found:
+                return found[0]
+        return None
+
+    found = wait_until(named, ELECTION, "there is a leader")
+    assert found is not None
+    return found
+
+
+def others(cluster: Cluster, node: Node) -> list[Node]:
+    return [other for other in cluster.nodes if other is not node]
+
+
+def test_a_node_that_is_killed_takes_nothing_with_it(cluster: Cluster) -> None:
+    first = leader(cluster)
+    assert told(first, "put", "killed", "said by the leader") is None
+    first.kill()
+    for node in others(cluster, first):
+        assert told(node, "get", "killed") == "said by the leader"
+    told(others(cluster, first)[0], "put", "killed", "said meanwhile")
+    first.start()
+    assert told(first, "get", "killed") == "said meanwhile"
+
+
+def test_all_are_killed(cluster: Cluster) -> None:
+    for number, node in enumerate(cluster.nodes):
+        told(node, "put", f"all{number}", number)
+    for node in cluster.nodes:
+        node.kill()
+    cluster.start()
+    for number in range(3):
+        for node in cluster.nodes:
+            assert told(node, "get", f"all{number}", within=WHOLE) == number
+
+
+@pytest.mark.parametrize("whom", ["leader", "follower"])
+def test_a_node_that_reaches_nobody(cluster: Cluster, whom: str) -> None:
+    """It refuses, or says that it does not know; the others go on; after the heal all agree."""
+    assert cluster.network is not None
+    alone = leader(cluster) if whom == "leader" else others(cluster, leader(cluster))[0]
+    rest = others(cluster, alone)
+    told(alone, "put", whom, "before")
+    cluster.network.part([alone.number], [node.number for node in rest])
+    for node in rest:
+        assert told(node, "get", whom) == "before"
+    told(rest[0], "put", whom, "meanwhile")
+    status, error = asked(alone, "put", whom, "alone")
+    assert (status, error) in [(503, "NoQuorumError"), (503, "InDoubtError")]
+    may_be = {"meanwhile"} | ({"alone"} if error == "InDoubtError" else set())
+    # Once it has noticed it refuses at once, and what is refused is not done.
+    wait_until(lambda: asked(alone, "get", whom) == (503, "NoQuorumError"), 30, "it refuses")
+    began = time.monotonic()
+    assert asked(alone, "put", whom, "refused") == (503, "NoQuorumError")
+    assert asked(alone, "get", whom) == (503, "NoQuorumError")
+    assert time.monotonic() - began < 2, "at once"
+    assert asked(alone, "local", whom) == (200, "before")
+    cluster.network.heal()
+    found = {told(node, "get", whom, within=WHOLE) for node in cluster.nodes}
+    assert len(found) == 1 and found <= may_be
+
+
+@pytest.mark.parametrize("cut", ["one way", "bridge"])
+def test_links_that_are_half_broken(cluster: Cluster, cut: str) -> None:
+    """Somewhere writes go on, and everything that was acknowledged is there afterwards."""
+    assert cluster.network is not None
+    first = leader(cluster)
+    one, other = others(cluster, first)
+    if cut == "one way":
+        cluster.network.cut(first.number, one.number)
+    else:
+        cluster.network.part([first.number, other.number], [other.number, one.number])
+    acknowledged = sum(told(node, "incr", cut, 1) is not None for node in [other] for _ in range(5))
+    cluster.network.heal()
+    for node in cluster.nodes:
+        assert told(node, "get", cut, within=WHOLE) == acknowledged
+
+
+def test_a_leader_that_stands_still(cluster: Cluster) -> None:
+    first = leader(cluster)
+    told(first, "put", "still", 1)
+    first.pause()
+    told(others(cluster, first)[0], "put", "still", 2)
+    first.resume()
+    assert told(first, "get", "still") == 2
+
+
+def test_a_clock_that_jumps(cluster: Cluster) -> None:
+    """Neither loses what is to stay nor keeps what is to go."""
+    first = leader(cluster)
+    told(first, "put", "clock", 1)
+    first.jump(7200)
+    assert told(first, "incr", "jumps", 1) == 1
+    first.jump(-7200)
+    assert told(others(cluster, first)[0], "get", "clock") == 1
+
+
+@pytest.mark.parametrize("whose", ["leader", "follower"])
+def test_a_disk_that_is_full(cluster: Cluster, whose: str) -> None:
+    """The cluster goes on without that node; with room again it is a member again."""
+    full = leader(cluster) if whose == "leader" else others(cluster, leader(cluster))[0]
+    told(full, "put", f"full {whose}", 1)
+    full.fill_disk()
+    rest = others(cluster, full)
+    for _ in range(20):
+        told(rest[0], "put", "large", "x" * 50_000)
+        told(rest[0], "incr", f"room {whose}", 1)
+    assert told(rest[1], "get", f"full {whose}") == 1
+    full.empty_disk()
+    if not full.is_alive():
+        full.kill()
+        full.start()
+    assert told(full, "get", f"room {whose}", within=WHOLE) >= 20
+    # As a member: with one of the two others it is a majority.
+    rest[0].kill()
+    told(rest[1], "incr", f"room {whose}", 1, within=WHOLE)
+
+
+def test_a_lock_whose_holder_is_cut_off(cluster: Cluster) -> None:
+    """The others get it when its lease is over; it hears of that before, and the token is larger"""
+    assert cluster.network is not None
+    alone = others(cluster, leader(cluster))[0]
+    other = others(cluster, alone)[0]
+    journal = cluster.folder / "locks"
+    said = {"ttl": 2, "timeout": 30}
+
+    def hold(node: Node, seconds: float) -> Any:
+        return httpx.post(f"{node.url}/hold/cut", json={**said, "seconds": seconds}, timeout=60)
+
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(hold, alone, 30)
+        wait_until(lambda: "cut" in lines(journal, "acquired"), 10, "it has the lock")
+        cluster.network.part([alone.number], [node.number for node in others(cluster, alone)])
+        second = hold(other, 0.1).json()
+        cluster.network.heal()
+        held.result()
+    first, last = sorted(
+        (hold for hold in holds(journal.read_text().splitlines()) if hold.name == "cut"),
+        key=lambda hold: hold.token,
+    )
+    assert last.token == second["token"] > first.token
+    assert first.writes[-1] < last.acquired
+    assert "cut" in lines(journal, "lost")
+
+
+def lines(journal: Path, event: str) -> set[str]:
+    """The names of the locks of which that is written."""
+    if not journal.exists():
+        return set()
+    words = [line.split() for line in journal.read_text().splitlines()]
+    return {word[0] for word in words if word[2] == event}
