@@ -175,7 +175,7 @@ the_home_ends() ->
 
 no_home() ->
     ended(whereis(hornbeam_cluster_cache_home)),
-    await:until(fun() -> hornbeam_cluster_cache_home:homes(?KEY) =:= [] end),
+    await:until(fun() -> hornbeam_cluster_cache_asker:homes(?KEY) =:= [] end),
     Here = caller(),
     ask(Here),
     ?assertEqual(absent, told(Here)).
@@ -190,7 +190,8 @@ cleared_while_it_is_computed() ->
     put(Here),
     ?assertEqual({packed, <<"v">>, infinity, waits}, other_told(Other)),
     ?assertEqual(error, hornbeam_cache_store:read(?KEY)),
-    ask(Again = caller()),
+    Again = caller(),
+    ask(Again),
     absent = told(Again),
     put(Again),
     settled(),

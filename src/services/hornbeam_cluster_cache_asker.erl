@@ -1,7 +1,7 @@
 %%% What this node has asked at the homes of keys: for each of its computations that the cluster shares, where its home is and how it stands there.
 %%%
-%%% Called by: hornbeam_cache, in its process, once something is asked that is shared. Calls: hornbeam_cluster_cache_home (homes/1; its header has the messages),
-%%% hornbeam_cluster_say.
+%%% Called by: hornbeam_cache, in its process, once something is asked that is shared; hornbeam_cluster_cache_home (group/0), whose header has the messages.
+%%% Calls: hornbeam_cluster_group, hornbeam_cluster_say.
 %%%
 %%%     ask ─▶ asking ──compute──▶ leading ──put, fail, leave──▶ nothing
 %%%              └──alone, a value, an error, leave──▶ nothing
@@ -12,7 +12,7 @@
 %%% A value that cannot be sent, since the link is congested, is not waited for: the home hears that this node has left, and another one computes.
 -module(hornbeam_cluster_cache_asker).
 
--export([new/0, ask/4, heard/3, is_asking/2, finish/3, ended/3, down/2, again/1]).
+-export([group/0, homes/1, new/0, ask/4, heard/3, is_asking/2, finish/3, ended/3, down/2, again/1]).
 -export_type([asker/0]).
 
 -record(ask, {home :: pid(), key :: hornbeam_cache_store:key(), mode :: hornbeam_cache_flights:mode(), is_leading = false :: boolean()}).
@@ -25,13 +25,22 @@
 -opaque asker() :: #asker{}.
 -type result() :: {packed, Packed :: binary(), Ttl :: pos_integer() | infinity, hits | waits} | {error, What :: [term()]}.
 
+%% @doc The homes are the members of this group.
+-spec group() -> hornbeam_cluster_group:group().
+group() -> {cache, 1}.
+
+%% @doc Where a key is at home, and who would be next.
+-spec homes(hornbeam_cache_store:key()) -> [pid()].
+homes(Key) ->
+    [Pid || {_, Pid} <- lists:reverse(lists:sort([{erlang:phash2({Key, node(Pid)}), Pid} || Pid <- hornbeam_cluster_group:members(group())]))].
+
 -spec new() -> asker().
 new() -> #asker{}.
 
 %% @doc Asks the home of a key. alone: no home can be asked.
 -spec ask(Flight :: pos_integer(), hornbeam_cache_store:key(), hornbeam_cache_flights:mode(), asker()) -> {asking | alone, asker()}.
 ask(Flight, Key, Mode, Asker) ->
-    ask_first(hornbeam_cluster_cache_home:homes(Key), Flight, #ask{home = self(), key = Key, mode = Mode}, Asker).
+    ask_first(homes(Key), Flight, #ask{home = self(), key = Key, mode = Mode}, Asker).
 
 ask_first([], Flight, _Ask, #asker{asks = Asks} = Asker) ->
     {alone, Asker#asker{asks = maps:remove(Flight, Asks)}};
@@ -96,7 +105,7 @@ ended(Flights, IsOver, Asker) ->
 down(Home, #asker{homes = Homes, asks = Asks} = Asker) when is_map_key(Home, Homes) ->
     There = [{Flight, Ask} || {Flight, #ask{home = Of} = Ask} <- maps:to_list(Asks), Of =:= Home],
     lists:foldl(fun({Flight, #ask{key = Key, is_leading = IsLeading} = Ask}, {Alone, Before}) ->
-        case ask_first(hornbeam_cluster_cache_home:homes(Key) -- [Home], Flight, Ask, Before) of
+        case ask_first(homes(Key) -- [Home], Flight, Ask, Before) of
             {alone, Now} when not IsLeading -> {[Flight | Alone], Now};
             {_, Now} -> {Alone, Now}
         end

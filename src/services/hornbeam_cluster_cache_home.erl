@@ -1,8 +1,8 @@
 %%% Results that are computed once in the whole cluster: at the home of a key it is known who computes it and who waits, and there its result is kept.
 %%%
-%%% Called by: hornbeam_cluster_cache_asker (homes/1; the rest are messages), in the process hornbeam_cache of any node; hornbeam_service_cache (clear/1,
-%%% stats/0); hornbeam_cluster_sup. Calls: hornbeam_cache_flights (the rule, whose callers are nodes here), hornbeam_cache_store, hornbeam_cache (keep/3,
-%%% clear/1), hornbeam_cluster_group, hornbeam_cluster_say.
+%%% Called by: hornbeam_cluster_cache_asker, by messages, in the process hornbeam_cache of any node; hornbeam_service_cache (clear/1, stats/0);
+%%% hornbeam_cluster_sup. Calls: hornbeam_cache_flights (the rule, whose callers are nodes here), hornbeam_cache_store, hornbeam_cache (keep/3, clear/1),
+%%% hornbeam_cluster_cache_asker (group/0), hornbeam_cluster_group, hornbeam_cluster_say.
 %%%
 %%%     hornbeam_cache of a node                        this process, on the key's home
 %%%       {ask, Pid, Who, Key, Mode} ───────────────▶    stored: the value; or lead; or wait
@@ -22,10 +22,9 @@
 -module(hornbeam_cluster_cache_home).
 -behaviour(gen_server).
 
--export([start_link/1, homes/1, clear/1, stats/0]).
+-export([start_link/1, clear/1, stats/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
--define(GROUP, {cache, 1}).
 -define(TIMEOUT, 60000).
 
 -type who() :: hornbeam_cache_flights:who().
@@ -43,11 +42,6 @@ start_link(_Options) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% @doc Where a key is at home, and who would be next.
--spec homes(hornbeam_cache_store:key()) -> [pid()].
-homes(Key) ->
-    [Pid || {_, Pid} <- lists:reverse(lists:sort([{erlang:phash2({Key, node(Pid)}), Pid} || Pid <- hornbeam_cluster_group:members(?GROUP)]))].
-
 %% @doc Forgets everything, or a namespace, on all nodes that are linked; how many values that were. Twice: a value that a node got from one
 %% that was not yet told goes the second time.
 -spec clear(all | Namespace :: binary()) -> non_neg_integer().
@@ -60,13 +54,13 @@ stats() ->
     everywhere(stats).
 
 everywhere(Question) ->
-    Asked = [{node(Pid), gen_server:send_request(Pid, Question)} || Pid <- hornbeam_cluster_group:members(?GROUP)],
+    Asked = [{node(Pid), gen_server:send_request(Pid, Question)} || Pid <- hornbeam_cluster_group:members(hornbeam_cluster_cache_asker:group())],
     Deadline = erlang:monotonic_time(millisecond) + ?TIMEOUT,
     [{Node, Answer} || {Node, Request} <- Asked, {reply, Answer} <- [gen_server:receive_response(Request, {abs, Deadline})]].
 
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
-    {ok, #state{scope = hornbeam_cluster_group:join(?GROUP)}}.
+    {ok, #state{scope = hornbeam_cluster_group:join(hornbeam_cluster_cache_asker:group())}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call({clear, Which}, _From, #state{flights = Flights} = State) ->
