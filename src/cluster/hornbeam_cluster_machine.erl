@@ -1,7 +1,8 @@
 %%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
 %%%
 %%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
-%%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
+%%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_cluster_rates, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it
+%%% knows nothing but the behaviour hornbeam_cluster_part.
 %%%
 %%%     {ops, Session, Low, [{Seq, {Part, Operation}}]}   what a node's client asks: answered with [{Seq, Reply}]
 %%%     {forget, Node}                                    a member has left for good
@@ -31,11 +32,12 @@
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv | leases | tasks.
+-type part() :: kv | leases | rates | tasks.
 -type session() :: {node(), Incarnation :: integer()}.
 
+%% Name, module, listener.
 -define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
-                {tasks, hornbeam_task_part, hornbeam_task_listener}]).
+                {tasks, hornbeam_task_part, hornbeam_task_listener}, {rates, hornbeam_cluster_rates, none}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
@@ -172,7 +174,7 @@ state_enter(_, _) -> [].
 -spec snapshot_installed(ra_snapshot:meta(), machine(), ra_snapshot:meta(), machine()) -> ra_machine:effects().
 snapshot_installed(_Meta, _Machine, _OldMeta, _OldMachine) -> resync().
 
-resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS].
+resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS, Listener =/= none].
 
 -spec version() -> 1.
 version() -> 1.
