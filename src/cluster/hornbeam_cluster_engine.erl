@@ -21,7 +21,8 @@
 %%% The name of the Ra servers has the cluster's id in it: what another cluster's servers say reaches nobody.
 %%%
 %%% Failure. Ra's server ends for good when its log cannot be written: the disk is full. It, and what of Ra has ended with it, is started anew every ?MEND ms until it
-%%% runs; meanwhile this node is as one that is away.
+%%% runs; meanwhile this node is as one that is away. A log that has a hole then (Ra 2.14 can leave one where the disk was full) ends each new server: after
+%%% ?MENDED_IN_VAIN of them the node has itself removed by the others, so that it finds that it was forgotten, and joins anew.
 %%%
 %%% Stopping hands the leadership over, and leaves the membership as it is. leave/0 and forget/1 change it.
 %%% The calls between the nodes are answered from this process's state, or in a process of their own: nobody waits for Ra in here but at the start and the stop.
@@ -35,6 +36,7 @@
 -define(ASK, 2000).
 -define(PROMISE, 30000).
 -define(MEND, 2000).
+-define(MENDED_IN_VAIN, 5).
 %% After so long Ra's directory of servers is on disk (a dets table with auto_save of half a second, measured: a second). A server that was killed before would come
 %% back without its log, so it has no vote before.
 -define(SAVED, 1500).
@@ -48,6 +50,7 @@
     promised_at = none :: none | integer(),
     looking = none :: none | pid(),
     failing = none :: none | integer(),             % the server does not run: when it was started last
+    in_vain = 0 :: non_neg_integer(),               % and how often it has ended again
     members = [] :: [node()],                       % as they were told to the client
     gone = #{} :: #{node() => Since :: integer()}   % members that are not connected
 }).
@@ -228,13 +231,13 @@ mended(#state{phase = {Kind, Id, _, _}, failing = Failing} = State) when Kind =/
     case {hornbeam_cluster_replica:is_running(Id), Failing} of
         {true, none} ->
             State;
-        {true, _} ->
-            logger:notice("cluster: this node's member runs again"),
-            State#state{failing = none};
         {false, none} ->
             mend(Id, State);
-        {false, At} ->
+        {IsRunning, At} ->
             case now_ms() - At >= ?MEND of
+                true when IsRunning ->
+                    logger:notice("cluster: this node's member runs again"),
+                    State#state{failing = none, in_vain = 0};
                 true -> mend(Id, State);
                 false -> State
             end
@@ -244,11 +247,17 @@ mended(State) ->
 
 mend(Id, #state{folder = Folder, failing = Failing} = State) ->
     Failing =:= none andalso logger:error("cluster: this node's member has ended (the disk of ~ts may be full); it is started anew until it runs", [Folder]),
-    _ = case hornbeam_cluster_replica:start(hornbeam_cluster_folder:ra(Folder)) of
-        ok -> hornbeam_cluster_replica:resume(Id);
-        Error -> Error
-    end,
-    State#state{failing = now_ms()}.
+    case hornbeam_cluster_replica:start(hornbeam_cluster_folder:ra(Folder)) =:= ok andalso hornbeam_cluster_replica:resume(Id) =:= ok of
+        true -> in_vain(State#state{failing = now_ms(), in_vain = State#state.in_vain + 1});
+        false -> State#state{failing = now_ms()}
+    end.
+
+in_vain(#state{in_vain = Times, discovered = Discovered} = State) when Times rem ?MENDED_IN_VAIN =:= 0 ->
+    logger:error("cluster: this node's member ends each time it is started: it is removed, to join anew"),
+    _ = spawn(fun() -> ask([Node || Node <- Discovered, lists:member(Node, nodes())], {remove, node()}) end),
+    State;
+in_vain(State) ->
+    State.
 
 %% The client and the readers hear who is a member, as this node's member has it.
 told(#state{phase = {Kind, Id, _, _}, members = Before} = State) when Kind =/= promised ->
@@ -292,9 +301,10 @@ looked(#state{looking = none, phase = {joining, Id, Uid, Members}, promised_at =
     State#state{looking = spawn_link(fun() -> receive after Wait -> ask_to_join(Engine, Id, Uid, Members) end end)};
 looked(#state{looking = none, phase = Phase, discovered = [_ | _] = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
     asking(Discovered, State);
-looked(#state{looking = none, phase = {Kind, Id, _, _}, discovered = Discovered, members = Members} = State) when Kind =:= founded; Kind =:= joined ->
+looked(#state{looking = none, phase = {Kind, Id, _, _}, discovered = Discovered, members = Members, in_vain = InVain} = State)
+        when Kind =:= founded; Kind =:= joined ->
     %% It may have been forgotten while it was away.
-    case hornbeam_cluster_replica:leader(Id) =:= none orelse not lists:member(node(), Members) of
+    case InVain >= ?MENDED_IN_VAIN orelse hornbeam_cluster_replica:leader(Id) =:= none orelse not lists:member(node(), Members) of
         true -> asking(Discovered, State);
         false -> State
     end;
@@ -333,7 +343,7 @@ forgotten_here([_ | _] = Said, #state{phase = {_, Id, _, _}, folder = Folder} = 
             logger:notice("cluster: ~ts was forgotten by the others, and joins anew", [node()]),
             ok = hornbeam_cluster_replica:delete(Id),
             ok = hornbeam_cluster_folder:clear(Folder),
-            told(State#state{phase = empty});
+            told(State#state{phase = empty, failing = none, in_vain = 0});
         false ->
             State
     end;
