@@ -82,18 +82,22 @@ begun(State) ->
 
 %%% The process that asks
 
+%% Without a majority nobody waits for an answer that cannot come.
 answer(Kind, Member, Asked) ->
     Questions = [Question || {_, Question, _} <- Asked],
-    case asked(Kind, Member, {hornbeam_cluster_machine, ask, [Questions]}) of
+    case may_ask(Kind) andalso asked(Kind, Member, {hornbeam_cluster_machine, ask, [Questions]}) of
         {ok, Answers} ->
             lists:foreach(fun({{From, _, _}, Answer}) -> gen_server:reply(From, {ok, Answer}) end, lists:zip(Asked, Answers));
-        error ->
+        _ ->
             Now = now_ms(),
-            HasQuorum = hornbeam_cluster_client:has_quorum(),
-            {Again, Over} = lists:partition(fun({_, _, Until}) -> HasQuorum andalso Until > Now + ?PAUSE end, Asked),
+            MayAsk = may_ask(Kind),
+            {Again, Over} = lists:partition(fun({_, _, Until}) -> MayAsk andalso Until > Now + ?PAUSE end, Asked),
             lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, no_quorum}) end, Over),
             again(Kind, Member, Again)
     end.
+
+may_ask(local) -> true;
+may_ask(linearizable) -> hornbeam_cluster_client:has_quorum().
 
 again(_Kind, _Member, []) ->
     ok;
