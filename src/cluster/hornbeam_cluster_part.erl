@@ -11,8 +11,8 @@
 
 -export_type([context/0, event/0]).
 
-%% index: of the operation in the log, which only grows: a revision, a fencing token. now: the cluster's own time in ms
-%% (hornbeam_cluster_machine). time: ms of the clock of whoever led then, for people to read; it may jump.
+%% index: the number of the operation, which only grows: a revision, a fencing token. now: the cluster's own time in ms (hornbeam_cluster_machine).
+%% time: ms of the clock of whoever led then, for people to read; it may jump.
 -type context() :: #{index := pos_integer(), now := non_neg_integer(), time => non_neg_integer(), atom() => term()}.
 -type event() :: term().
 

@@ -5,7 +5,7 @@
 %%% Ra writes its log with one fsync for all commands that wait, takes snapshots, and restarts its server when that fails.
 -module(hornbeam_cluster_replica).
 
--export([start/1, stop/0, resume/1, found/2, elect/1, uid/1, join/3, add/3, remove/2, leave/1, hand_over/1]).
+-export([start/1, stop/0, resume/1, is_running/1, found/2, elect/1, uid/1, join/3, add/3, remove/2, leave/1, hand_over/1]).
 -export([name/1, id/2, members/1, leads/1, leader/1, delete/1, figures/1]).
 
 -define(SYSTEM, hornbeam_cluster).
@@ -60,10 +60,14 @@ resume(Id) ->
         {error, Reason} -> {error, Reason}
     end.
 
+%% @doc Whether this node's server is there.
+-spec is_running(Id :: binary()) -> boolean().
+is_running(Id) -> whereis(name(Id)) =/= undefined.
+
 %% @doc Starts the server of a founding member.
 -spec found(Id :: binary(), [node()]) -> ok.
 found(Id, Founders) ->
-    started(ra:start_server(?SYSTEM, name(Id), here(Id), ?STATE_MACHINE, [id(Id, Node) || Node <- Founders])).
+    begun(Id, uid(Id), Founders, #{}).
 
 %% @doc Has the server of a new cluster look for votes: none does so by itself.
 -spec elect(Id :: binary()) -> ok.
@@ -75,8 +79,13 @@ uid(Id) -> ra:new_uid(Id).
 %% @doc Starts the server of one that is to be added.
 -spec join(Id :: binary(), Uid :: binary(), Members :: [node()]) -> ok.
 join(Id, Uid, Members) ->
-    started(ra:start_server(?SYSTEM, name(Id), #{id => here(Id), uid => Uid, membership => promotable}, ?STATE_MACHINE,
-                            [id(Id, Node) || Node <- Members])).
+    begun(Id, Uid, Members, #{membership => promotable}).
+
+%% The machine says when a snapshot is due: in bytes as well, and one entry of the log may have many operations.
+begun(Id, Uid, Members, Config) ->
+    started(ra:start_server(?SYSTEM, Config#{id => here(Id), uid => Uid, cluster_name => name(Id), machine => ?STATE_MACHINE,
+                                             initial_members => [id(Id, Node) || Node <- Members],
+                                             log_init_args => #{uid => Uid, min_snapshot_interval => 1}})).
 
 started(ok) -> ok;
 started({error, {already_started, _}}) -> ok.
@@ -180,5 +189,10 @@ delete(Id) ->
 %% @doc What there is to say of this node's member.
 -spec figures(Id :: binary()) -> #{atom() => term()}.
 figures(Id) ->
-    maps:merge(#{leader => leader(Id)}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index],
-                                              ra:key_metrics(here(Id)))).
+    maps:merge(#{leader => leader(Id)}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index], metrics(Id))).
+
+%% Tables of Ra's are missing while it is being started anew.
+metrics(Id) ->
+    try ra:key_metrics(here(Id))
+    catch error:_ -> #{state => noproc}
+    end.

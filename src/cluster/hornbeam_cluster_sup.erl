@@ -6,6 +6,7 @@
 %%%     ├─ hornbeam_cluster_links      connects it to the others, says goodbye to them
 %%%     ├─ hornbeam_cluster_watch      tells this node's watchers of keys
 %%%     ├─ hornbeam_cluster_client     this node's commands
+%%%     ├─ hornbeam_cluster_group, hornbeam_cluster_cache_home, hornbeam_cluster_rate_gossip   what spreads without a majority: who takes part; two that do
 %%%     ├─ hornbeam_cluster_reader     its questions, twice: linearizable and local
 %%%     ├─ hornbeam_cluster_engine     its membership; Ra's own supervisor has the member
 %%%     ├─ hornbeam_task_listener      hands on what happens to tasks
@@ -61,8 +62,9 @@ children(Options) ->
     State = [{watch, hornbeam_cluster_watch, []}, {client, hornbeam_cluster_client, []}, {reader, hornbeam_cluster_reader, [linearizable]},
              {reader_local, hornbeam_cluster_reader, [local]}, {engine, hornbeam_cluster_engine, []},
              {tasks, hornbeam_task_listener, []}, {locks, hornbeam_cluster_locks, []}],
+    Spread = [{group, hornbeam_cluster_group, []}, {cache, hornbeam_cluster_cache_home, []}, {rates, hornbeam_cluster_rate_gossip, []}],
     [#{id => Id, start => {?MODULE, start_module, [Module, Arguments]}, shutdown => 10000}
-     || {Id, Module, Arguments} <- [Link || Link <- Links, is_map_key(cluster, Options)] ++ State].
+     || {Id, Module, Arguments} <- [Link || Link <- Links, is_map_key(cluster, Options)] ++ Spread ++ State].
 
 -spec start_module(module(), [term()]) -> {ok, pid()} | {error, term()}.
 start_module(Module, Arguments) ->

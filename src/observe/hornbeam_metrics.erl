@@ -58,6 +58,7 @@ table() ->
      {<<"hornbeam_cluster_connects_total">>, counter, <<"Links to other nodes that were made.">>},
      {<<"hornbeam_cluster_reconnects_total">>, counter, <<"Those of them to a node that was up before.">>},
      {<<"hornbeam_cluster_connect_failures_total">>, counter, <<"Tries to reach another node that failed, by reason.">>},
+     {<<"hornbeam_cluster_messages_not_sent_total">>, counter, <<"Published messages that were not sent to a node, since its link was congested or gone.">>},
      {<<"hornbeam_cluster_link_bytes_total">>, counter, <<"Bytes that the present link to a node has carried.">>},
      {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
      {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},
