@@ -46,6 +46,18 @@ listeners_are_told_test() ->
     ?assertMatch([{send_msg, {hornbeam_cluster_watch, _}, {hornbeam_cluster, kv, 0, resync}} | _],
                  hornbeam_cluster_machine:snapshot_installed(#{}, M1, #{}, M0)).
 
+%% Each of a batch has a number of its own, and what is known of it is answered as before; listeners get one message.
+a_batch_is_its_operations_test() ->
+    Put = fun(Key) -> {put, Key, 1, infinity, ?MAX} end,
+    {M1, [ok, {ok, 1}, {ok, 3}, ok], Effects} =
+        all([Put(<<"a">>), {incr, <<"n">>, 1, infinity, ?MAX}, {incr, <<"n">>, 2, infinity, ?MAX}, Put(<<"a">>)], 1, 7, hornbeam_cluster_machine:init(#{})),
+    Events = [{put, <<"a">>, 1, 1}, {put, <<"n">>, 1, 2}, {put, <<"n">>, 3, 3}, {put, <<"a">>, 1, 4}],
+    ?assertEqual([{{hornbeam_cluster_watch, node()}, {hornbeam_cluster, kv, 7, Events}}], told(Effects)),
+    {M2, [{ok, 3}, ok, {ok, 4}], Again} =
+        all([{incr, <<"n">>, 2, infinity, ?MAX}, Put(<<"a">>), {incr, <<"n">>, 1, infinity, ?MAX}], 3, 8, M1),
+    ?assertMatch([{_, {hornbeam_cluster, kv, 8, [{put, <<"n">>, 4, 5}]}}], told(Again)),
+    ?assertMatch([{ok, 1, 4}, {ok, 4, 5}], hornbeam_cluster_machine:ask([{kv, {get, <<"a">>}}, {kv, {get, <<"n">>}}], M2)).
+
 %% As much is written between two snapshots as one holds.
 snapshots_test() ->
     ?assertEqual([8192, 16384, 24576], snapshots(25000, fun(I) -> integer_to_binary(I rem 10) end)),
@@ -64,12 +76,22 @@ unknown_operations_are_answered_test() ->
     ?assertEqual([unknown], hornbeam_cluster_machine:ask([{kv, {of_a_later_version, 1}}], M1)).
 
 incr(Session, Low, Seq, Machine) ->
-    Command = hornbeam_cluster_machine:command(Session, Low, Seq, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}),
-    {Next, Reply, _} = with_effects(hornbeam_cluster_machine:apply(#{index => Seq}, Command, Machine)),
+    Command = hornbeam_cluster_machine:command(Session, Low, [{Seq, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}}]),
+    {Next, [{Seq, Reply}], _} = with_effects(hornbeam_cluster_machine:apply(#{index => Seq}, Command, Machine)),
     {Next, Reply}.
 
 do(Operation, Index, Machine) ->
-    with_effects(hornbeam_cluster_machine:apply(#{index => Index}, hornbeam_cluster_machine:command({n, 1}, Index, Index, {kv, Operation}), Machine)).
+    {Next, [Reply], Effects} = all([Operation], Index, Index, Machine),
+    {Next, Reply, Effects}.
+
+%% Of one batch.
+all(Operations, Seq, Index, Machine) ->
+    Numbered = lists:zip(lists:seq(Seq, Seq + length(Operations) - 1), [{kv, Operation} || Operation <- Operations]),
+    Command = hornbeam_cluster_machine:command({n, 1}, Seq, Numbered),
+    {Next, Replies, Effects} = with_effects(hornbeam_cluster_machine:apply(#{index => Index}, Command, Machine)),
+    {Seqs, Values} = lists:unzip(Replies),
+    ?assertEqual([Each || {Each, _} <- Numbered], Seqs),
+    {Next, Values, Effects}.
 
 tick(Index, Machine) ->
     {Next, ok, Effects} = with_effects(hornbeam_cluster_machine:apply(#{index => Index}, {timeout, clock}, Machine)),

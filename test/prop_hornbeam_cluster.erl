@@ -124,7 +124,7 @@ prop_a_command_is_applied_once() ->
         _ = rand:seed(exsss, Seed),
         Sent = numbered(Commands, #{}),
         Log = repeated(Sent),
-        {_, _, Replies} = lists:foldl(fun played/2, {1, hornbeam_cluster_machine:init(#{}), #{}}, Log),
+        {_, _, Replies} = played(Log, {1, hornbeam_cluster_machine:init(#{}), #{}}),
         %% In the order of the first times, each adds once.
         {_, Expected} = lists:foldl(fun({Node, Seq, Key, Delta}, {Sums, Acc}) ->
             Sum = maps:get(Key, Sums, 0) + Delta,
@@ -154,19 +154,27 @@ firsts(Log) ->
     end, {#{}, []}, Log),
     lists:reverse(Firsts).
 
-%% The client knows the reply of the first time; Low passes what is answered, one behind.
-played({Node, Seq, Key, Delta}, {Index, Machine0, Replies}) ->
-    Low = max(1, Seq - rand:uniform(3)),
-    Command = hornbeam_cluster_machine:command({Node, 7}, Low, Seq, {kv, {incr, Key, Delta, infinity, 1 bsl 30}}),
-    {Machine, Reply} = case hornbeam_cluster_machine:apply(#{index => Index}, Command, Machine0) of
+%% In batches of one to three of the same client. It knows the reply of the first time; Low passes what is answered, one behind.
+played([], {Index, Machine, Replies}) ->
+    {Index, Machine, Replies};
+played([{Node, _, _, _} | _] = Log, {Index, Machine0, Replies}) ->
+    {Batch, Rest} = batch(Node, rand:uniform(3), Log, []),
+    Numbered = [{Seq, {kv, {incr, Key, Delta, infinity, 1 bsl 30}}} || {_, Seq, Key, Delta} <- Batch],
+    Low = max(1, lists:min([Seq || {Seq, _} <- Numbered]) - rand:uniform(3)),
+    {Machine, Answers} = case hornbeam_cluster_machine:apply(#{index => Index}, hornbeam_cluster_machine:command({Node, 7}, Low, Numbered), Machine0) of
         {M, R} -> {M, R};
         {M, R, _} -> {M, R}
     end,
-    Known = case Replies of
-        #{{Node, Seq} := Before} ->
+    played(Rest, {Index + 1, Machine, lists:foldl(fun({Seq, Reply}, Acc) -> known({Node, Seq}, Reply, Acc) end, Replies, Answers)}).
+
+batch(Node, Room, [{Node, _, _, _} = Each | Rest], Batch) when Room > 0 -> batch(Node, Room - 1, Rest, [Each | Batch]);
+batch(_Node, _Room, Rest, Batch) -> {lists:reverse(Batch), Rest}.
+
+known(Command, Reply, Replies) ->
+    case Replies of
+        #{Command := Before} ->
             true = Reply =:= Before orelse Reply =:= {error, gone},
             Replies;
         #{} ->
-            Replies#{{Node, Seq} => Reply}
-    end,
-    {Index + 1, Machine, Known}.
+            Replies#{Command => Reply}
+    end.

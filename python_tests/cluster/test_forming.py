@@ -216,10 +216,6 @@ def test_the_commands_change_who_is_a_member(trio: list[Node]) -> None:
     for node in trio:
         node.is_up_with(3)
     assert "is up; let it leave" in a.command("forget", c.name)
-    assert "is no member" in a.command("forget", "127.0.0.77")
-    assert "is this node" in a.command("forget", a.address)
-    assert "neither an address" in a.command("join", "x y")
-    assert "cluster takes status, join ADDRESS" in a.command("dance")
     assert "is a member no longer" in c.command("leave")
     wait_until(lambda: a.figure("members") == 2, 10, "it has left")
     assert "this node has left it" in c.command("status")

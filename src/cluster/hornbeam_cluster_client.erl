@@ -1,12 +1,15 @@
 %%% The commands of this node: sends them to the leader, and again when it has gone, until each is answered or its time is over.
 %%%
 %%% Called by: hornbeam_cluster (command/2), hornbeam_asked and hornbeam_cluster_locks (requests without a process of their own). Calls: ra (pipelined
-%%% commands), ra_leaderboard (who leads, as this node's member has heard), aten (which nodes seem to be down), hornbeam_cluster_machine (command/4).
+%%% commands), ra_leaderboard (who leads, as this node's member has heard), aten (which nodes seem to be down), hornbeam_cluster_machine (command/3).
 %%%
 %%%     {command, {Part, Operation}, Timeout in ms}  ─▶  {ok, Reply} | {error, no_quorum | in_doubt | too_many}
 %%%
-%%% A command is `waiting' (nobody has it) or `sent'. It becomes waiting again when its leader says that it leads no longer, and is sent again to the next one, or
-%%% to the same when ?SILENCE ms were silent; the machine applies it once (hornbeam_cluster_machine, "Once").
+%%% Commands go in batches, each one entry of the log: the next goes when none is on its way, or when it has as many as are on their way. So a command that comes
+%%% alone goes at once, and many share what an entry costs: messages and a write to disk on each node. With 64 that wait for each other's
+%%% end, two batches of 32 take turns. A command is in `waiting' (nobody has it) or in a batch of
+%%% `flying'. Those of a batch wait again when its leader says that it leads no longer, or says nothing for ?SILENCE ms; they may then come twice, and the machine
+%%% applies them once (hornbeam_cluster_machine, "Once").
 %%%
 %%%   no_quorum   it was never sent, and is not done: fewer than a majority of the members are up, so far as this node sees; or nobody led all the time
 %%%   in_doubt    it was sent, and not answered until its time was over or the majority was lost: it may be done, now or later
@@ -25,15 +28,18 @@
 -define(MAX, 20000).
 -define(TICK, 50).
 -define(SILENCE, 1000).
+%% Of a batch: so many commands, and bytes unless one alone has more.
+-define(COMMANDS, 512).
+-define(BYTES, 262144).
 
 -type error() :: {error, no_quorum | in_doubt | too_many}.
 -type answer() :: {ok, Reply :: term()} | error().
+-type seq() :: pos_integer().
 
--record(sent, {
+-record(asked, {
     from :: gen_server:from(),
     operation :: {hornbeam_cluster_machine:part(), term()},
     until :: integer(),                         % ms
-    at = waiting :: waiting | integer(),        % when it was sent last
     doubtful = false :: boolean()               % it was sent once
 }).
 -record(state, {
@@ -42,9 +48,16 @@
     member = none :: none | {Cluster :: atom(), ra:server_id()},
     members = [] :: [node()],
     down = #{} :: #{node() => true},            % as aten has it
+    quorum = false :: boolean(),
     leader = none :: none | ra:server_id(),
-    next = 1 :: pos_integer(),
-    open = gb_trees:empty() :: gb_trees:tree(pos_integer(), #sent{}),
+    next = 1 :: seq(),
+    low = 1 :: seq(),                           % nothing below is open
+    open = #{} :: #{seq() => #asked{}},
+    waiting = queue:new() :: queue:queue(seq()),% what is not open any more may be among them
+    length = 0 :: non_neg_integer(),            % of waiting
+    aloft = 0 :: non_neg_integer(),             % as many are in flying
+    batch = 0 :: non_neg_integer(),
+    flying = #{} :: #{Batch :: pos_integer() => {At :: integer(), Length :: pos_integer(), [seq()]}},
     ticking = false :: boolean(),
     resent = 0 :: non_neg_integer()
 }).
@@ -82,24 +95,17 @@ init(Timeout) ->
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call({command, Operation, default}, From, #state{timeout = Timeout} = State) ->
     handle_call({command, Operation, Timeout}, From, State);
-handle_call({command, Operation, Timeout}, From, #state{open = Open, next = Seq} = State) ->
-    case is_quorum(State) of
-        false ->
-            {reply, {error, no_quorum}, State};
-        true ->
-            case gb_trees:size(Open) < ?MAX of
-                true ->
-                    Sent = #sent{from = From, operation = Operation, until = now_ms() + Timeout},
-                    Added = State#state{open = gb_trees:insert(Seq, Sent, Open), next = Seq + 1},
-                    {noreply, tick(send(Seq, Sent, led(Added)))};
-                false ->
-                    {reply, {error, too_many}, State}
-            end
-    end;
-handle_call(has_quorum, _From, State) ->
-    {reply, is_quorum(State), State};
+handle_call({command, _, _}, _From, #state{quorum = false} = State) ->
+    {reply, {error, no_quorum}, State};
+handle_call({command, _, _}, _From, #state{open = Open} = State) when map_size(Open) >= ?MAX ->
+    {reply, {error, too_many}, State};
+handle_call({command, Operation, Timeout}, From, #state{open = Open, next = Seq, waiting = Waiting, length = Length} = State) ->
+    Asked = #asked{from = From, operation = Operation, until = now_ms() + Timeout},
+    {noreply, tick(send(State#state{open = Open#{Seq => Asked}, next = Seq + 1, waiting = queue:in(Seq, Waiting), length = Length + 1}))};
+handle_call(has_quorum, _From, #state{quorum = HasQuorum} = State) ->
+    {reply, HasQuorum, State};
 handle_call(info, _From, #state{down = Down, open = Open, resent = Resent} = State) ->
-    {reply, #{down => maps:keys(Down), open => gb_trees:size(Open), resent => Resent}, State};
+    {reply, #{down => maps:keys(Down), open => map_size(Open), resent => Resent}, State};
 handle_call(_Request, _From, State) ->
     {reply, {error, not_supported}, State}.
 
@@ -116,34 +122,42 @@ handle_cast(_Request, State) ->
     {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({ra_event, From, {applied, Replies}}, State) ->
-    {noreply, lists:foldl(fun answered/2, State#state{leader = From}, Replies)};
-handle_info({ra_event, _From, {rejected, {not_leader, Leader, Seq}}}, #state{open = Open} = State) ->
+handle_info({ra_event, From, {applied, Batches}}, State) ->
+    {noreply, send(lists:foldl(fun landed/2, State#state{leader = From}, Batches))};
+handle_info({ra_event, _From, {rejected, {not_leader, Leader, Batch}}}, #state{} = State) ->
     Known = State#state{leader = case Leader of undefined -> none; _ -> Leader end},
-    case gb_trees:lookup(Seq, Open) of
-        {value, Sent} -> {noreply, send(Seq, Sent, kept(Seq, Sent#sent{at = waiting}, Known))};
-        none -> {noreply, Known}
-    end;
+    {noreply, send(again([Batch], Known))};
 handle_info(tick, State) ->
-    {noreply, tick(sent_again(expired(led((State#state{ticking = false})))))};
+    {noreply, tick(send(heard(expired(State#state{ticking = false}))))};
 handle_info({node_event, Node, up}, #state{down = Down} = State) ->
-    {noreply, State#state{down = maps:remove(Node, Down)}};
+    {noreply, judged(State#state{down = maps:remove(Node, Down)})};
 handle_info({node_event, Node, down}, #state{down = Down} = State) ->
     {noreply, judged(State#state{down = Down#{Node => true}})};
 handle_info({nodeup, Node}, #state{down = Down} = State) ->
-    {noreply, State#state{down = maps:remove(Node, Down)}};
+    {noreply, judged(State#state{down = maps:remove(Node, Down)})};
 handle_info({nodedown, _Node}, State) ->
     {noreply, judged(State)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
-answered({Seq, Reply}, #state{open = Open} = State) ->
-    case gb_trees:take_any(Seq, Open) of
-        {#sent{from = From}, Left} ->
+%% The replies of a batch that was given up are as good.
+landed({Batch, Replies}, #state{open = Open} = State) when is_list(Replies) ->
+    {_, Landed} = down(Batch, State),
+    Landed#state{open = lists:foldl(fun answered/2, Open, Replies)}.
+
+down(Batch, #state{flying = Flying, aloft = Aloft} = State) ->
+    case maps:take(Batch, Flying) of
+        {{_, Length, Seqs}, Left} -> {Seqs, State#state{flying = Left, aloft = Aloft - Length}};
+        error -> {[], State}
+    end.
+
+answered({Seq, Reply}, Open) ->
+    case maps:take(Seq, Open) of
+        {#asked{from = From}, Left} ->
             gen_server:reply(From, {ok, Reply}),
-            State#state{open = Left};
+            Left;
         error ->
-            State
+            Open
     end.
 
 %% Who leads, where that is not known from an answer.
@@ -155,50 +169,78 @@ led(#state{leader = none, member = {Cluster, _}, members = Members} = State) ->
 led(State) ->
     State.
 
-send(_Seq, _Sent, #state{leader = none} = State) ->
+%% Sends what waits, as far as it may go.
+send(#state{length = Length, aloft = Aloft} = State) when Length =:= 0; Length < Aloft, Length < ?COMMANDS ->
     State;
-send(Seq, #sent{operation = Operation} = Sent, #state{leader = Leader, incarnation = Incarnation, open = Open} = State) ->
-    {Low, _} = gb_trees:smallest(Open),
-    Command = hornbeam_cluster_machine:command({node(), Incarnation}, Low, Seq, Operation),
-    ok = ra:pipeline_command(Leader, Command, Seq, normal),
-    kept(Seq, Sent#sent{at = now_ms(), doubtful = true}, State).
-
-kept(Seq, Sent, #state{open = Open} = State) -> State#state{open = gb_trees:update(Seq, Sent, Open)}.
-
-%% Without a leader, or when the oldest was silent for long: all that are not answered, in their order.
-sent_again(#state{leader = none} = State) ->
-    State;
-sent_again(#state{open = Open} = State) ->
-    case gb_trees:is_empty(Open) of
-        true -> State;
-        false -> again(gb_trees:smallest(Open), now_ms(), State)
+send(#state{leader = none} = State) ->
+    case led(State) of
+        #state{leader = none} -> State;
+        Led -> send(Led)
+    end;
+send(#state{} = State) ->
+    case taken(?COMMANDS, ?BYTES, [], State) of
+        {[], Left} -> Left;
+        {Taken, Left} -> send(batch(Taken, Left))
     end.
 
-again({_, #sent{at = At}}, Now, State) when At =:= waiting; Now - At >= ?SILENCE ->
-    %% It may lead no longer, and not know of it.
-    Asked = case At of waiting -> State; _ -> led(State#state{leader = none, resent = State#state.resent + 1}) end,
-    lists:foldl(fun({Seq, Sent}, Acc) -> send(Seq, Sent, Acc) end, Asked, gb_trees:to_list(Asked#state.open));
-again({Seq, _}, Now, #state{open = Open} = State) ->
-    %% One behind it may wait still.
-    case gb_trees:next(gb_trees:iterator_from(Seq + 1, Open)) of
-        {Next, #sent{at = waiting} = Sent, _} -> again({Next, Sent}, Now, State);
-        _ -> State
+%% Taken: {Seq, Operation}, the last first.
+taken(Commands, Bytes, Taken, #state{waiting = Waiting, length = Length, open = Open} = State) ->
+    case Commands > 0 andalso Bytes > 0 andalso queue:out(Waiting) of
+        {{value, Seq}, Left} when is_map_key(Seq, Open) ->
+            #asked{operation = Operation} = maps:get(Seq, Open),
+            Room = Bytes - hornbeam_cluster_machine:weight(Operation),
+            case Room < 0 andalso Taken =/= [] of
+                true -> {Taken, State};
+                false -> taken(Commands - 1, Room, [{Seq, Operation} | Taken], State#state{waiting = Left, length = Length - 1})
+            end;
+        {{value, _}, Left} ->
+            taken(Commands, Bytes, Taken, State#state{waiting = Left, length = Length - 1});
+        _ ->
+            {Taken, State}
+    end.
+
+batch(Taken, #state{leader = Leader, incarnation = Incarnation, batch = Before, flying = Flying, aloft = Aloft, open = Open, next = Next} = State) ->
+    {Batch, Low, Length} = {Before + 1, low(State#state.low, Next, Open), length(Taken)},
+    ok = ra:pipeline_command(Leader, hornbeam_cluster_machine:command({node(), Incarnation}, Low, lists:reverse(Taken)), Batch, normal),
+    {Seqs, Doubtful} = lists:mapfoldl(fun({Seq, _}, Acc) ->
+        #{Seq := Asked} = Acc,
+        {Seq, Acc#{Seq := Asked#asked{doubtful = true}}}
+    end, Open, Taken),
+    State#state{batch = Batch, flying = Flying#{Batch => {now_ms(), Length, Seqs}}, aloft = Aloft + Length, open = Doubtful, low = Low}.
+
+low(Low, Next, Open) when Low < Next, not is_map_key(Low, Open) -> low(Low + 1, Next, Open);
+low(Low, _Next, _Open) -> Low.
+
+%% What is in these batches waits again, in its order.
+again(Batches, #state{} = State) ->
+    {Seqs, Down} = lists:mapfoldl(fun down/2, State, Batches),
+    Waiting = lists:sort(lists:append([queue:to_list(Down#state.waiting) | Seqs])),
+    Down#state{waiting = queue:from_list(Waiting), length = length(Waiting)}.
+
+%% A leader that is silent for long may lead no longer, and not know of it.
+heard(#state{flying = Flying, resent = Resent} = State) ->
+    Now = now_ms(),
+    case lists:any(fun({At, _, _}) -> Now - At >= ?SILENCE end, maps:values(Flying)) of
+        true -> again(maps:keys(Flying), State#state{leader = none, resent = Resent + 1});
+        false -> State
     end.
 
 expired(#state{open = Open} = State) ->
     Now = now_ms(),
-    lists:foldl(fun(Each, Acc) -> given_up(Each, Acc) end, State,
-                [{Seq, Sent} || {Seq, #sent{until = Until} = Sent} <- gb_trees:to_list(Open), Until =< Now]).
+    State#state{open = given_up(maps:filter(fun(_, #asked{until = Until}) -> Until =< Now end, Open), Open)}.
 
-given_up({Seq, #sent{from = From, doubtful = Doubtful}}, #state{open = Open} = State) ->
-    gen_server:reply(From, {error, case Doubtful of true -> in_doubt; false -> no_quorum end}),
-    State#state{open = gb_trees:delete(Seq, Open)}.
+given_up(Over, Open) ->
+    maps:foreach(fun(_, #asked{from = From, doubtful = Doubtful}) ->
+        gen_server:reply(From, {error, case Doubtful of true -> in_doubt; false -> no_quorum end})
+    end, Over),
+    maps:without(maps:keys(Over), Open).
 
 %% When the majority is lost nobody waits for it.
 judged(#state{open = Open} = State) ->
     case is_quorum(State) of
-        true -> State;
-        false -> lists:foldl(fun given_up/2, State#state{leader = none}, gb_trees:to_list(Open))
+        true -> State#state{quorum = true};
+        false -> State#state{quorum = false, leader = none, waiting = queue:new(), length = 0, flying = #{}, aloft = 0,
+                             open = given_up(Open, Open)}
     end.
 
 is_quorum(#state{member = none}) ->
@@ -209,14 +251,9 @@ is_quorum(#state{members = Members, down = Down}) ->
     2 * length(Up) > length(Members).
 
 %% Only while something is open.
-tick(#state{ticking = false, open = Open} = State) ->
-    case gb_trees:is_empty(Open) of
-        true ->
-            State;
-        false ->
-            _ = erlang:send_after(?TICK, self(), tick),
-            State#state{ticking = true}
-    end;
+tick(#state{ticking = false, open = Open} = State) when map_size(Open) > 0 ->
+    _ = erlang:send_after(?TICK, self(), tick),
+    State#state{ticking = true};
 tick(State) ->
     State.
 

@@ -5,7 +5,7 @@
 %%% Keys come in a form that compares exactly (hornbeam_cluster_state): binaries, {bytes, _}, {term, _}. A value is a number or
 %%% what its owner has encoded: nothing is looked at but whether two are the same. Numbers are as they are, so that they can be added to.
 %%%
-%%%     tree      Key -> {Value, Revision, End}   Revision: the index of the last change. End: ms of the cluster's time, or infinity
+%%%     tree      Key -> {Value, Revision, End}   Revision: the number of the last change. End: ms of the cluster's time, or infinity
 %%%     ends      {End, Key}, of those that have one
 %%%     bytes     keys and values, with ?ENTRY for each
 %%%

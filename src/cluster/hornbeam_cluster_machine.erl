@@ -1,15 +1,18 @@
 %%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
 %%%
 %%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
-%%% hornbeam_cluster_kv, hornbeam_cluster_rates, hornbeam_cluster_leases: the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
+%%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_cluster_rates, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it
+%%% knows nothing but the behaviour hornbeam_cluster_part.
 %%%
-%%%     {op, Session, Low, Seq, {Part, Operation}}     what a node's client asks
-%%%     {forget, Node}                                 a member has left for good
-%%%     {timeout, clock}                               the leader's timer
+%%%     {ops, Session, Low, [{Seq, {Part, Operation}}]}   what a node's client asks: answered with [{Seq, Reply}]
+%%%     {forget, Node}                                    a member has left for good
+%%%     {timeout, clock}                                  the leader's timer
 %%%
 %%% Once. A client sends a command again when its leader has gone. Session is {Node, Incarnation}, Seq the command's number there; replies are kept
 %%% until Low has passed them, so a command that comes twice is applied once and answered twice. A later incarnation of a node's client ends those before
 %%% it: a command of theirs that comes after that is not applied any more. What one session may have unanswered is the client's bound.
+%%%
+%%% Number. Each operation has one of its own, which only grows: `index' of a part's context, a revision, a fencing token.
 %%%
 %%% Time. `now' is the cluster's own: while a part waits for something to end, the leader sets a timer of ?STEP ms whose timeout is a command, and each
 %%% moves `now' by ?STEP. So all members agree; a clock that is set does nothing; and time only runs while there is a leader. What is to end in
@@ -25,15 +28,16 @@
 -module(hornbeam_cluster_machine).
 -behaviour(ra_machine).
 
--export([command/4, forget/1, ask/2]).
+-export([command/3, weight/1, forget/1, ask/2]).
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv | leases | rates.
+-type part() :: kv | leases | rates | tasks.
 -type session() :: {node(), Incarnation :: integer()}.
 
+%% Name, module, listener.
 -define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
-                {rates, hornbeam_cluster_rates, none}]).
+                {tasks, hornbeam_task_part, hornbeam_task_listener}, {rates, hornbeam_cluster_rates, none}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
@@ -44,15 +48,20 @@
     parts :: #{part() => term()},
     sessions = #{} :: #{node() => #session{}},
     now = 0 :: non_neg_integer(),
+    serial = 0 :: non_neg_integer(),            % of the operation that was applied last
     ticks = false :: boolean(),                 % the clock runs
     commands = 0 :: non_neg_integer(),          % since the last snapshot
     bytes = 0 :: non_neg_integer()
 }).
 -type machine() :: #machine{}.
 
-%% @doc What goes into the log for an operation. Low: the smallest number that is not answered.
--spec command(session(), Low :: pos_integer(), Seq :: pos_integer(), {part(), Operation :: term()}) -> term().
-command(Session, Low, Seq, Operation) -> {op, Session, Low, Seq, Operation}.
+%% @doc What goes into the log for operations, each with its number. Low: the smallest number that is not answered.
+-spec command(session(), Low :: pos_integer(), [{Seq :: pos_integer(), {part(), Operation :: term()}}]) -> term().
+command(Session, Low, Numbered) -> {ops, Session, Low, Numbered}.
+
+%% @doc How many bytes an operation adds to the log, or so.
+-spec weight({part(), Operation :: term()}) -> non_neg_integer().
+weight({Part, Operation}) -> (module(Part)):weight(Operation).
 
 %% @doc What goes into the log for a member that has left for good.
 -spec forget(node()) -> term().
@@ -71,18 +80,16 @@ init(_Config) ->
 
 -spec apply(ra_machine:command_meta_data(), Command :: term(), machine()) ->
     {machine(), term()} | {machine(), term(), ra_machine:effects()}.
-apply(#{index := Index}, {op, {Node, Incarnation}, Low, Seq, {Part, Operation}}, #machine{sessions = Sessions} = Machine) ->
+apply(Meta, {ops, {Node, Incarnation}, Low, Numbered}, #machine{sessions = Sessions} = Machine) ->
     case Sessions of
-        #{Node := #session{incarnation = Incarnation, replies = #{Seq := Reply}}} -> {Machine, Reply};
-        #{Node := #session{incarnation = Incarnation, low = Passed}} when Seq < Passed -> {Machine, {error, gone}};
-        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Index, Part, Operation, Node, Seq, passed(Low, Session), Machine);
-        #{Node := #session{incarnation = Later}} when Later > Incarnation -> {Machine, {error, gone}};
-        #{} -> operate(Index, Part, Operation, Node, Seq, #session{incarnation = Incarnation, low = Low}, Machine)
+        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Meta, Numbered, Node, passed(Low, Session), Machine);
+        #{Node := #session{incarnation = Later}} when Later > Incarnation -> {Machine, [{Seq, {error, gone}} || {Seq, _} <- Numbered]};
+        #{} -> operate(Meta, Numbered, Node, #session{incarnation = Incarnation, low = Low}, Machine)
     end;
-apply(#{index := Index}, {timeout, clock}, #machine{now = Now} = Machine) ->
-    ended(Index, Machine#machine{now = Now + ?STEP});
+apply(Meta, {timeout, clock}, #machine{now = Now} = Machine) ->
+    ended(Meta, Machine#machine{now = Now + ?STEP});
 apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
-    noted(Index, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
+    noted(Index, 1, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
 apply(_Meta, _Other, Machine) ->
     {Machine, ok}.
 
@@ -94,34 +101,54 @@ passed(Low, #session{low = Before, replies = Replies} = Session) when Low - Befo
 passed(Low, #session{low = Before, replies = Replies} = Session) ->
     Session#session{low = Low, replies = lists:foldl(fun maps:remove/2, Replies, lists:seq(Before, Low - 1))}.
 
-operate(Index, Part, Operation, Node, Seq, #session{replies = Replies} = Session, Machine) ->
-    #machine{parts = Parts, sessions = Sessions, now = Now} = Machine,
-    Module = module(Part),
-    {Reply, Events, State} = Module:apply(Operation, #{index => Index, now => Now}, maps:get(Part, Parts)),
-    Changed = Machine#machine{parts = Parts#{Part := State},
-                              sessions = Sessions#{Node => Session#session{replies = Replies#{Seq => Reply}}}},
-    {Ticking, Timer} = ticking(Module:waits(State), Changed),
-    noted(Index, Module:weight(Operation), Ticking, Reply, told(Part, Index, Events, Timer)).
+operate(#{index := Index} = Meta, Numbered, Node, Session0, #machine{sessions = Sessions, ticks = Ticks} = Machine0) ->
+    {Replies, {Session, Machine1, Weight, Events}} =
+        lists:mapfoldl(fun(Each, Acc) -> one(Each, time(Meta), Acc) end, {Session0, Machine0, 0, #{}}, Numbered),
+    Machine = Machine1#machine{sessions = Sessions#{Node => Session}},
+    Effects = maps:fold(fun(Part, Of, Acc) -> told(Part, Index, lists:append(lists:reverse(Of)), Acc) end, [], Events),
+    case Machine of
+        #machine{ticks = true} when not Ticks -> noted(Index, length(Numbered), Weight, Machine, Replies, [clock() | Effects]);
+        _ -> noted(Index, length(Numbered), Weight, Machine, Replies, Effects)
+    end.
+
+one({Seq, Asked}, Time, {#session{low = Low, replies = Replies}, _, _, _} = Acc) ->
+    case Replies of
+        #{Seq := Reply} -> {{Seq, Reply}, Acc};
+        #{} when Seq < Low -> {{Seq, {error, gone}}, Acc};
+        #{} -> one(Seq, Asked, Time, Acc)
+    end.
+
+one(Seq, {Part, Operation}, Time, {#session{replies = Replies} = Session, Machine, Weight, Told}) ->
+    #machine{parts = Parts, serial = Before, now = Now, ticks = Ticks} = Machine,
+    {Module, Serial} = {module(Part), Before + 1},
+    {Reply, Events, State} = Module:apply(Operation, #{index => Serial, now => Now, time => Time}, maps:get(Part, Parts)),
+    Changed = Machine#machine{parts = Parts#{Part := State}, serial = Serial, ticks = Ticks orelse Module:waits(State)},
+    {{Seq, Reply}, {Session#session{replies = Replies#{Seq => Reply}}, Changed, Weight + Module:weight(Operation), together(Part, Events, Told)}}.
+
+%% Of each part, that of the last operation first.
+together(_Part, [], Told) -> Told;
+together(Part, Events, Told) -> Told#{Part => [Events | maps:get(Part, Told, [])]}.
 
 %% A step is over.
-ended(Index, #machine{parts = Parts, now = Now} = Machine) ->
+ended(#{index := Index} = Meta, #machine{parts = Parts, now = Now, serial = Before} = Machine) ->
+    Serial = Before + 1,
     {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _}, {Acc, Told, Waiting}) ->
-        {Events, State} = Module:expire(#{index => Index, now => Now}, maps:get(Part, Acc)),
+        {Events, State} = Module:expire(#{index => Serial, now => Now, time => time(Meta)}, maps:get(Part, Acc)),
         {Acc#{Part := State}, told(Part, Index, Events, Told), Waiting orelse Module:waits(State)}
     end, {Parts, [], false}, ?PARTS),
     Timer = case Waits of true -> [clock() | Effects]; false -> Effects end,
-    noted(Index, 0, Machine#machine{parts = Left, ticks = Waits}, ok, Timer).
+    noted(Index, 1, 0, Machine#machine{parts = Left, ticks = Waits, serial = Serial}, ok, Timer).
 
-ticking(true, #machine{ticks = false} = Machine) -> {Machine#machine{ticks = true}, [clock()]};
-ticking(_, Machine) -> {Machine, []}.
+%% The time that the leader's clock had: the same for all members, since it stands in the log.
+time(Meta) -> maps:get(system_time, Meta, 0).
 
 clock() -> {timer, clock, ?STEP}.
 
 told(_Part, _Index, [], Effects) -> Effects;
 told(Part, Index, Events, Effects) -> [{send_msg, {listener(Part), node()}, {hornbeam_cluster, Part, Index, Events}, [local]} | Effects].
 
-noted(Index, Weight, #machine{commands = Commands0, bytes = Bytes0} = Machine, Reply, Effects) ->
-    {Commands, Bytes} = {Commands0 + 1, Bytes0 + Weight},
+noted(Index, Operations, Weight, #machine{commands = Commands0, bytes = Bytes0} = Machine, Reply, Effects) ->
+    {Commands, Bytes} = {Commands0 + Operations, Bytes0 + Weight},
     case (Commands >= ?COMMANDS orelse Bytes >= ?BYTES) andalso is_due(Commands, Bytes, Machine) of
         true ->
             Fresh = Machine#machine{commands = 0, bytes = 0},

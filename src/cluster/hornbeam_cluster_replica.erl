@@ -63,7 +63,7 @@ resume(Id) ->
 %% @doc Starts the server of a founding member.
 -spec found(Id :: binary(), [node()]) -> ok.
 found(Id, Founders) ->
-    started(ra:start_server(?SYSTEM, name(Id), here(Id), ?STATE_MACHINE, [id(Id, Node) || Node <- Founders])).
+    begun(Id, uid(Id), Founders, #{}).
 
 %% @doc Has the server of a new cluster look for votes: none does so by itself.
 -spec elect(Id :: binary()) -> ok.
@@ -75,8 +75,13 @@ uid(Id) -> ra:new_uid(Id).
 %% @doc Starts the server of one that is to be added.
 -spec join(Id :: binary(), Uid :: binary(), Members :: [node()]) -> ok.
 join(Id, Uid, Members) ->
-    started(ra:start_server(?SYSTEM, name(Id), #{id => here(Id), uid => Uid, membership => promotable}, ?STATE_MACHINE,
-                            [id(Id, Node) || Node <- Members])).
+    begun(Id, Uid, Members, #{membership => promotable}).
+
+%% The machine says when a snapshot is due: in bytes as well, and one entry of the log may have many operations.
+begun(Id, Uid, Members, Config) ->
+    started(ra:start_server(?SYSTEM, Config#{id => here(Id), uid => Uid, cluster_name => name(Id), machine => ?STATE_MACHINE,
+                                             initial_members => [id(Id, Node) || Node <- Members],
+                                             log_init_args => #{uid => Uid, min_snapshot_interval => 1}})).
 
 started(ok) -> ok;
 started({error, {already_started, _}}) -> ok.
