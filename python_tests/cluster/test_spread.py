@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,12 +46,13 @@ class Nodes(list[Spread]):
     def later(self, node: Spread, name: str, *arguments: Any) -> Future[Any]:
         return self.pool.submit(node.ask, name, *arguments)
 
-    def count(self, name: str) -> int:
+    def begun(self, name: str) -> int:
+        """How many computations of this name."""
         return sum(node.ask("count", name) for node in self if node.server.descendants())
 
     def computing(self, name: str, times: int = 1) -> Spread:
         """The node that has begun to compute, when so many have."""
-        wait_until(lambda: self.count(name) >= times, 20, f"{name} is computed {times} times")
+        wait_until(lambda: self.begun(name) >= times, 20, f"{name} is computed {times} times")
         return next(node for node in self if node.ask("count", name))
 
     def waits(self, node: Spread, before: int, more: int) -> None:
@@ -107,7 +109,7 @@ def test_equal_calls_on_all_nodes_are_computed_once(nodes: Nodes) -> None:
     node = nodes.computing("once")
     node.ask("opened", "once")
     assert {future.result() for future in asked} == {f"once of {node.name}"}
-    assert nodes.count("once") == 1
+    assert nodes.begun("once") == 1
     before = [each.ask("stats", False)["hits"] for each in nodes]
     assert {each.ask("computed", "once") for each in nodes} == {f"once of {node.name}"}
     assert [each.ask("stats", False)["hits"] for each in nodes] == [n + 1 for n in before]
@@ -117,7 +119,7 @@ def test_what_is_not_shared_is_each_nodes_own(nodes: Nodes) -> None:
     for node in nodes:
         node.ask("opened", "own")
         assert node.ask("computed", "own", False) == f"own of {node.name}"
-    assert nodes.count("own") == 3
+    assert nodes.begun("own") == 3
 
 
 def test_a_failure_is_told_to_all_and_not_kept(nodes: Nodes) -> None:
@@ -140,7 +142,7 @@ def test_threads_wait_for_other_nodes_too(nodes: Nodes) -> None:
     node = nodes.computing("thread")
     node.ask("opened", "thread")
     assert {future.result() for future in asked} == {f"thread of {node.name}"}
-    assert nodes.count("thread") == 1
+    assert nodes.begun("thread") == 1
 
 
 def test_a_call_that_holds_up_its_loop_waits_for_no_other_node(nodes: Nodes) -> None:
@@ -169,7 +171,7 @@ def test_a_result_ends_everywhere_when_its_time_is_over(nodes: Nodes) -> None:
     def again() -> bool:
         for node in nodes:
             node.ask("computed", "short", True, 1.0)
-        return nodes.count("short") > 1
+        return nodes.begun("short") > 1
 
     wait_until(again, 20, "it is computed again")
 
@@ -178,14 +180,14 @@ def test_what_is_forgotten_is_forgotten_everywhere(nodes: Nodes) -> None:
     for node in nodes:
         node.ask("opened", "cleared")
     assert len({node.ask("computed", "cleared") for node in nodes}) == 1
-    assert nodes.count("cleared") == 1
+    assert nodes.begun("cleared") == 1
     assert nodes[2].ask("cleared", "n") >= 3
     figures = nodes[1].ask("stats", True)
     assert {
         name: each["namespaces"]["n"]["entries"] for name, each in figures.items()
     } == dict.fromkeys((node.name for node in nodes), 0)
     nodes[1].ask("computed", "cleared")
-    assert nodes.count("cleared") == 2
+    assert nodes.begun("cleared") == 2
 
 
 def test_another_computes_when_a_node_dies_that_does(nodes: Nodes) -> None:
@@ -251,38 +253,34 @@ def test_an_exact_limit_holds_over_all_nodes(nodes: Nodes) -> None:
     assert nodes[2].ask("left", "one", HOUR, "exact") == 20
 
 
+def knows(nodes: list[Spread], key: str, limit: list[str], left: int) -> None:
+    """Until all know how much is left."""
+    for node in nodes:
+        wait_until(
+            partial(lambda node: node.ask("left", key, limit, "cluster") == left, node),
+            20,
+            f"{node.name} knows that {left} are left",
+        )
+
+
 def test_nodes_tell_each_other_what_they_have_let_through(nodes: Nodes) -> None:
     """Within a second; at once when little is left."""
     total = 0
     limit = ["6/hour"]
     for turn in range(1, 7):
         total += nodes[turn % 3].ask("hits", 1, "told", limit, "cluster")
-        wait_until(
-            lambda expected=6 - turn: all(
-                node.ask("left", "told", limit, "cluster") == expected for node in nodes
-            ),
-            20,
-            "all nodes know of it",
-        )
+        knows(nodes, "told", limit, 6 - turn)
     assert total == 6
     assert [node.ask("hits", 5, "told", limit, "cluster") for node in nodes] == [0, 0, 0]
 
 
 def test_what_was_let_through_too_much_is_a_debt(nodes: Nodes) -> None:
-    """At once no more than the limit passes on each node. It is all counted: everywhere."""
-    limit = ["20/10 seconds"]
-    asked = [nodes.later(node, "hits", 30, "debt", limit, "cluster") for node in nodes]
-    counts = [future.result() for future in asked]
-    assert 20 <= sum(counts) <= 3 * (20 + 20)
-    for node in nodes:
-        wait_until(
-            lambda node=node: node.ask("left", "debt", limit, "cluster") == 0, 5, "it is told"
-        )
-    nodes[1].ask("reset", "debt", limit, "cluster")
-    for node in nodes:
-        wait_until(
-            lambda node=node: node.ask("left", "debt", limit, "cluster") == 20, 5, "it is whole"
-        )
+    """At once no more than the limit passes on each node; and it is all counted, everywhere."""
+    passing = passed(nodes, 30, "debt", "cluster")
+    assert 20 <= sum(passing) <= 60
+    knows(nodes, "debt", HOUR, 0)
+    nodes[1].ask("reset", "debt", HOUR, "cluster")
+    knows(nodes, "debt", HOUR, 20)
 
 
 # What is published
@@ -300,7 +298,10 @@ def listening(nodes: Nodes, topic: str) -> None:
         node.ask("listen", topic)
     for node in nodes[1:]:
         wait_until(
-            lambda node=node: nodes[0].ask("publish", topic, -1, 1)[0] and node.ask("heard", topic),
+            partial(
+                lambda node: nodes[0].ask("publish", topic, -1, 1)[0] and node.ask("heard", topic),
+                node,
+            ),
             20,
             "it is known who listens",
         )
@@ -312,7 +313,7 @@ def test_messages_of_one_publisher_keep_their_order_to_another_node(nodes: Nodes
     listening(nodes, "order")
     nodes[0].ask("publish", "order", 0, 500)
     for node in nodes:
-        wait_until(lambda node=node: 499 in node.ask("heard", "order"), 20, "the last comes")
+        wait_until(partial(lambda node: 499 in node.ask("heard", "order"), node), 20, "all comes")
         assert [n for n in node.ask("heard", "order") if n >= 0] == list(range(500))
 
 
