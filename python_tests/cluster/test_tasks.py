@@ -4,6 +4,7 @@ hornbeam_task_part_tests and PropEr's prop_hornbeam_task_part."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +191,8 @@ def test_each_time_of_a_schedule_is_begun_once(nodes: list[Node], folder: Path) 
     repeated = sum(counts.values()) - len(counts)
     print(f"{len(counts)} times, three kills, {repeated} ran again")
     assert repeated <= 15
+    metrics = httpx.get(f"http://{nodes[0].address}:{nodes[0].cluster.metrics_port}/metrics").text
+    assert re.search(r"^hornbeam_cluster_tasks{.*state=\"done\"} [1-9]", metrics, re.M)
     infos = ask(nodes[0], "list_tasks", None, None, 10_000)
     keys = Counter(info["unique"] for info in infos if str(info["unique"]).startswith("schedule:s"))
     assert set(keys.values()) == {1}, "each is one task"

@@ -20,6 +20,9 @@
 %%%
 %%% The name of the Ra servers has the cluster's id in it: what another cluster's servers say reaches nobody.
 %%%
+%%% Failure. Ra's server ends for good when its log cannot be written: the disk is full. It, and what of Ra has ended with it, is started anew every ?MEND ms until it
+%%% runs; meanwhile this node is as one that is away.
+%%%
 %%% Stopping hands the leadership over, and leaves the membership as it is. leave/0 and forget/1 change it.
 %%% The calls between the nodes are answered from this process's state, or in a process of their own: nobody waits for Ra in here but at the start and the stop.
 -module(hornbeam_cluster_engine).
@@ -31,6 +34,7 @@
 -define(LOOK, 500).
 -define(ASK, 2000).
 -define(PROMISE, 30000).
+-define(MEND, 2000).
 %% After so long Ra's directory of servers is on disk (a dets table with auto_save of half a second, measured: a second). A server that was killed before would come
 %% back without its log, so it has no vote before.
 -define(SAVED, 1500).
@@ -43,6 +47,7 @@
     phase :: empty | left | hornbeam_cluster_folder:state(),
     promised_at = none :: none | integer(),
     looking = none :: none | pid(),
+    failing = none :: none | integer(),             % the server does not run: when it was started last
     members = [] :: [node()],                       % as they were told to the client
     gone = #{} :: #{node() => Since :: integer()}   % members that are not connected
 }).
@@ -190,7 +195,7 @@ handle_info({discovered, Nodes}, State) ->
     {noreply, State#state{discovered = Nodes}};
 handle_info(look, State) ->
     _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, looked(forgotten(told(State)))};
+    {noreply, looked(forgotten(told(mended(State))))};
 handle_info({seen, Pid, Seen}, #state{looking = Pid} = State) ->
     {noreply, decide(Seen, State#state{looking = none})};
 handle_info({'EXIT', Pid, _}, #state{looking = Pid} = State) ->
@@ -217,6 +222,33 @@ terminate(_Reason, #state{phase = {_, Id, _, _} = Phase}) ->
     hornbeam_cluster_replica:stop();
 terminate(_Reason, _State) ->
     hornbeam_cluster_replica:stop().
+
+%% A server that has ended is started again, for as long as it takes.
+mended(#state{phase = {Kind, Id, _, _}, failing = Failing} = State) when Kind =/= promised ->
+    case {hornbeam_cluster_replica:is_running(Id), Failing} of
+        {true, none} ->
+            State;
+        {true, _} ->
+            logger:notice("cluster: this node's member runs again"),
+            State#state{failing = none};
+        {false, none} ->
+            mend(Id, State);
+        {false, At} ->
+            case now_ms() - At >= ?MEND of
+                true -> mend(Id, State);
+                false -> State
+            end
+    end;
+mended(State) ->
+    State.
+
+mend(Id, #state{folder = Folder, failing = Failing} = State) ->
+    Failing =:= none andalso logger:error("cluster: this node's member has ended (the disk of ~ts may be full); it is started anew until it runs", [Folder]),
+    _ = case hornbeam_cluster_replica:start(hornbeam_cluster_folder:ra(Folder)) of
+        ok -> hornbeam_cluster_replica:resume(Id);
+        Error -> Error
+    end,
+    State#state{failing = now_ms()}.
 
 %% The client and the readers hear who is a member, as this node's member has it.
 told(#state{phase = {Kind, Id, _, _}, members = Before} = State) when Kind =/= promised ->

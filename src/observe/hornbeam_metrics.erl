@@ -47,6 +47,7 @@ table() ->
      {<<"hornbeam_hook_failures_total">>, counter, <<"Calls of HTTP hooks that failed (500).">>},
      {<<"hornbeam_hook_replies_total">>, counter, <<"Requests that HTTP hooks answered.">>},
      {<<"hornbeam_tasks">>, gauge, <<"Background tasks that are remembered, by state.">>},
+     {<<"hornbeam_cluster_tasks">>, gauge, <<"Durable tasks of the cluster that are remembered, by state: the same on every node.">>},
      {<<"hornbeam_cluster_nodes">>, gauge, <<"Nodes of the cluster as this one sees them, itself included, by state.">>},
      {<<"hornbeam_cluster_members">>, gauge, <<"Nodes that have a vote in the cluster, up or not.">>},
      {<<"hornbeam_cluster_quorum">>, gauge, <<"1 while a majority of the members is up, so far as this node sees.">>},
