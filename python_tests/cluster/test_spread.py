@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,7 @@ def test_another_computes_when_a_node_dies_that_does(nodes: Nodes) -> None:
 
 def test_a_home_that_stands_still_is_waited_for_until_it_counts_as_gone(nodes: Nodes) -> None:
     names = [f"still {number}" for number in range(6)]
-    vm = nodes[2].server.beam()
-    os.kill(vm, signal.SIGSTOP)
-    try:
+    with standing_still(nodes[2]):
         for node in nodes[:2]:
             for name in names:
                 node.ask("opened", name)
@@ -227,8 +226,6 @@ def test_a_home_that_stands_still_is_waited_for_until_it_counts_as_gone(nodes: N
             assert {future.result() for future in asked[name]} <= {
                 f"{name} of {node.name}" for node in nodes[:2]
             }
-    finally:
-        os.kill(vm, signal.SIGCONT)
     nodes.is_whole()
 
 
@@ -322,9 +319,7 @@ def test_a_node_that_does_not_read_holds_nobody_up(nodes: Nodes) -> None:
     listening(nodes, "stopped")
     stopped = nodes[2]
     before = nodes[0].figure("messages_not_sent_total", node=stopped.name)
-    vm = stopped.server.beam()
-    os.kill(vm, signal.SIGSTOP)
-    try:
+    with standing_still(stopped):
         memory = resident(nodes[0].server.beam())
         longest = 0.0
         # As much at once as a link takes whose node reads.
@@ -334,14 +329,54 @@ def test_a_node_that_does_not_read_holds_nobody_up(nodes: Nodes) -> None:
             longest = max(longest, took)
             heard(nodes[1], "stopped", first + 5)
         grown = resident(nodes[0].server.beam()) - memory
-    finally:
-        os.kill(vm, signal.SIGCONT)
     print(f"longest {longest:.4f} s, memory {grown / 1e6:.1f} MB")
     assert nodes[0].figure("messages_not_sent_total", node=stopped.name) > before + 50
     assert grown < 64_000_000
     assert "messages were not sent there" in nodes[0].command("status")
     assert [n for n in nodes[1].ask("heard", "stopped") if n >= 0] == list(range(240))
     nodes.is_whole()
+
+
+def test_a_congested_link_holds_up_no_computation_and_loses_no_count(nodes: Nodes) -> None:
+    """What could not be said is said when the other node reads again."""
+    one, other, stopped = nodes
+    listening(nodes, "full")
+    names = [f"full {number}" for number in range(6)]
+    leading = {name: nodes.later(one, "computed", name) for name in names}
+    for name in names:
+        nodes.computing(name)
+    waiting = {name: nodes.later(other, "computed", name) for name in names}
+    links = one.figure("reconnects_total")
+    with standing_still(stopped):
+        not_sent = partial(one.figure, "messages_not_sent_total", node=stopped.name)
+        beginning = not_sent()
+        while not_sent() == beginning:
+            one.ask("publish", "full", 0, 100, 100_000)
+        assert one.ask("hits", 15, "full", HOUR, "cluster") == 15
+        for number in range(4):
+            one.ask("opened", f"later {number}")
+            assert one.ask("computed", f"later {number}") == f"later {number} of {one.name}"
+        for name in names:
+            one.ask("opened", name)
+            other.ask("opened", name)
+            assert leading[name].result() == f"{name} of {one.name}"
+    for name in names:
+        assert waiting[name].result() in {f"{name} of {node.name}" for node in (one, other)}
+    nodes.is_whole()
+    # What was not sent is lost if the node has counted as gone meanwhile.
+    is_same = one.figure("reconnects_total") == links
+    knows(nodes if is_same else nodes[:2], "full", HOUR, 5)
+
+
+@contextmanager
+def standing_still(node: Spread) -> Iterator[None]:
+    """As a machine that swaps."""
+    vm = node.server.beam()
+    os.kill(vm, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(vm, signal.SIGCONT)
 
 
 # Clients that come back to another node

@@ -19,7 +19,7 @@
 -module(hornbeam_history).
 -behaviour(hornbeam_websocket_fanout).
 
--export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, id_of/1, since/3, missed/3, sweep/0, set_max_bytes/1, read/3]).
+-export([kept/3, position/1, is_over/1, is_kept/1, keeper/1, id/0, id_of/1, since/3, behind/2, missed/3, sweep/0, set_max_bytes/1, read/3]).
 -export_type([limits/0, kept/0, message/0]).
 
 -define(TABLE, hornbeam_history).
@@ -207,11 +207,19 @@ elsewhere(Topic, LastId) ->
     Nodes = hornbeam_pubsub_peers:nodes_of(hornbeam_channels:topic(Topic)),
     Answers = case Nodes of
         [] -> [];
-        _ -> erpc:multicall(Nodes, ?MODULE, since, [Topic, LastId, 1 bsl 70], ?ELSEWHERE)
+        _ -> erpc:multicall(Nodes, ?MODULE, behind, [Topic, LastId], ?ELSEWHERE)
     end,
     case lists:reverse(lists:keysort(1, [{length(Messages), Messages} || {ok, {ok, Messages}} <- Answers])) of
         [{_, Most} | _] -> {ok, Most};
         [] -> error
+    end.
+
+%% @doc What this node has kept behind the message of this id; nothing that would have to be sent in vain.
+-spec behind(Topic :: binary(), Id :: binary()) -> {ok, [message()]} | missed.
+behind(Topic, Id) ->
+    case since(Topic, Id, 1 bsl 70) of
+        {ok, Messages} -> {ok, Messages};
+        {missed, _} -> missed
     end.
 
 %% What this node has got behind the position is sent from there.
