@@ -60,7 +60,7 @@ class Run:
             options.only,
             options.reads_here,
         )
-        self.seed, self.folder = seed, folder
+        self.seed, self.folder, self.rest = seed, folder, options.rest or 0.01
         self.rng = random.Random(f"{seed} faults")
         self.problems: list[str] = []
         self.figures: Counter[str] = Counter()
@@ -79,7 +79,7 @@ class Run:
                 self._ready(cluster)
                 faults = Faults(cluster, self.rng)
                 addresses = [node.http for node in cluster.nodes]
-                load = Load(addresses, self.seed, reads_here=self.reads_here)
+                load = Load(addresses, self.seed, rest=self.rest, reads_here=self.reads_here)
                 finals = asyncio.run(self._loaded(load, faults))
                 self._converges(cluster)
         self._judge(load, faults, finals, journal)
@@ -170,8 +170,8 @@ class Run:
         self.figures["longest operation, ms"] = int(
             1000 * max((o.returned - o.invoked for o in operations if o.outcome == "ok"), default=0)
         )
-        self.ends = load.history.ends
-        self.holds = load.locks
+        self.figures.update({f"lock: {end}": count for end, count in sorted(load.locks.items())})
+        self.figures.update({end: count for end, count in sorted(load.history.ends.items())})
 
 
 @contextlib.contextmanager
@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
+    parser.add_argument("--rest", type=float, help="of clients, between two operations, s")
     parser.add_argument("--only", action="append", default=[], help="a fault, by its name")
     parser.add_argument("--reads-here", action="store_true", help="stale reads: it must fail")
     parser.add_argument("--kill-each", action="store_true", help="behind HAProxy, by SIGKILL")
@@ -215,11 +216,10 @@ def restarted(options: argparse.Namespace) -> bool:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-cluster-"))
         launcher = stack.enter_context(built(options.revision)) if options.revision else None
-        run = Restarts(options.seconds, options.seed, Path(folder), launcher=launcher)
-        if options.kill_each:
-            run.kill_each()
-        else:
-            run.roll(upgrade=launcher is not None)
+        run = Restarts(
+            options.seconds, options.seed, Path(folder), options.rest or 0.02, launcher=launcher
+        )
+        run.play(kill=options.kill_each, roll=options.rolling, upgrade=launcher is not None)
     print("\n".join(f"  {name}: {figure:.2f}" for name, figure in run.figures.items()))
     print(f"  {dict(sorted(run.visitors.ends.items()))}")
     print("\n".join(run.problems[:50]))

@@ -3,6 +3,8 @@
     bench/chaos_cluster.py --kill-each --seconds 600   each in turn by SIGKILL
     bench/chaos_cluster.py --rolling [--from REV]      each in turn by SIGTERM, and upgraded
 
+With both, by the one, then by the other.
+
 Called by chaos_cluster.py and python_tests/cluster/test_restarts.py; calls cluster/front.py for
 HAProxy and the visitors, whose demands must hold. Besides:
 
@@ -17,11 +19,12 @@ what is here; for a while both are in the cluster.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ from harness import ROOT, wait_until
 
 __all__ = ["Restarts", "built"]
 
+End = Callable[[Node], None]
 AWAY, BACK, RELEASED = 10.0, 10.0, 15.0
 EXAMPLE = ROOT / "examples" / "cluster"
 OPTIONS: dict[str, Any] = {
@@ -46,29 +50,27 @@ OPTIONS: dict[str, Any] = {
 class Restarts:
     """One cluster under load, for so many seconds at least."""
 
-    def __init__(self, seconds: float, seed: str, folder: Path, **options: Any) -> None:
+    def __init__(
+        self, seconds: float, seed: str, folder: Path, rest: float = 0.02, **options: Any
+    ) -> None:
         self.seconds, self.rng = seconds, random.Random(seed)
         self.cluster = Cluster("app:app", folder, **{**OPTIONS, **options})
         self.front = Front(self.cluster, ports(["127.0.0.1"], 1)[0])
-        self.visitors = Visitors(self.front.address, seed)
+        self.visitors = Visitors(self.front.address, seed, rest)
         self.problems: list[str] = []
         self.figures: dict[str, float] = {"ends": 0}
 
-    def kill_each(self) -> None:
-        """SIGKILL."""
-        self._under_load(self._killed)
-
-    def roll(self, upgrade: bool = False) -> None:
-        """SIGTERM. `upgrade`: each comes back as what is here."""
+    def play(self, *, kill: bool, roll: bool, upgrade: bool = False) -> None:
+        """Each node by SIGKILL, then each by SIGTERM. `upgrade`: it comes back as what is here."""
         self._upgrade = upgrade
-        self._under_load(self._rolled)
+        self._under_load([*([self._killed] if kill else []), *([self._rolled] if roll else [])])
 
-    def _under_load(self, end: Any) -> None:
+    def _under_load(self, ends: list[End]) -> None:
         with self.cluster as cluster, self.front:
             for node in cluster.nodes:
                 self._wait_ready(node)
             wait_until(lambda: self._there(self._names(), cluster.nodes), 30, "all are there")
-            asyncio.run(self.visitors.run(self._in_turn(end)))
+            asyncio.run(self.visitors.run(self._in_turn(ends)))
             asyncio.run(self.visitors.last())
         self.problems += self.visitors.problems
         without = self.visitors.longest_without_lock()
@@ -78,16 +80,16 @@ class Restarts:
         for kind, seconds in self.visitors.slowest.items():
             self.figures[f"slowest {kind}, s"] = seconds
 
-    async def _in_turn(self, end: Any) -> None:
+    async def _in_turn(self, ends: list[End]) -> None:
         until = time.monotonic() + self.seconds
         await asyncio.sleep(1)
-        first = True
-        while first or time.monotonic() < until:
-            first = False
+        for end in itertools.cycle(ends):
             for node in self.rng.sample(self.cluster.nodes, len(self.cluster.nodes)):
                 self.figures["ends"] += 1
                 await asyncio.to_thread(end, node)
-                await asyncio.sleep(self.rng.uniform(0.5, 3))
+                await asyncio.sleep(self.rng.uniform(0.5, 3) if self.seconds > 1 else 0)
+            if time.monotonic() > until and self.figures["ends"] >= len(ends) * 3:
+                return
 
     def _killed(self, node: Node) -> None:
         others = [other for other in self.cluster.nodes if other is not node]

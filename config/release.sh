@@ -30,6 +30,9 @@ if [ -z "${HORNBEAM_SCHEDULERS:-}" ]; then
     HALF=-half_of_the_cores
 fi
 
+# Takes the cookie from the environment: what is in a file of arguments is on the VM's command line, too, for every local user to read.
+COOKIE="-nocookie -epmd_module hornbeam_node_epmd"
+
 # As many open files as the hard limit allows, but no more than the VM can use (hornbeam/launcher.py says why); workers get the soft one back.
 raise_descriptor_limit() {
     soft=$(ulimit -S -n) hard=$(ulimit -H -n)
@@ -115,7 +118,7 @@ start_vm() {
     if [ -n "${HORNBEAM_NODE:-}" ]; then
         case "$HORNBEAM_NODE" in *@*.*) kind=-name ;; *) kind=-sname ;; esac
         echo "$kind $HORNBEAM_NODE" >> "$HORNBEAM_BOOT_DIR/vm.args"
-        [ -z "${HORNBEAM_COOKIE:-}" ] || echo "-setcookie $HORNBEAM_COOKIE" >> "$HORNBEAM_BOOT_DIR/vm.args"
+        [ -z "${HORNBEAM_COOKIE:-}" ] || echo "$COOKIE" >> "$HORNBEAM_BOOT_DIR/vm.args"
     fi
     ! asks_for_cluster "$@" || links >> "$HORNBEAM_BOOT_DIR/vm.args"
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
@@ -158,7 +161,8 @@ remote_console() {
     host=${HORNBEAM_NODE#*@}
     name="console$$"
     [ "$host" = "$HORNBEAM_NODE" ] || name="$name@$host"
-    [ -z "${HORNBEAM_COOKIE:-}" ] || set -- -setcookie "$HORNBEAM_COOKIE"
+    # shellcheck disable=SC2086  # words
+    [ -z "${HORNBEAM_COOKIE:-}" ] || set -- $COOKIE
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
     exec "$BINDIR/erlexec" -boot "$RELEASE/start_clean" \

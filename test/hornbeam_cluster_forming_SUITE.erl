@@ -6,9 +6,12 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([all/0, init_per_suite/1, end_per_suite/1]).
--export([they_are_linked/1, a_link_that_is_lost_is_found_again/1, the_links_are_restarted/1, a_cluster_stops_and_its_node_stays/1, a_stranger_is_left_alone/1]).
+-export([they_are_linked/1, a_link_that_is_lost_is_found_again/1, the_links_are_restarted/1, a_cluster_stops_and_its_node_stays/1, a_stranger_is_left_alone/1, commands/1]).
 
-all() -> [they_are_linked, a_link_that_is_lost_is_found_again, the_links_are_restarted, a_cluster_stops_and_its_node_stays, a_stranger_is_left_alone].
+-define(COMMANDS, [{["dance"], "cluster takes status"}, {[], "cluster takes status"}, {["join", "x y"], "neither an address"},
+                   {["forget", "127.0.0.77"], "is no member"}]).
+
+all() -> [they_are_linked, a_link_that_is_lost_is_found_again, the_links_are_restarted, a_cluster_stops_and_its_node_stays, a_stranger_is_left_alone, commands].
 
 init_per_suite(Config) ->
     _ = [os:cmd("epmd -daemon") || not is_alive()],
@@ -33,6 +36,7 @@ they_are_linked(Config) ->
     [{A, _}, {_, B} | _] = ?config(nodes, Config),
     wait(fun() -> length(peer:call(A, hornbeam_cluster, members, [])) =:= 3 end),
     ?assertMatch(#{hello := #{protocol := 1, name := <<"hornbeam">>}}, of_node(A, B)),
+    ?assertEqual({error, not_understood}, peer:call(A, gen_server, call, [{hornbeam_cluster_links, B}, {later, version}])),
     %% A leader shows up a moment after the founding.
     wait(fun() -> peer:call(A, hornbeam_cluster, leader, []) =/= none end),
     Text = unicode:characters_to_list(peer:call(A, hornbeam_cluster_report, text, [peer:call(A, hornbeam_cluster_report, describe, [])])),
@@ -76,6 +80,20 @@ a_stranger_is_left_alone(Config) ->
     ?assert(lists:member(Node, peer:call(A, erlang, nodes, []))),
     ?assertEqual(2, length(maps:get(nodes, status(A)))),
     ok = peer:stop(Stranger).
+
+commands(Config) ->
+    [{A, NodeA}, {_, NodeB} | _] = ?config(nodes, Config),
+    Run = fun(Arguments) -> {Result, Text} = peer:call(A, hornbeam_cluster_command, run, [Arguments]), {Result, unicode:characters_to_list(Text)} end,
+    Own = {["forget", atom_to_list(NodeA)], "is this node"},
+    Up = {["forget", atom_to_list(NodeB)], "is up"},
+    [begin
+         {error, Text} = Run(Arguments),
+         ?assertNotEqual(nomatch, string:find(Text, Said), Text)
+     end || {Arguments, Said} <- [Own, Up | ?COMMANDS]],
+    {ok, Joined} = Run(["join", "nobody@127.0.0.77"]),
+    ?assertEqual("connecting to nobody@127.0.0.77; cluster status shows whether it is reached", Joined),
+    {ok, Status} = Run(["status"]),
+    ?assertNotEqual(nomatch, string:find(Status, "nobody@127.0.0.77")).
 
 status(Peer) -> peer:call(Peer, hornbeam_cluster_links, status, []).
 

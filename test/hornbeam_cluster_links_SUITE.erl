@@ -7,7 +7,7 @@
 
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1, end_per_testcase/2]).
 -export([nodes_link_and_nothing_else_is_open/1, certificates_that_are_refused/1, a_server_of_another_name_is_refused/1, cookies_that_are_refused/1,
-         who_speaks_no_tls_is_refused/1, who_says_nothing_holds_nobody_up/1, insecure_links/1, a_new_certificate_is_used/1, starts_that_fail/1,
+         nodes_with_names_of_hosts/1, who_speaks_no_tls_is_refused/1, who_says_nothing_holds_nobody_up/1, insecure_links/1, a_new_certificate_is_used/1, starts_that_fail/1,
          a_node_that_has_a_name_is_left_alone/1, a_vm_that_was_not_booted_for_links/1]).
 
 %% The addresses of the two, and one that nobody has a right to.
@@ -21,7 +21,7 @@
 
 all() ->
     [nodes_link_and_nothing_else_is_open, certificates_that_are_refused, a_server_of_another_name_is_refused, cookies_that_are_refused,
-     who_speaks_no_tls_is_refused, who_says_nothing_holds_nobody_up, insecure_links, a_new_certificate_is_used, starts_that_fail,
+     nodes_with_names_of_hosts, who_speaks_no_tls_is_refused, who_says_nothing_holds_nobody_up, insecure_links, a_new_certificate_is_used, starts_that_fail,
      a_node_that_has_a_name_is_left_alone, a_vm_that_was_not_booted_for_links].
 
 suite() -> [{timetrap, {seconds, 180}}].
@@ -114,6 +114,27 @@ cookies_that_are_refused(Config) ->
      end || Cookie <- [another, nocookie]],
     Cookie = peer:call(A, erlang, get_cookie, []),
     ?assertEqual({64, cookie(Config)}, {length(atom_to_list(Cookie)), Cookie}).
+
+%% The address that it comes from does not say which certificate it must have; the nodes that there should be do.
+nodes_with_names_of_hosts(Config) ->
+    {A, B, _} = both(Config),
+    Ours = ?config(ours, Config),
+    {One, Two} = {"one.internal", "two.internal"},
+    {ok, _} = hornbeam_cluster_ca:make(Ours, [One, Two]),
+    [begin
+         ok = peer:call(Vm, inet_db, add_host, [Ip, [Host]]),
+         ok = peer:call(Vm, inet_db, set_lookup, [[file, native]])
+     end || Vm <- [A, B], {Ip, Host} <- [{{127, 0, 0, 1}, One}, {{127, 0, 0, 2}, Two}]],
+    Members = #{cluster => {static, [{<<>>, list_to_binary(Host)} || Host <- [One, Two]]}},
+    ok = begun(A, One, Members, Config),
+    ok = begun(B, Two, Members, Config),
+    ?assert(connected(B, name(A))),
+    true = peer:call(B, erlang, disconnect_node, [name(A)]),
+    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [] end),
+    ok = peer:call(A, hornbeam_cluster_distribution, expect, [[]]),
+    ?assertEqual(false, connected(B, name(A))),
+    ok = peer:call(A, hornbeam_cluster_distribution, expect, [[name(B)]]),
+    ?assert(connected(B, name(A))).
 
 who_speaks_no_tls_is_refused(Config) ->
     {A, B, Port} = both(Config),

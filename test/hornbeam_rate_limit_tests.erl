@@ -9,22 +9,22 @@
 -define(THREE, [{?S, 3 * ?S}]).
 
 rule_test() ->
-    {{true, 0, [A]}, U1} = hornbeam_rate_limit:decide(100, 1, ?THREE, [0]),
-    {{true, 0, [_]}, U2} = hornbeam_rate_limit:decide(100, 1, ?THREE, U1),
-    {{true, 0, [C]}, U3} = hornbeam_rate_limit:decide(100, 1, ?THREE, U2),
+    {{true, 0, [A]}, U1} = hornbeam_gcra:decide(100, 1, ?THREE, [0]),
+    {{true, 0, [_]}, U2} = hornbeam_gcra:decide(100, 1, ?THREE, U1),
+    {{true, 0, [C]}, U3} = hornbeam_gcra:decide(100, 1, ?THREE, U2),
     ?assertEqual({?S, 3 * ?S}, {A, C}),
-    ?assertEqual({{false, ?S, [3 * ?S]}, U3}, hornbeam_rate_limit:decide(100, 1, ?THREE, U3)),
-    ?assertEqual({{false, 1, [2 * ?S + 1]}, U3}, hornbeam_rate_limit:decide(100 + ?S - 1, 1, ?THREE, U3)),
-    ?assertMatch({{true, 0, [_]}, _}, hornbeam_rate_limit:decide(100 + ?S, 1, ?THREE, U3)).
+    ?assertEqual({{false, ?S, [3 * ?S]}, U3}, hornbeam_gcra:decide(100, 1, ?THREE, U3)),
+    ?assertEqual({{false, 1, [2 * ?S + 1]}, U3}, hornbeam_gcra:decide(100 + ?S - 1, 1, ?THREE, U3)),
+    ?assertMatch({{true, 0, [_]}, _}, hornbeam_gcra:decide(100 + ?S, 1, ?THREE, U3)).
 
 %% All windows or none: the second refuses, and the first counts nothing.
 windows_test() ->
     Windows = [{?S, 10 * ?S}, {10 * ?S, 20 * ?S}],
-    {{true, 0, _}, Until} = hornbeam_rate_limit:decide(5, 2, Windows, [0, 0]),
-    ?assertEqual({{false, 10 * ?S, [2 * ?S, 20 * ?S]}, Until}, hornbeam_rate_limit:decide(5, 1, Windows, Until)).
+    {{true, 0, _}, Until} = hornbeam_gcra:decide(5, 2, Windows, [0, 0]),
+    ?assertEqual({{false, 10 * ?S, [2 * ?S, 20 * ?S]}, Until}, hornbeam_gcra:decide(5, 1, Windows, Until)).
 
 a_cost_of_nothing_changes_nothing_test() ->
-    ?assertEqual({{true, 0, [0]}, [7]}, hornbeam_rate_limit:decide(7, 0, ?THREE, [0])).
+    ?assertEqual({{true, 0, [0]}, [7]}, hornbeam_gcra:decide(7, 0, ?THREE, [0])).
 
 state_test_() ->
     {foreach,

@@ -39,7 +39,7 @@ NAMES_A_FAILURE = re.compile(
 )
 # Shown of each failure, and of all.
 LINES_OF_ONE, LINES_OF_ALL, LINE_LENGTH = 5, 40, 200
-CHAOS = "python_tests/ops/test_chaos.py"
+CHAOS = ("python_tests/ops/test_chaos.py", "python_tests/cluster/test_chaos_cluster.py")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _spread(processes: int) -> tuple[str, ...]:
 
 def _side_by_side(*folders: str) -> tuple[Step, ...]:
     """Collected once before, or each process would compile all the tests by itself."""
-    chosen = ("-m", "not alone", f"--ignore={CHAOS}", *folders)
+    chosen = ("-m", "not alone", *(f"--ignore={path}" for path in CHAOS), *folders)
     return (
         _pytest("pytest, collection", "--collect-only", "-qq", "--no-header", *chosen),
         _pytest("pytest", *_spread(WORKERS), *chosen),
@@ -91,8 +91,8 @@ def _alone() -> Step:
 
 
 def _chaos() -> Step:
-    """Two minutes of load, in which nothing is measured: it takes what the others leave."""
-    return Step("chaos", ("nice", "-n", "5", *_pytest("", CHAOS).argv))
+    """Three minutes of load, in which nothing is measured: it takes what the others leave."""
+    return Step("chaos", ("nice", "-n", "5", *_pytest("", *CHAOS).argv))
 
 
 def _quick_eunit() -> Step:

@@ -17,13 +17,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
-from hornbeam_erlang import InDoubtError, NoQuorumError, aio, subscription
+from hornbeam_erlang import ClusterError, InDoubtError, NoQuorumError, aio, subscription
 from hornbeam_erlang.aio import cluster_state, leader, lock
 from hornbeam_erlang.channels import Channel
 from hornbeam_erlang.presence import Presence
@@ -45,7 +45,8 @@ async def listen(listening: asyncio.Event) -> None:
 async def clock() -> None:
     """Runs on one node at a time, and is cancelled where it no longer leads."""
     while True:
-        await cluster_state.incr("ticks")
+        with suppress(ClusterError):
+            await cluster_state.incr("ticks")
         await asyncio.sleep(1)
 
 

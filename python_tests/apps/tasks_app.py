@@ -35,6 +35,22 @@ def append(path: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
+def append_here(path: str, line: str, seconds: float = 0) -> str:
+    """Twice, before that time and after it, with the node; which one it was."""
+    node = os.environ["NODE"]
+    append(path, f"{line} {node} begun")
+    time.sleep(seconds)
+    append(path, f"{line} {node} done")
+    return node
+
+
+def note_tick() -> None:
+    """The time that a schedule was due, for tests of clusters."""
+    task = hornbeam_erlang.current_task()
+    assert task is not None
+    append(os.environ["TICKS"], str(task.unique))
+
+
 def fail(text: str) -> None:
     raise ValueError(text)
 
@@ -57,6 +73,17 @@ async def hang(path: str) -> None:
         await asyncio.sleep(600)
     except asyncio.CancelledError:
         append(path, "cancelled")
+        raise
+
+
+async def hang_here(path: str) -> None:
+    """The same with the node."""
+    node = os.environ["NODE"]
+    append(path, f"{node} begun")
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        append(path, f"{node} cancelled")
         raise
 
 

@@ -29,10 +29,10 @@ def test_chaos() -> None:
             pass
     except NoNetworkError as error:
         pytest.skip(str(error))
-    played("--runs", "1", "--seconds", "20")
+    played("--runs", "1", "--seconds", "20", "--rest", "0.1")
 
 
 @pytest.mark.skipif(haproxy() is None, reason="haproxy is not installed")
-@pytest.mark.parametrize("how", ["--rolling", "--kill-each"])
-def test_nodes_that_end_in_turn(how: str) -> None:
-    played(how, "--seconds", "1")
+def test_nodes_that_end_in_turn() -> None:
+    """By SIGKILL, then by SIGTERM: a rolling restart."""
+    played("--kill-each", "--rolling", "--seconds", "1", "--rest", "0.1")

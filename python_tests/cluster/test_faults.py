@@ -23,6 +23,8 @@ from cluster.nodes import Cluster, Node
 
 # Of a cluster that has lost its leader: to have another one. Of one that is whole again: to be one.
 ELECTION, WHOLE = 20.0, 30.0
+# Of an operation that waits for an answer: the option cluster_timeout.
+TIMEOUT = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -139,19 +141,34 @@ def test_a_node_that_reaches_nobody(cluster: Cluster, whom: str) -> None:
     for node in rest:
         assert told(node, "get", whom) == "before"
     told(rest[0], "put", whom, "meanwhile")
-    status, error = asked(alone, "put", whom, "alone")
-    assert (status, error) in [(503, "NoQuorumError"), (503, "InDoubtError")]
-    may_be = {"meanwhile"} | ({"alone"} if error == "InDoubtError" else set())
-    # Once it has noticed it refuses at once, and what is refused is not done.
-    wait_until(lambda: asked(alone, "get", whom) == (503, "NoQuorumError"), 30, "it refuses")
+    # Until it has noticed it does not know; then it refuses at once, and that is not done.
+    said: set[tuple[int, Any]] = set()
+
+    def refuses() -> bool:
+        answer = asked(alone, "put", whom, "alone")
+        said.add(answer)
+        return answer == (503, "NoQuorumError")
+
+    wait_until(refuses, 40, "it refuses")
+    assert said <= {(503, "NoQuorumError"), (503, "InDoubtError")}
+    may_be = {"meanwhile"} | ({"alone"} if len(said) == 2 else set())
     began = time.monotonic()
-    assert asked(alone, "put", whom, "refused") == (503, "NoQuorumError")
-    assert asked(alone, "get", whom) == (503, "NoQuorumError")
-    assert time.monotonic() - began < 2, "at once"
+    for _ in range(5):
+        assert asked(alone, "put", whom, "refused") == (503, "NoQuorumError")
+        assert asked(alone, "get", whom) == (503, "NoQuorumError")
+    assert time.monotonic() - began < TIMEOUT, "ten take less than one that waits"
     assert asked(alone, "local", whom) == (200, "before")
     cluster.network.heal()
-    found = {told(node, "get", whom, within=WHOLE) for node in cluster.nodes}
-    assert len(found) == 1 and found <= may_be
+    # What is in doubt may still be on its way.
+    found: set[object] = set()
+
+    def all_agree() -> bool:
+        nonlocal found
+        found = {told(node, "get", whom, within=WHOLE) for node in cluster.nodes}
+        return len(found) == 1
+
+    wait_until(all_agree, WHOLE, "all say the same")
+    assert found <= may_be
 
 
 @pytest.mark.parametrize("cut", ["one way", "bridge"])
@@ -189,21 +206,24 @@ def test_a_clock_that_jumps(cluster: Cluster) -> None:
     assert told(others(cluster, first)[0], "get", "clock") == 1
 
 
-@pytest.mark.parametrize("whose", ["leader", "follower"])
-def test_a_disk_that_is_full(cluster: Cluster, whose: str) -> None:
-    """The cluster goes on without that node; with room again it is a member again."""
-    full = leader(cluster) if whose == "leader" else others(cluster, leader(cluster))[0]
-    told(full, "put", f"full {whose}", 1)
+def test_a_disk_that_is_full(cluster: Cluster) -> None:
+    """The cluster goes on without the node that led; with room again it is a member again."""
+    full = leader(cluster)
+    told(full, "put", "full", 1)
     full.fill_disk()
     rest = others(cluster, full)
-    for _ in range(5):
-        told(rest[0], "incr", f"room {whose}", 1)
-    assert told(rest[1], "get", f"full {whose}") == 1
+    for _ in range(20):
+        told(rest[0], "put", "large", "x" * 50_000)
+        told(rest[0], "incr", "room", 1)
+    assert told(rest[1], "get", "full") == 1
     full.empty_disk()
     if not full.is_alive():
         full.kill()
         full.start()
-    assert told(full, "get", f"room {whose}", within=WHOLE) >= 5
+    assert told(full, "get", "room", within=WHOLE) >= 20
+    # As a member: with one of the two others it is a majority.
+    rest[0].kill()
+    told(rest[1], "incr", "room", 1, within=WHOLE)
 
 
 def test_a_lock_whose_holder_is_cut_off(cluster: Cluster) -> None:

@@ -153,6 +153,16 @@ def children(pid: int) -> list[int]:
     return [below for child in map(int, found) for below in (child, *children(child))]
 
 
+def workers(pid: int) -> list[int]:
+    found = [n for n in children(pid) if b"hornbeam_worker" in _command(n)]
+    assert found
+    return found
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def test_a_crash_leaves_no_dump(release: Release) -> None:
     pid = int(release.run("daemon"))
     os.kill(pid, signal.SIGUSR1)
@@ -319,7 +329,7 @@ def test_remote_console(release: Release) -> None:
     name = f"hb{os.getpid()}@127.0.0.1"
     # A fixed port instead of epmd, which would outlive the test.
     flags = f"-start_epmd false -erl_epmd_port {_free_port()}"
-    named = {"HORNBEAM_NODE": name, "HORNBEAM_COOKIE": "mine", "HORNBEAM_ERL_FLAGS": flags}
+    named = {"HORNBEAM_NODE": name, "HORNBEAM_COOKIE": "mine-alone", "HORNBEAM_ERL_FLAGS": flags}
     pid = int(release.run("daemon", env=named))
     terminal, inner = pty.openpty()
     shell = subprocess.Popen(
@@ -331,10 +341,14 @@ def test_remote_console(release: Release) -> None:
         while f"({name})1>".encode() not in shown:
             assert select.select([terminal], [], [], 30)[0], shown
             shown += os.read(terminal, 4096)
-        os.write(terminal, b"{told, node()}.\r")
-        while f"{{told,'{name}'}}".encode() not in shown:
+        os.write(terminal, b"{told, node(), erlang:get_cookie()}.\r")
+        while f"{{told,'{name}','mine-alone'}}".encode() not in shown:
             assert select.select([terminal], [], [], 30)[0], shown
             shown += os.read(terminal, 4096)
+        for number in (pid, *children(pid), shell.pid, *children(shell.pid)):
+            assert b"mine-alone" not in Path(f"/proc/{number}/cmdline").read_bytes()
+        for number in workers(pid):
+            assert b"mine-alone" not in Path(f"/proc/{number}/environ").read_bytes()
     finally:
         shell.kill()
         shell.wait()

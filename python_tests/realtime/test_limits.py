@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from channel_client import Channels, started
+from channel_client import Channels, Closed, started
 from harness import Hornbeam, StartError, memory, wait_until
 
 MIB = 1 << 20
@@ -269,16 +270,21 @@ def test_broadcasts_to_a_client_that_does_not_read(policy: str) -> None:
         Channels(server) as slow,
         Channels(server) as other,
         httpx.Client(base_url=server.url, timeout=20) as http,
+        ThreadPoolExecutor(1) as reader,
     ):
         slow.join("room:1")
         other.join("room:1")
         before = memory(server.beam())
-        for _ in range(100):
+        closing: Future[Closed] | None = None
+        for number in range(100):
             assert http.get(f"/fill/room:1/{MIB}").status_code == 200
             assert len(other.event("filling").payload["x"]) == MIB
+            if number == 30 and policy == "close":
+                # The server has had enough of it, and waits for it to hear so for some seconds.
+                closing = reader.submit(slow.closed)
         assert memory(server.beam()) - before < 48 * MIB
-        if policy == "close":
-            closed = slow.closed()
+        if closing is not None:
+            closed = closing.result(20)
             assert (closed.code, closed.reason) == (1008, "too slow a reader")
         else:
             # It has missed some, and is served again once it reads.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import hornbeam_erlang as erlang
 import hornbeam_ml
-from hornbeam_erlang import ComputationError, aio, cached, cached_inference
+from hornbeam_erlang import ComputationError, aio, cache_stats, cached, cached_inference
 from hornbeam_erlang._digest import digest, name_of
 from hornbeam_erlang._failures import describe, original
 from hornbeam_erlang.testing import Standalone
@@ -142,6 +142,17 @@ def test_errors_travel_without_pickle() -> None:
     hidden = type("Gone", (Exception,), {"__module__": "not.imported"})
     assert isinstance(sent(hidden("x")), ComputationError)
     assert isinstance(original(ComputationError("os", "system", b"\x91\xa1x", "x", "")), Exception)
+
+
+def test_with_nobody_to_share_with_shared_is_the_node(hornbeam_standalone: Standalone) -> None:
+    def twice(number: int) -> int:
+        return 2 * number
+
+    for _ in range(2):
+        assert cached_inference(twice, 2, namespace="shared", shared=True) == 4
+    (figures,) = cache_stats(nodes=True).values()
+    assert figures == cache_stats()
+    assert (figures["hits"], figures["misses"]) == (1, 1)
 
 
 def test_the_stand_in_computes_once_for_threads(hornbeam_standalone: Standalone) -> None:

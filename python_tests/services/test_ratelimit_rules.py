@@ -61,6 +61,34 @@ def test_as_many_at_once_as_the_window_has(erlang: Standalone) -> None:
     assert [limit.hit("a").allowed for _ in range(4)] == [True, True, True, False]
 
 
+@pytest.mark.parametrize("scope", ["cluster", "exact"])
+def test_where_there_is_one_node_scopes_are_alike(erlang: Standalone, scope: str) -> None:
+    limit = RateLimit("2/minute", scope=scope, on_failure="closed")
+    assert [limit.hit("a").allowed for _ in range(3)] == [True, True, False]
+    limit.reset("a")
+    assert limit.hit("a") == Hit(True, 2, 1, 0.0, 30.0, 0)
+
+    @rate_limit("1/minute", key="all", scope=scope)
+    def limited() -> bool:
+        return True
+
+    assert limited()
+    with pytest.raises(RateLimitExceeded):
+        limited()
+
+
+def test_a_debt_leaves_nothing() -> None:
+    """More has passed on other nodes than may at once."""
+    windows = rates.parse(["2/minute"], None)
+    assert rates.verdict((False, 10**9, [90 * 10**9]), windows).remaining == 0
+
+
+@pytest.mark.parametrize("wrong", [{"scope": "world"}, {"on_failure": "never"}])
+def test_scopes_have_names(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is none of"):
+        RateLimit("1/minute", **wrong)
+
+
 def test_an_awaited_hit_is_the_same(erlang: Standalone) -> None:
     limit = RateLimit("1/day", name="shared")
     assert asyncio.run(limit.ahit("a")).allowed

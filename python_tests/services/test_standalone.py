@@ -61,7 +61,7 @@ def test_all_is_what_can_be_imported() -> None:
 
 
 def test_every_function_has_an_awaitable_twin_with_the_same_arguments() -> None:
-    assert set(aio.__all__) == AWAITABLE | SAME | {"task_events"}
+    assert set(aio.__all__) == AWAITABLE | SAME | {"task_events", "cluster_state"}
     assert all(getattr(aio, name) is getattr(erlang, name) for name in SAME)
     for name in AWAITABLE:
         twin = inspect.signature(getattr(aio, name))

@@ -17,6 +17,7 @@
 %%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
 %%%                          hornbeam_subscriptions who subscribes to what on this node
 %%%   hornbeam_peer_topics   hornbeam_pubsub_peers  which other nodes do
+%%%   hornbeam_unsent        hornbeam_unsent        how many messages were not sent to them
 %%%   hornbeam_history, hornbeam_history_order
 %%%                        hornbeam_history   the last messages of topics that keep them
 %%%   hornbeam_presences   hornbeam_presence  who is present in which topic
@@ -50,6 +51,7 @@ init([]) ->
     hornbeam_hook_tasks = ets:new(hornbeam_hook_tasks, Options),
     hornbeam_topics = ets:new(hornbeam_topics, Options),
     hornbeam_peer_topics = ets:new(hornbeam_peer_topics, Options),
+    hornbeam_unsent = ets:new(hornbeam_unsent, Options),
     Ranges = [named_table, public, ordered_set, {read_concurrency, true}],
     hornbeam_hooks = ets:new(hornbeam_hooks, Ranges),
     hornbeam_subscribers = ets:new(hornbeam_subscribers, Ranges),

@@ -43,9 +43,14 @@ broadcast_from(Token, Topic, Event, Payload) ->
 
 send(Topic, Event, Payload, Except) ->
     true = hornbeam_channel_codec:is_topic(Topic) andalso hornbeam_channel_codec:is_name(Event) orelse error(badarg),
-    Id = case hornbeam_history:is_kept(Topic) of true -> hornbeam_history:id(); false -> none end,
+    Published = hornbeam_channels:topic(Topic),
+    %% Other nodes that keep it give it no ids of their own then, and a client may come back to any of them.
+    Id = case hornbeam_history:is_kept(Topic) orelse hornbeam_pubsub_peers:nodes_of(Published) =/= [] of
+        true -> hornbeam_history:id();
+        false -> none
+    end,
     Frame = iolist_to_binary(hornbeam_channel_codec:broadcast(Topic, Event, Payload, Id)),
-    _ = hornbeam_pubsub:publish(hornbeam_channels:topic(Topic), {frame, Frame, Except, Event, Payload, Id}),
+    _ = hornbeam_pubsub:publish(Published, {frame, Frame, Except, Event, Payload, Id}),
     ok.
 
 %% @doc Has a topic keep its last messages, on this node. Limits as hornbeam_history has them: {Messages, Milliseconds}, each may be infinity.

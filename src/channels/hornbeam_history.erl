@@ -1,14 +1,15 @@
 %%% The last messages of topics that keep them, so that a client that comes back gets what it has missed.
 %%%
 %%% Called by: hornbeam_websocket_fanout, whose relay of a topic has it kept (its messages pass there, one after the other), hornbeam_channel (ids),
-%%% hornbeam_channel_joined and hornbeam_channel_events (missed/3), hornbeam_server (set_max_bytes/1), hornbeam_state_sweeper (sweep/0). Calls: hornbeam_json.
+%%% hornbeam_channel_joined and hornbeam_channel_events (missed/3), hornbeam_server (set_max_bytes/1), hornbeam_state_sweeper (sweep/0). Calls: hornbeam_json, hornbeam_pubsub_peers.
 %%%
 %%% Why nobody misses a message or gets it twice: the relay stores a message before it sends it to those who subscribe, and whoever subscribes is told the
 %%% number of the last one that is stored. What has a number up to that is in the table, what comes later is sent.
 %%%
 %%% A topic is kept from the first join, event stream or broadcast on that says so (limits: the last N messages, and those of the last T ms), until
-%%% nothing of it is left and nobody subscribes. Each node keeps what it sees. An id is of the node and the life of its server: one that is not found has
-%%% been forgotten, or is another server's, and then more may be missing than is known.
+%%% nothing of it is left and nobody subscribes. Each node keeps what it sees. An id is of the node and the life of its server, and the same on all nodes: one
+%%% that is not found may be known to another node that keeps the topic, which is asked; or it has been forgotten, and then more may be missing than is known.
+%%% What comes to a node in the moment in which another one is asked may come to the client twice.
 %%%
 %%% Tables (hornbeam_tables owns them, the relays write):
 %%%   hornbeam_history         {{Topic, Number}, Id, Event, Payload, At}; {{topic, Topic}, Count, Messages, Time, Relay, Forgotten}; {bytes, Sum}
@@ -26,6 +27,8 @@
 %% What a message takes besides its own bytes.
 -define(OVERHEAD, 300).
 -define(DEFAULT_BYTES, 67108864).
+%% How long other nodes are waited for, in ms.
+-define(ELSEWHERE, 2000).
 %% Before all numbers, which begin far below 0: there is no smaller term.
 -define(FIRST, -(1 bsl 70)).
 
@@ -190,8 +193,31 @@ position_of(Id) ->
 missed(_Topic, LastId, Position) when LastId =:= none; Position =:= none ->
     [];
 missed(Topic, LastId, Position) ->
-    {Whole, Messages} = since(Topic, LastId, Position),
-    [{none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}} || Whole =:= missed] ++ Messages.
+    case since(Topic, LastId, Position) of
+        {ok, Messages} -> Messages;
+        {missed, Known} ->
+            case elsewhere(Topic, LastId) of
+                {ok, Messages} -> not_later(Topic, Position, Messages);
+                error -> [{none, <<"hb_missed">>, {json, iolist_to_binary([<<"{\"last_id\":">>, hornbeam_json:encode(LastId), $}])}} | Known]
+            end
+    end.
+
+%% Another node that keeps the topic may know all of it: the one from which the client comes.
+elsewhere(Topic, LastId) ->
+    Nodes = hornbeam_pubsub_peers:nodes_of(hornbeam_channels:topic(Topic)),
+    Answers = case Nodes of
+        [] -> [];
+        _ -> erpc:multicall(Nodes, ?MODULE, since, [Topic, LastId, 1 bsl 70], ?ELSEWHERE)
+    end,
+    case lists:reverse(lists:keysort(1, [{length(Messages), Messages} || {ok, {ok, Messages}} <- Answers])) of
+        [{_, Most} | _] -> {ok, Most};
+        [] -> error
+    end.
+
+%% What this node has got behind the position is sent from there.
+not_later(Topic, Position, Messages) ->
+    Later = ets:select(?TABLE, [{{{Topic, '$1'}, '$2', '_', '_', '_'}, [{'>', '$1', Position}], [{{'$2'}}]}]),
+    [Message || {Id, _, _} = Message <- Messages, not lists:member({Id}, Later)].
 
 %% @doc What a client has missed that has seen the message of this id (empty: none), up to a position. missed: more than is known.
 -spec since(Topic :: binary(), Id :: binary(), Position :: integer()) -> {ok | missed, [message()]}.

@@ -202,6 +202,9 @@ heard({'DOWN', Monitor, process, Pid, _}, #state{peers = Peers, processes = Proc
         {_, #{Pid := {Monitor, _}}} -> ended(Pid, State);
         _ -> State
     end;
+%% A node that gets its name while it runs hears of itself as well.
+heard({nodeup, Node}, State) when Node =:= node() ->
+    State;
 heard({nodeup, Node}, State) ->
     tell({?MODULE, Node}, hello, State);
 %% This node is up itself, when distribution starts later than this process; it is no peer of its own.

@@ -15,7 +15,8 @@
 %%% What no clock helps against is a machine that stands still: then it is told when it goes on, and until it reads that, only the
 %%% token helps, which is smaller than the next one's.
 %%%
-%%% Renewals. Each claim every third of its Ttl; what is due within ?NEAR ms goes in the same command, so claims with one Ttl go together from then on.
+%%% Renewals. Each claim every third of its Ttl; what is due within ?NEAR ms goes in the same command, up to ?TOGETHER, so claims with one Ttl go together from
+%%% then on.
 %%% One is outstanding for each claim. One that fails is tried again; the deadline stays where it was.
 %%%
 %%% Limit: ?MAX claims of one owner.
@@ -25,6 +26,8 @@
 -export_type([claims/0, key/0, asked/0, action/0, label/0]).
 
 -define(NEAR, 150).
+%% Renewals of one command: 5 ms of a member's time among 100,000 claims, for which others wait.
+-define(TOGETHER, 1000).
 -define(MAX, 10000).
 %% How long a claim that nobody wants is told to the cluster again and again, besides its Ttl; and how often.
 -define(LEAVING, 5000).
@@ -266,12 +269,16 @@ woken(#claim{state = State, until = Until, from = From} = Claim, Now, Claims)
 woken(_Claim, _Now, Claims) ->
     {[], Claims}.
 
-renew([], _Now, Claims) ->
-    {[], Claims};
 renew(Numbers, Now, #claims{node = Node, incarnation = Incarnation} = Claims) ->
     Renewing = lists:foldl(fun(Number, #claims{all = All} = Before) -> put_claim((maps:get(Number, All))#claim{renewing = Now}, Before) end,
                            Claims, Numbers),
-    {[{command, {renew, Numbers, Now}, {renew, Node, Incarnation, Numbers}}], Renewing}.
+    {[{command, {renew, Some, Now}, {renew, Node, Incarnation, Some}} || Some <- parts(Numbers)], Renewing}.
+
+parts([]) -> [];
+parts(Numbers) when length(Numbers) =< ?TOGETHER -> [Numbers];
+parts(Numbers) ->
+    {Some, Others} = lists:split(?TOGETHER, Numbers),
+    [Some | parts(Others)].
 
 is_renewable(#claim{state = State, renewing = Renewing}) ->
     (State =:= waiting orelse State =:= held) andalso Renewing =:= none.

@@ -15,9 +15,13 @@
 %%% is over after ?PROMISE ms. The founders are more than half of those that are discovered, too: so nodes that discover the same do not found two clusters.
 %%%
 %%% Joining. A node without data that finds a member starts a server and asks that one to add it (admit), as one that votes when it has caught up. If it was a member before
-%%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten.
+%%% and has lost its data, it has itself removed first (remove), since it may have voted in what it has forgotten. One that has data, but was forgotten while it was
+%%% away, hears so from a majority of the members, drops what it has and joins.
 %%%
 %%% The name of the Ra servers has the cluster's id in it: what another cluster's servers say reaches nobody.
+%%%
+%%% Failure. Ra's server ends for good when its log cannot be written: the disk is full. It, and what of Ra has ended with it, is started anew every ?MEND ms until it
+%%% runs; meanwhile this node is as one that is away.
 %%%
 %%% Stopping hands the leadership over, and leaves the membership as it is. leave/0 and forget/1 change it.
 %%% The calls between the nodes are answered from this process's state, or in a process of their own: nobody waits for Ra in here but at the start and the stop.
@@ -30,6 +34,10 @@
 -define(LOOK, 500).
 -define(ASK, 2000).
 -define(PROMISE, 30000).
+-define(MEND, 2000).
+%% After so long Ra's directory of servers is on disk (a dets table with auto_save of half a second, measured: a second). A server that was killed before would come
+%% back without its log, so it has no vote before.
+-define(SAVED, 1500).
 
 -record(state, {
     folder :: file:filename_all(),
@@ -39,6 +47,7 @@
     phase :: empty | left | hornbeam_cluster_folder:state(),
     promised_at = none :: none | integer(),
     looking = none :: none | pid(),
+    failing = none :: none | integer(),             % the server does not run: when it was started last
     members = [] :: [node()],                       % as they were told to the client
     gone = #{} :: #{node() => Since :: integer()}   % members that are not connected
 }).
@@ -186,16 +195,19 @@ handle_info({discovered, Nodes}, State) ->
     {noreply, State#state{discovered = Nodes}};
 handle_info(look, State) ->
     _ = erlang:send_after(?LOOK, self(), look),
-    {noreply, looked(forgotten(told(State)))};
+    {noreply, looked(forgotten(told(mended(State))))};
 handle_info({seen, Pid, Seen}, #state{looking = Pid} = State) ->
     {noreply, decide(Seen, State#state{looking = none})};
 handle_info({'EXIT', Pid, _}, #state{looking = Pid} = State) ->
     {noreply, State#state{looking = none}};
 handle_info({'begin', Pid, Id, Founders}, #state{looking = Pid} = State) ->
     Begun = founded(Id, node(), Founders, State),
-    ok = hornbeam_cluster_replica:elect(Id),
     _ = gen_server:abcast(lists:delete(node(), Founders), ?MODULE, {'begin', Id, node(), Founders}),
+    _ = erlang:send_after(?SAVED, self(), {elect, Id}),
     {noreply, Begun};
+handle_info({elect, Id}, #state{phase = {founded, Id, _, _}} = State) ->
+    ok = hornbeam_cluster_replica:elect(Id),
+    {noreply, State};
 handle_info({joined, Pid, Id}, #state{looking = Pid, phase = {joining, Id, Uid, Members}} = State) ->
     {noreply, kept({joined, Id, Uid, Members}, State)};
 handle_info(_Message, State) ->
@@ -210,6 +222,33 @@ terminate(_Reason, #state{phase = {_, Id, _, _} = Phase}) ->
     hornbeam_cluster_replica:stop();
 terminate(_Reason, _State) ->
     hornbeam_cluster_replica:stop().
+
+%% A server that has ended is started again, for as long as it takes.
+mended(#state{phase = {Kind, Id, _, _}, failing = Failing} = State) when Kind =/= promised ->
+    case {hornbeam_cluster_replica:is_running(Id), Failing} of
+        {true, none} ->
+            State;
+        {true, _} ->
+            logger:notice("cluster: this node's member runs again"),
+            State#state{failing = none};
+        {false, none} ->
+            mend(Id, State);
+        {false, At} ->
+            case now_ms() - At >= ?MEND of
+                true -> mend(Id, State);
+                false -> State
+            end
+    end;
+mended(State) ->
+    State.
+
+mend(Id, #state{folder = Folder, failing = Failing} = State) ->
+    Failing =:= none andalso logger:error("cluster: this node's member has ended (the disk of ~ts may be full); it is started anew until it runs", [Folder]),
+    _ = case hornbeam_cluster_replica:start(hornbeam_cluster_folder:ra(Folder)) of
+        ok -> hornbeam_cluster_replica:resume(Id);
+        Error -> Error
+    end,
+    State#state{failing = now_ms()}.
 
 %% The client and the readers hear who is a member, as this node's member has it.
 told(#state{phase = {Kind, Id, _, _}, members = Before} = State) when Kind =/= promised ->
@@ -247,15 +286,25 @@ forgotten(#state{members = Members, discovered = Discovered, gone = Before, forg
 
 %%% Founding and joining
 
-looked(#state{looking = none, phase = {joining, Id, Uid, Members}} = State) ->
+looked(#state{looking = none, phase = {joining, Id, Uid, Members}, promised_at = At} = State) ->
     Engine = self(),
-    State#state{looking = spawn_link(fun() -> ask_to_join(Engine, Id, Uid, Members) end)};
+    Wait = max(0, At + ?SAVED - now_ms()),
+    State#state{looking = spawn_link(fun() -> receive after Wait -> ask_to_join(Engine, Id, Uid, Members) end end)};
 looked(#state{looking = none, phase = Phase, discovered = [_ | _] = Discovered} = State) when Phase =:= empty; element(1, Phase) =:= promised ->
-    Engine = self(),
-    Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
-    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)};
+    asking(Discovered, State);
+looked(#state{looking = none, phase = {Kind, Id, _, _}, discovered = Discovered, members = Members} = State) when Kind =:= founded; Kind =:= joined ->
+    %% It may have been forgotten while it was away.
+    case hornbeam_cluster_replica:leader(Id) =:= none orelse not lists:member(node(), Members) of
+        true -> asking(Discovered, State);
+        false -> State
+    end;
 looked(State) ->
     State.
+
+asking(Discovered, State) ->
+    Engine = self(),
+    Others = [Node || Node <- Discovered, Node =/= node(), lists:member(Node, nodes())],
+    State#state{looking = spawn_link(fun() -> Engine ! {seen, self(), ask(Others, who)} end)}.
 
 ask(Nodes, Request) ->
     {Answers, _} = gen_server:multi_call(Nodes, ?MODULE, Request, ?ASK),
@@ -270,10 +319,26 @@ decide(Seen, #state{phase = Phase} = State) ->
                 true -> founded(Id, By, Founders, State);
                 false -> unpromised(Members, State)
             end;
+        {_, {Kind, Id, _, _}} when Kind =:= founded; Kind =:= joined -> forgotten_here([Of || {_, I, Of} <- Members, I =:= Id], State);
         {[{Node, Id, Of} | _], empty} -> joins(Node, Id, Of, State);
         {[], empty} -> founds(lists:sort([node() | [Node || {Node, empty} <- Seen]]), State);
         _ -> State
     end.
+
+%% A majority of the members, without this node among them: one of any majority would know of it were it one. It begins anew, as a node without data.
+forgotten_here([_ | _] = Said, #state{phase = {_, Id, _, _}, folder = Folder} = State) ->
+    Without = not lists:any(fun(Of) -> lists:member(node(), Of) end, Said),
+    case Without andalso 2 * length(Said) > lists:max([length(Of) || Of <- Said]) of
+        true ->
+            logger:notice("cluster: ~ts was forgotten by the others, and joins anew", [node()]),
+            ok = hornbeam_cluster_replica:delete(Id),
+            ok = hornbeam_cluster_folder:clear(Folder),
+            told(State#state{phase = empty});
+        false ->
+            State
+    end;
+forgotten_here([], State) ->
+    State.
 
 %% Others are members of another cluster, or the founder has not begun for long.
 unpromised(Members, #state{folder = Folder} = State) ->

@@ -208,10 +208,11 @@ renew(Number, Owner, Now, {Held, Waiting, #leases{claims = Claims, ends = Ends} 
 remove(Owners, Context, #leases{claims = Claims} = State) ->
     Names = lists:usort([Name || Owner <- Owners, #claim{name = Name} <- [maps:get(Owner, Claims)]]),
     Without = lists:foldl(fun drop/2, State, Owners),
-    lists:foldl(fun(Name, {Events, Left}) ->
+    {Events, Last} = lists:foldl(fun(Name, {Before, Left}) ->
         {More, Next} = grant(Name, Context, Left, []),
-        {Events ++ More, Next}
-    end, {[], Without}, Names).
+        {[More | Before], Next}
+    end, {[], Without}, Names),
+    {lists:append(lists:reverse(Events)), Last}.
 
 drop(Owner, #leases{claims = Claims, names = Names, ends = Ends} = State) ->
     {#claim{name = Name, expires = Expires, place = Place, token = Token}, Others} = maps:take(Owner, Claims),

@@ -99,7 +99,10 @@ handle_call(goodbye, {Pid, _}, #state{peers = Peers} = State) ->
     _ = Known andalso logger:notice("cluster: ~ts is stopping", [node(Pid)]),
     {reply, ok, State#state{peers = After}};
 handle_call(status, _From, State) ->
-    {reply, state_status(State), State}.
+    {reply, state_status(State), State};
+%% Of a node of a later version.
+handle_call(_Request, _From, State) ->
+    {reply, {error, not_understood}, State}.
 
 state_status(#state{options = #{cluster := Discovery, cluster_name := Name}, problem = Problem, peers = Peers, mine = Mine}) ->
     maps:merge(hornbeam_cluster_peers:figures(Peers),

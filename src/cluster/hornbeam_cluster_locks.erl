@@ -136,6 +136,9 @@ command(Label, Op, #state{ask = Ask, commands = Commands} = State) ->
             State
     end.
 
+%% A part answers so for nothing: the command was not this life's any more.
+answered(Label, {ok, {error, _}}, State) ->
+    answered(Label, {error, in_doubt}, State);
 answered(abandon, {ok, _}, State) ->
     State;
 answered(abandon, {error, _}, State) ->

@@ -1,7 +1,8 @@
 %%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
 %%%
 %%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
-%%% hornbeam_cluster_kv, hornbeam_cluster_leases: the parts, of which it knows nothing but the behaviour hornbeam_cluster_part.
+%%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_cluster_rates, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it
+%%% knows nothing but the behaviour hornbeam_cluster_part.
 %%%
 %%%     {ops, Session, Low, [{Seq, {Part, Operation}}]}   what a node's client asks: answered with [{Seq, Reply}]
 %%%     {forget, Node}                                    a member has left for good
@@ -31,10 +32,12 @@
 -export([init/1, apply/3, state_enter/2, snapshot_installed/4, version/0, which_module/1, overview/1]).
 -export_type([session/0, part/0]).
 
--type part() :: kv | leases.
+-type part() :: kv | leases | rates | tasks.
 -type session() :: {node(), Incarnation :: integer()}.
 
--define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks}]).
+%% Name, module, listener.
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
+                {tasks, hornbeam_task_part, hornbeam_task_listener}, {rates, hornbeam_cluster_rates, none}]).
 -define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
@@ -75,16 +78,16 @@ ask(Questions, #machine{parts = Parts, now = Now}) ->
 init(_Config) ->
     #machine{parts = maps:from_list([{Part, Module:new()} || {Part, Module, _} <- ?PARTS])}.
 
--spec apply(ra_machine:command_meta_data(), ra_machine:command(), machine()) ->
+-spec apply(ra_machine:command_meta_data(), Command :: term(), machine()) ->
     {machine(), term()} | {machine(), term(), ra_machine:effects()}.
-apply(#{index := Index}, {ops, {Node, Incarnation}, Low, Numbered}, #machine{sessions = Sessions} = Machine) ->
+apply(Meta, {ops, {Node, Incarnation}, Low, Numbered}, #machine{sessions = Sessions} = Machine) ->
     case Sessions of
-        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Index, Numbered, Node, passed(Low, Session), Machine);
+        #{Node := #session{incarnation = Incarnation} = Session} -> operate(Meta, Numbered, Node, passed(Low, Session), Machine);
         #{Node := #session{incarnation = Later}} when Later > Incarnation -> {Machine, [{Seq, {error, gone}} || {Seq, _} <- Numbered]};
-        #{} -> operate(Index, Numbered, Node, #session{incarnation = Incarnation, low = Low}, Machine)
+        #{} -> operate(Meta, Numbered, Node, #session{incarnation = Incarnation, low = Low}, Machine)
     end;
-apply(#{index := Index}, {timeout, clock}, #machine{now = Now} = Machine) ->
-    ended(Index, Machine#machine{now = Now + ?STEP});
+apply(Meta, {timeout, clock}, #machine{now = Now} = Machine) ->
+    ended(Meta, Machine#machine{now = Now + ?STEP});
 apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
     noted(Index, 1, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
 apply(_Meta, _Other, Machine) ->
@@ -98,8 +101,9 @@ passed(Low, #session{low = Before, replies = Replies} = Session) when Low - Befo
 passed(Low, #session{low = Before, replies = Replies} = Session) ->
     Session#session{low = Low, replies = lists:foldl(fun maps:remove/2, Replies, lists:seq(Before, Low - 1))}.
 
-operate(Index, Numbered, Node, Session0, #machine{sessions = Sessions, ticks = Ticks} = Machine0) ->
-    {Replies, {Session, Machine1, Weight, Events}} = lists:mapfoldl(fun one/2, {Session0, Machine0, 0, #{}}, Numbered),
+operate(#{index := Index} = Meta, Numbered, Node, Session0, #machine{sessions = Sessions, ticks = Ticks} = Machine0) ->
+    {Replies, {Session, Machine1, Weight, Events}} =
+        lists:mapfoldl(fun(Each, Acc) -> one(Each, time(Meta), Acc) end, {Session0, Machine0, 0, #{}}, Numbered),
     Machine = Machine1#machine{sessions = Sessions#{Node => Session}},
     Effects = maps:fold(fun(Part, Of, Acc) -> told(Part, Index, lists:append(lists:reverse(Of)), Acc) end, [], Events),
     case Machine of
@@ -107,17 +111,17 @@ operate(Index, Numbered, Node, Session0, #machine{sessions = Sessions, ticks = T
         _ -> noted(Index, length(Numbered), Weight, Machine, Replies, Effects)
     end.
 
-one({Seq, Asked}, {#session{low = Low, replies = Replies}, _, _, _} = Acc) ->
+one({Seq, Asked}, Time, {#session{low = Low, replies = Replies}, _, _, _} = Acc) ->
     case Replies of
         #{Seq := Reply} -> {{Seq, Reply}, Acc};
         #{} when Seq < Low -> {{Seq, {error, gone}}, Acc};
-        #{} -> one(Seq, Asked, Acc)
+        #{} -> one(Seq, Asked, Time, Acc)
     end.
 
-one(Seq, {Part, Operation}, {#session{replies = Replies} = Session, Machine, Weight, Told}) ->
+one(Seq, {Part, Operation}, Time, {#session{replies = Replies} = Session, Machine, Weight, Told}) ->
     #machine{parts = Parts, serial = Before, now = Now, ticks = Ticks} = Machine,
     {Module, Serial} = {module(Part), Before + 1},
-    {Reply, Events, State} = Module:apply(Operation, #{index => Serial, now => Now}, maps:get(Part, Parts)),
+    {Reply, Events, State} = Module:apply(Operation, #{index => Serial, now => Now, time => Time}, maps:get(Part, Parts)),
     Changed = Machine#machine{parts = Parts#{Part := State}, serial = Serial, ticks = Ticks orelse Module:waits(State)},
     {{Seq, Reply}, {Session#session{replies = Replies#{Seq => Reply}}, Changed, Weight + Module:weight(Operation), together(Part, Events, Told)}}.
 
@@ -126,14 +130,17 @@ together(_Part, [], Told) -> Told;
 together(Part, Events, Told) -> Told#{Part => [Events | maps:get(Part, Told, [])]}.
 
 %% A step is over.
-ended(Index, #machine{parts = Parts, now = Now, serial = Before} = Machine) ->
+ended(#{index := Index} = Meta, #machine{parts = Parts, now = Now, serial = Before} = Machine) ->
     Serial = Before + 1,
     {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _}, {Acc, Told, Waiting}) ->
-        {Events, State} = Module:expire(#{index => Serial, now => Now}, maps:get(Part, Acc)),
+        {Events, State} = Module:expire(#{index => Serial, now => Now, time => time(Meta)}, maps:get(Part, Acc)),
         {Acc#{Part := State}, told(Part, Index, Events, Told), Waiting orelse Module:waits(State)}
     end, {Parts, [], false}, ?PARTS),
     Timer = case Waits of true -> [clock() | Effects]; false -> Effects end,
     noted(Index, 1, 0, Machine#machine{parts = Left, ticks = Waits, serial = Serial}, ok, Timer).
+
+%% The time that the leader's clock had: the same for all members, since it stands in the log.
+time(Meta) -> maps:get(system_time, Meta, 0).
 
 clock() -> {timer, clock, ?STEP}.
 
@@ -167,7 +174,7 @@ state_enter(_, _) -> [].
 -spec snapshot_installed(ra_snapshot:meta(), machine(), ra_snapshot:meta(), machine()) -> ra_machine:effects().
 snapshot_installed(_Meta, _Machine, _OldMeta, _OldMachine) -> resync().
 
-resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS].
+resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS, Listener =/= none].
 
 -spec version() -> 1.
 version() -> 1.

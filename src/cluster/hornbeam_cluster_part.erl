@@ -1,6 +1,6 @@
 %%% What a part of the cluster's machine is: state that every member of the cluster has, changed by the same operations in the same order.
 %%%
-%%% Called by: nobody, it is the behaviour of hornbeam_cluster_kv and hornbeam_cluster_leases. Calls: nothing.
+%%% Called by: nobody, it is the behaviour of hornbeam_cluster_kv, hornbeam_cluster_leases and hornbeam_task_part. Calls: nothing.
 %%%
 %%% A part is pure, and the same on each node and in each release that takes part: no clock, no process, no table, no option. What it has
 %%% to know besides its state stands in the operation or in the context.
@@ -12,7 +12,8 @@
 -export_type([context/0, event/0]).
 
 %% index: the number of the operation, which only grows: a revision, a fencing token. now: the cluster's own time in ms (hornbeam_cluster_machine).
--type context() :: #{index := pos_integer(), now := non_neg_integer()}.
+%% time: ms of the clock of whoever led then, for people to read; it may jump.
+-type context() :: #{index := pos_integer(), now := non_neg_integer(), time => non_neg_integer(), atom() => term()}.
 -type event() :: term().
 
 -callback new() -> State :: term().

@@ -110,9 +110,9 @@ failed(Node, Cause, Now, Chance, #peers{all = All} = Peers) ->
         #{} -> {false, Peers}
     end.
 
-failed_again(Node, Cause, #peer{failures = Before, told = Told, state = State, since = Since} = Peer, Now, Chance, Peers) ->
-    %% One that has said that it stops is expected to be away.
-    Tell = Told =/= Cause andalso State =/= stopped andalso (Cause =:= not_let_in orelse Now - Since >= ?TOLD_AFTER),
+failed_again(Node, Cause, #peer{failures = Before, told = Told, state = State, since = Since, cause = Last} = Peer, Now, Chance, Peers) ->
+    %% One that has said that it stops is expected to be away; once may be chance.
+    Tell = Told =/= Cause andalso State =/= stopped andalso Cause =:= Last andalso (Cause =:= not_let_in orelse Now - Since >= ?TOLD_AFTER),
     Down = case State of trying -> down; linked -> linked; _ -> State end,
     Next = again(Peer#peer{state = Down, cause = Cause, failures = Before + 1, told = case Tell of true -> Cause; false -> Told end}, longest(Cause, Peer), Now, Chance),
     {Tell, set(Node, Next, Peers)}.

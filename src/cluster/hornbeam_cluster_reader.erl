@@ -25,6 +25,7 @@
     member = none :: none | ra:server_id(),
     waiting = [] :: [asked()],
     number = 0 :: non_neg_integer(),
+    refused = false :: boolean(),    % the last ones: there was no majority
     asking = none :: none | pid()
 }).
 
@@ -71,16 +72,26 @@ handle_cast({member, Member}, State) -> {noreply, State#state{member = Member}};
 handle_cast(_Request, State) -> {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({'EXIT', Pid, _}, #state{asking = Pid} = State) -> {noreply, begun(State#state{asking = none})};
+handle_info({'EXIT', Pid, Reason}, #state{asking = Pid} = State) ->
+    {noreply, begun(State#state{asking = none, refused = Reason =:= {shutdown, refused}})};
 handle_info(_Message, State) -> {noreply, State}.
 
-begun(#state{asking = none, waiting = [_ | _] = Waiting, kind = Kind, member = Member} = State) ->
-    Pid = spawn_link(fun() -> answer(Kind, Member, lists:reverse(Waiting)) end),
+begun(#state{asking = none, waiting = [_ | _] = Waiting, kind = Kind, member = Member, refused = Refused} = State) ->
+    Pid = spawn_link(fun() -> first(Refused, Kind, Member, lists:reverse(Waiting)) end),
     State#state{asking = Pid, waiting = [], number = 0};
 begun(State) ->
     State.
 
 %%% The process that asks
+
+%% Ra would be waited for in vain again, where no majority was there and still is not.
+first(true, linearizable, Member, Asked) ->
+    case hornbeam_cluster_client:has_quorum() of
+        true -> answer(linearizable, Member, Asked);
+        false -> failed(linearizable, Member, Asked, false)
+    end;
+first(_Refused, Kind, Member, Asked) ->
+    answer(Kind, Member, Asked).
 
 answer(Kind, Member, Asked) ->
     Questions = [Question || {_, Question, _} <- Asked],
@@ -88,15 +99,17 @@ answer(Kind, Member, Asked) ->
         {ok, Answers} ->
             lists:foreach(fun({{From, _, _}, Answer}) -> gen_server:reply(From, {ok, Answer}) end, lists:zip(Asked, Answers));
         error ->
-            Now = now_ms(),
-            HasQuorum = hornbeam_cluster_client:has_quorum(),
-            {Again, Over} = lists:partition(fun({_, _, Until}) -> HasQuorum andalso Until > Now + ?PAUSE end, Asked),
-            lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, no_quorum}) end, Over),
-            again(Kind, Member, Again)
+            failed(Kind, Member, Asked, hornbeam_cluster_client:has_quorum())
     end.
 
+failed(Kind, Member, Asked, HasQuorum) ->
+    Now = now_ms(),
+    {Again, Over} = lists:partition(fun({_, _, Until}) -> HasQuorum andalso Until > Now + ?PAUSE end, Asked),
+    lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, no_quorum}) end, Over),
+    again(Kind, Member, Again).
+
 again(_Kind, _Member, []) ->
-    ok;
+    exit({shutdown, refused});
 again(Kind, Member, Again) ->
     receive after ?PAUSE -> answer(Kind, Member, Again) end.
 

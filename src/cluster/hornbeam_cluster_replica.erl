@@ -5,8 +5,8 @@
 %%% Ra writes its log with one fsync for all commands that wait, takes snapshots, and restarts its server when that fails.
 -module(hornbeam_cluster_replica).
 
--export([start/1, stop/0, resume/1, found/2, elect/1, uid/1, join/3, add/3, remove/2, leave/1, hand_over/1]).
--export([name/1, id/2, members/1, leads/1, figures/1]).
+-export([start/1, stop/0, resume/1, is_running/1, found/2, elect/1, uid/1, join/3, add/3, remove/2, leave/1, hand_over/1]).
+-export([name/1, id/2, members/1, leads/1, leader/1, delete/1, figures/1]).
 
 -define(SYSTEM, hornbeam_cluster).
 -define(STATE_MACHINE, {module, hornbeam_cluster_machine, #{}}).
@@ -59,6 +59,10 @@ resume(Id) ->
         {error, name_not_registered} -> {error, not_there};
         {error, Reason} -> {error, Reason}
     end.
+
+%% @doc Whether this node's server is there.
+-spec is_running(Id :: binary()) -> boolean().
+is_running(Id) -> whereis(name(Id)) =/= undefined.
 
 %% @doc Starts the server of a founding member.
 -spec found(Id :: binary(), [node()]) -> ok.
@@ -166,14 +170,29 @@ known(Id) ->
 
 %% @doc Whether this node's member is the leader.
 -spec leads(Id :: binary()) -> boolean().
-leads(Id) -> ra_leaderboard:lookup_leader(name(Id)) =:= here(Id).
+leads(Id) -> leader(Id) =:= node().
+
+%% @doc The leader, so far as this node's member has heard.
+-spec leader(Id :: binary()) -> node() | none.
+leader(Id) ->
+    case ra_leaderboard:lookup_leader(name(Id)) of
+        {_, Node} -> Node;
+        undefined -> none
+    end.
+
+%% @doc Deletes this node's server and what it has, without asking anybody.
+-spec delete(Id :: binary()) -> ok.
+delete(Id) ->
+    _ = ra:force_delete_server(?SYSTEM, here(Id)),
+    ok.
 
 %% @doc What there is to say of this node's member.
 -spec figures(Id :: binary()) -> #{atom() => term()}.
 figures(Id) ->
-    Leader = case ra_leaderboard:lookup_leader(name(Id)) of
-        {_, Node} -> Node;
-        undefined -> none
-    end,
-    maps:merge(#{leader => Leader}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index],
-                                              ra:key_metrics(here(Id)))).
+    maps:merge(#{leader => leader(Id)}, maps:with([state, membership, term, commit_index, last_applied, last_written_index, snapshot_index], metrics(Id))).
+
+%% Tables of Ra's are missing while it is being started anew.
+metrics(Id) ->
+    try ra:key_metrics(here(Id))
+    catch error:_ -> #{state => noproc}
+    end.

@@ -1,7 +1,7 @@
 %%% What there is to say of the cluster: for hornbeam:info/1, as lines for a person, as figures for /metrics; and whether this node is ready.
 %%%
 %%% Called by: hornbeam_server (describe/0), hornbeam_status and hornbeam_cluster_command (text/1), hornbeam_metrics_text (samples/0), hornbeam_metrics_handler and
-%%% hornbeam_cli (is_ready/1). Calls: hornbeam_cluster (members, leader, log), hornbeam_cluster_links (nodes), hornbeam_cluster_traffic. Only where there is a cluster.
+%%% hornbeam_cli (is_ready/1). Calls: hornbeam_cluster (members, leader, log), hornbeam_cluster_links (nodes), hornbeam_cluster_traffic, hornbeam_unsent. Only where there is a cluster.
 %%%
 %%% A part that does not answer, because it is restarting, is left out.
 -module(hornbeam_cluster_report).
@@ -24,10 +24,12 @@ describe() ->
     #{nodes := Nodes} = Links = asked(fun hornbeam_cluster_links:status/0, Alone),
     Bytes = hornbeam_cluster_traffic:read(),
     maps:merge(maps:merge(#{leader => none, members => [], phase => unknown}, Member),
-               Links#{quorum => hornbeam_cluster:has_quorum(), nodes => [with_bytes(Node, Bytes) || Node <- Nodes]}).
+               Links#{quorum => hornbeam_cluster:has_quorum(), nodes => [with_unsent(with_bytes(Node, Bytes)) || Node <- Nodes]}).
 
 with_bytes(#{node := Node, state := up} = Other, Bytes) when is_map_key(Node, Bytes) -> Other#{bytes => map_get(Node, Bytes)};
 with_bytes(Other, _Bytes) -> Other.
+
+with_unsent(#{node := Node} = Other) -> Other#{unsent => maps:get(Node, hornbeam_unsent:read(), 0)}.
 
 asked(Fun, Otherwise) ->
     try Fun()
@@ -71,7 +73,8 @@ other(#{node := Node, state := State, for := For, hello := Hello, cause := Cause
         #{} -> {"-", "-"}
     end,
     [row(atom_to_list(Node), atom_to_list(State), duration(For), member(Node, Members), Version, In, Out),
-     [["    ", hornbeam_cluster_connect:explain(Node, Cause), $\n] || State =/= up, Cause =/= none]].
+     [["    ", hornbeam_cluster_connect:explain(Node, Cause), $\n] || State =/= up, Cause =/= none],
+     [io_lib:format("    ~b messages were not sent there: the link was congested, or gone~n", [N]) || #{unsent := N} <- [Other], N > 0]].
 
 member(Node, Members) -> case lists:member(Node, Members) of true -> "yes"; false -> "no" end.
 
@@ -100,6 +103,7 @@ samples() ->
           <<"hornbeam_cluster_connects_total">> => [{"", [], Connects}],
           <<"hornbeam_cluster_reconnects_total">> => [{"", [], Reconnects}],
           <<"hornbeam_cluster_connect_failures_total">> => [{"", [{"reason", atom_to_list(Reason)}], N} || {Reason, N} <- lists:sort(maps:to_list(Failures))],
+          <<"hornbeam_cluster_messages_not_sent_total">> => [{"", [{"node", atom_to_binary(Node)}], N} || #{node := Node, unsent := N} <- Nodes],
           <<"hornbeam_cluster_link_bytes_total">> => bytes(Nodes)},
         log(Info)).
 

@@ -6,8 +6,10 @@
 %%%     ├─ hornbeam_cluster_links      connects it to the others, says goodbye to them
 %%%     ├─ hornbeam_cluster_watch      tells this node's watchers of keys
 %%%     ├─ hornbeam_cluster_client     this node's commands
+%%%     ├─ hornbeam_cluster_group, hornbeam_cluster_cache_home, hornbeam_cluster_rate_gossip   what spreads without a majority: who takes part; two that do
 %%%     ├─ hornbeam_cluster_reader     its questions, twice: linearizable and local
 %%%     ├─ hornbeam_cluster_engine     its membership; Ra's own supervisor has the member
+%%%     ├─ hornbeam_task_listener      hands on what happens to tasks
 %%%     └─ hornbeam_cluster_locks      who holds locks here; the first to stop, so that it can still say that they are free
 %%%
 %%% Each is restarted alone: what it told the others it tells them again, and what it was told it asks for. They end from below: the
@@ -59,9 +61,10 @@ children(Options) ->
     Links = [{links, hornbeam_cluster_links, []}],
     State = [{watch, hornbeam_cluster_watch, []}, {client, hornbeam_cluster_client, []}, {reader, hornbeam_cluster_reader, [linearizable]},
              {reader_local, hornbeam_cluster_reader, [local]}, {engine, hornbeam_cluster_engine, []},
-             {locks, hornbeam_cluster_locks, []}],
+             {tasks, hornbeam_task_listener, []}, {locks, hornbeam_cluster_locks, []}],
+    Spread = [{group, hornbeam_cluster_group, []}, {cache, hornbeam_cluster_cache_home, []}, {rates, hornbeam_cluster_rate_gossip, []}],
     [#{id => Id, start => {?MODULE, start_module, [Module, Arguments]}, shutdown => 10000}
-     || {Id, Module, Arguments} <- [Link || Link <- Links, is_map_key(cluster, Options)] ++ State].
+     || {Id, Module, Arguments} <- [Link || Link <- Links, is_map_key(cluster, Options)] ++ Spread ++ State].
 
 -spec start_module(module(), [term()]) -> {ok, pid()} | {error, term()}.
 start_module(Module, Arguments) ->

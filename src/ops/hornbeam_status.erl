@@ -14,9 +14,11 @@ text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applica
 
 tasks(#{counts := none}) ->
     [];
-tasks(#{counts := Counts, schedules := Schedules}) ->
-    Numbers = [io_lib:format("~b ~ts", [maps:get(State, Counts), State]) || State <- [pending, running, retrying, done, failed, cancelled]],
-    ["tasks: ", lists:join(", ", Numbers), $\n | lists:map(fun schedule/1, Schedules)].
+tasks(#{counts := Counts, shared := Shared, schedules := Schedules}) ->
+    ["tasks: ", numbers(Counts), $\n, [["tasks of the cluster: ", numbers(Shared), $\n] || Shared =/= none] | lists:map(fun schedule/1, Schedules)].
+
+numbers(Counts) ->
+    lists:join(", ", [io_lib:format("~b ~ts", [maps:get(State, Counts), State]) || State <- [pending, running, retrying, done, failed, cancelled]]).
 
 schedule(#{name := Name, rule := Rule, last := Last, next := Next, leads := Leads, problem := Problem}) ->
     Who = case Leads of true -> ""; false -> ", on another node" end,

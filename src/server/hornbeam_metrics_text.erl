@@ -1,7 +1,7 @@
 %%% The figures of a server in Prometheus' text format (version 0.0.4).
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
+%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
 %%% library would be a dependency more.
 -module(hornbeam_metrics_text).
 
@@ -88,7 +88,8 @@ each(Key, Apps, Value) ->
 rest(Name) ->
     #{limit := Limit, refused := Refused} = hornbeam_descriptors:stats(),
     {Open, Events} = maps:take(open, hornbeam_websockets:stats(Name)),
-    #{<<"hornbeam_tasks">> => [{"", [{"state", atom_to_list(State)}], N} || {State, N} <- tasks(hornbeam_tasks:describe(Name))],
+    #{<<"hornbeam_tasks">> => tasks(hornbeam_tasks:describe(Name)),
+      <<"hornbeam_cluster_tasks">> => tasks(hornbeam_task_cluster:counts(Name)),
       <<"hornbeam_websockets">> => [{"", [], Open}],
       <<"hornbeam_websocket_events_total">> =>
           [{"", [{"event", atom_to_list(Event)}], N} || {Event, N} <- lists:sort(maps:to_list(Events))],
@@ -105,7 +106,7 @@ rest(Name) ->
       <<"hornbeam_beam_atoms">> => [{"", [], erlang:system_info(atom_count)}]}.
 
 tasks(none) -> [];
-tasks(Counts) -> lists:sort(maps:to_list(Counts)).
+tasks(Counts) -> [{"", [{"state", atom_to_list(State)}], N} || {State, N} <- lists:sort(maps:to_list(Counts))].
 
 line(Metric, {Suffix, Labels, Value}) ->
     [Metric, Suffix, labels(Labels), $\s, number(Value), $\n].

@@ -1,6 +1,6 @@
 %%% Who computes what, and who waits for it: the rule of one computation at a time for equal calls.
 %%%
-%%% Called by: hornbeam_cache, in its process. Calls: nothing of ours. Pure.
+%%% Called by: hornbeam_cache, in its process, for callers of this node; hornbeam_cluster_cache_home, in its own, for nodes. Calls: nothing of ours. Pure.
 %%%
 %%%     ask ──nobody computes the key──▶ lead ──finish──▶ all who wait are told
 %%%      │                                │
@@ -19,7 +19,7 @@
 %%% Limit: ?MAX callers of one session; one more computes alone. A caller that is known already does, too.
 -module(hornbeam_cache_flights).
 
--export([new/0, ask/4, finish/2, leave/2, left/2, clear/2, counts/1]).
+-export([new/0, ask/4, finish/2, leave/2, left/2, clear/2, counts/1, led/2, leader/2, key/2]).
 -export_type([flights/0, who/0, key/0, mode/0, told/0]).
 
 -define(MAX, 10000).
@@ -178,6 +178,28 @@ clear(all, Flights) ->
     Flights#flights{open = #{}};
 clear(Namespace, #flights{open = Open} = Flights) ->
     Flights#flights{open = maps:filter(fun({Of, _}, _) -> Of =/= Namespace end, Open)}.
+
+%% @doc The number of the flight that a caller leads.
+-spec led(who(), flights()) -> pos_integer() | none.
+led(Who, Flights) ->
+    case find(Who, Flights) of
+        {lead, Id} -> Id;
+        _ -> none
+    end.
+
+%% @doc Who leads a flight, if there is one of this number.
+-spec leader(pos_integer(), flights()) -> {ok, who()} | error.
+leader(Id, #flights{flights = All}) ->
+    case All of
+        #{Id := #flight{leader = Who}} -> {ok, Who};
+        #{} -> error
+    end.
+
+%% @doc What a flight is for.
+-spec key(pos_integer(), flights()) -> key().
+key(Id, #flights{flights = All}) ->
+    #{Id := #flight{key = Key}} = All,
+    Key.
 
 %% @doc How many flights there are, and how many callers that lead or wait.
 -spec counts(flights()) -> {Flights :: non_neg_integer(), Callers :: non_neg_integer()}.

@@ -1,7 +1,8 @@
 %%% Results that were computed once: rows in ETS, bounded by bytes, and the figures of each namespace.
 %%%
 %%% Owns the form of the tables below (hornbeam_tables owns the tables themselves). Called by: hornbeam_cache, in its process, the only one
-%%% that writes rows; hornbeam_service_cache (read/1, stats/0), in a worker's process. Calls: hornbeam_cgroup.
+%%% that writes rows; hornbeam_service_cache (read/1, stats/0), in a worker's process;
+%%% hornbeam_cluster_cache_home (left/1, stats/0). Calls: hornbeam_cgroup.
 %%%
 %%%   hornbeam_cache             {{Namespace, Digest}, Packed, Expires, Used, Order, Size, Counters}     set
 %%%   hornbeam_cache_order       {{Order, Key}}       ordered_set: who goes first
@@ -20,7 +21,7 @@
 %%% share those of ?OTHERS.
 -module(hornbeam_cache_store).
 
--export([new/0, configure/1, bytes/1, read/1, peek/1, write/3, clear/1, remove_expired/0, has_expired/0, count/2, stats/0]).
+-export([new/0, configure/1, bytes/1, read/1, peek/1, left/1, write/3, clear/1, remove_expired/0, has_expired/0, count/2, stats/0]).
 -export_type([key/0, figure/0]).
 
 -define(TABLE, hornbeam_cache).
@@ -101,11 +102,20 @@ mark(Key, _Used, Now) -> ets:update_element(?TABLE, Key, {4, Now}).
 %% @doc As read/1, and no hit.
 -spec peek(key()) -> {ok, Packed :: binary()} | error.
 peek(Key) ->
+    case left(Key) of
+        {ok, Packed, _} -> {ok, Packed};
+        error -> error
+    end.
+
+%% @doc As peek/1, with how many ms of its life are left.
+-spec left(key()) -> {ok, Packed :: binary(), pos_integer() | infinity} | error.
+left(Key) ->
     case ets:lookup(?TABLE, Key) of
+        [{_, Packed, infinity, _, _, _, _}] -> {ok, Packed, infinity};
         [{_, Packed, Expires, _, _, _, _}] ->
-            case is_current(Expires) of
-                true -> {ok, Packed};
-                false -> error
+            case Expires - now_ms() of
+                Left when Left > 0 -> {ok, Packed, Left};
+                _ -> error
             end;
         [] ->
             error

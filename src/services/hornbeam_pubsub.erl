@@ -15,7 +15,7 @@
 %%%
 %%% Delivery is at most once. Messages of one publisher to one subscriber keep their order. To another
 %%% node a message is sent once, and only if that needs no waiting: when the connection is congested the subscribers
-%%% there are passed over and not counted.
+%%% there are passed over, and the message is counted as not sent (hornbeam_unsent).
 %%%
 %%%     publish ─┬─ this node: hornbeam_subscriptions' tables ─────────────────▶ subscribers
 %%%              └─ each other node that subscribes ─▶ hornbeam_pubsub_relay ──▶ subscribers

@@ -1,6 +1,6 @@
 %%% How many subscriptions other nodes have to what, so that a message goes to the nodes that want it, once to each.
 %%%
-%%% Called by: hornbeam_pubsub (publish/2), hornbeam_subscriptions (changed/1), each in its own process. Calls:
+%%% Called by: hornbeam_pubsub (publish/2), hornbeam_subscriptions (changed/1), hornbeam_channel and hornbeam_history (nodes_of/1), each in its own process. Calls:
 %%% hornbeam_subscribers (what this node tells), hornbeam_pubsub_relay (how a message gets there).
 %%%
 %%% Writes the table hornbeam_peer_topics (hornbeam_tables owns it): {Topic, #{Node => Subscriptions}}, and
@@ -17,7 +17,7 @@
 -module(hornbeam_pubsub_peers).
 -behaviour(gen_server).
 
--export([changed/1, publish/2]).
+-export([changed/1, publish/2, nodes_of/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(TABLE, hornbeam_peer_topics).
@@ -35,6 +35,14 @@ changed(Topic) ->
     case nodes() =:= [] orelse whereis(?MODULE) of
         Pid when is_pid(Pid) -> Pid ! {changed, Topic}, ok;
         _ -> ok
+    end.
+
+%% @doc The other nodes that subscribe to this very topic.
+-spec nodes_of(hornbeam_topic:topic()) -> [node()].
+nodes_of(Topic) ->
+    case ets:lookup(?TABLE, Topic) of
+        [{_, Nodes}] -> maps:keys(Nodes);
+        [] -> []
     end.
 
 %% @doc Sends a message to every other node that subscribes to its topic; how many subscriptions that reached.
@@ -99,8 +107,9 @@ handle_info({hello, Peer}, Peers) ->
         true -> {noreply, Peers};
         false -> {noreply, meet(Peer, part(node(Peer), Peers))}
     end;
+%% A node that gets its name while it runs, as one of a cluster does, hears of itself as well.
 handle_info({nodeup, Node}, Peers) ->
-    greet(Node),
+    _ = Node =:= node() orelse greet(Node),
     {noreply, Peers};
 handle_info({'DOWN', Monitor, process, Peer, _}, Peers) ->
     case Peers of

@@ -1,6 +1,6 @@
 %%% Brings what other nodes publish to the subscribers of this one.
 %%%
-%%% Called by: hornbeam_pubsub_peers, in the process that publishes on another node (send/3). Calls: hornbeam_subscribers (deliver/2).
+%%% Called by: hornbeam_pubsub_peers, in the process that publishes on another node (send/3). Calls: hornbeam_subscribers (deliver/2), hornbeam_unsent.
 %%%
 %%% ?RELAYS processes on each node; all messages of one publisher go through the same one, which keeps their order.
 -module(hornbeam_pubsub_relay).
@@ -12,11 +12,14 @@
 %% All nodes must agree on it.
 -define(RELAYS, 4).
 
-%% @doc Whether the message is on its way: not when that would mean to wait for a congested connection.
+%% @doc Whether the message is on its way: not when that would mean to wait for a congested connection. What is not is counted.
 -spec send(node(), hornbeam_topic:topic(), term()) -> boolean().
 send(Node, Topic, Message) ->
     Relay = name(erlang:phash2(self(), ?RELAYS)),
-    erlang:send({Relay, Node}, {publish, Topic, Message}, [noconnect, nosuspend]) =:= ok.
+    case erlang:send({Relay, Node}, {publish, Topic, Message}, [noconnect, nosuspend]) of
+        ok -> true;
+        _ -> ok = hornbeam_unsent:count(Node), false
+    end.
 
 name(0) -> hornbeam_pubsub_relay_0;
 name(1) -> hornbeam_pubsub_relay_1;

@@ -1,6 +1,6 @@
 %%% Rate limits on the shared state: the generic cell rate algorithm (GCRA), exact over all workers of the node.
 %%%
-%%% Called by: hornbeam_service_state, in a worker's process; anybody's Erlang code. Calls: hornbeam_state_store.
+%%% Called by: hornbeam_service_rates, in a worker's process; hornbeam_cluster_rate_gossip; anybody's Erlang code. Calls: hornbeam_state_store, hornbeam_gcra.
 %%%
 %%% A window {Interval, Tolerance} lets one request through each Interval ns, and Tolerance / Interval at once: "100/minute" is
 %%% {600000000, 60000000000}. Of each window one number is kept, the time (ns since the VM's start) until which what was let
@@ -14,16 +14,13 @@
 %%% forgotten, and have their windows whole again.
 -module(hornbeam_rate_limit).
 
--export([hit/3, decide/4]).
+-export([hit/3, charge/3, reset/1]).
 -export_type([window/0, verdict/0]).
 
 -define(NAME, <<"hornbeam.rate_limit">>).
 
-%% Both in ns.
--type window() :: {Interval :: pos_integer(), Tolerance :: pos_integer()}.
-
-%% Whether it passes; after how many ns it would; for each window how many ns of its tolerance are used up.
--type verdict() :: {boolean(), Wait :: non_neg_integer(), Used :: [non_neg_integer()]}.
+-type window() :: hornbeam_gcra:window().
+-type verdict() :: hornbeam_gcra:verdict().
 
 %% @doc Counts Cost requests of a key, if all of its windows let them through. A Cost of 0 changes nothing. A key must have the
 %% same windows each time.
@@ -32,11 +29,36 @@
 hit(Key, Cost, Windows) ->
     try_hit(hornbeam_state_store:key({?NAME, {bytes, Key}}), Cost, Windows).
 
+%% @doc Counts Cost requests that were let through elsewhere: they use the windows up, also beyond what may pass at once.
+-spec charge(Key :: binary(), Cost :: pos_integer(), [window(), ...]) -> ok | {error, too_large | not_a_rate_limit}.
+charge(Key, Cost, Windows) ->
+    try_charge(hornbeam_state_store:key({?NAME, {bytes, Key}}), Cost, Windows).
+
+try_charge(Key, Cost, Windows) ->
+    Before = hornbeam_state_store:read(Key),
+    case until(Before, Windows) of
+        {ok, Until} ->
+            Now = now_ns(),
+            New = hornbeam_gcra:charge(Now, Cost, Windows, Until),
+            case write(Key, Before, New, (lists:max(New) - Now) div 1000000 + 1) of
+                true -> ok;
+                false -> try_charge(Key, Cost, Windows);
+                {error, too_large} = Error -> Error
+            end;
+        error ->
+            {error, not_a_rate_limit}
+    end.
+
+%% @doc The windows of a key are whole again.
+-spec reset(Key :: binary()) -> boolean().
+reset(Key) ->
+    hornbeam_state:delete({?NAME, {bytes, Key}}).
+
 try_hit(Key, Cost, Windows) ->
     Before = hornbeam_state_store:read(Key),
     case until(Before, Windows) of
         {ok, Until} ->
-            {Verdict, New} = decide(now_ns(), Cost, Windows, Until),
+            {Verdict, New} = hornbeam_gcra:decide(now_ns(), Cost, Windows, Until),
             keep(Key, Before, New, Verdict, Cost, Windows);
         error ->
             {error, not_a_rate_limit}
@@ -63,17 +85,6 @@ keep(Key, Before, New, {true, _, Used} = Verdict, Cost, Windows) ->
 
 write(Key, error, New, Ttl) -> hornbeam_state_store:write_new(Key, New, Ttl);
 write(Key, {ok, Old}, New, Ttl) -> hornbeam_state_store:replace(Key, Old, New, Ttl).
-
-%% @doc What becomes of Cost requests at Now, and until when the windows are used up then. Pure.
--spec decide(Now :: integer(), Cost :: non_neg_integer(), [window(), ...], Until :: [integer()]) -> {verdict(), [integer()]}.
-decide(Now, Cost, Windows, Until) ->
-    Bases = [max(Time, Now) || Time <- Until],
-    News = lists:zipwith(fun(Base, {Interval, _}) -> Base + Cost * Interval end, Bases, Windows),
-    Waits = lists:zipwith(fun(New, {_, Tolerance}) -> New - Now - Tolerance end, News, Windows),
-    case max(0, lists:max(Waits)) of
-        0 -> {{true, 0, [New - Now || New <- News]}, News};
-        Wait -> {{false, Wait, [Base - Now || Base <- Bases]}, Until}
-    end.
 
 now_ns() ->
     erlang:convert_time_unit(erlang:monotonic_time() - erlang:system_info(start_time), native, nanosecond).

@@ -1,5 +1,5 @@
 %%% Python's operations on the shared state: arguments and answers as hornbeam_erlang/_requests.py has them.
-%%% Called by: hornbeam_services. Calls: hornbeam_state, hornbeam_rate_limit. Those that walk the whole table take a process.
+%%% Called by: hornbeam_services. Calls: hornbeam_state. Those that walk the whole table take a process.
 -module(hornbeam_service_state).
 -behaviour(hornbeam_services).
 
@@ -31,8 +31,6 @@ handle(state_touch, [Key, Ttl], _) when ?IS_TTL(Ttl) ->
     stored(hornbeam_state:touch(Key, ttl(Ttl)));
 handle(state_pop, [Key], _) ->
     value(hornbeam_state:pop(Key));
-handle(rate_hit, [{bytes, Key}, Cost, Windows], _) when is_integer(Cost), Cost >= 0 ->
-    limited(hornbeam_rate_limit:hit(Key, Cost, [window(Window) || Window <- Windows]));
 handle(state_keys, [Prefix], _) when ?IS_PREFIX(Prefix) ->
     {walk, ?WALK, fun() -> {ok, hornbeam_state:keys(Prefix)} end};
 handle(state_items, [Prefix], _) when ?IS_PREFIX(Prefix) ->
@@ -68,16 +66,6 @@ counted({error, out_of_range}) ->
     {error, value_error, <<"the sum is out of the range of a float">>};
 counted({error, too_large} = Error) ->
     stored(Error).
-
-limited({ok, _Verdict} = Answer) ->
-    Answer;
-limited({error, not_a_rate_limit}) ->
-    {error, type_error, <<"the stored value is no rate limit">>};
-limited({error, too_large} = Error) ->
-    stored(Error).
-
-window({Interval, Tolerance}) when is_integer(Interval), Interval > 0, is_integer(Tolerance), Tolerance >= Interval ->
-    {Interval, Tolerance}.
 
 %% Python sends milliseconds or None.
 ttl(none) -> infinity;

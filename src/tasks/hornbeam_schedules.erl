@@ -2,14 +2,18 @@
 %%%
 %%% Called by: hornbeam_tasks_sup, hornbeam_service_tasks (declare/3: what workers find in their code), hornbeam_server and hornbeam_task_command (describe/1).
 %%% Calls: hornbeam_schedule (what is due), hornbeam_tasks (begins it), hornbeam_invocation (asks a worker for the times of a cron line), hornbeam_task_store (when
-%%% each ran last), global.
+%%% each ran last), global; in a cluster hornbeam_cluster, hornbeam_task_cluster.
 %%%
 %%% Once: of the nodes that are connected and run a server of this name, one leads: whoever has the name in global. When it ends another
 %%% takes over; when a net heals that was split, global lets one keep the name. Each worker declares the same schedules; a name is one schedule,
 %%% the latest declaration holds, and it ends with the last worker that declared it (hornbeam_worker's process, so a Python process that is
 %%% restarted changes nothing).
 %%%
-%%% Failure modes. A worker cannot tell the times of a cron line (cronsim is missing, the line is wrong): a log line and the status say so, and
+%%% In a cluster (hornbeam_task_member is there) nobody leads. Up to which time a schedule has been begun stands in the replicated state, and whoever moves that on from
+%%% where it was adds the tasks of these times in the same operation (hornbeam_task_part, `fire'): so each time is begun once, by one node, as tasks of the cluster,
+%%% and without a majority none is. The node that did it last is the first to try; the others hear of it, and try ?TURN ms later if they do not.
+%%%
+%%% Failure modes. No quorum: it is tried again every ?LATER, and when it comes back `missed' says what of the times is run. A worker cannot tell the times of a cron line (cronsim is missing, the line is wrong): a log line and the status say so, and
 %%% it is asked again every ?AGAIN. The clock jumps: what is due is looked at anew at least every ?LONGEST.
 %%%
 %%% Limits: ?MAX schedules.
@@ -23,6 +27,8 @@
 -define(LONGEST, 60000).
 -define(AGAIN, 30000).
 -define(SETTLED, 500).
+-define(TURN, 1000).
+-define(LATER, 1000).
 %% How far back the times of a cron line are asked for.
 -define(BACK, 31 * 86400000).
 -define(COUNT, 100).
@@ -30,8 +36,10 @@
 
 -record(entry, {
     schedule :: hornbeam_schedule:schedule(),
-    by = [] :: [pid() | option],                    % who has declared it
-    last :: non_neg_integer(),                      % the time up to which all is done, ms
+    declared = [] :: [pid() | option],              % by whom
+    last :: non_neg_integer() | unknown,            % the time up to which all is done, ms; unknown: the cluster is asked
+    by = none :: node() | none,                     % in a cluster: who has begun the last one
+    claiming = false :: boolean() | {again, At :: non_neg_integer()},
     known = [] :: [non_neg_integer()],              % of a cron line
     asked = none :: none | {attempt, hornbeam_invocation:invocation()} | {again, At :: non_neg_integer()},
     problem = none :: none | binary(),
@@ -39,6 +47,8 @@
 }).
 -record(state, {
     server :: atom(),
+    shared = false :: boolean(),                    % in a cluster
+    requests = gen_server:reqids_new() :: gen_server:request_id_collection(),
     entries = #{} :: #{binary() => #entry{}},
     monitors = #{} :: #{pid() => reference()},
     leads = false :: boolean(),
@@ -82,7 +92,7 @@ ask(Server, Request) ->
 -spec init(atom()) -> {ok, #state{}, {continue, look}}.
 init(Server) ->
     ok = hornbeam_task_table:set_schedules(Server, self()),
-    {ok, from_options(#state{server = Server}), {continue, look}}.
+    {ok, from_options(#state{server = Server, shared = hornbeam_task_table:member(Server) =/= error}), {continue, look}}.
 
 -spec handle_continue(look, #state{}) -> {noreply, #state{}}.
 handle_continue(look, State) ->
@@ -92,13 +102,13 @@ from_options(#state{server = Server, entries = Entries} = State) ->
     {ok, #{schedules := Given}} = hornbeam_servers:config(Server),
     Schedules = [Schedule || {Name, Function, Options} <- Given,
                              {ok, Schedule} <- [hornbeam_schedule:new(Name, Function, body(Function), Options)]],
-    Left = maps:map(fun(_, #entry{by = By} = Entry) -> Entry#entry{by = By -- [option]} end, Entries),
+    Left = maps:map(fun(_, #entry{declared = By} = Entry) -> Entry#entry{declared = By -- [option]} end, Entries),
     lists:foldl(fun(Schedule, Each) -> add(Schedule, option, Each) end, pruned(State#state{entries = Left}), Schedules).
 
 body(Function) -> {bytes, iolist_to_binary(hornbeam_msgpack:encode([Function, [], #{}]))}.
 
 pruned(#state{entries = Entries} = State) ->
-    State#state{entries = maps:filter(fun(_, #entry{by = By}) -> By =/= [] end, Entries)}.
+    State#state{entries = maps:filter(fun(_, #entry{declared = By}) -> By =/= [] end, Entries)}.
 
 add(Schedule, By, #state{entries = Entries} = State) ->
     Name = hornbeam_schedule:name(Schedule),
@@ -107,9 +117,10 @@ add(Schedule, By, #state{entries = Entries} = State) ->
         #{Name := #entry{} = Other} -> Other#entry{schedule = Schedule, known = [], asked = none, problem = none};
         #{} -> #entry{schedule = Schedule, last = last(Name, State)}
     end,
-    State#state{entries = Entries#{Name => Entry#entry{by = [By | Entry#entry.by -- [By]]}}}.
+    State#state{entries = Entries#{Name => Entry#entry{declared = [By | Entry#entry.declared -- [By]]}}}.
 
 %% What this node has not been there for is missed only if it is known when the schedule ran last.
+last(_Name, #state{shared = true}) -> unknown;
 last(Name, #state{server = Server}) ->
     case hornbeam_task_table:store(Server) of
         {ok, Store} ->
@@ -135,9 +146,9 @@ handle_call(describe, _From, #state{entries = Entries, leads = Leads} = State) -
 handle_call(changed, _From, State) ->
     {reply, ok, look(from_options(State))}.
 
-about(Name, #entry{schedule = Schedule, last = Last, next = Next, problem = Problem}, Leads) ->
-    #{name => Name, rule => unicode:characters_to_binary(hornbeam_schedule:text(Schedule)), last => Last, next => Next, leads => Leads,
-      problem => Problem}.
+about(Name, #entry{schedule = Schedule, last = Last, next = Next, problem = Problem, by = By}, Leads) ->
+    #{name => Name, rule => unicode:characters_to_binary(hornbeam_schedule:text(Schedule)), last => Last, next => Next,
+      leads => case By of none -> Leads; _ -> By =:= node() end, problem => Problem}.
 
 monitored(Worker, #state{monitors = Monitors} = State) when is_map_key(Worker, Monitors) ->
     State;
@@ -145,6 +156,10 @@ monitored(Worker, #state{monitors = Monitors} = State) ->
     State#state{monitors = Monitors#{Worker => monitor(process, Worker)}}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({event, {fired, Name, Last, By}}, State) ->
+    {noreply, look(moved(Name, {Last, By}, State))};
+handle_cast({event, resync}, #state{entries = Entries} = State) ->
+    {noreply, look(State#state{entries = maps:map(fun(_, Entry) -> Entry#entry{last = unknown} end, Entries)})};
 handle_cast(_Request, State) ->
     {noreply, State}.
 
@@ -160,7 +175,7 @@ handle_info({elected, Leader}, #state{watched = electing} = State) ->
 handle_info({'DOWN', Watched, process, _, _}, #state{watched = Watched} = State) ->
     {noreply, look(State#state{watched = none})};
 handle_info({'DOWN', _, process, Worker, _}, #state{monitors = Monitors, entries = Entries} = State) when is_map_key(Worker, Monitors) ->
-    Left = maps:map(fun(_, #entry{by = By} = Entry) -> Entry#entry{by = By -- [Worker]} end, Entries),
+    Left = maps:map(fun(_, #entry{declared = By} = Entry) -> Entry#entry{declared = By -- [Worker]} end, Entries),
     {noreply, look(pruned(State#state{entries = Left, monitors = maps:remove(Worker, Monitors)}))};
 handle_info({global_name_conflict, _}, State) ->
     %% Who has the name is settled in a moment.
@@ -168,12 +183,20 @@ handle_info({global_name_conflict, _}, State) ->
     {noreply, State#state{leads = false}};
 handle_info(settled, State) ->
     {noreply, look(State)};
+handle_info(Message, #state{shared = true, requests = Requests} = State) ->
+    case gen_server:check_response(Message, Requests, true) of
+        {{reply, Answer}, Label, Left} -> {noreply, look(claimed(Label, Answer, State#state{requests = Left}))};
+        {{error, _}, Label, Left} -> {noreply, look(claimed(Label, {error, in_doubt}, State#state{requests = Left}))};
+        _ -> {noreply, State}
+    end;
 handle_info(_Message, State) ->
     {noreply, State}.
 
 %%% Who leads
 
 %% The leader looks each time whether it still is: a net that heals may have given the name to another.
+lead(#state{shared = true} = State) ->
+    State;
 lead(#state{watched = none, leads = Leads, server = Server} = State) ->
     Self = self(),
     case is_alive() andalso global:whereis_name({?MODULE, Server}) of
@@ -206,10 +229,10 @@ elect(Name, Self) ->
 look(#state{timer = Timer} = State0) ->
     _ = Timer =/= none andalso erlang:cancel_timer(Timer),
     Now = now_ms(),
-    #state{entries = Entries} = State = lead(State0#state{timer = none}),
+    #state{entries = Entries} = State = claim(Now, lead(State0#state{timer = none})),
     Looked = maps:map(fun(_, Entry) -> ask_times(Now, fire(Now, Entry, State), State) end, Entries),
     Times = [Next || #entry{next = Next} <- maps:values(Looked), is_integer(Next)]
-            ++ [At || #entry{asked = {again, At}} <- maps:values(Looked)],
+            ++ [At || #entry{asked = {again, At}} <- maps:values(Looked)] ++ [At || #entry{claiming = {again, At}} <- maps:values(Looked)],
     case map_size(Looked) of
         0 -> State#state{entries = Looked};
         _ ->
@@ -218,6 +241,13 @@ look(#state{timer = Timer} = State0) ->
     end.
 
 %% A node that does not lead lets the times pass: the leader sees to them.
+fire(_Now, #entry{last = unknown} = Entry, _State) ->
+    Entry#entry{next = unknown};
+fire(Now, #entry{schedule = Schedule, last = Last, known = Known} = Entry, #state{shared = true}) ->
+    case hornbeam_schedule:next_of(Schedule, {Last, Known}, Now) of
+        {[], Next} -> Entry#entry{next = Next};
+        {Due, _} -> Entry#entry{next = max(Now + ?TURN div 10, turn(Due, Entry))}
+    end;
 fire(Now, #entry{schedule = Schedule, last = Last, known = Known} = Entry, #state{leads = Leads, server = Server}) ->
     {Due, Next} = hornbeam_schedule:next_of(Schedule, {Last, Known}, Now),
     _ = [begin_task(Schedule, Time, Server) || Leads, Time <- hornbeam_schedule:run(hornbeam_schedule:missed(Schedule), Due, Now)],
@@ -230,9 +260,74 @@ fire(Now, #entry{schedule = Schedule, last = Last, known = Known} = Entry, #stat
             Entry#entry{next = Next, last = Newest, known = [Time || Time <- Known, Time > Newest]}
     end.
 
+%%% In a cluster
+
+claim(Now, #state{shared = true, entries = Entries} = State) ->
+    maps:fold(fun(Name, Entry, Each) -> claim(Now, Name, Entry, Each) end, State, Entries);
+claim(_Now, State) ->
+    State.
+
+claim(_Now, _Name, #entry{claiming = true}, State) ->
+    State;
+claim(Now, _Name, #entry{claiming = {again, At}}, State) when At > Now ->
+    State;
+claim(Now, Name, #entry{last = unknown} = Entry, #state{server = Server} = State) ->
+    ask_cluster({know, Name}, {know, Server, Name, Now}, Name, Entry, State);
+claim(Now, Name, #entry{schedule = Schedule, last = Last, known = Known} = Entry, #state{server = Server} = State) ->
+    {Due, _} = hornbeam_schedule:next_of(Schedule, {Last, Known}, Now),
+    case Due =/= [] andalso turn(Due, Entry) =< Now of
+        true ->
+            Newest = lists:last(Due),
+            Tasks = [hornbeam_task_cluster:operation(hornbeam_schedule:task(Schedule, Server, Time, delay(Schedule)))
+                     || Time <- hornbeam_schedule:run(hornbeam_schedule:missed(Schedule), Due, Now)],
+            ask_cluster({fire, Name, Newest}, {fire, Server, Name, {Last, Newest}, node(), Tasks, hornbeam_task_cluster:limits(Server)}, Name, Entry, State);
+        false ->
+            State
+    end.
+
+%% When this node tries: at once, if it was the last to do so, or nobody is there who was.
+turn([First | _], #entry{by = By}) ->
+    case By =:= none orelse lists:member(By, nodes()) of
+        true when By =/= none -> First + ?TURN;
+        _ -> First
+    end.
+
+ask_cluster(Label, Operation, Name, Entry, #state{requests = Requests, entries = Entries} = State) ->
+    Asking = State#state{entries = Entries#{Name := Entry#entry{claiming = true}}},
+    case hornbeam_cluster:request({tasks, Operation}) of
+        {ok, {Pid, Request}} -> Asking#state{requests = gen_server:send_request(Pid, Request, Label, Requests)};
+        {error, Reason} -> claimed(Label, {error, Reason}, Asking)
+    end.
+
+claimed(Label, Answer, #state{entries = Entries} = State) ->
+    Name = element(2, Label),
+    case {Entries, Answer} of
+        {#{Name := Entry}, {error, _}} -> State#state{entries = Entries#{Name := Entry#entry{claiming = {again, now_ms() + ?LATER}}}};
+        {#{Name := Entry}, {ok, Reply}} -> replied(Label, Reply, State#state{entries = Entries#{Name := Entry#entry{claiming = false}}});
+        _ -> State
+    end.
+
+replied({fire, Name, Newest}, {begun, Refused}, #state{server = Server} = State) ->
+    _ = [logger:error("schedule ~ts of server ~ts: its task was refused: ~ts", [Name, Server, Limit]) || Limit <- Refused],
+    moved(Name, {Newest, node()}, State);
+replied({_, Name}, {Last, By}, State) -> moved(Name, {Last, By}, State);
+replied({_, Name, _}, {Last, By}, State) -> moved(Name, {Last, By}, State);
+replied(Label, unknown, #state{entries = Entries} = State) ->
+    #{element(2, Label) := Entry} = Entries,
+    State#state{entries = Entries#{element(2, Label) := Entry#entry{last = unknown}}}.
+
+%% An event may be older than an answer.
+moved(Name, {Last, By}, #state{entries = Entries} = State) ->
+    case Entries of
+        #{Name := #entry{last = Before, known = Known} = Entry} when Before =:= unknown; Last > Before ->
+            State#state{entries = Entries#{Name := Entry#entry{last = Last, by = By, known = [Time || Time <- Known, Time > Last]}}};
+        #{Name := #entry{last = Last} = Entry} -> State#state{entries = Entries#{Name := Entry#entry{by = By}}};
+        #{} -> State
+    end.
+
 %% Not from this process: the server's tasks may be busy, and a durable one waits for its disk.
 begin_task(Schedule, Time, Server) ->
-    Delay = case hornbeam_schedule:jitter(Schedule) of 0 -> 0; Jitter -> rand:uniform(Jitter + 1) - 1 end,
+    Delay = delay(Schedule),
     proc_lib:spawn(fun() ->
         case hornbeam_tasks:add(Server, hornbeam_schedule:task(Schedule, Server, Time, Delay)) of
             {ok, _} -> ok;
@@ -240,6 +335,11 @@ begin_task(Schedule, Time, Server) ->
         end
     end).
 
+delay(Schedule) ->
+    case hornbeam_schedule:jitter(Schedule) of 0 -> 0; Jitter -> rand:uniform(Jitter + 1) - 1 end.
+
+ask_times(_Now, #entry{last = unknown} = Entry, _State) ->
+    Entry;
 ask_times(Now, #entry{schedule = Schedule, next = unknown, asked = Asked, last = Last} = Entry, #state{server = Server})
         when Asked =:= none; element(1, Asked) =:= again ->
     case {hornbeam_schedule:cron(Schedule), Asked} of

@@ -11,7 +11,7 @@
 
 -include("hornbeam_task.hrl").
 
--export([new/4, is_final/1, frame/1, ended/2, delay/1, bytes/1, size/1, entry/1, info/1, event/1, outcome/1, to_disk/1, from_disk/2, text/1]).
+-export([new/4, is_final/1, frame/1, ended/2, delay/1, bytes/1, size/1, entry/1, info/1, event/1, outcome/1, to_disk/1, from_disk/2, from_map/2, text/1]).
 -export_type([task/0, state/0, result/0, ending/0]).
 
 -type task() :: #task{}.
@@ -163,15 +163,20 @@ to_disk(#task{} = Task) ->
 
 %% @doc What was running when all ended runs once more.
 -spec from_disk(Server :: atom(), map()) -> {ok, task()} | error.
-from_disk(Server, #{id := Id, function := Function, body := Body} = Map) ->
+from_disk(Server, Map) ->
+    case from_map(Server, Map) of
+        {ok, #task{state = running} = Task} -> {ok, Task#task{state = pending}};
+        Other -> Other
+    end.
+
+%% @doc As it is.
+-spec from_map(Server :: atom(), map()) -> {ok, task()} | error.
+from_map(Server, #{id := Id, function := Function, body := Body} = Map) ->
     Default = #task{id = Id, server = Server, function = Function, body = Body, stored = true},
     [task | Values] = tuple_to_list(Default),
     Fields = [maps:get(Field, Map, Value) || {Field, Value} <- lists:zip(record_info(fields, task), Values)],
-    case list_to_tuple([task | Fields]) of
-        #task{state = running} = Task -> {ok, Task#task{state = pending}};
-        Task -> {ok, Task}
-    end;
-from_disk(_Server, _Map) ->
+    {ok, list_to_tuple([task | Fields])};
+from_map(_Server, _Map) ->
     error.
 
 %% @doc All of it, for a person.

@@ -14,8 +14,8 @@
 -export([new/2, configured/2, begin_again/1, admit/3, await/3, cancel/2, retry/2, purge/2, message/2, stop_by/2, stop/1, running/1, lost/1]).
 -export_type([book/0, refusal/0]).
 
-%% full: a limit is reached. not_stored: it could not be put on disk. wrong: a mistake. With a text.
--type refusal() :: {full | not_stored | wrong | stopping, binary()}.
+%% full: a limit is reached. not_stored: it could not be put on disk. wrong: a mistake. With a text. cluster: an error of hornbeam_cluster's.
+-type refusal() :: {full | not_stored | wrong | stopping, binary()} | {cluster, atom()}.
 -type reply(Answer) :: {reply, Answer, book()}.
 
 -define(MAX_DEAD, 10000).
@@ -164,7 +164,7 @@ refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, byte
         false ->
             case {hornbeam_task_queue:has_room(Name, Queue), Durable andalso hornbeam_task_table:store(Server)} of
                 {false, _} -> {full, <<"there are too many queues: 1000 may have tasks at a time">>};
-                {true, error} -> {wrong, <<"a durable task needs the option data_dir">>};
+                {true, error} -> {wrong, <<"a durable task needs the option data_dir, or a cluster">>};
                 {true, _} when Bytes =:= 0 -> none;
                 {true, _} ->
                     case Bytes + hornbeam_task:bytes(Task) > MaxBytes of

@@ -1,6 +1,7 @@
 %%% Tasks and schedules for a person: `hornbeam tasks', and what `hornbeam status' says of them.
 %%%
-%%% Called by: hornbeam_control, hornbeam_server (describe/1, for hornbeam:info/1). Calls: hornbeam_tasks, hornbeam_task_table, hornbeam_schedules.
+%%% Called by: hornbeam_control, hornbeam_server (describe/1, for hornbeam:info/1). Calls: hornbeam_tasks, hornbeam_task_table, hornbeam_task_cluster,
+%%% hornbeam_schedules, hornbeam_service_cluster (the errors of a cluster).
 -module(hornbeam_task_command).
 
 -include("hornbeam_task.hrl").
@@ -14,10 +15,13 @@
 %% @doc Arguments: list [STATE], show ID, retry ID, cancel ID, purge [STATE].
 -spec run(Server :: atom(), Arguments :: [string()]) -> {ok | error, unicode:chardata()}.
 run(Server, ["list" | Rest]) ->
-    with_state(Rest, fun(Which) -> {ok, list(hornbeam_task_table:all(Server, Which))} end);
+    with_state(Rest, fun(Which) ->
+        {ok, list(hornbeam_task_table:all(Server, Which)) ++ shared(hornbeam_task_cluster:list(Server, Which, none, ?SHOWN))}
+    end);
 run(Server, ["show", Id]) ->
-    case hornbeam_task_table:find(list_to_binary(Id)) of
+    case hornbeam_tasks:find(Server, list_to_binary(Id)) of
         {ok, #task{server = Server} = Task} -> {ok, string:slice(hornbeam_task:text(Task), 0, ?LONGEST div 4)};
+        {error, Reason} -> failed(Reason);
         _ -> not_found(Id)
     end;
 run(Server, ["retry", Id]) ->
@@ -28,6 +32,7 @@ run(Server, ["purge" | Rest]) ->
     with_state(Rest, fun(Which) ->
         case hornbeam_tasks:purge(Server, Which) of
             not_found -> {ok, "0 forgotten"};
+            {error, Reason} -> failed(Reason);
             Number -> {ok, io_lib:format("~b forgotten", [Number])}
         end
     end);
@@ -44,7 +49,12 @@ with_state(_, _) -> {error, "one state at most"}.
 
 answer(true, _Id, Text, _) -> {ok, Text};
 answer(false, _Id, _, Text) -> {error, Text};
+answer({error, Reason}, _Id, _, _) -> failed(Reason);
 answer(not_found, Id, _, _) -> not_found(Id).
+
+failed(Reason) ->
+    {error, _, Text} = hornbeam_service_cluster:failed(Reason),
+    {error, Text}.
 
 not_found(Id) -> {error, ["there is no task ", hornbeam_option_text:show(Id)]}.
 
@@ -54,6 +64,9 @@ list(Tasks) ->
     [row("id", "state", "queue", "attempts", "function") | lists:map(fun line/1, Shown)]
     ++ [io_lib:format("and ~b older ones~n", [length(Rest)]) || Rest =/= []].
 
+shared([]) -> "";
+shared(Tasks) -> ["of the cluster:\n" | list(Tasks)].
+
 line(#task{id = Id, state = State, queue = Queue, attempts = Attempts, function = Function}) ->
     row(Id, atom_to_list(State), string:slice(Queue, 0, 30), integer_to_list(Attempts), string:slice(Function, 0, 80)).
 
@@ -61,6 +74,6 @@ row(Id, State, Queue, Attempts, Function) ->
     io_lib:format("~-31ts~-10ts~-16ts~9ts  ~ts~n", [Id, State, Queue, Attempts, Function]).
 
 %% @doc How many tasks of each state, and the schedules.
--spec describe(Server :: atom()) -> #{counts := map() | none, schedules := [map()]}.
+-spec describe(Server :: atom()) -> #{counts := map() | none, shared := map() | none, schedules := [map()]}.
 describe(Server) ->
-    #{counts => hornbeam_tasks:describe(Server), schedules => hornbeam_schedules:describe(Server)}.
+    #{counts => hornbeam_tasks:describe(Server), shared => hornbeam_task_cluster:counts(Server), schedules => hornbeam_schedules:describe(Server)}.

@@ -1,9 +1,9 @@
 %%% What is over and kept for a time: until when, and how much memory it takes. Pure.
 %%%
-%%% Called by: hornbeam_tasks. Calls: nothing. Dead letters have no time; of them the last few stay, of the others those that fit.
+%%% Called by: hornbeam_task_book, hornbeam_task_part. Calls: nothing. Dead letters have no time; of them the last few stay, of the others those that fit.
 -module(hornbeam_task_kept).
 
--export([new/1, add/5, remove/2, expire/3, next/1]).
+-export([new/1, add/5, remove/2, expire/3, next/1, bytes/1]).
 -export_type([kept/0]).
 
 -type key() :: {Until :: non_neg_integer() | infinity, Finished :: non_neg_integer(), Id :: binary()}.
@@ -65,3 +65,7 @@ next(#kept{timed = Timed}) ->
         {Until, _, _} -> Until;
         none -> infinity
     end.
+
+%% @doc What all of them take.
+-spec bytes(kept()) -> non_neg_integer().
+bytes(#kept{bytes = Bytes}) -> Bytes.

@@ -1,6 +1,6 @@
 %%% Which task is next: queues by name, each in order, and those whose time has not come. Pure.
 %%%
-%%% Called by: hornbeam_tasks. Calls: nothing.
+%%% Called by: hornbeam_task_book, hornbeam_task_part. Calls: nothing.
 %%%
 %%% The next one is the first of a queue that is below its limit: of the highest priority, and of equals the oldest. So a queue keeps its
 %%% order, and one whose limit is 1 runs its tasks strictly one after the other. Cost: the logarithm of a queue's length, and the number

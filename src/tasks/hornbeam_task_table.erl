@@ -7,7 +7,7 @@
 -include("hornbeam_task.hrl").
 
 -export([insert/1, update/2, delete/1, find/1, of_server/1, all/2, durable/1, progress/2, stored/1, counts/1]).
--export([keeper/1, set_keeper/2, store/1, set_store/2, schedules/1, set_schedules/2, supervisor/1, set_supervisor/2, forget/1]).
+-export([keeper/1, set_keeper/2, store/1, set_store/2, schedules/1, set_schedules/2, member/1, set_member/2, supervisor/1, set_supervisor/2, forget/1]).
 
 -define(TABLE, hornbeam_tasks).
 
@@ -90,7 +90,14 @@ schedules(Server) -> process(schedules, Server).
 -spec set_schedules(Server :: atom(), pid()) -> ok.
 set_schedules(Server, Pid) -> set_process(schedules, Server, Pid).
 
-%% @doc The supervisor of all three (hornbeam_tasks_sup).
+%% @doc The process that is this node's share of a cluster's tasks (hornbeam_task_member), where there is a cluster.
+-spec member(Server :: atom()) -> {ok, pid()} | error.
+member(Server) -> process(member, Server).
+
+-spec set_member(Server :: atom(), pid()) -> ok.
+set_member(Server, Pid) -> set_process(member, Server, Pid).
+
+%% @doc The supervisor of all (hornbeam_tasks_sup).
 -spec supervisor(Server :: atom()) -> {ok, pid()} | error.
 supervisor(Server) -> process(supervisor, Server).
 
@@ -111,5 +118,5 @@ set_process(Role, Server, Pid) ->
 -spec forget(Server :: atom()) -> ok.
 forget(Server) ->
     true = ets:match_delete(?TABLE, with([{#task.server, Server}])),
-    lists:foreach(fun(Role) -> true = ets:delete(?TABLE, {Role, Server}) end, [keeper, store, schedules, supervisor]),
+    lists:foreach(fun(Role) -> true = ets:delete(?TABLE, {Role, Server}) end, [keeper, store, schedules, member, supervisor]),
     ok.

@@ -1,7 +1,7 @@
-%%% Who waits for the end of a task. Called by: hornbeam_tasks, whose process gets {'DOWN', Monitor, ...} of those that wait no longer.
+%%% Who waits for the end of a task. Called by: hornbeam_task_book, hornbeam_task_member, whose process gets {'DOWN', Monitor, ...} of those that wait no longer.
 -module(hornbeam_task_waiters).
 
--export([new/0, add/3, answer/3, gone/2]).
+-export([new/0, add/3, answer/3, gone/2, ids/1, is_waited/2]).
 -export_type([waiters/0]).
 
 -record(waiters, {
@@ -39,3 +39,10 @@ gone(Monitor, #waiters{by_id = ById, by_monitor = ByMonitor} = Waiters) ->
         error ->
             Waiters
     end.
+
+%% @doc The tasks that somebody waits for.
+-spec ids(waiters()) -> [Id :: binary()].
+ids(#waiters{by_id = ById}) -> maps:keys(ById).
+
+-spec is_waited(Id :: binary(), waiters()) -> boolean().
+is_waited(Id, #waiters{by_id = ById}) -> is_map_key(Id, ById).

@@ -1,7 +1,8 @@
 %%% The background tasks of one server: takes them, has them run by workers, keeps what came of them for a time.
 %%%
 %%% Called by: hornbeam_service_tasks (Python), hornbeam_schedules, hornbeam_task_command (a person), hornbeam_listener (a stop begins),
-%%% hornbeam_reload; any OTP application (add/4). Calls: hornbeam_task_book, which decides everything; hornbeam_tasks_sup (ensure/1), hornbeam_task, hornbeam_task_table.
+%%% hornbeam_reload; any OTP application (add/4). Calls: hornbeam_task_book, which decides everything; hornbeam_tasks_sup (ensure/1), hornbeam_task, hornbeam_task_table,
+%%% hornbeam_task_cluster: a durable task is the cluster's where there is one, and what is not found here is looked for there.
 %%%
 %%% A durable task is answered for, and runs, when the store says that it is on disk. What is running when a server stops has
 %%% graceful_timeout, like requests; then it is given up. A durable one runs again after the next start.
@@ -11,7 +12,9 @@
 -module(hornbeam_tasks).
 -behaviour(gen_server).
 
--export([start_link/1, add/4, add/2, adding/2, added/1, await/3, cancel/2, retry/2, purge/2, describe/1, stop_by/2, changed/1]).
+-include("hornbeam_task.hrl").
+
+-export([start_link/1, add/4, add/2, adding/2, await/3, find/2, cancel/2, retry/2, purge/2, describe/1, stop_by/2, changed/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %%% API
@@ -44,42 +47,74 @@ ensure(Server) ->
 
 -spec add(Server :: atom(), hornbeam_task:task()) -> {ok, Id :: binary()} | {error, hornbeam_task_book:refusal()}.
 add(Server, Task) ->
-    case ask(Server, {add, Task}, infinity) of
-        not_found -> added(gone);
-        Answer -> Answer
+    case adding(Server, Task) of
+        {ok, Pid, Request, Meaning} ->
+            try gen_server:call(Pid, Request, infinity) of
+                Answer -> Meaning({ok, Answer})
+            catch exit:_ -> Meaning(gone)
+            end;
+        error -> added(gone);
+        Refusal -> Refusal
     end.
 
-%% @doc The same without waiting: whom to ask what, where the server has had tasks before. added/1 says what the answer means.
--spec adding(Server :: atom(), hornbeam_task:task()) -> {ok, pid(), Request :: term()} | error.
+%% @doc The same without waiting: whom to ask what, where the server has had tasks before, and what the answer means. A durable one is the cluster's, where
+%% there is a cluster.
+-spec adding(Server :: atom(), hornbeam_task:task()) ->
+    {ok, pid(), Request :: term(), Meaning :: fun(({ok, term()} | gone) -> {ok, Id :: binary()} | {error, hornbeam_task_book:refusal()})}
+    | {error, hornbeam_task_book:refusal()} | error.
+adding(Server, #task{durable = true} = Task) ->
+    case hornbeam_task_cluster:adding(Server, Task) of
+        {ok, Pid, Request} -> {ok, Pid, Request, fun hornbeam_task_cluster:added/1};
+        {error, Refusal} -> {error, Refusal};
+        error -> kept(Server, Task)
+    end;
 adding(Server, Task) ->
+    kept(Server, Task).
+
+kept(Server, Task) ->
     case hornbeam_task_table:keeper(Server) of
-        {ok, Pid} -> {ok, Pid, {add, Task}};
+        {ok, Pid} -> {ok, Pid, {add, Task}, fun added/1};
         error -> error
     end.
 
--spec added({ok, Answer} | gone) -> Answer | {error, hornbeam_task_book:refusal()}.
 added({ok, Answer}) -> Answer;
 added(gone) -> {error, {stopping, <<"the server takes no tasks now">>}}.
 
 %% @doc Waits until a task is over, for Timeout ms.
--spec await(Server :: atom(), Id :: binary(), timeout()) -> {ok, hornbeam_task:task()} | not_found.
+-spec await(Server :: atom(), Id :: binary(), timeout()) -> {ok, hornbeam_task:task()} | not_found | hornbeam_cluster:error().
 await(Server, Id, Timeout) ->
-    ask(Server, {await, Id}, Timeout).
+    otherwise(ask(Server, {await, Id}, Timeout), fun() -> hornbeam_task_cluster:await(Server, Id, Timeout) end).
+
+%% @doc A task, of this node or of the cluster.
+-spec find(Server :: atom(), Id :: binary()) -> {ok, hornbeam_task:task()} | not_found | hornbeam_cluster:error().
+find(Server, Id) ->
+    case hornbeam_task_table:find(Id) of
+        {ok, Task} -> {ok, Task};
+        error -> hornbeam_task_cluster:find(Server, Id)
+    end.
 
 %% @doc Whether it was not over yet.
--spec cancel(Server :: atom(), Id :: binary()) -> boolean() | not_found.
+-spec cancel(Server :: atom(), Id :: binary()) -> boolean() | not_found | hornbeam_cluster:error().
 cancel(Server, Id) ->
-    ask(Server, {cancel, Id}, infinity).
+    otherwise(ask(Server, {cancel, Id}, infinity), fun() -> hornbeam_task_cluster:cancel(Server, Id) end).
 
 %% @doc Runs one that has failed or was cancelled again, as if it were new; whether it was such a one.
--spec retry(Server :: atom(), Id :: binary()) -> boolean() | not_found.
+-spec retry(Server :: atom(), Id :: binary()) -> boolean() | not_found | hornbeam_cluster:error().
 retry(Server, Id) ->
-    ask(Server, {retry, Id}, infinity).
+    otherwise(ask(Server, {retry, Id}, infinity), fun() -> hornbeam_task_cluster:retry(Server, Id) end).
 
 %% @doc Forgets what is over, of one state or of all; how many they were.
--spec purge(Server :: atom(), hornbeam_task:state() | all) -> non_neg_integer() | not_found.
+-spec purge(Server :: atom(), hornbeam_task:state() | all) -> non_neg_integer() | not_found | hornbeam_cluster:error().
 purge(Server, State) ->
-    ask(Server, {purge, State}, infinity).
+    case {ask(Server, {purge, State}, infinity), hornbeam_task_cluster:purge(Server, State)} of
+        {Here, Shared} when is_integer(Here), is_integer(Shared) -> Here + Shared;
+        {Here, not_found} -> Here;
+        {_, Shared} -> Shared
+    end.
+
+%% What is not this node's may be the cluster's.
+otherwise(not_found, Fun) -> Fun();
+otherwise(Answer, _Fun) -> Answer.
 
 %% @doc Figures of a server's tasks; none where it has had none.
 -spec describe(Server :: atom()) -> map() | none.
@@ -92,13 +127,16 @@ describe(Server) ->
 %% @doc The server is being stopped: no more are begun, and those that run have until then (monotonic ms).
 -spec stop_by(Server :: atom(), Deadline :: integer() | infinity) -> ok.
 stop_by(Server, Deadline) ->
+    ok = hornbeam_task_cluster:inform(Server, {stop_by, Deadline}),
     inform(Server, {stop_by, Deadline}).
 
 %% @doc The options have changed.
 -spec changed(Server :: atom()) -> ok.
 changed(Server) ->
     case hornbeam_servers:config(Server) of
-        {ok, Config} -> inform(Server, {changed, Config});
+        {ok, Config} ->
+            ok = hornbeam_task_cluster:inform(Server, {changed, Config}),
+            inform(Server, {changed, Config});
         error -> ok
     end.
 

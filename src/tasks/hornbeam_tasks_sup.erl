@@ -3,6 +3,7 @@
 %%%     hornbeam_tasks_sup (rest_for_one)
 %%%     ├─ hornbeam_task_store     with data_dir: durable tasks on disk
 %%%     ├─ hornbeam_tasks          takes tasks and has them run
+%%%     ├─ hornbeam_task_member    in a cluster: this node's share of the cluster's tasks
 %%%     └─ hornbeam_schedules      what begins at given times
 %%%
 %%% Called by: hornbeam_server (a kept child, started before the listener and so stopped after it), hornbeam_service_tasks (ensure/1). Whoever
@@ -24,7 +25,7 @@ start_link(Server, Config) ->
         {error, Reason} -> {error, Reason}
     end.
 
-is_wanted(#{data_dir := <<>>, schedules := [], task_workers := 0}) -> false;
+is_wanted(#{data_dir := <<>>, schedules := [], task_workers := 0, cluster := <<>>}) -> false;
 is_wanted(_) -> true.
 
 %% @doc Has tasks and schedules there. A worker may ask while its server is being started, or this is started anew: then it waits, in a
@@ -53,5 +54,7 @@ init({Server, Wanted, #{data_dir := Dir}}) ->
     {ok, {#{strategy => rest_for_one, intensity => 5, period => 30}, Store ++ Specs}}.
 
 specs(Server) ->
-    [#{id => tasks, start => {hornbeam_tasks, start_link, [Server]}, shutdown => infinity},
-     #{id => schedules, start => {hornbeam_schedules, start_link, [Server]}}].
+    {ok, #{cluster := Cluster}} = hornbeam_servers:config(Server),
+    [#{id => tasks, start => {hornbeam_tasks, start_link, [Server]}, shutdown => infinity}]
+    ++ [#{id => member, start => {hornbeam_task_member, start_link, [Server]}, shutdown => infinity} || Cluster =/= <<>>]
+    ++ [#{id => schedules, start => {hornbeam_schedules, start_link, [Server]}}].

@@ -1,4 +1,4 @@
-"""Results that are computed once for equal calls, in the whole node.
+"""Results that are computed once for equal calls, in the whole node or the whole cluster.
 
 One who asks gets the value that is stored; or is told to compute, and then says what came of it; or
 waits for another one who computes, in whichever worker, and gets that one's value or error. Erlang
@@ -35,6 +35,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _THREAD: Final = 0
 _COROUTINE: Final = 1
 _BLOCKED: Final = 2
+# Added to these: the cluster's other nodes take part.
+_SHARED: Final = 4
 
 _tokens = itertools.count(1)
 
@@ -59,11 +61,18 @@ class _Asked:
     __slots__ = ("get", "key", "token", "ttl")
 
     def __init__(
-        self, namespace: str, digest: bytes, mode: int, ttl: float | None, timeout: float | None
+        self,
+        namespace: str,
+        digest: bytes,
+        mode: int,
+        ttl: float | None,
+        timeout: float | None,
+        shared: bool,
     ) -> None:
         self.token = next(_tokens)
         self.key = (namespace, digest)
         self.ttl = requests.ttl_ms(ttl)
+        mode += _SHARED if shared else 0
         self.get = requests.cache_get(namespace, digest, self.token, mode, timeout)
         if _computing and self.key in _computing.get(_self(), ()):
             raise RuntimeError(f"{namespace}: what is computed asks for its own result")
@@ -185,6 +194,7 @@ def cached_inference(
     ttl: float | None = None,
     namespace: str | None = None,
     timeout: float | None = None,
+    shared: bool = False,
 ) -> Any:
     """`fn(input)`, computed once for equal inputs in the whole node while its result is kept.
 
@@ -194,13 +204,15 @@ def cached_inference(
 
     ttl      how many seconds the result is kept at most; it may go before to make room
     timeout  how many seconds to wait for another one's computation, else TimeoutError
+    shared   computed once in the whole cluster, if there is one: for what costs more than asking
+             another node, and is the same in each version of the application that runs
 
     The result is what the shared state can hold, else TypeError for all. ValueError for a function
     without a name of its own and no namespace, TypeError for a coroutine function: see `aio`.
     """
     if _is_async(fn):
         raise TypeError("fn is a coroutine function: await aio.cached_inference(fn, ...)")
-    asked = _Asked(*call_of(fn, input, key, namespace), _mode(), ttl, timeout)
+    asked = _Asked(*call_of(fn, input, key, namespace), _mode(), ttl, timeout, shared)
     return _get(asked, lambda: value_of(fn(input)))
 
 
@@ -210,9 +222,10 @@ async def awaited(
     call: tuple[str, bytes],
     ttl: float | None,
     timeout: float | None,
+    shared: bool,
 ) -> Any:
     """`aio.cached_inference`, of the call that `call_of` has found."""
-    asked = _Asked(*call, _COROUTINE, ttl, timeout)
+    asked = _Asked(*call, _COROUTINE, ttl, timeout, shared)
 
     async def compute() -> Any:
         if _is_async(fn) or isinstance(fn, Method):
@@ -229,6 +242,7 @@ def cached(
     namespace: str | None = None,
     key: Callable[..., Any] | None = None,
     timeout: float | None = None,
+    shared: bool = False,
 ) -> Callable[[_F], _F]:
     """Decorates a function, plain or async: equal calls are computed once, as by
     `cached_inference`.
@@ -245,7 +259,7 @@ def cached(
             found = (
                 digest((args, kwargs), b"a") if key is None else digest(key(*args, **kwargs), b"k")
             )
-            return _Asked(name, found, mode, ttl, timeout)
+            return _Asked(name, found, mode, ttl, timeout, shared)
 
         if _is_async(function):
 
@@ -266,15 +280,16 @@ def cached(
     return decorate
 
 
-def cache_stats() -> dict[str, Any]:
+def cache_stats(nodes: bool = False) -> dict[str, Any]:
     """The figures of the node since its start: hits, misses (computed), waits (for another one's
     computation), evictions; what there is now: entries, bytes, max_bytes (None for no limit); and
-    the same of each namespace in `namespaces`."""
-    stats: dict[str, Any] = client.call(*requests.cache_stats())
+    the same of each namespace in `namespaces`. With `nodes` a dict of these by the nodes of the
+    cluster that answer."""
+    stats: dict[str, Any] = client.call(*requests.cache_stats(nodes))
     return stats
 
 
 def clear_cache(namespace: str | None = None) -> int:
-    """Forgets all results, or those of a namespace; how many. What is being computed is given to
-    those who wait for it and not kept."""
+    """Forgets all results, or those of a namespace, on all linked nodes; how many. What is being
+    computed is given to those who wait for it and not kept."""
     return int(client.call(*requests.cache_clear(namespace)))

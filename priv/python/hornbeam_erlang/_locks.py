@@ -197,7 +197,7 @@ def lock(name: str, *, ttl: float = 10, timeout: float | None = None) -> Lock:
     `await token.until_lost()`, and LockLostError at the end of the block, if nothing else is raised
     there.
 
-    ttl      1 second to a day. In a short one the cluster may have no time to find a new leader
+    ttl      1 second to a day; with less than 6 the cluster may have no time to find a new leader
     timeout  how many seconds to wait for it, else TimeoutError; 0: not at all; None: no limit
 
     The token is larger than those of all who had the lock before. NoQuorumError when fewer than a

@@ -1,6 +1,6 @@
 """Rate limits without a framework: what "100/minute" says, the rule, what a client is told of it.
 
-`decide` is the mirror of `hornbeam_rate_limit:decide/4`, for the stand-in. Called by: `ratelimit`,
+`decide` is the mirror of `hornbeam_gcra:decide/4`, for the stand-in. Called by: `ratelimit`,
 `_standalone`.
 """
 
@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
-    "MOST_REQUESTS", "MOST_SECONDS", "MOST_WINDOWS", "ROWS", "Hit", "Window", "client_of", "decide",
-    "fields_of", "hit_request", "parse", "row_of", "verdict",
+    "FAILURES", "MOST_REQUESTS", "MOST_SECONDS", "MOST_WINDOWS", "ROWS", "SCOPES", "Hit", "Window",
+    "client_of", "decide", "fields_of", "hit_request", "parse", "reset_request", "row_of",
+    "verdict",
 ]  # fmt: skip
 
 MOST_WINDOWS: Final = 8
@@ -25,6 +26,10 @@ MOST_REQUESTS: Final = 1_000_000_000
 MOST_SECONDS: Final = 366 * 86400
 # The name of all rows in the state: hornbeam_rate_limit.
 ROWS: Final = "hornbeam.rate_limit"
+
+# Over what a limit counts; what becomes of a request that cannot be counted exactly.
+SCOPES: Final = ("node", "cluster", "exact")
+FAILURES: Final = ("node", "open", "closed", "raise")
 
 _SECOND: Final = 1_000_000_000
 _WORDS: Final = {"sec": 1, "second": 1, "min": 60, "minute": 60, "hour": 3600, "day": 86400}
@@ -105,14 +110,30 @@ def row_of(name: str, windows: tuple[Window, ...], key: str) -> bytes:
     return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def hit_request(row: bytes, cost: int, windows: tuple[Window, ...]) -> tuple[int, list[object]]:
+def hit_request(
+    row: bytes,
+    cost: int,
+    windows: tuple[Window, ...],
+    scope: str = "node",
+    on_failure: str = "node",
+) -> tuple[int, list[object]]:
     """What is asked of Erlang; ValueError for a cost that could never pass."""
     if type(cost) is not int or not 0 <= cost <= min(window.burst for window in windows):
         raise ValueError(
             f"cost must be an int from 0 to what passes at once, not {cost!r}: it could never pass"
         )
     rule = [(window.interval, window.tolerance) for window in windows]
-    return OPERATIONS["rate_hit"], [row, cost, rule]
+    if scope == "node":
+        return OPERATIONS["rate_hit"], [row, cost, rule]
+    failing = FAILURES.index(on_failure)
+    return OPERATIONS["rate_hit_cluster"], [row, cost, rule, scope == "exact", failing]
+
+
+def reset_request(row: bytes, scope: str) -> tuple[int, list[object]]:
+    """The windows of a row are whole again."""
+    if scope == "node":
+        return OPERATIONS["state_delete"], [(ROWS, row)]
+    return OPERATIONS["rate_reset"], [row, scope == "exact"]
 
 
 def verdict(answer: tuple[bool, int, list[int]], windows: tuple[Window, ...]) -> Hit:
@@ -123,7 +144,7 @@ def verdict(answer: tuple[bool, int, list[int]], windows: tuple[Window, ...]) ->
         for number, (window, ns) in enumerate(zip(windows, used, strict=True))
     )
     limit = windows[number].burst
-    return Hit(allowed, limit, left, wait / _SECOND, -reset / _SECOND, number)
+    return Hit(allowed, limit, max(0, left), wait / _SECOND, -reset / _SECOND, number)
 
 
 def decide(

@@ -122,6 +122,7 @@ def ping(node: str) -> Request:
 def cache_get(
     namespace: str, digest: bytes, token: int, mode: int, timeout: float | None
 ) -> Request:
+    # The mode is one of hornbeam_service_cache: 4 more for what the cluster shares.
     wait = None if timeout is None else min(_seconds("timeout", timeout), _MAX_MS)
     return _CACHE_GET, [namespace, digest, token, mode, wait]
 
@@ -143,8 +144,8 @@ def cache_clear(namespace: str | None) -> Request:
     return OPERATIONS["cache_clear"], [named]
 
 
-def cache_stats() -> Request:
-    return OPERATIONS["cache_stats"], []
+def cache_stats(nodes: bool) -> Request:
+    return OPERATIONS["cache_stats"], [bool(nodes)]
 
 
 def hook_register(name: str) -> Request:

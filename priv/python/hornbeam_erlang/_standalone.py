@@ -316,6 +316,14 @@ class Standalone(Tasks):
             self._on_state_set(key, new, max(answer[2]) // 1_000_000 + 1)
         return answer
 
+    def _on_rate_hit_cluster(
+        self, row: bytes, cost: int, windows: list[tuple[int, int]], _exact: bool, _failing: int
+    ) -> Any:
+        return self._on_rate_hit(row, cost, windows)
+
+    def _on_rate_reset(self, row: bytes, _exact: bool) -> bool:
+        return bool(self._on_state_delete((ROWS, row)))
+
     # Publish and subscribe: the hub has been told already
 
     def _on_publish(self, topic: str, message: Any) -> int:
@@ -341,8 +349,9 @@ class Standalone(Tasks):
     def _on_cache_clear(self, namespace: str | None) -> int:
         return self._cache.clear(namespace)
 
-    def _on_cache_stats(self) -> dict[str, Any]:
-        return self._cache.stats()
+    def _on_cache_stats(self, nodes: bool) -> dict[str, Any]:
+        stats = self._cache.stats()
+        return {NODE: stats} if nodes else stats
 
     # Functions
 
@@ -404,7 +413,8 @@ def _expires(ttl: int | None) -> float:
 def _asked(
     namespace: str, digest: bytes, token: int, mode: int, timeout: int | None
 ) -> tuple[tuple[str, bytes], int, int, float | None]:
-    return (namespace, digest), token, mode, None if timeout is None else timeout / 1000
+    # Nothing is to be shared with: the node is all there is.
+    return (namespace, digest), token, mode & 3, None if timeout is None else timeout / 1000
 
 
 def _unpacked(packed: Any) -> Any:

@@ -53,11 +53,12 @@ def spawn(
     unique    a key: while a task with it waits, runs or is done and remembered, that is returned
     delay     seconds until it may run
     priority  from -100 to 100; of those that wait the highest is next
-    durable   it is on disk before this returns, and is run though everything is killed meanwhile
+    durable   it is on disk before this returns, and is run though everything is killed meanwhile;
+              in a cluster on the disks of a majority, and any node may run it
 
     TaskRefusedError when too many wait or the disk cannot take it, ValueError for what cannot be
-    found by its name or for a durable task without the option data_dir, TypeError for what cannot
-    travel.
+    found by its name or for a durable task without the option data_dir or a cluster, TypeError for
+    what cannot travel; in a cluster NoQuorumError (it was not taken) and InDoubtError.
     """
     return requests.spawned(call(*requests.spawn(function, args, kwargs, options)))
 

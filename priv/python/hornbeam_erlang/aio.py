@@ -183,16 +183,17 @@ async def cached_inference(
     ttl: float | None = None,
     namespace: str | None = None,
     timeout: float | None = None,
+    shared: bool = False,
 ) -> Any:
     """`fn(input)`, computed once for equal inputs. A coroutine function runs in the loop, another
     one in a thread."""
     call = _cached.call_of(fn, input, key, namespace)
-    return await _cached.awaited(fn, input, call, ttl, timeout)
+    return await _cached.awaited(fn, input, call, ttl, timeout, shared)
 
 
-async def cache_stats() -> dict[str, Any]:
-    """The figures of what `cached_inference` and `cached` keep."""
-    stats: dict[str, Any] = await acall(*requests.cache_stats())
+async def cache_stats(nodes: bool = False) -> dict[str, Any]:
+    """The figures of what `cached_inference` and `cached` keep; with `nodes`, by nodes."""
+    stats: dict[str, Any] = await acall(*requests.cache_stats(nodes))
     return stats
 
 

@@ -1,4 +1,4 @@
-"""Rate limits, exact over all workers: a dependency for FastAPI, a decorator for any function.
+"""Rate limits over workers and over nodes: a dependency for FastAPI, a decorator for any function.
 
     limit = RateLimit("100/minute", "1000/hour")
     @app.get("/", dependencies=[Depends(limit)])
@@ -8,7 +8,7 @@
 
     hit = limit.hit("user:7")       # or await limit.ahit(...): hit.allowed, hit.remaining, hit.wait
 
-Each request is one operation on the shared state (`hornbeam_rate_limit`). Imports of a framework
+Each request is one operation on the shared state (`hornbeam_service_rates`). Imports of a framework
 only what the application has imported. Reference: docs/rate-limits.md.
 """
 
@@ -24,7 +24,6 @@ from typing import Any, Final, NoReturn, TypeVar
 from hornbeam_erlang import _rates as rates
 from hornbeam_erlang._client import acall, call
 from hornbeam_erlang._rates import Hit
-from hornbeam_erlang._requests import state_delete
 
 __all__ = ["Hit", "RateLimit", "RateLimitExceeded", "rate_limit"]
 
@@ -63,6 +62,12 @@ class RateLimit:
     cost    what one request counts as
     fields  what responses tell the client: any of "draft-6" (RateLimit-Limit, -Remaining, -Reset,
             -Policy), "draft-8" (RateLimit, RateLimit-Policy), "x" (X-RateLimit-*)
+    scope   over what it counts: "node" (exact there), "cluster" (all nodes, which tell each other:
+            costs nothing more, and may let too much through for a moment), "exact" (all nodes, by
+            their replicated state: each request costs a round trip)
+    on_failure  what becomes of a request that "exact" cannot count, without a majority: "node"
+            (this node counts it), "open" (it passes), "closed" (it does not), "raise" (a
+            ClusterError)
     """
 
     def __init__(
@@ -73,12 +78,19 @@ class RateLimit:
         burst: int | None = None,
         cost: int = 1,
         fields: Iterable[str] = ("draft-6",),
+        scope: str = "node",
+        on_failure: str = "node",
     ) -> None:
         self.windows = rates.parse(limits, burst)
         self.name = name
         self._cost = cost
         self._fields = tuple(fields)
         self._key = key
+        self._scope = scope
+        self._on_failure = on_failure
+        for given, values in ((scope, rates.SCOPES), (on_failure, rates.FAILURES)):
+            if given not in values:
+                raise ValueError(f"{given!r} is none of {', '.join(values)}")
         if unknown := set(self._fields) - set(_FIELDS):
             raise ValueError(f"fields may be {', '.join(_FIELDS)}, not {sorted(unknown)}")
         if len({"draft-6", "draft-8"} & set(self._fields)) == 2:
@@ -102,7 +114,7 @@ class RateLimit:
     def reset(self, key: str) -> None:
         """The windows of this key are whole again."""
         row = rates.row_of(self.name or "", self.windows, key)
-        call(*state_delete((rates.ROWS, row)))
+        call(*rates.reset_request(row, self._scope))
 
     async def _ahit(self, key: str, cost: int | None, name: str) -> Hit:
         return rates.verdict(await acall(*self._request(key, cost, name)), self.windows)
@@ -111,7 +123,8 @@ class RateLimit:
         if type(key) is not str:
             raise TypeError(f"the key of a rate limit is a str, not {key!r}")
         row = rates.row_of(name, self.windows, key)
-        return rates.hit_request(row, self._cost if cost is None else cost, self.windows)
+        cost = self._cost if cost is None else cost
+        return rates.hit_request(row, cost, self.windows, self._scope, self._on_failure)
 
     # A dependency
 
@@ -246,9 +259,20 @@ def rate_limit(
     burst: int | None = None,
     cost: int = 1,
     fields: Iterable[str] = ("draft-6",),
+    scope: str = "node",
+    on_failure: str = "node",
 ) -> Callable[[Function], Function]:
     """A decorator that limits the calls of a function; the arguments are those of `RateLimit`."""
-    return RateLimit(*limits, key=key, name=name, burst=burst, cost=cost, fields=fields).limited
+    return RateLimit(
+        *limits,
+        key=key,
+        name=name,
+        burst=burst,
+        cost=cost,
+        fields=fields,
+        scope=scope,
+        on_failure=on_failure,
+    ).limited
 
 
 def _text(hit: Hit) -> str:
