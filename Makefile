@@ -28,7 +28,7 @@ TSC := { [ ! -d clients/javascript/node_modules ] || npm --prefix clients/javasc
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster crash-tasks fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-cluster bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -120,6 +120,10 @@ bench-websocket: compile ## Measure WebSocket against uvicorn (with Redis): memo
 bench-channels: compile ## Measure channels against Django Channels and python-socketio (with Redis)
 	@$(SETUP) bench
 	@$(PYTHON) bench/realtime.py $(BENCH)
+
+bench-cluster: compile ## Measure the replicated state against etcd and Redis: 12 minutes
+	@$(SETUP) bench
+	@$(PYTHON) bench/cluster.py --write $(BENCH)
 
 bench-services: compile ## Measure service pools: calls, streams, batches, large arguments, into bench/results/services.md
 	@$(SETUP) bench

@@ -103,6 +103,7 @@ described(#{phase := Phase, members := Members} = Info) ->
     #{<<"node">> => atom_to_binary(node()),
       <<"phase">> => atom_to_binary(Phase),
       <<"id">> => maps:get(id, Info),
+      <<"membership">> => case maps:get(membership, Info, none) of none -> none; Membership -> atom_to_binary(Membership) end,
       <<"members">> => [atom_to_binary(Node) || Node <- Members],
       <<"leader">> => case maps:get(leader, Info, none) of none -> none; Leader -> atom_to_binary(Leader) end,
       <<"quorum">> => hornbeam_cluster:has_quorum()}.

@@ -18,7 +18,7 @@ __all__ = ["ClusterState", "cluster_info", "cluster_state"]
 
 
 def cluster_info() -> dict[str, Any]:
-    """This node in its cluster: node, phase, id, members, leader, quorum.
+    """This node in its cluster: node, phase, id, membership, members, leader, quorum.
 
     NoClusterError where there is none.
     """
