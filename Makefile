@@ -123,7 +123,7 @@ bench-channels: compile ## Measure channels against Django Channels and python-s
 
 bench-cluster: compile ## Measure the replicated state against etcd and Redis: 12 minutes
 	@$(SETUP) bench
-	@$(PYTHON) bench/cluster.py --write $(BENCH)
+	@$(PYTHON) bench/replicated.py --write $(BENCH)
 
 bench-services: compile ## Measure service pools: calls, streams, batches, large arguments, into bench/results/services.md
 	@$(SETUP) bench

@@ -1,5 +1,5 @@
-"""What bench/cluster.py measures: Hornbeam's replicated state, etcd, Redis with two replicas; three
-nodes each at 127.0.0.1 to 127.0.0.3, with their files in one folder.
+"""What bench/replicated.py measures: Hornbeam's replicated state, etcd, Redis with two replicas;
+three nodes each at 127.0.0.1 to 127.0.0.3, with their files in one folder.
 
 Owns their processes. Each has `measure(operation, clients, seconds)`: that many clients, each of
 which waits for its answer before it asks again, on the node that leads. Those of Hornbeam are

@@ -1,4 +1,4 @@
-"""What bench/cluster.py measures inside a worker: GET /OPERATION/CLIENTS/SECONDS has figures.
+"""What bench/replicated.py measures inside a worker: GET /OPERATION/CLIENTS/SECONDS has figures.
 
 operation  set, get, local (a read that may be old), incr: of the replicated state; state_incr: of
            the node's own

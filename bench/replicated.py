@@ -211,8 +211,8 @@ def report(
     lines = [
         "# The replicated state beside etcd and Redis", "",
         "<!-- Written by `make bench-cluster`. -->", "", origin, "",
-        "Three nodes of each on this machine, asked at the one that leads; `bench/cluster.py` and",
-        "`bench/cluster_peers.py` say what is measured and with which clients. Medians of",
+        "Three nodes of each on this machine, asked at the one that leads; `bench/replicated.py`",
+        "and `bench/cluster_peers.py` say what is measured and with which clients. Medians of",
         "interleaved rounds (smallest to largest). CPU time is that of all processes of the",
         "system; of Hornbeam's the clients as well, which run in its worker. A write of Hornbeam",
         "and of etcd is on the disks of two nodes when it is answered; one of Redis on the disk of",
