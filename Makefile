@@ -28,7 +28,7 @@ TSC := { [ ! -d clients/javascript/node_modules ] || npm --prefix clients/javasc
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-cluster bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster crash-tasks fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-cluster bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster test-cluster crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -154,6 +154,10 @@ CHAOS_SEED    ?=
 chaos: compile ## Faults of clients, workers and the machine under load (CHAOS_SECONDS=1800 CHAOS_SEED=)
 	@$(SETUP) test
 	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
+
+test-cluster: compile ## Run the tests of a cluster's faults: nodes cut off, killed, filled; three minutes
+	@$(SETUP) test
+	@$(TESTS) cluster
 
 chaos-cluster: compile ## Three nodes under load and faults, in networks of their own (CHAOS_RUNS=30 CHAOS_SECONDS=60 CHAOS_SEED=)
 	@$(SETUP) test

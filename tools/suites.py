@@ -39,7 +39,14 @@ NAMES_A_FAILURE = re.compile(
 )
 # Shown of each failure, and of all.
 LINES_OF_ONE, LINES_OF_ALL, LINE_LENGTH = 5, 40, 200
-CHAOS = ("python_tests/ops/test_chaos.py", "python_tests/cluster/test_chaos_cluster.py")
+CHAOS = ("python_tests/ops/test_chaos.py",)
+# Nodes that are cut off, killed and filled, for minutes: `make test-cluster`. Beside the others, on
+# two processors, what they wait for takes longer than they wait.
+FAULTS = (
+    "python_tests/cluster/test_faults.py",
+    "python_tests/cluster/test_tasks.py",
+    "python_tests/cluster/test_chaos_cluster.py",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def _spread(processes: int) -> tuple[str, ...]:
 
 def _side_by_side(*folders: str) -> tuple[Step, ...]:
     """Collected once before, or each process would compile all the tests by itself."""
-    chosen = ("-m", "not alone", *(f"--ignore={path}" for path in CHAOS), *folders)
+    chosen = ("-m", "not alone", *(f"--ignore={path}" for path in CHAOS + FAULTS), *folders)
     return (
         _pytest("pytest, collection", "--collect-only", "-qq", "--no-header", *chosen),
         _pytest("pytest", *_spread(WORKERS), *chosen),
@@ -126,6 +133,7 @@ LEVELS = {
         (ERLANG, _side_by_side(), (_chaos(),)),
         (_alone(),),
     ),
+    "cluster": Level("nodes that are cut off, killed and filled", ((_pytest("pytest", *FAULTS),),)),
     "short": Level(
         "EUnit, Common Test, the pytest suites of HTTP, WebSocket and services",
         (ERLANG, _side_by_side(*SHORT)),

@@ -16,6 +16,7 @@ import asyncio
 import random
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
-from harness import ROOT
+from harness import ROOT, wait_until
 
 from cluster.history import Address, Connection
 from cluster.judge import Hold, locks
@@ -56,7 +57,12 @@ class Front:
         assert program is not None, "haproxy is not installed"
         self.file.write_text(self._configuration())
         self._process = subprocess.Popen([program, "-q", "-db", "-f", str(self.file)])
+        wait_until(self._listens, 20, "HAProxy listens")
         return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(self.address) == 0
 
     def __exit__(
         self,
