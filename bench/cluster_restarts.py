@@ -87,9 +87,15 @@ class Restarts:
             for node in self.rng.sample(self.cluster.nodes, len(self.cluster.nodes)):
                 self.figures["ends"] += 1
                 await asyncio.to_thread(end, node)
-                await asyncio.sleep(self.rng.uniform(0.5, 3) if self.seconds > 1 else 0)
+                await asyncio.sleep(self._rest())
             if time.monotonic() > until and self.figures["ends"] >= len(ends) * 3:
                 return
+
+    def _rest(self) -> float:
+        """From one end to the next: in an upgrade both versions are there for most of the time."""
+        if self._upgrade:
+            return self.seconds / len(self.cluster.nodes)
+        return self.rng.uniform(0.5, 3) if self.seconds > 1 else 0
 
     def _killed(self, node: Node) -> None:
         others = [other for other in self.cluster.nodes if other is not node]

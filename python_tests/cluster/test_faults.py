@@ -72,7 +72,11 @@ def are_members(cluster: Cluster) -> None:
     told(cluster.nodes[0], "put", "whole", now, within=WHOLE)
     for node in cluster.nodes:
         what = f"{node.name} is a member"
-        wait_until(lambda n=node: asked(n, "local", "whole") == (200, now), WHOLE, what)  # type: ignore[misc]
+        try:
+            wait_until(lambda n=node: asked(n, "local", "whole") == (200, now), WHOLE, what)  # type: ignore[misc]
+        except AssertionError:
+            print(node.output)
+            raise
 
 
 def asked(node: Node, kind: str, key: str, *args: Any) -> tuple[int, Any]:
@@ -239,6 +243,27 @@ def test_a_disk_that_is_full(cluster: Cluster) -> None:
     are_members(cluster)
     rest[0].kill()
     told(rest[1], "incr", "room", 1, within=WHOLE)
+
+
+def test_a_log_that_has_a_hole(cluster: Cluster) -> None:
+    """Which a full disk may leave: the others remove the member, and it joins anew."""
+    damaged, other, _ = cluster.nodes
+    for _ in range(20):
+        told(other, "incr", "hole", 1)
+    damaged.kill()
+    damaged.start()  # what was in the log's first file is in a segment now
+    are_members(cluster)
+    damaged.kill()
+    (segment, *_) = sorted(damaged.disk.glob("ra/*/*.segment"))
+    content = bytearray(segment.read_bytes())
+    assert content[:6] == b"RASG\0\2", "Ra writes another format now"
+    # The fifth entry of the index is as the sixth is.
+    content[8 + 4 * 32 : 8 + 5 * 32] = content[8 + 5 * 32 : 8 + 6 * 32]
+    segment.write_bytes(content)
+    damaged.start()
+    are_members(cluster)
+    assert asked(damaged, "local", "hole") == (200, 20)
+    assert "joins anew" in damaged.output
 
 
 def test_a_lock_whose_holder_is_cut_off(cluster: Cluster) -> None:
