@@ -39,7 +39,14 @@ one_node(Config) ->
     ?assertEqual(ok, state(Peer, set, [<<"a">>, #{x => 1}])),
     ?assertMatch({ok, #{x := 1}, _}, state(Peer, get, [<<"a">>])),
     ?assertEqual({ok, 3}, state(Peer, incr, [n, 3])),
-    ?assertEqual(error, state(Peer, get, [<<"b">>])).
+    ?assertEqual(error, state(Peer, get, [<<"b">>])),
+    %% What is restarted alone hears again who is a member.
+    lists:foreach(fun(Name) ->
+        true = peer:call(Peer, erlang, exit, [peer:call(Peer, erlang, whereis, [Name]), kill]),
+        await:until(fun() -> state(Peer, set, [<<"b">>, 1]) =:= ok end),
+        await:until(fun() -> is_tuple(state(Peer, get, [<<"b">>])) andalso state(Peer, get, [<<"b">>]) =/= {error, no_quorum} end),
+        await:until(fun() -> state(Peer, get, [<<"b">>, local]) =/= {error, no_quorum} end)
+    end, [hornbeam_cluster_client, hornbeam_cluster_reader, hornbeam_cluster_reader_local, hornbeam_cluster_engine]).
 
 three_nodes(Config) ->
     [{A, _}, {B, _}, {C, _}] = Nodes = formed(3, Config),
@@ -55,18 +62,18 @@ three_nodes(Config) ->
     ?assertMatch({ok, 600, _}, state(A, get, [<<"count">>])),
     ?assertMatch({ok, [{<<"a">>, 2, _}, {<<"count">>, 600, _}], done}, state(B, page, [none, none, 10, linearizable])),
     ?assertEqual(ok, state(C, set, [<<"t">>, 1, 100])),
-    wait(fun() -> state(A, get, [<<"t">>]) =:= error end).
+    await:until(fun() -> state(A, get, [<<"t">>]) =:= error end).
 
 a_node_joins_and_leaves(Config) ->
     [{A, NodeA}] = formed(1, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
     {B, NodeB} = started(Config),
     cluster([{A, NodeA}, {B, NodeB}], 1, [B], Config),
-    wait(fun() -> peer:call(B, hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB]) end),
-    wait(fun() -> maps:get(membership, peer:call(B, hornbeam_cluster, info, []), none) =:= voter end),
+    await:until(fun() -> peer:call(B, hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB]) end),
+    await:until(fun() -> maps:get(membership, peer:call(B, hornbeam_cluster, info, []), none) =:= voter end),
     ?assertMatch({ok, 1, _}, state(B, get, [<<"a">>])),
     ?assertEqual(ok, peer:call(B, hornbeam_cluster, leave, [])),
-    wait(fun() -> peer:call(A, hornbeam_cluster, members, []) =:= [NodeA] end),
+    await:until(fun() -> peer:call(A, hornbeam_cluster, members, []) =:= [NodeA] end),
     ?assertEqual({error, no_quorum}, state(B, set, [<<"a">>, 2])),
     ?assertEqual(ok, state(A, set, [<<"a">>, 3])).
 
@@ -77,7 +84,7 @@ a_node_comes_back(Config) ->
     ?assertEqual(ok, state(B, set, [<<"b">>, 2])),
     {C2, NodeC} = started(NodeC, Config),
     cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
-    wait(fun() -> state(C2, get, [<<"b">>, local]) =/= error andalso element(1, state(C2, get, [<<"b">>, local])) =:= ok end),
+    await:until(fun() -> state(C2, get, [<<"b">>, local]) =/= error andalso element(1, state(C2, get, [<<"b">>, local])) =:= ok end),
     ?assertMatch({ok, 2, _}, state(C2, get, [<<"b">>])).
 
 a_minority_refuses(Config) ->
@@ -85,8 +92,8 @@ a_minority_refuses(Config) ->
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
     stop(B),
     stop(C),
-    wait(fun() -> peer:call(A, erlang, nodes, []) -- [NodeB, NodeC] =:= peer:call(A, erlang, nodes, []) end),
-    wait(fun() -> state(A, set, [<<"a">>, 2]) =:= {error, no_quorum} end),
+    await:until(fun() -> peer:call(A, erlang, nodes, []) -- [NodeB, NodeC] =:= peer:call(A, erlang, nodes, []) end),
+    await:until(fun() -> state(A, set, [<<"a">>, 2]) =:= {error, no_quorum} end),
     ?assertEqual({error, no_quorum}, state(A, get, [<<"a">>])),
     ?assertMatch({ok, 1, _}, state(A, get, [<<"a">>, local])).
 
@@ -97,8 +104,8 @@ lost_data(Config) ->
     ok = file:del_dir_r(folder(NodeC, Config)),
     {C2, NodeC} = started(NodeC, Config),
     cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
-    wait(fun() -> element(1, try state(C2, get, [<<"a">>, local]) of error -> {error}; Value -> Value catch _:_ -> {error} end) =:= ok end),
-    wait(fun() -> maps:get(membership, peer:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
+    await:until(fun() -> element(1, try state(C2, get, [<<"a">>, local]) of error -> {error}; Value -> Value catch _:_ -> {error} end) =:= ok end),
+    await:until(fun() -> maps:get(membership, peer:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
 
 count(Times) ->
     lists:foreach(fun(_) -> {ok, _} = hornbeam_cluster_state:incr(<<"count">>, 1) end, lists:seq(1, Times)),
@@ -109,7 +116,7 @@ count(Times) ->
 formed(Number, Config) ->
     Nodes = [started(Config) || _ <- lists:seq(1, Number)],
     cluster(Nodes, Number, [Peer || {Peer, _} <- Nodes], Config),
-    wait(fun() -> lists:all(fun({Peer, _}) -> state(Peer, set, [<<"formed">>, 1]) =:= ok end, Nodes) end),
+    await:until(fun() -> lists:all(fun({Peer, _}) -> state(Peer, set, [<<"formed">>, 1]) =:= ok end, Nodes) end),
     {ok, _} = state(element(1, hd(Nodes)), pop, [<<"formed">>]),
     Nodes.
 
@@ -118,7 +125,7 @@ cluster(Nodes, Size, Start, Config) ->
     Names = [Node || {_, Node} <- Nodes],
     _ = [peer:call(Peer, net_kernel, connect_node, [Node]) || {Peer, _} <- Nodes, Node <- Names],
     _ = [begin
-             ok = peer:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000}]),
+             ok = peer:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000, cluster_max_bytes => 1 bsl 28}]),
              _ = peer:send(Peer, hornbeam_cluster_engine, {discovered, Names})
          end || {Peer, Node} <- Nodes, lists:member(Peer, Start)],
     ok.
@@ -142,13 +149,3 @@ pmap(Fun, List) ->
     Self = self(),
     Refs = [begin Ref = make_ref(), spawn_link(fun() -> Self ! {Ref, Fun(Each)} end), Ref end || Each <- List],
     [receive {Ref, Value} -> Value end || Ref <- Refs].
-
-wait(Condition) -> wait(Condition, erlang:monotonic_time(millisecond) + 20000).
-
-wait(Condition, Until) ->
-    case Condition() of
-        true -> ok;
-        false ->
-            ?assert(erlang:monotonic_time(millisecond) < Until),
-            receive after 50 -> wait(Condition, Until) end
-    end.

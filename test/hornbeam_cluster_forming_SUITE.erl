@@ -34,11 +34,11 @@ end_per_suite(Config) ->
 they_are_linked(Config) ->
     [up_with(Peer, 2) || {Peer, _} <- ?config(nodes, Config)],
     [{A, _}, {_, B} | _] = ?config(nodes, Config),
-    wait(fun() -> length(peer:call(A, hornbeam_cluster, members, [])) =:= 3 end),
+    await:until(fun() -> length(peer:call(A, hornbeam_cluster, members, [])) =:= 3 end),
     ?assertMatch(#{hello := #{protocol := 1, name := <<"hornbeam">>}}, of_node(A, B)),
     ?assertEqual({error, not_understood}, peer:call(A, gen_server, call, [{hornbeam_cluster_links, B}, {later, version}])),
     %% A leader shows up a moment after the founding.
-    wait(fun() -> peer:call(A, hornbeam_cluster, leader, []) =/= none end),
+    await:until(fun() -> peer:call(A, hornbeam_cluster, leader, []) =/= none end),
     Text = unicode:characters_to_list(peer:call(A, hornbeam_cluster_report, text, [peer:call(A, hornbeam_cluster_report, describe, [])])),
     ?assertNotEqual(nomatch, string:find(Text, "3 of 3 nodes up, leader")).
 
@@ -46,7 +46,7 @@ a_link_that_is_lost_is_found_again(Config) ->
     [{A, _}, {B, NodeB} | _] = ?config(nodes, Config),
     #{reconnects := Before} = status(A),
     true = peer:call(A, erlang, disconnect_node, [NodeB]),
-    wait(fun() -> maps:get(reconnects, status(A)) > Before end),
+    await:until(fun() -> maps:get(reconnects, status(A)) > Before end),
     [up_with(Peer, 2) || Peer <- [A, B]].
 
 the_links_are_restarted(Config) ->
@@ -55,7 +55,7 @@ the_links_are_restarted(Config) ->
     Before = Since(),
     Links = peer:call(A, erlang, whereis, [hornbeam_cluster_links]),
     true = peer:call(A, erlang, exit, [Links, kill]),
-    wait(fun() -> is_pid(peer:call(A, erlang, whereis, [hornbeam_cluster_links])) end),
+    await:until(fun() -> is_pid(peer:call(A, erlang, whereis, [hornbeam_cluster_links])) end),
     up_with(A, 2),
     %% The others have not seen it down.
     ?assert(abs(Since() - Before) < 100).
@@ -64,7 +64,7 @@ a_cluster_stops_and_its_node_stays(Config) ->
     [{A, _}, {_, _}, {C, NodeC}] = ?config(nodes, Config),
     ok = peer:call(C, hornbeam_cluster, stop, []),
     ?assert(peer:call(C, erlang, is_alive, [])),
-    wait(fun() -> maps:get(state, of_node(A, NodeC)) =:= stopped end),
+    await:until(fun() -> maps:get(state, of_node(A, NodeC)) =:= stopped end),
     ?assertEqual(undefined, peer:call(C, erlang, whereis, [hornbeam_cluster_sup])),
     ?assertEqual({error, no_cluster}, peer:call(C, hornbeam_cluster, leave, [])),
     ok = peer:call(C, hornbeam_cluster, start, [proplists:get_value(C, ?config(options, Config))]),
@@ -76,7 +76,7 @@ a_stranger_is_left_alone(Config) ->
                                              args => ["-setcookie", "forming"]}),
     true = peer:call(Stranger, net_kernel, connect_node, [NodeA]),
     ok = peer:call(A, hornbeam_cluster_links, look, []),
-    wait(fun() -> maps:get(not_there, maps:get(failures, status(A)), 0) > 0 end),
+    await:until(fun() -> maps:get(not_there, maps:get(failures, status(A)), 0) > 0 end),
     ?assert(lists:member(Node, peer:call(A, erlang, nodes, []))),
     ?assertEqual(2, length(maps:get(nodes, status(A)))),
     ok = peer:stop(Stranger).
@@ -102,14 +102,4 @@ of_node(Peer, Node) ->
     Found.
 
 up_with(Peer, Number) ->
-    wait(fun() -> length([up || #{state := up} <- maps:get(nodes, status(Peer))]) =:= Number end).
-
-wait(Condition) -> wait(Condition, erlang:monotonic_time(millisecond) + 20000).
-
-wait(Condition, Until) ->
-    case Condition() of
-        true -> ok;
-        false ->
-            ?assert(erlang:monotonic_time(millisecond) < Until),
-            receive after 20 -> wait(Condition, Until) end
-    end.
+    await:until(fun() -> length([up || #{state := up} <- maps:get(nodes, status(Peer))]) =:= Number end).

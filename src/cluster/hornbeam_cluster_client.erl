@@ -17,7 +17,7 @@
 %%%
 %%% Up is who is connected and answers aten's heartbeats: a node that is stopped or cut off is seen to be down after some seconds, in which commands wait.
 %%%
-%%% Failure: its successor has another incarnation, and the machine applies nothing more of this one's. Who waited is told by the end of the process.
+%%% Failure: its successor asks the engine who is a member, and has another incarnation, and the machine applies nothing more of this one's. Who waited is told by the end of the process.
 -module(hornbeam_cluster_client).
 -behaviour(gen_server).
 
@@ -90,6 +90,7 @@ info() -> gen_server:call(?MODULE, info).
 -spec init(pos_integer()) -> {ok, #state{}}.
 init(Timeout) ->
     ok = net_kernel:monitor_nodes(true),
+    ok = gen_server:cast(hornbeam_cluster_engine, member),
     {ok, #state{timeout = Timeout, incarnation = erlang:system_time() bsl 8 + erlang:unique_integer([positive]) band 255}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.

@@ -188,6 +188,9 @@ handle_cast({'begin', Id, By, Founders}, #state{phase = {promised, Id, _, _}} = 
 handle_cast({abort, Id}, #state{phase = {promised, Id, _, _}, folder = Folder} = State) ->
     ok = hornbeam_cluster_folder:clear(Folder),
     {noreply, State#state{phase = empty}};
+handle_cast(member, State) ->
+    %% One that has started has not heard yet who is a member.
+    {noreply, told(State#state{members = []})};
 handle_cast({forget_after, After}, State) ->
     {noreply, State#state{forget_after = After}};
 handle_cast(_Request, State) ->

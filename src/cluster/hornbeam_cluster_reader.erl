@@ -1,6 +1,6 @@
 %%% Questions of this node to the replicated state: those that come while one is asked are asked together as the next.
 %%%
-%%% Called by: hornbeam_cluster (query/2,3). Calls: ra (consistent_query/3, local_query/3), hornbeam_cluster_machine (ask/2), in a process that
+%%% Called by: hornbeam_cluster (query/2). Calls: ra (consistent_query/3, local_query/3), hornbeam_cluster_machine (ask/2), in a process that
 %%% is linked to it. Two of them run: one whose answers are linearizable, which costs a round to a majority, and one whose answers are what this node's member has
 %%% applied so far.
 %%%
@@ -55,6 +55,7 @@ member(Member) ->
 -spec init(kind()) -> {ok, #state{}}.
 init(Kind) ->
     process_flag(trap_exit, true),
+    ok = gen_server:cast(hornbeam_cluster_engine, member),
     {ok, #state{kind = Kind}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
