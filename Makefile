@@ -62,7 +62,7 @@ quick: compile ## Run in a minute: the parts without processes, and one request 
 	@$(SETUP) test
 	@$(TESTS) quick
 
-test: ## Run every suite: EUnit and Common Test (with PropEr), pytest (with hypothesis)
+test: ## Run the suites, without those of a cluster's faults (test-cluster): EUnit and Common Test (with PropEr), pytest (with hypothesis)
 	@$(SETUP) run test browser javascript
 	@$(REBAR3) compile
 	@$(TESTS) all

@@ -6,7 +6,7 @@
 %%% in its time or before the majority was lost: it may be done), too_many (too much is asked at once: not done).
 -module(hornbeam_cluster).
 
--export([start/1, stop/0, enabled/0, command/1, command/2, request/1, query/2, query/3, has_quorum/0, max_bytes/0]).
+-export([start/1, stop/0, enabled/0, command/1, command/2, request/1, query/2, has_quorum/0, max_bytes/0]).
 -export([info/0, members/0, leader/0, leave/0, forget/1]).
 -export_type([error/0]).
 
@@ -24,16 +24,12 @@ stop() -> hornbeam_cluster_node:close().
 -spec enabled() -> boolean().
 enabled() -> hornbeam_cluster_node:options() =/= none.
 
-timeout() ->
-    #{cluster_timeout := Timeout} = hornbeam_cluster_node:options(),
-    Timeout.
-
 %% @doc How much the keys and values may take: the option cluster_max_bytes.
--spec max_bytes() -> pos_integer().
+-spec max_bytes() -> {ok, pos_integer()} | {error, no_cluster}.
 max_bytes() ->
     case hornbeam_cluster_node:options() of
-        #{cluster_max_bytes := Bytes} -> Bytes;
-        _ -> 268435456
+        #{cluster_max_bytes := Bytes} -> {ok, Bytes};
+        none -> {error, no_cluster}
     end.
 
 %% @doc Has an operation done, once, by all members; its reply when a majority has written it down.
@@ -64,16 +60,9 @@ request(Operation) ->
 %% heard of, without asking anybody, and so without a majority.
 -spec query({hornbeam_cluster_machine:part(), Question :: term()}, linearizable | local) -> {ok, term()} | error().
 query(Question, Kind) ->
-    case enabled() of
-        true -> query(Question, Kind, timeout());
-        false -> {error, no_cluster}
-    end.
-
--spec query({hornbeam_cluster_machine:part(), Question :: term()}, linearizable | local, Timeout :: pos_integer()) -> {ok, term()} | error().
-query(Question, Kind, Timeout) ->
-    case enabled() of
-        true -> hornbeam_cluster_reader:ask(Kind, Question, Timeout);
-        false -> {error, no_cluster}
+    case hornbeam_cluster_node:options() of
+        #{cluster_timeout := Timeout} -> hornbeam_cluster_reader:ask(Kind, Question, Timeout);
+        none -> {error, no_cluster}
     end.
 
 %% @doc Whether a majority of the members is up, so far as this node sees.

@@ -1,6 +1,6 @@
 %%% The keys and values of the replicated state, as one member has them: a part of the cluster's machine, pure.
 %%%
-%%% Called by: hornbeam_cluster_machine. Calls: nothing. hornbeam_cluster_state makes its operations and reads its answers.
+%%% Called by: hornbeam_cluster_machine. Calls: hornbeam_cluster_part, hornbeam_prefix. hornbeam_cluster_state makes its operations and reads its answers.
 %%%
 %%% Keys come in a form that compares exactly (hornbeam_cluster_state): binaries, {bytes, _}, {term, _}. A value is a number or
 %%% what its owner has encoded: nothing is looked at but whether two are the same. Numbers are as they are, so that they can be added to.
@@ -34,8 +34,6 @@
 %% What an entry takes besides its key and its value.
 -define(ENTRY, 200).
 -define(PAGE, 1048576).
-%% The clock goes in steps of this many ms: what begins in one ends a whole one later, rather than early.
--define(STEP, 250).
 
 -record(kv, {
     tree = gb_trees:empty() :: gb_trees:tree(key(), {value(), pos_integer(), integer() | infinity}),
@@ -96,7 +94,7 @@ sum(A, B) ->
 revision(#{index := Index}) -> Index.
 
 ends(infinity, _) -> infinity;
-ends(Ttl, #{now := Now}) -> Now + Ttl + ?STEP.
+ends(Ttl, #{now := Now}) -> hornbeam_cluster_part:ends(Now, Ttl).
 
 kept(keep, End, _) -> End;
 kept(Ttl, _, Context) -> ends(Ttl, Context).
@@ -170,22 +168,12 @@ page(none, _, _, _, Found) ->
 page({After, _, Rest}, Prefix, After, Limit, Found) ->
     page(gb_trees:next(Rest), Prefix, After, Limit, Found);
 page({Key, {Value, Revision, _}, Rest}, Prefix, After, {Entries, Bytes}, Found) ->
-    case has_prefix(Key, Prefix) of
+    %% All keys with a prefix follow one another.
+    case hornbeam_prefix:has(Key, Prefix) of
         true when Found =/= [], Entries =< 0; Found =/= [], Bytes =< 0 -> {more, element(1, hd(Found)), lists:reverse(Found)};
         true -> page(gb_trees:next(Rest), Prefix, After, {Entries - 1, Bytes - bytes(Key, Value)}, [{Key, Value, Revision} | Found]);
         false -> {done, lists:reverse(Found)}
     end.
-
-%% All keys with a prefix follow one another.
-has_prefix(_Key, none) -> true;
-has_prefix({bytes, Key}, {bytes, Prefix}) -> has_prefix(Key, Prefix);
-has_prefix(Key, Prefix) when is_binary(Key), is_binary(Prefix) ->
-    Size = byte_size(Prefix),
-    case Key of
-        <<Prefix:Size/binary, _/binary>> -> true;
-        _ -> false
-    end;
-has_prefix(_Key, _Prefix) -> false.
 
 -spec weight(operation()) -> non_neg_integer().
 weight({Kind, Key, Value, _, _}) when Kind =:= put; Kind =:= add -> bytes(Key, Value);

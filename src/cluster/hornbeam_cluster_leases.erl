@@ -1,7 +1,7 @@
 %%% Who holds what, and who waits for it: the part `leases' of the replicated machine. Locks, semaphores and elections are all this.
 %%%
 %%% Owns the claims: each is one owner that wants one name. Called by: hornbeam_cluster_machine, on every node with the same commands in the same
-%%% order, so everything here depends on its arguments alone. Calls: nobody. Pure.
+%%% order, so everything here depends on its arguments alone. Calls: hornbeam_cluster_part. Pure.
 %%%
 %%%     acquire ──room, nobody before it──▶ held ──release, abandon, its lease is over──▶ gone
 %%%        │                                 ▲
@@ -16,8 +16,7 @@
 %%% Token: the number of the grant. max(index of the log, last token + 1), so of two grants of whatever names the later one has the larger, also after all
 %%% nodes were started anew: the last one is in the state.
 %%%
-%%% Lease: of holders and of those who wait, in the cluster's time (hornbeam_cluster_machine), which goes on in steps of up to ?STEP ms. A command that is applied
-%%% just before a step would lose that much of its time; so it is added, and a lease never ends earlier than Ttl ms after it was renewed.
+%%% Lease: of holders and of those who wait, in the cluster's time: it never ends earlier than Ttl ms after it was renewed (hornbeam_cluster_part:ends/2).
 %%%
 %%% Limits: ?MAX_CLAIMS claims, ?MAX_NAME bytes of a name; the names are no more than the claims.
 -module(hornbeam_cluster_leases).
@@ -26,7 +25,6 @@
 -export([new/0, apply/3, expire/2, waits/1, query/3, weight/1, size/1, is_name/1]).
 -export_type([state/0, owner/0, name/0, op/0, event/0, question/0]).
 
--define(STEP, 250).
 -define(MAX_CLAIMS, 200000).
 -define(MAX_NAME, 512).
 %% Bytes of one, in memory and in a snapshot, or so.
@@ -158,7 +156,7 @@ acquire(_Name, _Owner, _Claim, _Wait, _Context, #leases{claims = Claims} = State
     {{refused, too_many}, [], State};
 acquire(Name, Owner, #claim{limit = Limit, ttl = Ttl} = Asked, Wait, #{now := Now} = Context, #leases{names = Names, place = Place} = State) ->
     #name{holders = Holders, waiting = Waiting} = Of = maps:get(Name, Names, #name{}),
-    Claim = Asked#claim{expires = ends(Now, Ttl), place = Place},
+    Claim = Asked#claim{expires = hornbeam_cluster_part:ends(Now, Ttl), place = Place},
     case Holders < Limit andalso gb_trees:is_empty(Waiting) of
         true ->
             {Token, Next} = token(Context, State#leases{place = Place + 1}),
@@ -173,8 +171,6 @@ acquire(Name, Owner, #claim{limit = Limit, ttl = Ttl} = Asked, Wait, #{now := No
 token(#{index := Index}, #leases{last = Last} = State) ->
     Token = max(Index, Last + 1),
     {Token, State#leases{last = Token}}.
-
-ends(Now, Ttl) -> Now + Ttl + ?STEP.
 
 put_claim(Owner, #claim{expires = Expires} = Claim, #leases{claims = Claims, ends = Ends} = State) ->
     State#leases{claims = Claims#{Owner => Claim}, ends = gb_sets:add({Expires, Owner}, Ends)}.
@@ -193,7 +189,7 @@ renew(Number, Owner, Now, {Held, Waiting, #leases{claims = Claims, ends = Ends} 
     case Claims of
         #{Owner := #claim{expires = Expires, ttl = Ttl, token = Token} = Claim} ->
             Without = State#leases{ends = gb_sets:delete_any({Expires, Owner}, Ends)},
-            Renewed = put_claim(Owner, Claim#claim{expires = ends(Now, Ttl)}, Without),
+            Renewed = put_claim(Owner, Claim#claim{expires = hornbeam_cluster_part:ends(Now, Ttl)}, Without),
             case Token of
                 none -> {Held, [Number | Waiting], Renewed};
                 _ -> {[{Number, Token} | Held], Waiting, Renewed}
@@ -231,7 +227,7 @@ grant(Name, #{now := Now} = Context, #leases{names = Names, claims = Claims, end
         {Owner, #claim{limit = Limit, ttl = Ttl, expires = Expires} = Claim} when Holders < Limit ->
             {Token, Counted} = token(Context, State#leases{ends = gb_sets:delete_any({Expires, Owner}, Ends)}),
             {_, _, Rest} = gb_trees:take_smallest(Waiting),
-            Held = put_claim(Owner, Claim#claim{token = Token, expires = ends(Now, Ttl)}, Counted),
+            Held = put_claim(Owner, Claim#claim{token = Token, expires = hornbeam_cluster_part:ends(Now, Ttl)}, Counted),
             grant(Name, Context, put_name(Name, Of#name{holders = Holders + 1, waiting = Rest}, Held), [{granted, Owner, Token} | Granted]);
         _ ->
             {lists:reverse(Granted), put_name(Name, Of, State)}

@@ -1,6 +1,6 @@
 %%% The state machine that every member of the cluster runs: pure, but for what Ra makes of its effects.
 %%%
-%%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/4 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
+%%% Called by: Ra (`ra_machine'); hornbeam_cluster_client (command/3 makes what goes into the log) and hornbeam_cluster_reader (ask/2). Calls:
 %%% hornbeam_cluster_kv, hornbeam_cluster_leases, hornbeam_cluster_rates, hornbeam_task_part (by its name: it stands with the tasks): the parts, of which it
 %%% knows nothing but the behaviour hornbeam_cluster_part.
 %%%
@@ -14,14 +14,14 @@
 %%%
 %%% Number. Each operation has one of its own, which only grows: `index' of a part's context, a revision, a fencing token.
 %%%
-%%% Time. `now' is the cluster's own: while a part waits for something to end, the leader sets a timer of ?STEP ms whose timeout is a command, and each
-%%% moves `now' by ?STEP. So all members agree; a clock that is set does nothing; and time only runs while there is a leader. What is to end in
+%%% Time. `now' is the cluster's own: while a part waits for something to end, the leader sets a timer of a step (hornbeam_cluster_part) whose timeout is a command, and each
+%%% moves `now' by one. So all members agree; a clock that is set does nothing; and time only runs while there is a leader. What is to end in
 %%% T ms ends no earlier (a part adds a whole step, since the one in which it begins may be nearly over), and about two steps later, or later by as long
 %%% as there was no leader. A new leader begins a whole step.
 %%%
 %%% Listeners. The events of a part go to one registered process on each node, from the member there, when that has applied them. They are lost when a
 %%% member gets a snapshot in place of the commands, when it starts anew, and while it is no follower; for the first two the listener is told `resync' (index 0:
-%%% not known), and it looks itself from time to time for the third.
+%%% not known); locks and tasks ask from time to time, for the third.
 %%%
 %%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, and half as much as the state holds at least: what is written for snapshots is
 %%% of the order of what is written anyway.
@@ -38,7 +38,6 @@
 %% Name, module, listener.
 -define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
                 {tasks, hornbeam_task_part, hornbeam_task_listener}, {rates, hornbeam_cluster_rates, none}]).
--define(STEP, 250).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
 
@@ -87,7 +86,7 @@ apply(Meta, {ops, {Node, Incarnation}, Low, Numbered}, #machine{sessions = Sessi
         #{} -> operate(Meta, Numbered, Node, #session{incarnation = Incarnation, low = Low}, Machine)
     end;
 apply(Meta, {timeout, clock}, #machine{now = Now} = Machine) ->
-    ended(Meta, Machine#machine{now = Now + ?STEP});
+    ended(Meta, Machine#machine{now = Now + hornbeam_cluster_part:step()});
 apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
     noted(Index, 1, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
 apply(_Meta, _Other, Machine) ->
@@ -142,7 +141,7 @@ ended(#{index := Index} = Meta, #machine{parts = Parts, now = Now, serial = Befo
 %% The time that the leader's clock had: the same for all members, since it stands in the log.
 time(Meta) -> maps:get(system_time, Meta, 0).
 
-clock() -> {timer, clock, ?STEP}.
+clock() -> {timer, clock, hornbeam_cluster_part:step()}.
 
 told(_Part, _Index, [], Effects) -> Effects;
 told(Part, Index, Events, Effects) -> [{send_msg, {listener(Part), node()}, {hornbeam_cluster, Part, Index, Events}, [local]} | Effects].

@@ -1,6 +1,6 @@
 %%% Rate limits that are exact over all nodes, as one member has them: a part of the cluster's machine, pure.
 %%%
-%%% Called by: hornbeam_cluster_machine. Calls: hornbeam_gcra. hornbeam_service_rates makes its operations.
+%%% Called by: hornbeam_cluster_machine. Calls: hornbeam_gcra, hornbeam_cluster_part. hornbeam_service_rates makes its operations.
 %%%
 %%%     {hit, Row, Cost, Windows, Clock}   counts, if all windows let it through: the verdict of hornbeam_gcra, or {error, not_a_rate_limit}
 %%%     {reset, Row}                       the windows are whole again
@@ -26,8 +26,6 @@
 -define(MAX, 100000).
 %% What a row takes, or so.
 -define(ROW, 300).
-%% As hornbeam_cluster_kv: what begins in a step of the clock ends a whole one later.
--define(STEP, 250).
 
 -record(rates, {
     rows = #{} :: #{binary() => {Latest :: integer(), Until :: [integer()], End :: integer()}},
@@ -55,7 +53,7 @@ apply(_Unknown, _Context, Rates) ->
     {{error, unknown}, [], Rates}.
 
 kept({true, _, Used}, Row, Cost, Now, New, #{now := Time}, Rates) when Cost > 0 ->
-    End = Time + lists:max(Used) div 1000000 + 1 + ?STEP,
+    End = hornbeam_cluster_part:ends(Time, lists:max(Used) div 1000000 + 1),
     #rates{rows = Rows, ends = Ends} = Left = remove(Row, Rates),
     bounded(Left#rates{rows = Rows#{Row => {Now, New, End}}, ends = gb_sets:add({End, Row}, Ends)});
 kept(_Verdict, _Row, _Cost, _Now, _New, _Context, Rates) ->

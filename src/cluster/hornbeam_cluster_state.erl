@@ -10,7 +10,7 @@
 -module(hornbeam_cluster_state).
 
 -export([get/1, get/2, get_multi/2, set/2, set/3, add/3, cas/3, replace/4, pop/1, delete/1, touch/2, incr/2, incr/3, page/4]).
--export([operation/1, reply/1, key/1, original/1, decoded/1]).
+-export([operation/1, reply/1, decoded/1]).
 -export_type([error/0, request/0]).
 
 -compile({no_auto_import, [get/1]}).
@@ -115,10 +115,15 @@ change(Request) ->
     end.
 
 %% @doc The operation of a request, for who asks without waiting (hornbeam_cluster:request/1); its answer goes through reply/1.
--spec operation(request()) -> {ok, {kv, hornbeam_cluster_kv:operation()}} | {error, too_large}.
+-spec operation(request()) -> {ok, {kv, hornbeam_cluster_kv:operation()}} | {error, no_cluster | too_large}.
 operation(Request) ->
-    Max = hornbeam_cluster:max_bytes(),
-    Operation = case Request of
+    case hornbeam_cluster:max_bytes() of
+        {ok, Max} -> bounded(operation(Request, Max));
+        Error -> Error
+    end.
+
+operation(Request, Max) ->
+    case Request of
         {set, Key, Value, Ttl} -> {put, key(Key), encoded(Value), Ttl, Max};
         {add, Key, Value, Ttl} -> {add, key(Key), encoded(Value), Ttl, Max};
         {cas, Key, Old, New} -> {cas, key(Key), encoded(Old), encoded(New), Max};
@@ -126,7 +131,9 @@ operation(Request) ->
         {incr, Key, Delta, Ttl} -> {incr, key(Key), Delta, Ttl, Max};
         {pop, Key} -> {take, key(Key)};
         {touch, Key, Ttl} -> {touch, key(Key), Ttl}
-    end,
+    end.
+
+bounded(Operation) ->
     case hornbeam_cluster_kv:weight(Operation) > ?MAX_ENTRY of
         true -> {error, too_large};
         false -> {ok, {kv, Operation}}
@@ -138,13 +145,11 @@ reply({ok, {ok, Value}}) -> {ok, decoded(Value)};
 reply({ok, Reply}) -> Reply;
 reply(Error) -> Error.
 
-%% @doc The form of a key that compares exactly, and begins with what the key begins with.
--spec key(key()) -> hornbeam_cluster_kv:key().
+%% The form of a key that compares exactly, and begins with what the key begins with.
 key(Key) when is_binary(Key) -> Key;
 key({bytes, Key}) when is_binary(Key) -> {bytes, Key};
 key(Key) -> {term, term_to_binary(Key, [deterministic])}.
 
--spec original(hornbeam_cluster_kv:key()) -> key().
 original({term, Binary}) -> binary_to_term(Binary);
 original(Key) -> Key.
 

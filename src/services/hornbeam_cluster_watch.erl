@@ -1,11 +1,11 @@
 %%% Who watches keys of the replicated state on this node, and is told of their changes.
 %%%
 %%% Called by: hornbeam_cluster_sup; this node's member of the cluster, which sends {hornbeam_cluster, kv, Index, Events} in the order of the log
-%%% (hornbeam_cluster_machine). Calls: hornbeam_subscribers: a watcher subscribes to a topic of this node, topic/1, and gets its messages as those of
+%%% (hornbeam_cluster_machine). Calls: hornbeam_subscribers: a watcher subscribes to a topic of this node, ?KEYS and the key, and gets its messages as those of
 %%% any topic, with their limits.
 %%%
 %%%     [put, Key, Value, Revision]   [delete, Key, none, Revision]   to the topic of the key, and to patterns that match it
-%%%     [missed]                      to topic/0: changes may have been missed; whoever watches looks again
+%%%     [missed]                      to ?MISSED: changes may have been missed; whoever watches looks again
 %%%
 %%% Only keys that are texts of at most ?MAX_KEY bytes have topics. `missed' is told when the member says so (resync), and when this process starts.
 -module(hornbeam_cluster_watch).
@@ -14,7 +14,7 @@
 -export([start_link/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2]).
 
-%% Their mirror is hornbeam_erlang/_cluster_state.py.
+%% Their mirror is hornbeam_erlang/_cluster_changes.py.
 -define(KEYS, "hornbeam:cluster:key:").
 -define(MAX_KEY, 1024).
 -define(MISSED, <<"hornbeam:cluster:missed">>).

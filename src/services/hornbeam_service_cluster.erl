@@ -66,8 +66,7 @@ ttl(Milliseconds) -> Milliseconds.
 change(Request) -> change(Request, fun answer/1).
 
 change(Request, Answer) ->
-    case hornbeam_cluster:enabled() andalso hornbeam_cluster_state:operation(Request) of
-        false -> failed(no_cluster);
+    case hornbeam_cluster_state:operation(Request) of
         {ok, Operation} -> asked(hornbeam_cluster:request(Operation), Answer);
         Error -> answer(Error)
     end.

@@ -4,7 +4,7 @@
 %%%     {ok, #{name := _}} = hornbeam_state:get(<<"user:1">>),
 %%%     {ok, 1} = hornbeam_state:incr(<<"views">>, 1).
 %%%
-%%% Called by: hornbeam_service_state (Python), and any OTP application. Calls: hornbeam_state_store,
+%%% Called by: hornbeam_service_state (Python), and any OTP application. Calls: hornbeam_prefix; hornbeam_state_store,
 %%% which owns the form of a row. Every function runs in the calling process, straight on ETS; no process
 %%% is asked, so none can be a bottleneck or be dead. hornbeam_state_sweeper removes what has expired.
 %%%
@@ -105,27 +105,16 @@ incr(Key, Delta, Ttl) when is_float(Delta) ->
 
 %% @doc All keys, or those that begin with Prefix: binaries with a binary, {bytes, _} with {bytes, _}.
 %% Walks the whole table.
--spec keys(Prefix :: none | binary() | {bytes, binary()}) -> [key()].
+-spec keys(hornbeam_prefix:prefix()) -> [key()].
 keys(Prefix) ->
     [Key || Stored <- hornbeam_state_store:all_keys(),
-            Key <- [hornbeam_state_store:original(Stored)], has_prefix(Key, Prefix)].
+            Key <- [hornbeam_state_store:original(Stored)], hornbeam_prefix:has(Key, Prefix)].
 
 %% @doc Keys and values of keys/1. Walks the whole table.
--spec items(Prefix :: none | binary() | {bytes, binary()}) -> [{key(), term()}].
+-spec items(hornbeam_prefix:prefix()) -> [{key(), term()}].
 items(Prefix) ->
     %% One by one, so that only what is wanted is copied out of the table.
     [{Key, Value} || Key <- keys(Prefix), {ok, Value} <- [get(Key)]].
-
-has_prefix(_Key, none) -> true;
-has_prefix({bytes, Key}, {bytes, Prefix}) -> has_prefix(Key, Prefix);
-has_prefix(Key, Prefix) when is_binary(Key), is_binary(Prefix) ->
-    Size = byte_size(Prefix),
-    case Key of
-        <<Prefix:Size/binary, _/binary>> -> true;
-        _ -> false
-    end;
-has_prefix(_Key, _Prefix) ->
-    false.
 
 %% @doc How many entries there are; with a limit, the bytes they take and how many were evicted.
 -spec info() -> #{entries := non_neg_integer(), bytes => non_neg_integer(),

@@ -32,7 +32,6 @@
 
 -compile({no_auto_import, [size/1]}).
 
--define(STEP, 250).
 -define(MAX_DEAD, 10000).
 -define(MAX_FIRED, 10000).
 
@@ -172,7 +171,7 @@ unnamed(#{unique := Key, id := Id}, #server{unique = Unique} = Server) ->
 
 %% What waits at least so long ends a step later, as what expires does.
 enqueued(Delay, #{id := Id} = Given, #{now := Now}, #server{tasks = Tasks, queue = Queue} = Server) ->
-    Task = Given#{owner => none, at => case Delay of 0 -> 0; _ -> Now + Delay + ?STEP end},
+    Task = Given#{owner => none, at => case Delay of 0 -> 0; _ -> hornbeam_cluster_part:ends(Now, Delay) end},
     Server#server{tasks = Tasks#{Id => Task}, queue = hornbeam_task_queue:add(entry(Task), Now, Queue)}.
 
 entry(#{id := Id, queue := Name, priority := Priority, seq := Seq, at := At}) -> #{id => Id, queue => Name, priority => Priority, seq => Seq, due => At}.
@@ -197,7 +196,7 @@ offered({Node, _} = Owner, Places, #{lease := Lease, kept := MaxKept, queues := 
     Alone#server{owners = Owners#{Owner => leased(Of#owner{places = Places, lease = Lease}, Context)}}.
 
 leased(#owner{ids = []} = Of, _Context) -> Of#owner{ends = infinity};
-leased(#owner{lease = Lease} = Of, #{now := Now}) -> Of#owner{ends = Now + Lease + ?STEP}.
+leased(#owner{lease = Lease} = Of, #{now := Now}) -> Of#owner{ends = hornbeam_cluster_part:ends(Now, Lease)}.
 
 %% Whoever offered most, and of equals one after the other.
 assigned(Reply, Events, #{index := Index, server := Name} = Context, #server{owners = Owners, queue = Queue, tasks = Tasks} = Server) ->

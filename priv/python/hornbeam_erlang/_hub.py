@@ -7,12 +7,13 @@ oldest out, and `dropped` counts. Everything here may be called from any thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["QUEUE_SIZE", "Hub", "Mailbox", "wait_in_thread"]
+__all__ = ["QUEUE_SIZE", "Hub", "Mailbox", "ready", "wait_in_thread"]
 
 QUEUE_SIZE = 1000
 
@@ -169,3 +170,33 @@ def wait_in_thread(mailbox: Mailbox, timeout: float | None) -> None:
             ready.wait(timeout)
         finally:
             mailbox.forget(ready.set)
+
+
+async def ready(mailbox: Mailbox, timeout: float | None = None) -> bool:
+    """Waits, without blocking the loop, until there is something to take, or never will be; False
+    after `timeout` seconds."""
+    loop = asyncio.get_running_loop()
+    thread = threading.get_ident()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if threading.get_ident() == thread:
+            _settle(future)
+        else:
+            loop.call_soon_threadsafe(_settle, future)
+
+    if not mailbox.on_ready(wake):
+        return True
+    try:
+        if timeout is None:
+            await future
+        else:
+            await asyncio.wait([future], timeout=timeout)
+    finally:
+        mailbox.forget(wake)
+    return future.done()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

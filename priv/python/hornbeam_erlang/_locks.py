@@ -11,11 +11,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from hornbeam_erlang import _lock_requests as requests
-from hornbeam_erlang import _pubsub
 from hornbeam_erlang._backend import ABSENT
 from hornbeam_erlang._client import acall, backend, call, post
 from hornbeam_erlang._errors import ClusterError, LockLostError
-from hornbeam_erlang._hub import Mailbox
+from hornbeam_erlang._hub import Mailbox, ready
 from hornbeam_erlang._requests import Request
 
 __all__ = ["Holders", "Lock", "Token", "lock", "semaphore"]
@@ -72,7 +71,7 @@ class Token(int):
     async def until_lost(self) -> bool:
         """Waits until it is lost, or given back; whether it is lost."""
         if self._lost is None:
-            await _pubsub.ready(self._mailbox)
+            await ready(self._mailbox)
         return self.lost
 
     def stop_waiting(self) -> None:

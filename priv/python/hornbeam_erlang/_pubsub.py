@@ -18,12 +18,12 @@ from typing import Any
 
 from hornbeam_erlang import _requests as requests
 from hornbeam_erlang._client import acall, backend, call
-from hornbeam_erlang._hub import QUEUE_SIZE, Mailbox
+from hornbeam_erlang._hub import QUEUE_SIZE, Mailbox, ready
 from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = [
     "Subscribing", "Subscription", "close_mailbox", "get", "join", "mailbox_of_caller", "publish",
-    "ready", "receive_pubsub", "subscribe", "subscription", "unsubscribe",
+    "receive_pubsub", "subscribe", "subscription", "unsubscribe",
 ]  # fmt: skip
 
 
@@ -212,32 +212,6 @@ async def get(mailbox: Mailbox, timeout: float | None) -> tuple[str, Any] | None
         if not await ready(mailbox, left):
             return mailbox.take()
     return message
-
-
-async def ready(mailbox: Mailbox, timeout: float | None = None) -> bool:
-    """Waits until there is something to take, or never will be; False after `timeout` seconds."""
-    loop = asyncio.get_running_loop()
-    thread = threading.get_ident()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if threading.get_ident() == thread:
-            _settle(future)
-        else:
-            loop.call_soon_threadsafe(_settle, future)
-
-    if not mailbox.on_ready(wake):
-        return True
-    try:
-        done, _ = await asyncio.wait([future], timeout=timeout)
-    finally:
-        mailbox.forget(wake)
-    return bool(done)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def close_mailbox(mailbox: Mailbox) -> None:

@@ -9,9 +9,7 @@ under one name, and a generator's name does not say that it is one.
 
 from __future__ import annotations
 
-import asyncio
 import math
-import threading
 import warnings
 from collections.abc import Generator
 from functools import partial
@@ -20,6 +18,7 @@ from typing import Any, Final
 from hornbeam_erlang import _deadline
 from hornbeam_erlang._backend import END, NOTHING, ServiceFeed, ServiceRequest
 from hornbeam_erlang._client import backend
+from hornbeam_erlang._hub import ready
 
 __all__ = ["TIMEOUT", "Call", "Method", "Service", "Values", "check_timeout", "service", "value_of"]
 
@@ -166,7 +165,7 @@ class Values:
     async def __anext__(self) -> Any:
         try:
             while (value := self._feed.take()) is NOTHING:
-                await _ready(self._feed)
+                await ready(self._feed.mailbox)
         except BaseException:
             self.close()
             raise
@@ -195,27 +194,3 @@ class Values:
 
     def __del__(self) -> None:
         self.close()
-
-
-async def _ready(feed: ServiceFeed) -> None:
-    """Returns when there is something to take, without blocking the loop."""
-    loop = asyncio.get_running_loop()
-    thread = threading.get_ident()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if threading.get_ident() == thread:
-            _settle(future)
-        else:
-            loop.call_soon_threadsafe(_settle, future)
-
-    if feed.mailbox.on_ready(wake):
-        try:
-            await future
-        finally:
-            feed.mailbox.forget(wake)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
