@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def test_ctrl_c_in_a_terminal() -> None:
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover (the child)
         os.execv(command[0], command)
+    modes = termios.tcgetattr(terminal)
+    modes[3] &= ~termios.ECHO  # what is typed would stand in the middle of what is printed
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
     output = read_until(terminal, b"serving")
     os.write(terminal, b"\x03")
     output += read_until(terminal, None)

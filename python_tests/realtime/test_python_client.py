@@ -311,7 +311,7 @@ async def test_after_an_error_or_a_refused_rejoin_it_is_joined_again() -> None:
 
 
 async def test_a_rejoin_without_an_answer_is_tried_again() -> None:
-    async with joined(timeout=0.1) as (server, _, channel):
+    async with joined(timeout=0.5) as (server, _, channel):
         await server.send(channel.join_ref, None, "room:1", "hb_error", {})
         await server.read("hb_join")
         await server.accept()
