@@ -124,7 +124,7 @@ bounds_test() ->
     Many = [add(integer_to_binary(N), #{<<"queue">> => integer_to_binary(N)}) || N <- lists:seq(1, 1001)],
     {{error, queues}, _, _} = run([{add, ?S, Task, #{queue => 10000, bytes => 1 bsl 30}} || {add, _, Task, _} <- Many], Part),
     %% Of what is over the oldest is forgotten.
-    {true, _, P} = run([{offer, ?S, {a, 1}, 5, (?TERMS)#{kept => 1000}}, add(<<"1">>), add(<<"2">>), done(a, <<"1">>, 1), done(a, <<"2">>, 1)], Part),
+    {true, _, P} = run([{offer, ?S, {a, 1}, 5, maps:put(kept, 1000, ?TERMS)}, add(<<"1">>), add(<<"2">>), done(a, <<"1">>, 1), done(a, <<"2">>, 1)], Part),
     ?assertEqual([none, done], [state(Id, P) || Id <- [<<"1">>, <<"2">>]]),
     ?assertEqual({{error, unknown}, [], P}, run([{of_a_later_version, ?S}], P)).
 
