@@ -9,9 +9,11 @@ shared_test_() ->
     {setup, fun() -> hornbeam_cluster_sup:set_options(?OPTIONS) end, fun(_) -> hornbeam_cluster_sup:set_options(none) end,
      [?_assertEqual(ok, hornbeam_cluster_node:start(second, ?OPTIONS)),
       ?_assertEqual(ok, hornbeam_cluster_node:start(second, #{cluster => <<>>})),
-      ?_assertEqual(ok, hornbeam_cluster_node:start(second, (?OPTIONS)#{workers := 2, cluster_ready := true, cluster_nodes := ['a@b']})),
-      ?_assertEqual({error, {cluster_differs, cluster_port}}, hornbeam_cluster_node:start(second, (?OPTIONS)#{cluster_port := 1})),
-      ?_assertEqual({error, {cluster_differs, cluster}}, hornbeam_cluster_node:start(second, (?OPTIONS)#{cluster := {dns, <<"x.y">>}}))]}.
+      ?_assertEqual(ok, hornbeam_cluster_node:start(second, options(#{workers => 2, cluster_ready => true, cluster_nodes => ['a@b']}))),
+      ?_assertEqual({error, {cluster_differs, cluster_port}}, hornbeam_cluster_node:start(second, options(#{cluster_port => 1}))),
+      ?_assertEqual({error, {cluster_differs, cluster}}, hornbeam_cluster_node:start(second, options(#{cluster => {dns, <<"x.y">>}})))]}.
+
+options(Others) -> maps:merge(?OPTIONS, Others).
 
 without_a_cluster_nothing_starts_test() ->
     ?assertEqual(none, hornbeam_cluster_node:options()),
