@@ -13,13 +13,13 @@ init_per_testcase(_Case, Config) ->
     case is_alive() of
         true -> Config;
         false ->
-            _ = os:cmd("epmd -daemon"),
+            ok = peers:epmd(),
             {ok, _} = net_kernel:start(['cluster_ct@127.0.0.1', longnames]),
             [{started, true} | Config]
     end.
 
 end_per_testcase(_Case, Config) ->
-    lists:foreach(fun({Peer, _}) -> stop(Peer) end, lists:flatten([get_all(peers)])),
+    lists:foreach(fun({Peer, _}) -> peers:stop(Peer) end, lists:flatten([get_all(peers)])),
     _ = [net_kernel:stop() || proplists:get_bool(started, Config)],
     ok.
 
@@ -27,11 +27,6 @@ get_all(Key) ->
     case erase(Key) of
         undefined -> [];
         List -> List
-    end.
-
-stop(Peer) ->
-    try peer:stop(Peer)
-    catch exit:_ -> ok
     end.
 
 one_node(Config) ->
@@ -42,7 +37,7 @@ one_node(Config) ->
     ?assertEqual(error, state(Peer, get, [<<"b">>])),
     %% What is restarted alone hears again who is a member.
     lists:foreach(fun(Name) ->
-        true = peer:call(Peer, erlang, exit, [peer:call(Peer, erlang, whereis, [Name]), kill]),
+        true = peers:call(Peer, erlang, exit, [peers:call(Peer, erlang, whereis, [Name]), kill]),
         await:until(fun() -> state(Peer, set, [<<"b">>, 1]) =:= ok end),
         await:until(fun() -> is_tuple(state(Peer, get, [<<"b">>])) andalso state(Peer, get, [<<"b">>]) =/= {error, no_quorum} end),
         await:until(fun() -> state(Peer, get, [<<"b">>, local]) =/= {error, no_quorum} end)
@@ -50,14 +45,14 @@ one_node(Config) ->
 
 three_nodes(Config) ->
     [{A, _}, {B, _}, {C, _}] = Nodes = formed(3, Config),
-    Leaders = [peer:call(Peer, hornbeam_cluster, leader, []) || {Peer, _} <- Nodes],
+    Leaders = [peers:call(Peer, hornbeam_cluster, leader, []) || {Peer, _} <- Nodes],
     ?assertMatch([_], lists:usort(Leaders)),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
     ?assertMatch({ok, 1, _}, state(B, get, [<<"a">>])),
     ?assertEqual(true, state(C, cas, [<<"a">>, 1, 2])),
     ?assertEqual(false, state(B, cas, [<<"a">>, 1, 3])),
     %% Each counts as often as it says.
-    Counted = pmap(fun({Peer, _}) -> peer:call(Peer, ?MODULE, count, [200], 30000) end, Nodes),
+    Counted = pmap(fun({Peer, _}) -> peers:call(Peer, ?MODULE, count, [200]) end, Nodes),
     ?assertEqual([200, 200, 200], Counted),
     ?assertMatch({ok, 600, _}, state(A, get, [<<"count">>])),
     ?assertMatch({ok, [{<<"a">>, 2, _}, {<<"count">>, 600, _}], done}, state(B, page, [none, none, 10, linearizable])),
@@ -67,22 +62,22 @@ three_nodes(Config) ->
 a_node_joins_and_leaves(Config) ->
     [{A, NodeA}] = formed(1, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
-    {B, NodeB} = started(Config),
+    {B, NodeB} = started(),
     cluster([{A, NodeA}, {B, NodeB}], 1, [B], Config),
-    await:until(fun() -> peer:call(B, hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB]) end),
-    await:until(fun() -> maps:get(membership, peer:call(B, hornbeam_cluster, info, []), none) =:= voter end),
+    await:until(fun() -> peers:call(B, hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB]) end),
+    await:until(fun() -> maps:get(membership, peers:call(B, hornbeam_cluster, info, []), none) =:= voter end),
     ?assertMatch({ok, 1, _}, state(B, get, [<<"a">>])),
-    ?assertEqual(ok, peer:call(B, hornbeam_cluster, leave, [])),
-    await:until(fun() -> peer:call(A, hornbeam_cluster, members, []) =:= [NodeA] end),
+    ?assertEqual(ok, peers:call(B, hornbeam_cluster, leave, [])),
+    await:until(fun() -> peers:call(A, hornbeam_cluster, members, []) =:= [NodeA] end),
     ?assertEqual({error, no_quorum}, state(B, set, [<<"a">>, 2])),
     ?assertEqual(ok, state(A, set, [<<"a">>, 3])).
 
 a_node_comes_back(Config) ->
     [{A, _}, {B, _}, {C, NodeC}] = Nodes = formed(3, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
-    stop(C),
+    peers:stop(C),
     ?assertEqual(ok, state(B, set, [<<"b">>, 2])),
-    {C2, NodeC} = started(NodeC, Config),
+    {C2, NodeC} = started(NodeC),
     cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
     await:until(fun() -> state(C2, get, [<<"b">>, local]) =/= error andalso element(1, state(C2, get, [<<"b">>, local])) =:= ok end),
     ?assertMatch({ok, 2, _}, state(C2, get, [<<"b">>])).
@@ -90,9 +85,9 @@ a_node_comes_back(Config) ->
 a_minority_refuses(Config) ->
     [{A, _}, {B, NodeB}, {C, NodeC}] = formed(3, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
-    stop(B),
-    stop(C),
-    await:until(fun() -> peer:call(A, erlang, nodes, []) -- [NodeB, NodeC] =:= peer:call(A, erlang, nodes, []) end),
+    peers:stop(B),
+    peers:stop(C),
+    await:until(fun() -> peers:call(A, erlang, nodes, []) -- [NodeB, NodeC] =:= peers:call(A, erlang, nodes, []) end),
     await:until(fun() -> state(A, set, [<<"a">>, 2]) =:= {error, no_quorum} end),
     ?assertEqual({error, no_quorum}, state(A, get, [<<"a">>])),
     ?assertMatch({ok, 1, _}, state(A, get, [<<"a">>, local])).
@@ -100,12 +95,12 @@ a_minority_refuses(Config) ->
 lost_data(Config) ->
     [{A, _}, {_B, _}, {C, NodeC}] = Nodes = formed(3, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
-    stop(C),
+    peers:stop(C),
     ok = file:del_dir_r(folder(NodeC, Config)),
-    {C2, NodeC} = started(NodeC, Config),
+    {C2, NodeC} = started(NodeC),
     cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
     await:until(fun() -> element(1, try state(C2, get, [<<"a">>, local]) of error -> {error}; Value -> Value catch _:_ -> {error} end) =:= ok end),
-    await:until(fun() -> maps:get(membership, peer:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
+    await:until(fun() -> maps:get(membership, peers:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
 
 count(Times) ->
     lists:foreach(fun(_) -> {ok, _} = hornbeam_cluster_state:incr(<<"count">>, 1) end, lists:seq(1, Times)),
@@ -114,7 +109,7 @@ count(Times) ->
 %%% Nodes
 
 formed(Number, Config) ->
-    Nodes = [started(Config) || _ <- lists:seq(1, Number)],
+    Nodes = [started() || _ <- lists:seq(1, Number)],
     cluster(Nodes, Number, [Peer || {Peer, _} <- Nodes], Config),
     await:until(fun() -> lists:all(fun({Peer, _}) -> state(Peer, set, [<<"formed">>, 1]) =:= ok end, Nodes) end),
     {ok, _} = state(element(1, hd(Nodes)), pop, [<<"formed">>]),
@@ -123,27 +118,26 @@ formed(Number, Config) ->
 %% Connects all, and starts those named.
 cluster(Nodes, Size, Start, Config) ->
     Names = [Node || {_, Node} <- Nodes],
-    _ = [peer:call(Peer, net_kernel, connect_node, [Node]) || {Peer, _} <- Nodes, Node <- Names],
+    _ = [peers:call(Peer, net_kernel, connect_node, [Node]) || {Peer, _} <- Nodes, Node <- Names],
     _ = [begin
-             ok = peer:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000, cluster_max_bytes => 1 bsl 28}]),
+             ok = peers:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000, cluster_max_bytes => 1 bsl 28}]),
              _ = peer:send(Peer, hornbeam_cluster_engine, {discovered, Names})
          end || {Peer, Node} <- Nodes, lists:member(Peer, Start)],
     ok.
 
-started(Config) -> started(list_to_atom(peer:random_name() ++ "@127.0.0.1"), Config).
+started() -> noted(peers:start([])).
 
-started(Node, _Config) ->
+started(Node) ->
     [Name, _] = string:split(atom_to_list(Node), "@"),
-    {ok, Peer, Node} = peer:start(#{name => list_to_atom(Name), host => "127.0.0.1", longnames => true, connection => standard_io,
-                                    args => ["-pa" | code:get_path()] ++ ["-kernel", "prevent_overlapping_partitions", "false"]}),
-    ok = peer:call(Peer, logger, set_primary_config, [level, error]),
-    {ok, _} = peer:call(Peer, application, ensure_all_started, [hornbeam]),
-    put(peers, [{Peer, Node} | case get(peers) of undefined -> []; Peers -> Peers end]),
-    {Peer, Node}.
+    noted(peers:start(list_to_atom(Name), [])).
+
+noted(Started) ->
+    put(peers, [Started | case get(peers) of undefined -> []; Peers -> Peers end]),
+    Started.
 
 folder(Node, Config) -> filename:join(?config(priv_dir, Config), atom_to_list(Node)).
 
-state(Peer, Function, Arguments) -> peer:call(Peer, hornbeam_cluster_state, Function, Arguments, 15000).
+state(Peer, Function, Arguments) -> peers:call(Peer, hornbeam_cluster_state, Function, Arguments).
 
 pmap(Fun, List) ->
     Self = self(),

@@ -14,18 +14,12 @@
 all() -> [they_are_linked, a_link_that_is_lost_is_found_again, the_links_are_restarted, a_cluster_stops_and_its_node_stays, a_stranger_is_left_alone, commands].
 
 init_per_suite(Config) ->
-    _ = [os:cmd("epmd -daemon") || not is_alive()],
-    Nodes = [begin
-                 {ok, Peer, Node} = peer:start(#{name => peer:random_name(), host => "127.0.0.1", longnames => true, connection => standard_io,
-                                                 args => ["-pa" | code:get_path()] ++ ["-setcookie", "forming", "-kernel", "prevent_overlapping_partitions", "false"]}),
-                 ok = peer:call(Peer, logger, set_primary_config, [level, error]),
-                 {ok, _} = peer:call(Peer, application, ensure_all_started, [hornbeam]),
-                 {Peer, Node}
-             end || _ <- [a, b, c]],
+    ok = peers:epmd(),
+    Nodes = [peers:start(["-setcookie", "forming"]) || _ <- [a, b, c]],
     Members = [list_to_tuple(binary:split(atom_to_binary(Node), <<"@">>)) || {_, Node} <- Nodes],
     Options = [{Peer, #{cluster => {static, Members}, cluster_name => hornbeam, cluster_port => 4370, cluster_size => 3, cluster_timeout => 3000,
                         cluster_dir => unicode:characters_to_binary(filename:join(?config(priv_dir, Config), Node))}} || {Peer, Node} <- Nodes],
-    _ = [ok = peer:call(Peer, hornbeam_cluster, start, [Each]) || {Peer, Each} <- Options],
+    _ = [ok = peers:call(Peer, hornbeam_cluster, start, [Each]) || {Peer, Each} <- Options],
     [{nodes, Nodes}, {options, Options} | Config].
 
 end_per_suite(Config) ->
@@ -34,18 +28,18 @@ end_per_suite(Config) ->
 they_are_linked(Config) ->
     [up_with(Peer, 2) || {Peer, _} <- ?config(nodes, Config)],
     [{A, _}, {_, B} | _] = ?config(nodes, Config),
-    await:until(fun() -> length(peer:call(A, hornbeam_cluster, members, [])) =:= 3 end),
+    await:until(fun() -> length(peers:call(A, hornbeam_cluster, members, [])) =:= 3 end),
     ?assertMatch(#{hello := #{protocol := 1, name := <<"hornbeam">>}}, of_node(A, B)),
-    ?assertEqual({error, not_understood}, peer:call(A, gen_server, call, [{hornbeam_cluster_links, B}, {later, version}])),
+    ?assertEqual({error, not_understood}, peers:call(A, gen_server, call, [{hornbeam_cluster_links, B}, {later, version}])),
     %% A leader shows up a moment after the founding.
-    await:until(fun() -> peer:call(A, hornbeam_cluster, leader, []) =/= none end),
-    Text = unicode:characters_to_list(peer:call(A, hornbeam_cluster_report, text, [peer:call(A, hornbeam_cluster_report, describe, [])])),
+    await:until(fun() -> peers:call(A, hornbeam_cluster, leader, []) =/= none end),
+    Text = unicode:characters_to_list(peers:call(A, hornbeam_cluster_report, text, [peers:call(A, hornbeam_cluster_report, describe, [])])),
     ?assertNotEqual(nomatch, string:find(Text, "3 of 3 nodes up, leader")).
 
 a_link_that_is_lost_is_found_again(Config) ->
     [{A, _}, {B, NodeB} | _] = ?config(nodes, Config),
     #{reconnects := Before} = status(A),
-    true = peer:call(A, erlang, disconnect_node, [NodeB]),
+    true = peers:call(A, erlang, disconnect_node, [NodeB]),
     await:until(fun() -> maps:get(reconnects, status(A)) > Before end),
     [up_with(Peer, 2) || Peer <- [A, B]].
 
@@ -53,37 +47,37 @@ the_links_are_restarted(Config) ->
     [{A, NodeA}, {B, _} | _] = ?config(nodes, Config),
     Since = fun() -> #{for := For} = of_node(B, NodeA), erlang:monotonic_time(millisecond) - For end,
     Before = Since(),
-    Links = peer:call(A, erlang, whereis, [hornbeam_cluster_links]),
-    true = peer:call(A, erlang, exit, [Links, kill]),
-    await:until(fun() -> is_pid(peer:call(A, erlang, whereis, [hornbeam_cluster_links])) end),
+    Links = peers:call(A, erlang, whereis, [hornbeam_cluster_links]),
+    true = peers:call(A, erlang, exit, [Links, kill]),
+    await:until(fun() -> is_pid(peers:call(A, erlang, whereis, [hornbeam_cluster_links])) end),
     up_with(A, 2),
     %% The others have not seen it down.
     ?assert(abs(Since() - Before) < 100).
 
 a_cluster_stops_and_its_node_stays(Config) ->
     [{A, _}, {_, _}, {C, NodeC}] = ?config(nodes, Config),
-    ok = peer:call(C, hornbeam_cluster, stop, []),
-    ?assert(peer:call(C, erlang, is_alive, [])),
+    ok = peers:call(C, hornbeam_cluster, stop, []),
+    ?assert(peers:call(C, erlang, is_alive, [])),
     await:until(fun() -> maps:get(state, of_node(A, NodeC)) =:= stopped end),
-    ?assertEqual(undefined, peer:call(C, erlang, whereis, [hornbeam_cluster_sup])),
-    ?assertEqual({error, no_cluster}, peer:call(C, hornbeam_cluster, leave, [])),
-    ok = peer:call(C, hornbeam_cluster, start, [proplists:get_value(C, ?config(options, Config))]),
+    ?assertEqual(undefined, peers:call(C, erlang, whereis, [hornbeam_cluster_sup])),
+    ?assertEqual({error, no_cluster}, peers:call(C, hornbeam_cluster, leave, [])),
+    ok = peers:call(C, hornbeam_cluster, start, [proplists:get_value(C, ?config(options, Config))]),
     [up_with(Peer, 2) || Peer <- [A, C]].
 
 a_stranger_is_left_alone(Config) ->
     [{A, NodeA} | _] = ?config(nodes, Config),
     {ok, Stranger, Node} = peer:start(#{name => peer:random_name(), host => "127.0.0.1", longnames => true, connection => standard_io,
                                              args => ["-setcookie", "forming"]}),
-    true = peer:call(Stranger, net_kernel, connect_node, [NodeA]),
-    ok = peer:call(A, hornbeam_cluster_links, look, []),
+    true = peers:call(Stranger, net_kernel, connect_node, [NodeA]),
+    ok = peers:call(A, hornbeam_cluster_links, look, []),
     await:until(fun() -> maps:get(not_there, maps:get(failures, status(A)), 0) > 0 end),
-    ?assert(lists:member(Node, peer:call(A, erlang, nodes, []))),
+    ?assert(lists:member(Node, peers:call(A, erlang, nodes, []))),
     ?assertEqual(2, length(maps:get(nodes, status(A)))),
     ok = peer:stop(Stranger).
 
 commands(Config) ->
     [{A, NodeA}, {_, NodeB} | _] = ?config(nodes, Config),
-    Run = fun(Arguments) -> {Result, Text} = peer:call(A, hornbeam_cluster_command, run, [Arguments]), {Result, unicode:characters_to_list(Text)} end,
+    Run = fun(Arguments) -> {Result, Text} = peers:call(A, hornbeam_cluster_command, run, [Arguments]), {Result, unicode:characters_to_list(Text)} end,
     Own = {["forget", atom_to_list(NodeA)], "is this node"},
     Up = {["forget", atom_to_list(NodeB)], "is up"},
     [begin
@@ -95,7 +89,7 @@ commands(Config) ->
     {ok, Status} = Run(["status"]),
     ?assertNotEqual(nomatch, string:find(Status, "nobody@127.0.0.77")).
 
-status(Peer) -> peer:call(Peer, hornbeam_cluster_links, status, []).
+status(Peer) -> peers:call(Peer, hornbeam_cluster_links, status, []).
 
 of_node(Peer, Node) ->
     [Found] = [Other || #{node := N} = Other <- maps:get(nodes, status(Peer)), N =:= Node],

@@ -16,7 +16,7 @@
 -define(C, "127.0.0.3").
 -define(COOKIE, <<"a-cookie-of-this-suite">>).
 %% How long a handshake may take, in s, and how often ssl looks for files that have changed, in ms.
--define(SETUP, 2).
+-define(SETUP, 5).
 -define(LOOK, 300).
 
 all() ->
@@ -41,7 +41,7 @@ end_per_suite(Config) ->
     ok.
 
 end_per_testcase(_Case, Config) ->
-    [ok = peer:call(?config(Vm, Config), hornbeam_cluster_distribution, stop, []) || Vm <- [a, b]],
+    [ok = peers:call(?config(Vm, Config), hornbeam_cluster_distribution, stop, []) || Vm <- [a, b]],
     ok.
 
 %% --- the cases -------------------------------------------------------------------------------------------------------
@@ -49,20 +49,20 @@ end_per_testcase(_Case, Config) ->
 nodes_link_and_nothing_else_is_open(Config) ->
     {A, B, Port} = both(Config),
     ?assertEqual([ok, ok], [begun(A, ?A, Config), begun(B, ?B, Config)]),
-    ?assertEqual(['hornbeam@127.0.0.1', 'hornbeam@127.0.0.2'], [peer:call(Vm, erlang, node, []) || Vm <- [A, B]]),
-    ?assertEqual({true, ['hornbeam@127.0.0.1']}, {connected(B, name(A)), peer:call(B, erlang, nodes, [])}),
-    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [name(B)] end),
+    ?assertEqual(['hornbeam@127.0.0.1', 'hornbeam@127.0.0.2'], [peers:call(Vm, erlang, node, []) || Vm <- [A, B]]),
+    ?assertEqual({true, ['hornbeam@127.0.0.1']}, {connected(B, name(A)), peers:call(B, erlang, nodes, [])}),
+    await:until(fun() -> peers:call(A, erlang, nodes, []) =:= [name(B)] end),
     %% By TLS, from B's own address, and at A's alone.
-    {ok, Info} = peer:call(A, net_kernel, node_info, [name(B)]),
+    {ok, Info} = peers:call(A, net_kernel, node_info, [name(B)]),
     {address, {net_address, {From, _}, ?B, tls, inet}} = lists:keyfind(address, 1, Info),
     ?assertEqual({127, 0, 0, 2}, From),
     ?assertEqual({error, econnrefused}, gen_tcp:connect(?C, Port, [])),
     ?assertEqual(nomatch, string:find(os:cmd("epmd -names 2>&1"), integer_to_list(Port))),
     %% What it ends leaves nothing.
-    ok = peer:call(A, hornbeam_cluster_distribution, stop, []),
-    ?assertEqual({nonode@nohost, {error, econnrefused}}, {peer:call(A, erlang, node, []), gen_tcp:connect(?A, Port, [])}),
-    ?assertEqual([], [Key || {Key, _} <- peer:call(A, application, get_all_env, [kernel]), lists:prefix("inet_dist", atom_to_list(Key))]),
-    await:until(fun() -> peer:call(B, erlang, nodes, []) =:= [] end),
+    ok = peers:call(A, hornbeam_cluster_distribution, stop, []),
+    ?assertEqual({nonode@nohost, {error, econnrefused}}, {peers:call(A, erlang, node, []), gen_tcp:connect(?A, Port, [])}),
+    ?assertEqual([], [Key || {Key, _} <- peers:call(A, application, get_all_env, [kernel]), lists:prefix("inet_dist", atom_to_list(Key))]),
+    await:until(fun() -> peers:call(B, erlang, nodes, []) =:= [] end),
     ?assertEqual(ok, begun(A, ?A, Config)),
     ?assert(connected(B, name(A))).
 
@@ -74,8 +74,8 @@ certificates_that_are_refused(Config) ->
     [begin
          ok = as(B, Name, Files, cookie(Config), Config),
          ?assertEqual({Why, Links}, {Why, connected(B, name(A))}),
-         ok = peer:call(B, hornbeam_cluster_distribution, stop, []),
-         await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [] end)
+         ok = peers:call(B, hornbeam_cluster_distribution, stop, []),
+         await:until(fun() -> peers:call(A, erlang, nodes, []) =:= [] end)
      end || {Why, Name, Files, Links} <- [
         {valid, "hornbeam@" ?B, Valid, true},
         {another_authority, "hornbeam@" ?B, {cert(?config(others, Config), ?B), key(?config(others, Config), ?B), ca(Ours)}, false},
@@ -88,7 +88,7 @@ certificates_that_are_refused(Config) ->
     {ok, Socket} = ssl:connect(?A, Port, lists:keyreplace(versions, 1, Options, {versions, ['tlsv1.3']})),
     ?assertMatch({error, _}, ssl:recv(Socket, 0, 5000)),
     ?assertMatch({error, {tls_alert, {protocol_version, _}}}, ssl:connect(?A, Port, lists:keyreplace(versions, 1, Options, {versions, ['tlsv1.1']}))),
-    ?assertEqual([], peer:call(A, erlang, nodes, [])).
+    ?assertEqual([], peers:call(A, erlang, nodes, [])).
 
 %% Who connects looks as well.
 a_server_of_another_name_is_refused(Config) ->
@@ -98,7 +98,7 @@ a_server_of_another_name_is_refused(Config) ->
     [begin
          ok = as(A, "hornbeam@" ?A, Files, cookie(Config), Config),
          ?assertEqual({Why, false}, {Why, connected(B, name(A))}),
-         ok = peer:call(A, hornbeam_cluster_distribution, stop, [])
+         ok = peers:call(A, hornbeam_cluster_distribution, stop, [])
      end || {Why, Files} <- [{another_address, {cert(Ours, ?C), key(Ours, ?C), ca(Ours)}},
                              {another_authority, {cert(Others, ?A), key(Others, ?A), ca(Ours)}},
                              {expired, {cert(Ours, "expired"), key(Ours, "expired"), ca(Ours)}}]].
@@ -110,9 +110,9 @@ cookies_that_are_refused(Config) ->
     [begin
          ok = as(B, "hornbeam@" ?B, {cert(Ours, ?B), key(Ours, ?B), ca(Ours)}, Cookie, Config),
          ?assertEqual({Cookie, false}, {Cookie, connected(B, name(A))}),
-         ok = peer:call(B, hornbeam_cluster_distribution, stop, [])
+         ok = peers:call(B, hornbeam_cluster_distribution, stop, [])
      end || Cookie <- [another, nocookie]],
-    Cookie = peer:call(A, erlang, get_cookie, []),
+    Cookie = peers:call(A, erlang, get_cookie, []),
     ?assertEqual({64, cookie(Config)}, {length(atom_to_list(Cookie)), Cookie}).
 
 %% The address that it comes from does not say which certificate it must have; the nodes that there should be do.
@@ -122,18 +122,18 @@ nodes_with_names_of_hosts(Config) ->
     {One, Two} = {"one.internal", "two.internal"},
     {ok, _} = hornbeam_cluster_ca:make(Ours, [One, Two]),
     [begin
-         ok = peer:call(Vm, inet_db, add_host, [Ip, [Host]]),
-         ok = peer:call(Vm, inet_db, set_lookup, [[file, native]])
+         ok = peers:call(Vm, inet_db, add_host, [Ip, [Host]]),
+         ok = peers:call(Vm, inet_db, set_lookup, [[file, native]])
      end || Vm <- [A, B], {Ip, Host} <- [{{127, 0, 0, 1}, One}, {{127, 0, 0, 2}, Two}]],
     Members = #{cluster => {static, [{<<>>, list_to_binary(Host)} || Host <- [One, Two]]}},
     ok = begun(A, One, Members, Config),
     ok = begun(B, Two, Members, Config),
     ?assert(connected(B, name(A))),
-    true = peer:call(B, erlang, disconnect_node, [name(A)]),
-    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [] end),
-    ok = peer:call(A, hornbeam_cluster_distribution, expect, [[]]),
+    true = peers:call(B, erlang, disconnect_node, [name(A)]),
+    await:until(fun() -> peers:call(A, erlang, nodes, []) =:= [] end),
+    ok = peers:call(A, hornbeam_cluster_distribution, expect, [[]]),
     ?assertEqual(false, connected(B, name(A))),
-    ok = peer:call(A, hornbeam_cluster_distribution, expect, [[name(B)]]),
+    ok = peers:call(A, hornbeam_cluster_distribution, expect, [[name(B)]]),
     ?assert(connected(B, name(A))).
 
 who_speaks_no_tls_is_refused(Config) ->
@@ -146,7 +146,7 @@ who_speaks_no_tls_is_refused(Config) ->
     %% And a node of a cluster that is not secured.
     ok = insecurely(B, ?B, Config),
     ?assertEqual(false, connected(B, name(A))),
-    ?assertEqual([], peer:call(A, erlang, nodes, [])).
+    ?assertEqual([], peers:call(A, erlang, nodes, [])).
 
 who_says_nothing_holds_nobody_up(Config) ->
     {A, B, Port} = both(Config),
@@ -161,10 +161,10 @@ insecure_links(Config) ->
     ok = insecurely(A, ?A, Config),
     ok = insecurely(B, ?B, Config),
     ?assert(connected(B, name(A))),
-    await:until(fun() -> peer:call(A, erlang, nodes, []) =:= [name(B)] end),
-    {ok, Info} = peer:call(A, net_kernel, node_info, [name(B)]),
+    await:until(fun() -> peers:call(A, erlang, nodes, []) =:= [name(B)] end),
+    {ok, Info} = peers:call(A, net_kernel, node_info, [name(B)]),
     ?assertMatch({address, {net_address, _, ?B, tcp, inet}}, lists:keyfind(address, 1, Info)),
-    ok = peer:call(B, hornbeam_cluster_distribution, stop, []),
+    ok = peers:call(B, hornbeam_cluster_distribution, stop, []),
     ok = as_insecure(B, another, Config),
     ?assertEqual(false, connected(B, name(A))).
 
@@ -183,8 +183,8 @@ a_new_certificate_is_used(Config) ->
     {ok, _} = hornbeam_cluster_ca:make(Renewed, [?A]),
     await:until(fun() -> shown(Port, Ours) =/= First end),
     %% The link that was there stays, the next one is with the new certificate.
-    ?assertEqual([name(A)], peer:call(B, erlang, nodes, [])),
-    true = peer:call(B, erlang, disconnect_node, [name(A)]),
+    ?assertEqual([name(A)], peers:call(B, erlang, nodes, [])),
+    true = peers:call(B, erlang, disconnect_node, [name(A)]),
     await:until(fun() -> connected(B, name(A)) end).
 
 starts_that_fail(Config) ->
@@ -208,22 +208,22 @@ starts_that_fail(Config) ->
         {no_cookie, cluster_cookie_file, #{cluster_insecure => true}},
         {readable_cookie, cluster_cookie_file, Written(?COOKIE, 8#644)},
         {short_cookie, cluster_cookie_file, Written("short\n", 8#600)}]],
-    ?assertEqual(nonode@nohost, peer:call(A, erlang, node, [])),
+    ?assertEqual(nonode@nohost, peers:call(A, erlang, node, [])),
     %% With a line break at its end, and readable by a group, as Kubernetes mounts secrets.
     ok = begun(A, ?A, Written([?COOKIE, "\n"], 8#640), Config),
-    ?assertEqual(binary_to_atom(?COOKIE), peer:call(A, erlang, get_cookie, [])),
-    ok = peer:call(A, hornbeam_cluster_distribution, stop, []),
+    ?assertEqual(binary_to_atom(?COOKIE), peers:call(A, erlang, get_cookie, [])),
+    ok = peers:call(A, hornbeam_cluster_distribution, stop, []),
     %% From the environment, of which it is taken.
-    true = peer:call(A, os, putenv, ["HORNBEAM_CLUSTER_COOKIE", "another-cookie-of-this-suite"]),
+    true = peers:call(A, os, putenv, ["HORNBEAM_CLUSTER_COOKIE", "another-cookie-of-this-suite"]),
     ok = begun(A, ?A, Config),
-    ?assertEqual({'another-cookie-of-this-suite', false}, {peer:call(A, erlang, get_cookie, []), peer:call(A, os, getenv, ["HORNBEAM_CLUSTER_COOKIE"])}),
-    true = peer:call(A, persistent_term, erase, [hornbeam_cluster_cookie]).
+    ?assertEqual({'another-cookie-of-this-suite', false}, {peers:call(A, erlang, get_cookie, []), peers:call(A, os, getenv, ["HORNBEAM_CLUSTER_COOKIE"])}),
+    true = peers:call(A, persistent_term, erase, [hornbeam_cluster_cookie]).
 
 a_node_that_has_a_name_is_left_alone(Config) ->
     Vm = vm(["-name", "somebody@" ?C, "-setcookie", "theirs", "-erl_epmd_port", integer_to_list(free_port()), "-start_epmd", "false"]),
     ok = begun(Vm, ?A, Config),
-    ok = peer:call(Vm, hornbeam_cluster_distribution, stop, []),
-    ?assertEqual({'somebody@127.0.0.3', theirs}, {peer:call(Vm, erlang, node, []), peer:call(Vm, erlang, get_cookie, [])}),
+    ok = peers:call(Vm, hornbeam_cluster_distribution, stop, []),
+    ?assertEqual({'somebody@127.0.0.3', theirs}, {peers:call(Vm, erlang, node, []), peers:call(Vm, erlang, get_cookie, [])}),
     ok = peer:stop(Vm).
 
 a_vm_that_was_not_booted_for_links(Config) ->
@@ -243,8 +243,8 @@ links() ->
 vm(Flags) ->
     Ours = ["-boot", "no_dot_erlang", "-kernel", "net_setuptime", integer_to_list(?SETUP), "logger_level", "critical",
             "-ssl", "ssl_pem_cache_clean", integer_to_list(?LOOK), "-pa", filename:dirname(code:which(hornbeam_cluster_dist))],
-    {ok, Vm, _} = peer:start(#{connection => standard_io, args => Flags ++ Ours}),
-    {ok, _} = peer:call(Vm, application, ensure_all_started, [ssl]),
+    {ok, Vm, _} = peer:start(#{connection => standard_io, wait_boot => 120000, args => Flags ++ Ours}),
+    {ok, _} = peers:call(Vm, application, ensure_all_started, [ssl]),
     Vm.
 
 both(Config) -> {?config(a, Config), ?config(b, Config), ?config(port, Config)}.
@@ -257,7 +257,7 @@ begun(Vm, Address, Config) -> begun(Vm, Address, #{}, Config).
 begun(Vm, Address, Given, Config) ->
     Name = list_to_atom("hornbeam@" ++ Address),
     persistent_term:put({?MODULE, Vm}, Name),
-    peer:call(Vm, hornbeam_cluster_distribution, start, [options(Name, Address, Given, Config)]).
+    peers:call(Vm, hornbeam_cluster_distribution, start, [options(Name, Address, Given, Config)]).
 
 options(Name, Address, Given, Config) ->
     Ours = ?config(ours, Config),
@@ -283,11 +283,11 @@ as(Vm, Written, Settings, Config) ->
     {ok, Ip} = inet:parse_address(Address),
     Name = list_to_atom(Written),
     persistent_term:put({?MODULE, Vm}, Name),
-    ok = peer:call(Vm, hornbeam_cluster_carrier, configure, [Settings#{port => ?config(port, Config), expected => [], owner => self()}]),
-    ok = peer:call(Vm, application, set_env, [kernel, inet_dist_use_interface, Ip]),
+    ok = peers:call(Vm, hornbeam_cluster_carrier, configure, [Settings#{port => ?config(port, Config), expected => [], owner => self()}]),
+    ok = peers:call(Vm, application, set_env, [kernel, inet_dist_use_interface, Ip]),
     %% From B's address, whatever name it takes.
-    ok = peer:call(Vm, application, set_env, [kernel, inet_dist_connect_options, [{ip, case Address of ?C -> {127, 0, 0, 2}; _ -> Ip end}]]),
-    {ok, _} = peer:call(Vm, net_kernel, start, [Name, #{name_domain => longnames}]),
+    ok = peers:call(Vm, application, set_env, [kernel, inet_dist_connect_options, [{ip, case Address of ?C -> {127, 0, 0, 2}; _ -> Ip end}]]),
+    {ok, _} = peers:call(Vm, net_kernel, start, [Name, #{name_domain => longnames}]),
     ok.
 
 failure(Vm, Given, Config) ->
@@ -297,7 +297,7 @@ failure(Vm, Given, Config) ->
         _ -> Reason
     end.
 
-connected(Vm, Node) -> peer:call(Vm, net_kernel, connect_node, [Node], 20000).
+connected(Vm, Node) -> peers:call(Vm, net_kernel, connect_node, [Node], 20000).
 
 cookie(Config) ->
     {ok, Pem} = file:read_file(ca(?config(ours, Config))),

@@ -16,7 +16,7 @@ all() -> [one_room, a_split_heals, changes_while_split, a_node_is_killed, a_proc
 suite() -> [{timetrap, {seconds, 180}}].
 
 init_per_suite(Config) ->
-    _ = os:cmd("epmd -daemon"),
+    ok = peers:epmd(),
     Config.
 
 end_per_suite(_Config) -> ok.
@@ -27,46 +27,33 @@ init_per_testcase(_Case, Config) ->
     [{nodes, Nodes} | Config].
 
 end_per_testcase(_Case, Config) ->
-    lists:foreach(fun({Peer, _}) -> stopped(Peer) end, proplists:get_value(nodes, Config)).
-
-%% Some were killed.
-stopped(Peer) ->
-    try peer:stop(Peer)
-    catch exit:_ -> ok
-    end.
+    lists:foreach(fun({Peer, _}) -> peers:stop(Peer) end, proplists:get_value(nodes, Config)).
 
 started() -> started(peer:random_name()).
 
-%% Else `global' parts those of one side, too, while the sides lose each other one by one.
-started(Name) ->
-    {ok, Peer, Node} = peer:start(#{name => Name, host => "127.0.0.1", longnames => true, connection => standard_io,
-                                    args => ["-setcookie", "presence", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
-                                             "-kernel", "prevent_overlapping_partitions", "false", "-pa" | code:get_path()]}),
-    ok = peer:call(Peer, logger, set_primary_config, [level, none]),
-    {ok, _} = peer:call(Peer, application, ensure_all_started, [hornbeam]),
-    {Peer, Node}.
+started(Name) -> peers:start(Name, ["-setcookie", "presence", "-kernel", "inet_dist_use_interface", "{127,0,0,1}"]).
 
 connected(Nodes) ->
     await:until(fun() ->
-        [peer:call(Peer, net_kernel, connect_node, [Node]) || {Peer, Own} <- Nodes, {_, Node} <- Nodes, Node =/= Own],
-        lists:all(fun({Peer, _}) -> length(peer:call(Peer, erlang, nodes, [])) >= length(Nodes) - 1 end, Nodes)
+        [peers:call(Peer, net_kernel, connect_node, [Node]) || {Peer, Own} <- Nodes, {_, Node} <- Nodes, Node =/= Own],
+        lists:all(fun({Peer, _}) -> length(peers:call(Peer, erlang, nodes, [])) >= length(Nodes) - 1 end, Nodes)
     end).
 
 %% Neither side takes the other's cookie until it heals.
 split(Ones, Others) ->
     [cut(One, Other) || One <- Ones, Other <- Others],
     await:until(fun() ->
-        [] =:= [Node || {Peer, _} <- Ones, {_, Node} <- Others, lists:member(Node, peer:call(Peer, erlang, nodes, []))]
-            ++ [Node || {Peer, _} <- Others, {_, Node} <- Ones, lists:member(Node, peer:call(Peer, erlang, nodes, []))]
+        [] =:= [Node || {Peer, _} <- Ones, {_, Node} <- Others, lists:member(Node, peers:call(Peer, erlang, nodes, []))]
+            ++ [Node || {Peer, _} <- Others, {_, Node} <- Ones, lists:member(Node, peers:call(Peer, erlang, nodes, []))]
     end).
 
 cut({One, OneNode}, {Other, OtherNode}) ->
-    true = peer:call(One, erlang, set_cookie, [OtherNode, split]),
-    true = peer:call(Other, erlang, set_cookie, [OneNode, parted]),
-    peer:call(One, erlang, disconnect_node, [OtherNode]).
+    true = peers:call(One, erlang, set_cookie, [OtherNode, split]),
+    true = peers:call(Other, erlang, set_cookie, [OneNode, parted]),
+    peers:call(One, erlang, disconnect_node, [OtherNode]).
 
 heal(Nodes) ->
-    [true = peer:call(Peer, erlang, set_cookie, [Node, presence]) || {Peer, Own} <- Nodes, {_, Node} <- Nodes, Node =/= Own],
+    [true = peers:call(Peer, erlang, set_cookie, [Node, presence]) || {Peer, Own} <- Nodes, {_, Node} <- Nodes, Node =/= Own],
     connected(Nodes).
 
 %%% What the nodes do
@@ -98,11 +85,11 @@ members(Topic) ->
 %% The nodes whose link has not taken the whole set.
 behind() -> [node(To) || Field <- tuple_to_list(sys:get_state(hornbeam_presence, 60000)), is_map(Field), {To, whole} <- maps:keys(Field)].
 
-track({Peer, _}, Key) -> peer:call(Peer, ?MODULE, tracks, [Key, <<"{}">>]).
+track({Peer, _}, Key) -> peers:call(Peer, ?MODULE, tracks, [Key, <<"{}">>]).
 
-stop({Peer, _}, Pid) -> peer:call(Peer, erlang, send, [Pid, stop]).
+stop({Peer, _}, Pid) -> peers:call(Peer, erlang, send, [Pid, stop]).
 
-seen({Peer, _}) -> peer:call(Peer, ?MODULE, members, [?T]).
+seen({Peer, _}) -> peers:call(Peer, ?MODULE, members, [?T]).
 
 keys(Node) -> [Key || {Key, _} <- seen(Node)].
 
@@ -110,12 +97,12 @@ see(Nodes, Keys) -> await:until(fun() -> lists:all(fun(Node) -> keys(Node) =:= K
 
 %% What a client that follows the diffs has, with joins before leaves.
 followed({Peer, _}) ->
-    Diffs = peer:call(Peer, ?MODULE, heard, [peer:call(Peer, erlang, whereis, [listener])]),
+    Diffs = peers:call(Peer, ?MODULE, heard, [peers:call(Peer, erlang, whereis, [listener])]),
     lists:sort(lists:foldl(fun(#{<<"joins">> := Joins, <<"leaves">> := Leaves}, Acc) -> (Acc ++ flat(Joins)) -- flat(Leaves) end, [], Diffs)).
 
 flat(Object) -> [{Key, Ref} || {Key, #{<<"metas">> := Metas}} <- maps:to_list(Object), #{<<"phx_ref">> := Ref} <- Metas].
 
-listen(Nodes) -> [ok = peer:call(Peer, ?MODULE, listener, [?T]) || {Peer, _} <- Nodes].
+listen(Nodes) -> [ok = peers:call(Peer, ?MODULE, listener, [?T]) || {Peer, _} <- Nodes].
 
 %% All see the same, to the ref, and so do clients that have followed.
 agree([First | _] = Nodes) ->
@@ -189,9 +176,9 @@ a_process_is_killed(Config) ->
     listen([B, C]),
     _ = [track(A, <<"a">>), track(B, <<"b">>)],
     see(Nodes, [<<"a">>, <<"b">>]),
-    Killed = peer:call(Peer, erlang, whereis, [hornbeam_presence]),
-    true = peer:call(Peer, erlang, exit, [Killed, kill]),
-    await:until(fun() -> not lists:member(peer:call(Peer, erlang, whereis, [hornbeam_presence]), [Killed, undefined]) end),
+    Killed = peers:call(Peer, erlang, whereis, [hornbeam_presence]),
+    true = peers:call(Peer, erlang, exit, [Killed, kill]),
+    await:until(fun() -> not lists:member(peers:call(Peer, erlang, whereis, [hornbeam_presence]), [Killed, undefined]) end),
     see(Nodes, [<<"a">>, <<"b">>]),
     track(A, <<"a2">>),
     see(Nodes, [<<"a">>, <<"a2">>, <<"b">>]),
@@ -211,15 +198,15 @@ a_late_node(Config) ->
 %% Its link is congested meanwhile; the others go on, and it is told when it takes again.
 a_node_that_takes_nothing(Config) ->
     [{Peer, _} = A, B, {Stopped, Node} = C] = Nodes = proplists:get_value(nodes, Config),
-    OsPid = peer:call(Stopped, os, getpid, []),
+    OsPid = peers:call(Stopped, os, getpid, []),
     Meta = <<"{\"a\":\"", (binary:copy(<<"x">>, 16000))/binary, "\"}">>,
     Keys = [integer_to_binary(N) || N <- lists:seq(1000, 1999)],
     "" = os:cmd("kill -STOP " ++ OsPid),
     try
-        lists:foreach(fun(Key) -> peer:call(Peer, ?MODULE, tracks, [Key, Meta]) end, Keys),
+        lists:foreach(fun(Key) -> peers:call(Peer, ?MODULE, tracks, [Key, Meta]) end, Keys),
         see([A, B], Keys),
-        ?assert(lists:member(Node, peer:call(Peer, erlang, nodes, []))),
-        ?assertEqual([Node], peer:call(Peer, ?MODULE, behind, []))
+        ?assert(lists:member(Node, peers:call(Peer, erlang, nodes, []))),
+        ?assertEqual([Node], peers:call(Peer, ?MODULE, behind, []))
     after "" = os:cmd("kill -CONT " ++ OsPid)
     end,
     see([C], Keys),

@@ -5,7 +5,9 @@ because most tests wait for timers, processes and sockets and leave the processo
 measures memory or compares times bears the mark `alone` and runs when the lanes have ended, one
 test on each processor of the smallest machine. A step's output is shown in one piece, at its end;
 what failed in it is shown again below the verdict, where whoever sees only the end of a log finds
-it. Called by the Makefile, after the set-up and the compiler, and by `tools/platforms.py` in other
+it. Up to AGAIN tests that failed beside the others run once more when the lanes have ended: what
+then passes is named in the verdict, as unsteady, for somebody to mend; what does not has failed.
+Called by the Makefile, after the set-up and the compiler, and by `tools/platforms.py` in other
 roots. Standard library only.
 """
 
@@ -35,10 +37,17 @@ ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 PROCESSORS, WORKERS = 2, 6
 # The lines in which EUnit (a failure, a cancelled case), Common Test and pytest name what failed.
 NAMES_A_FAILURE = re.compile(
-    r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error|%%% .*: FAILED|(FAILED|ERROR) \S+\.py"
+    r" +\d+\) \S+:\S+/\d+| {2}\S+:\S+/\d+$| +%% Unknown error"
+    r"|%%% .*: (FAILED|SKIPPED)|%%% .*\btc_auto_skip|(FAILED|ERROR) \S+\.py"
 )
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Shown of each failure, and of all.
 LINES_OF_ONE, LINES_OF_ALL, LINE_LENGTH = 5, 40, 200
+# So many tests that failed may run again. More is no accident of a busy machine.
+AGAIN = 3
+PYTEST_NAMES = re.compile(r"(?:FAILED|ERROR) (\S+\.py(?:::.*?)?)(?: - .*)?$")
+EUNIT_NAMES = re.compile(r" +\d+\) (\S+?):\S+/\d+|  (\S+?):\S+/\d+$")
+CT_NAMES = re.compile(r"%%% (\S+ ==> \S+): (?:FAILED|SKIPPED)")
 CHAOS = ("python_tests/ops/test_chaos.py",)
 # Nodes that are cut off, killed and filled, for minutes: `make test-cluster`. Beside the others, on
 # two processors, what they wait for takes longer than they wait.
@@ -72,8 +81,11 @@ class Level:
     alone: tuple[Step, ...] = ()
 
 
+PYTEST = (".venv/bin/python", "-m", "pytest")
+
+
 def _pytest(name: str, *arguments: str) -> Step:
-    return Step(name, (".venv/bin/python", "-m", "pytest", *arguments))
+    return Step(name, (*PYTEST, *arguments))
 
 
 def _spread(processes: int) -> tuple[str, ...]:
@@ -155,6 +167,7 @@ def main(arguments: list[str]) -> int:
     run = Run()
     run.lanes(level.lanes)
     run.lanes([level.alone])
+    run.again()
     print(f"suites {arguments[0]}: {run.verdict()}")
     for name, failures in run.failed.items():
         print(f"--- {name}, what failed:\n{failures}")
@@ -166,6 +179,8 @@ class Run:
 
     def __init__(self) -> None:
         self.failed: dict[str, str] = {}
+        self._named: dict[Step, list[str]] = {}  # what failed
+        self._unsteady: list[str] = []
         self._began = time.monotonic()
         self._printing = threading.Lock()
         self._sessions: set[int] = set()
@@ -184,10 +199,21 @@ class Run:
                     os.killpg(leader, signal.SIGTERM)
             raise
 
+    def again(self) -> None:
+        """What failed once more, alone, unless it is more than an accident."""
+        failed = dict(self._named)
+        for step, names in failed.items():
+            if names and sum(map(len, failed.values())) <= AGAIN:
+                del self.failed[step.name]
+                self._step(alone(step, names))
+                if f"{step.name}, again" not in self.failed:
+                    self._unsteady += names
+
     def verdict(self) -> str:
-        """One line for a person."""
+        """One line for a person, and one for each test that is unsteady."""
         outcome = f"FAILED: {', '.join(self.failed)}" if self.failed else "all passed"
-        return f"{outcome}, {time.monotonic() - self._began:.0f} s"
+        unsteady = "".join(f"\nunsteady, passed alone: {name}" for name in self._unsteady)
+        return f"{outcome}, {time.monotonic() - self._began:.0f} s{unsteady}"
 
     def _lane(self, lane: Sequence[Step]) -> None:
         for step in lane:
@@ -216,13 +242,31 @@ class Run:
                     os.write(sys.stdout.fileno(), piece)
                 if status != 0:
                     output.seek(0)
-                    text = io.TextIOWrapper(output, errors="replace")
-                    self.failed[step.name] = failures(text)
+                    lines = io.TextIOWrapper(output, errors="replace").readlines()
+                    self.failed[step.name] = failures(lines)
+                    self._named[step] = named(step, lines)
+
+
+def named(step: Step, output: Iterable[str]) -> list[str]:
+    """The tests, or of EUnit the modules, that have failed."""
+    pattern = {"ct": CT_NAMES, "eunit": EUNIT_NAMES}.get(step.name, PYTEST_NAMES)
+    found = (pattern.match(COLOURS.sub("", line)) for line in output)
+    return list(dict.fromkeys(next(filter(None, each.groups())) for each in found if each))
+
+
+def alone(step: Step, names: Sequence[str]) -> Step:
+    """A step for what has failed in another."""
+    name = f"{step.name}, again"
+    if step.name == "ct":  # it has written down what failed
+        return Step(name, ("rebar3", "ct", "--retry"))
+    if step.name == "eunit":
+        return Step(name, ("rebar3", "eunit", f"--module={','.join(names)}"))
+    return _pytest(name, *names)
 
 
 def failures(output: Iterable[str]) -> str:
     """What a failed step names as its failures; its last lines if it names none."""
-    lines = list(output)
+    lines = [COLOURS.sub("", line) for line in output]
     named = [i for i, line in enumerate(lines) if NAMES_A_FAILURE.match(line)]
     shown = sorted({j for i in named for j in range(i, min(i + LINES_OF_ONE, len(lines)))})
     chosen = [lines[i] for i in shown[:LINES_OF_ALL]] or lines[-LINES_OF_ONE:]
