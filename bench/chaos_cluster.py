@@ -8,6 +8,8 @@ the last one:
 - the history of every key is linearizable (cluster/linearizability.py)
 - of every counter: acknowledged <= value <= acknowledged + unknown
 - tokens of locks only grow, and no holder goes on when another holds (cluster/judge.py)
+- each time of a schedule (every second) is one task, whoever began it, and none is left out; where
+  clocks jump, which is in half of the runs, only the former
 - presence is the same on all nodes, and a message reaches all, within CONVERGES seconds
 
 The choices come from a seed, which is printed; --seed repeats them (not the machine's timing).
@@ -30,7 +32,7 @@ from typing import Any
 
 import httpx
 from cluster.faults import Faults
-from cluster.judge import counters, holds, late_writes, locks
+from cluster.judge import Tick, counters, holds, late_writes, locks, schedules, ticks
 from cluster.linearizability import check_all
 from cluster.load import Load
 from cluster.network import Network, NoNetworkError
@@ -40,12 +42,15 @@ from harness import wait_until
 
 # Of presence and messages, from the end of the last fault.
 CONVERGES = 40.0
+# Of what ran on a node that was killed or cut off: its lease, and an election.
+RUN_AGAIN = 60.0
 FAULT, QUIET = (2.0, 8.0), (0.5, 3.0)
 # Places of one history at a time; ten times those of a test.
 LIMIT = 200_000
 OPTIONS: dict[str, Any] = {
     "channels": "cluster_app:channels",
     "workers": 1,
+    "schedule": ["tick=cluster_app:tick;every=1s;missed=all"],
     "graceful_timeout": 3000,
     "shutdown_timeout": 2000,
 }
@@ -62,18 +67,21 @@ class Run:
         )
         self.seed, self.folder, self.rest = seed, folder, options.rest or 0.01
         self.rng = random.Random(f"{seed} faults")
+        # Schedules go by the clocks of nodes.
+        self.clocks_jump = "clock" in self.kinds or self.rng.random() < 0.5
         self.problems: list[str] = []
         self.figures: Counter[str] = Counter()
         self.output = ""
 
     def play(self) -> None:
         """The whole run."""
-        journal = self.folder / "locks"
+        journal, self.ticks = self.folder / "locks", self.folder / "ticks"
         journal.touch()
+        self.ticks.touch()
         with Network(3) as network:
             cluster = Cluster(
                 "cluster_app:app", self.folder, network=network, faults=True,
-                env={"LOCK_JOURNAL": str(journal)}, **OPTIONS,
+                env={"LOCK_JOURNAL": str(journal), "TICKS": str(self.ticks)}, **OPTIONS,
             )  # fmt: skip
             with kept_output(self, cluster), cluster:
                 self._ready(cluster)
@@ -82,6 +90,7 @@ class Run:
                 load = Load(addresses, self.seed, rest=self.rest, reads_here=self.reads_here)
                 finals = asyncio.run(self._loaded(load, faults))
                 self._converges(cluster)
+                self._ticks_on()
         self._judge(load, faults, finals, journal)
 
     async def _loaded(self, load: Load, faults: Faults) -> dict[str, int | None]:
@@ -90,6 +99,8 @@ class Run:
 
     async def _faults(self, faults: Faults) -> None:
         deck = faults.deck()
+        if not self.clocks_jump:
+            deck.pop("clock", None)
         names = [name for name in deck if not self.kinds or name in self.kinds]
         cards: list[str] = []
         until = time.monotonic() + self.seconds
@@ -138,6 +149,22 @@ class Run:
             self.problems.append(f"messages heard: {before}, then {heard()}")
         self.figures["ms to converge"] = int((time.monotonic() - began) * 1000)
 
+    def _ticks_on(self) -> None:
+        """Until each time of the schedule has run, up to now."""
+        if self.clocks_jump:
+            return
+        now = time.time() * 1000
+
+        def all_have_run() -> bool:
+            found = self._ticks()
+            return any(tick.due >= now for tick in found) and not schedules(found)
+
+        with contextlib.suppress(AssertionError):  # _judge says what is missing
+            wait_until(all_have_run, RUN_AGAIN, "each time has run")
+
+    def _ticks(self) -> list[Tick]:
+        return ticks(self.ticks.read_text().splitlines())
+
     def _in_time(self, what: str, ask: Callable[[], list[Any]], right: object) -> None:
         """Until all nodes say what is right."""
         said: list[Any] = []
@@ -164,6 +191,10 @@ class Run:
         self.problems += locks(found, faults.paused)
         self.figures["holds of locks"] = sum(1 for hold in found if hold.token)
         self.figures["writes refused by their token"] = len(late_writes(found))
+        begun = self._ticks()
+        self.problems += schedules(begun, gaps=not self.clocks_jump)
+        self.figures["times of a schedule"] = len({tick.due for tick in begun})
+        self.figures["of them run again"] = len(begun) - self.figures["times of a schedule"]
         for outcome in ("ok", "fail", "unknown"):
             self.figures[f"operations {outcome}"] = sum(o.outcome == outcome for o in operations)
         self.figures["keys"] = len({operation.key for operation in operations})

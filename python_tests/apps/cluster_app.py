@@ -10,6 +10,8 @@ POST /publish    a message to "news"; how many subscriptions it reached
 What the holder of a lock does is written to the file LOCK_JOURNAL, which all nodes of the machine
 share: one line `NAME TOKEN EVENT MONOTONIC_TIME NODE HOLDER` for "asked" (token 0), "acquired",
 each "write" while it believes to hold it, and "released" or "lost".
+
+`tick`, for a schedule, writes to the file TICKS: `DUE TASK NODE MONOTONIC_TIME`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import time
 from collections import deque
 from typing import Any
 
-from hornbeam_erlang import ClusterError, aio, subscription
+from hornbeam_erlang import ClusterError, aio, current_task, subscription
 from hornbeam_erlang.aio import cluster_state
 from hornbeam_erlang.channels import Channel
 from hornbeam_erlang.presence import Presence
@@ -30,6 +32,7 @@ from hornbeam_erlang.presence import Presence
 channels = [Channel("nodes", presence=True)]
 heard: deque[Any] = deque(maxlen=10_000)
 JOURNAL = os.environ.get("LOCK_JOURNAL", os.devnull)
+TICKS = os.environ.get("TICKS", os.devnull)
 NODE = os.environ.get("NODE", "-")
 WRITE_EVERY = 0.02
 numbers = itertools.count()
@@ -104,7 +107,7 @@ async def hold(name: str, seconds: float, ttl: float, timeout: float) -> dict[st
     holder = f"{os.getpid()}-{next(numbers)}"
 
     def journal(token: int, event: str) -> None:
-        write_line(f"{name} {token} {event} {time.monotonic():.6f} {NODE} {holder}")
+        write_line(JOURNAL, f"{name} {token} {event} {time.monotonic():.6f} {NODE} {holder}")
 
     journal(0, "asked")
     async with lock(name, ttl=ttl, timeout=timeout) as token:
@@ -117,9 +120,17 @@ async def hold(name: str, seconds: float, ttl: float, timeout: float) -> dict[st
     return {"token": int(token), "lost": bool(token.lost)}
 
 
-def write_line(line: str) -> None:
+async def tick() -> None:
+    """What is due every second."""
+    task = current_task()
+    assert task is not None
+    due = str(task.unique).rsplit(":", 1)[1]
+    write_line(TICKS, f"{due} {task.id} {NODE} {time.monotonic():.6f}")
+
+
+def write_line(path: str, line: str) -> None:
     """At once, so that lines of others do not part it."""
-    file = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(file, line.encode() + b"\n")
     finally:

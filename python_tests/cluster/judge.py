@@ -1,7 +1,7 @@
-"""What must hold of a cluster after a run, besides linearizability: counters and locks.
+"""What must hold of a cluster after a run, besides linearizability: counters, locks, schedules.
 
 Pure. Called by the tests of the cluster and by bench/chaos_cluster.py with the history of its
-clients (history.py) and the lines that holders of locks wrote (apps/cluster_app.py).
+clients (history.py) and the lines that holders of locks and tasks wrote (apps/cluster_app.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.linearizability import Operation
 
-__all__ = ["Hold", "counters", "holds", "late_writes", "locks"]
+__all__ = ["Hold", "Tick", "counters", "holds", "late_writes", "locks", "schedules", "ticks"]
 
 # How long a holder that was not stopped may go on after somebody else has the lock: a turn of a
 # busy machine, not more. Its writes are refused by their token meanwhile.
@@ -101,6 +101,41 @@ def late_writes(found: Sequence[Hold]) -> list[tuple[Hold, float, float]]:
             first = min(later, default=inf)
             late += [(hold, at - first, at) for at in hold.writes if at > first]
     return late
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One beginning of a time of a schedule that is due every second."""
+
+    due: int
+    task: str
+    node: str
+    at: float
+
+
+def ticks(journal: Iterable[str]) -> list[Tick]:
+    """Of lines `DUE TASK NODE TIME`; DUE in milliseconds since 1970."""
+    words = (line.split() for line in journal)
+    return [Tick(int(due), task, node, float(at)) for due, task, node, at in words]
+
+
+def schedules(begun: Iterable[Tick], *, gaps: bool = True) -> list[str]:
+    """Each time is one task (which runs again when its node is gone); `gaps`: no time between the
+    first and the last may be left out. Something must have begun."""
+    tasks: dict[int, set[str]] = defaultdict(set)
+    for tick in begun:
+        tasks[tick.due].add(tick.task)
+    if not tasks:
+        return ["no time of the schedule was begun"]
+    problems = [
+        f"the time {due} was begun as {len(found)} tasks: {sorted(found)}"
+        for due, found in sorted(tasks.items())
+        if len(found) > 1
+    ]
+    if gaps:
+        left_out = [due for due in range(min(tasks), max(tasks), 1000) if due not in tasks]
+        problems += [f"the time {due} was not begun" for due in left_out]
+    return problems
 
 
 def _by_name(found: Sequence[Hold]) -> dict[str, list[Hold]]:

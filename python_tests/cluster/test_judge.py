@@ -1,4 +1,4 @@
-"""The judges of counters and locks, with what they must find."""
+"""The judges of counters, locks and schedules, with what they must find."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.judge import counters, holds, late_writes, locks
+from cluster.judge import counters, holds, late_writes, locks, schedules, ticks
 from cluster.linearizability import Operation
 
 
@@ -74,3 +74,12 @@ def test_who_goes_on_while_another_holds() -> None:
     assert judged(journal, {"n1": [(3.5, 6.4)]}) == [], "it could not know"
     assert judged(journal, {"n2": [(3.5, 6.4)]}) != []
     assert judged(journal, {"n1": [(0.5, 1.5)]}) != [], "that was before it had the lock"
+
+
+def test_each_time_of_a_schedule_is_one_task() -> None:
+    right = ["1000 a n1 1.0", "2000 b n2 2.0", "2000 b n1 14.0", "3000 c n1 3.0"]
+    assert schedules(ticks(right)) == []
+    assert len(schedules(ticks([*right, "3000 d n3 3.1"]))) == 1
+    assert len(schedules(ticks([*right, "6000 d n3 6.1"]))) == 2
+    assert schedules(ticks([*right, "6000 d n3 6.1"]), gaps=False) == []
+    assert schedules([]) != []
