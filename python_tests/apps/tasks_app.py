@@ -44,11 +44,21 @@ def append_here(path: str, line: str, seconds: float = 0) -> str:
     return node
 
 
+def append_when_open(path: str, line: str) -> str:
+    """The same, where the second waits for the file `PATH.open`."""
+    node = os.environ["NODE"]
+    append(path, f"{line} {node} begun")
+    while not Path(f"{path}.open").exists():
+        time.sleep(0.05)
+    append(path, f"{line} {node} done")
+    return node
+
+
 def note_tick() -> None:
-    """The time that a schedule was due, for tests of clusters."""
+    """The time that a schedule was due, and the node, for tests of clusters."""
     task = hornbeam_erlang.current_task()
     assert task is not None
-    append(os.environ["TICKS"], str(task.unique))
+    append(os.environ["TICKS"], f"{task.unique} {os.environ['NODE']}")
 
 
 def fail(text: str) -> None:
