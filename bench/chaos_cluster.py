@@ -32,7 +32,7 @@ from typing import Any
 
 import httpx
 from cluster.faults import Faults
-from cluster.judge import Tick, counters, holds, late_writes, locks, schedules, ticks
+from cluster.judge import TURN, Tick, counters, holds, late_writes, locks, schedules, ticks
 from cluster.linearizability import check_all
 from cluster.load import Load
 from cluster.network import Network, NoNetworkError
@@ -66,6 +66,7 @@ class Run:
             options.reads_here,
         )
         self.seed, self.folder, self.rest = seed, folder, options.rest or 0.01
+        self.patience: float = options.patience
         self.rng = random.Random(f"{seed} faults")
         # Schedules go by the clocks of nodes.
         self.clocks_jump = "clock" in self.kinds or self.rng.random() < 0.5
@@ -95,7 +96,7 @@ class Run:
 
     async def _loaded(self, load: Load, faults: Faults) -> dict[str, int | None]:
         await load.run(self._faults(faults))
-        return await asyncio.wait_for(load.finals(), 60)
+        return await asyncio.wait_for(load.finals(), 60 * self.patience)
 
     async def _faults(self, faults: Faults) -> None:
         deck = faults.deck()
@@ -124,9 +125,11 @@ class Run:
             said = {"kind": "incr", "key": "ready", "args": [1]}
 
             def works(url: str = f"{node.url}/op", said: object = said) -> bool:
-                return httpx.post(url, json=said, timeout=10).status_code == 200
+                with contextlib.suppress(httpx.HTTPError):
+                    return httpx.post(url, json=said, timeout=60).status_code == 200
+                return False
 
-            wait_until(works, 30, f"{node.name} has the cluster's state")
+            wait_until(works, 60 * self.patience, f"{node.name} has the cluster's state")
 
     def _converges(self, cluster: Cluster) -> None:
         names, began = sorted(node.name for node in cluster.nodes), time.monotonic()
@@ -134,13 +137,13 @@ class Run:
         urls = [node.url for node in cluster.nodes]
 
         def there() -> list[Any]:
-            return [httpx.get(f"{url}/there", timeout=10).json() for url in urls]
+            return [httpx.get(f"{url}/there", timeout=60).json() for url in urls]
 
         def reached() -> list[Any]:
-            return [httpx.post(f"{url}/publish", json=1, timeout=10).json() for url in urls]
+            return [httpx.post(f"{url}/publish", json=1, timeout=60).json() for url in urls]
 
         def heard() -> list[Any]:
-            return [len(httpx.get(f"{url}/heard", timeout=10).json()) for url in urls]
+            return [len(httpx.get(f"{url}/heard", timeout=60).json()) for url in urls]
 
         self._in_time("presence", there, names)
         before = heard()
@@ -160,7 +163,7 @@ class Run:
             return any(tick.due >= now for tick in found) and not schedules(found)
 
         with contextlib.suppress(AssertionError):  # _judge says what is missing
-            wait_until(all_have_run, RUN_AGAIN, "each time has run")
+            wait_until(all_have_run, RUN_AGAIN * self.patience, "each time has run")
 
     def _ticks(self) -> list[Tick]:
         return ticks(self.ticks.read_text().splitlines())
@@ -170,12 +173,14 @@ class Run:
         said: list[Any] = []
 
         def is_right() -> bool:
-            said[:] = ask()
-            return all(answer == right for answer in said)
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                said[:] = ask()
+                return all(answer == right for answer in said)
+            return False
 
         try:
-            wait_until(is_right, CONVERGES, what)
-        except (AssertionError, httpx.HTTPError) as error:
+            wait_until(is_right, CONVERGES * self.patience, what)
+        except AssertionError as error:
             self.problems.append(f"{what} does not reach all nodes: {error!r}, {said}")
 
     def _judge(
@@ -188,7 +193,7 @@ class Run:
                 self.problems.append(f"{key} is not linearizable: {verdict.explanation}")
         self.problems += counters(operations, finals)
         found = holds(journal.read_text().splitlines())
-        self.problems += locks(found, faults.paused)
+        self.problems += locks(found, faults.paused, TURN * self.patience)
         self.figures["holds of locks"] = sum(1 for hold in found if hold.token)
         self.figures["writes refused by their token"] = len(late_writes(found))
         begun = self._ticks()
@@ -221,6 +226,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default=str(random.SystemRandom().randrange(1 << 32)))
     parser.add_argument("--rest", type=float, help="of clients, between two operations, s")
+    parser.add_argument("--patience", type=float, default=1, help="times what is waited for")
     parser.add_argument("--only", action="append", default=[], help="a fault, by its name")
     parser.add_argument("--reads-here", action="store_true", help="stale reads: it must fail")
     parser.add_argument("--kill-each", action="store_true", help="behind HAProxy, by SIGKILL")
@@ -248,8 +254,9 @@ def restarted(options: argparse.Namespace) -> bool:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-cluster-"))
         launcher = stack.enter_context(built(options.revision)) if options.revision else None
         run = Restarts(
-            options.seconds, options.seed, Path(folder), options.rest or 0.02, launcher=launcher
-        )
+            options.seconds, options.seed, Path(folder), options.rest or 0.02,
+            patience=options.patience, launcher=launcher,
+        )  # fmt: skip
         run.play(kill=options.kill_each, roll=options.rolling, upgrade=launcher is not None)
     print("\n".join(f"  {name}: {figure:.2f}" for name, figure in run.figures.items()))
     print(f"  {dict(sorted(run.visitors.ends.items()))}")

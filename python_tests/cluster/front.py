@@ -45,9 +45,11 @@ def haproxy() -> str | None:
 
 
 class Front:
-    """HAProxy, for a cluster, at a port of this machine."""
+    """HAProxy, for a cluster, at a port of this machine. `patience`: times those of its own times
+    that a busy machine would take for a node's death."""
 
-    def __init__(self, cluster: Cluster, port: int) -> None:
+    def __init__(self, cluster: Cluster, port: int, patience: float = 1) -> None:
+        self.patience = patience
         self.cluster, self.address = cluster, ("127.0.0.1", port)
         self.file = cluster.folder / "haproxy.cfg"
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +59,7 @@ class Front:
         assert program is not None, "haproxy is not installed"
         self.file.write_text(self._configuration())
         self._process = subprocess.Popen([program, "-q", "-db", "-f", str(self.file)])
-        wait_until(self._listens, 20, "HAProxy listens")
+        wait_until(self._listens, 60, "HAProxy listens")
         return self
 
     def _listens(self) -> bool:
@@ -79,6 +81,11 @@ class Front:
         text = CONFIGURATION.read_text()
         text = text.replace("bind :8000", "bind {}:{}".format(*self.address))
         text = text.replace("check port 9000", f"check port {cluster.metrics_port}")
+        for timeout in ("connect 1s", "check 2s"):
+            assert f"timeout {timeout}\n" in text
+            kind, seconds = timeout.removesuffix("s").split()
+            longer = f"timeout {kind} {int(float(seconds) * self.patience)}s\n"
+            text = text.replace(f"timeout {timeout}\n", longer)
         for number, node in enumerate(cluster.nodes):
             text = re.sub(rf"172\.30\.0\.1{number + 1}:8000", "{}:{}".format(*node.http), text)
         return text
@@ -87,8 +94,9 @@ class Front:
 class Visitors:
     """All of them, with what they noted."""
 
-    def __init__(self, front: Address, seed: str, rest: float = 0.02) -> None:
+    def __init__(self, front: Address, seed: str, rest: float = 0.02, patience: float = 1) -> None:
         self.front, self.seed, self.rest = front, seed, rest
+        self.patience = PATIENCE * patience
         self.problems: list[str] = []
         self.ends: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
@@ -186,8 +194,8 @@ class Visitors:
         asked = time.monotonic()
         status: int | str
         try:
-            await connection.open()
-            status, answer = await connection.ask(path, None, PATIENCE, method)
+            await connection.open(self.patience)
+            status, answer = await connection.ask(path, None, self.patience, method)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
             status, answer = type(error).__name__, None
         self.ends[f"{kind}: {status}"] += 1

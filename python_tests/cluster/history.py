@@ -61,12 +61,12 @@ class Connection:
         self.address = address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def open(self) -> None:
+    async def open(self, patience: float = CONNECT) -> None:
         """OSError or TimeoutError where it cannot be."""
         if self._streams is None or self._streams[0].at_eof() or self._streams[1].is_closing():
             self.close()
             opening = asyncio.open_connection(*self.address)
-            self._streams = await asyncio.wait_for(opening, CONNECT)
+            self._streams = await asyncio.wait_for(opening, patience)
 
     async def ask(
         self, path: str, said: Any, patience: float = PATIENCE, method: str = "POST"

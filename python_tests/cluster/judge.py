@@ -17,8 +17,9 @@ from cluster.linearizability import Operation
 __all__ = ["Hold", "Tick", "counters", "holds", "late_writes", "locks", "schedules", "ticks"]
 
 # How long a holder that was not stopped may go on after somebody else has the lock: a turn of a
-# busy machine, not more. Its writes are refused by their token meanwhile.
+# busy machine, not more, s. Its writes are refused by their token meanwhile.
 TURN = 1.0
+Pauses = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def counters(operations: Iterable[Operation], finals: Mapping[str, Any]) -> list[str]:
@@ -66,7 +67,7 @@ def holds(journal: Iterable[str]) -> list[Hold]:
     return list(found.values())
 
 
-def locks(found: Sequence[Hold], paused: Mapping[str, Sequence[tuple[float, float]]]) -> list[str]:
+def locks(found: Sequence[Hold], paused: Pauses, turn: float = TURN) -> list[str]:
     """Tokens only grow, and nobody goes on as a holder when another is one. `paused`: when the
     processes of a node stood still, by its name."""
     problems = []
@@ -87,7 +88,7 @@ def locks(found: Sequence[Hold], paused: Mapping[str, Sequence[tuple[float, floa
                 problems.append(f"{name}: token {hold.token} after {highest}: {hold}")
         for hold, late, at in late_writes(held):
             stood = [pause for pause in paused.get(hold.node, ()) if pause[1] > hold.acquired]
-            if late > TURN and not any(began <= at for began, _ in stood):
+            if late > turn and not any(began <= at for began, _ in stood):
                 problems.append(f"{name}: token {hold.token} wrote {late:.2f} s after a later one")
     return problems
 

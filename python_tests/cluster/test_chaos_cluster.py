@@ -1,4 +1,7 @@
-"""The short forms of `make chaos-cluster`: one run, and a rolling restart behind HAProxy."""
+"""The short forms of `make chaos-cluster`: one run, and a rolling restart behind HAProxy.
+
+Nothing here depends on how fast anything is: times that are waited for are ten times as long.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ CHAOS = [sys.executable, str(ROOT / "bench" / "chaos_cluster.py")]
 
 def played(*arguments: str) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "python_tests")}
-    done = subprocess.run(
-        [*CHAOS, *arguments], capture_output=True, text=True, timeout=280, env=env
-    )
+    command = [*CHAOS, *arguments, "--rest", "0.1", "--patience", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
+    print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -29,10 +32,10 @@ def test_chaos() -> None:
             pass
     except NoNetworkError as error:
         pytest.skip(str(error))
-    played("--runs", "1", "--seconds", "20", "--rest", "0.1")
+    played("--runs", "1", "--seconds", "15")
 
 
 @pytest.mark.skipif(haproxy() is None, reason="haproxy is not installed")
 def test_nodes_that_end_in_turn() -> None:
     """By SIGKILL, then by SIGTERM: a rolling restart."""
-    played("--kill-each", "--rolling", "--seconds", "1", "--rest", "0.1")
+    played("--kill-each", "--rolling", "--seconds", "1")
