@@ -62,7 +62,7 @@ quick: compile ## Run in a minute: the parts without processes, and one request 
 	@$(SETUP) test
 	@$(TESTS) quick
 
-test: ## Run the suites, without those of a cluster's faults (test-cluster): EUnit and Common Test (with PropEr), pytest (with hypothesis)
+test: ## Run the suites, of a cluster's faults one short run (test-cluster: all): EUnit and Common Test (with PropEr), pytest (with hypothesis)
 	@$(SETUP) run test browser javascript
 	@$(REBAR3) compile
 	@$(TESTS) all
@@ -155,7 +155,7 @@ chaos: compile ## Faults of clients, workers and the machine under load (CHAOS_S
 	@$(SETUP) test
 	@PYTHONPATH=python_tests $(PYTHON) bench/chaos.py --seconds $(CHAOS_SECONDS) $(addprefix --seed ,$(CHAOS_SEED))
 
-test-cluster: compile ## Run the tests of a cluster's faults: nodes cut off, killed, filled; three minutes
+test-cluster: compile ## Run the tests of a cluster's faults: nodes cut off, killed, filled; six minutes
 	@$(SETUP) test
 	@$(TESTS) cluster
 

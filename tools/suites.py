@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,12 +49,13 @@ PYTEST_NAMES = re.compile(r"(?:FAILED|ERROR) (\S+\.py(?:::.*?)?)(?: - .*)?$")
 EUNIT_NAMES = re.compile(r" +\d+\) (\S+?):\S+/\d+|  (\S+?):\S+/\d+$")
 CT_NAMES = re.compile(r"%%% (\S+ ==> \S+): (?:FAILED|SKIPPED)")
 CHAOS = ("python_tests/ops/test_chaos.py",)
-# Nodes that are cut off, killed and filled, for minutes: `make test-cluster`. Beside the others, on
-# two processors, what they wait for takes longer than they wait.
+# Nodes that are cut off, killed and filled, for six minutes: `make test-cluster`. One short run is
+# among all tests.
+CHAOS_OF_A_CLUSTER = "python_tests/cluster/test_chaos_cluster.py"
 FAULTS = (
     "python_tests/cluster/test_faults.py",
     "python_tests/cluster/test_tasks.py",
-    "python_tests/cluster/test_chaos_cluster.py",
+    CHAOS_OF_A_CLUSTER,
 )
 
 
@@ -114,6 +115,12 @@ def _chaos() -> Step:
     return Step("chaos", ("nice", "-n", "5", *_pytest("", *CHAOS).argv))
 
 
+def _chaos_of_a_cluster() -> Step:
+    """Half a minute, when there is less to do beside it."""
+    name, test = "chaos of a cluster", f"{CHAOS_OF_A_CLUSTER}::test_chaos"
+    return replace(_pytest(name, test), own_session=True)
+
+
 def _quick_eunit() -> Step:
     """All modules but those that start many processes or run for long."""
     names = sorted(path.stem for path in (ROOT / "test").glob("*_tests.erl"))
@@ -142,7 +149,7 @@ SHORT = (*QUICK, "python_tests/http", "python_tests/websocket", "python_tests/se
 LEVELS = {
     "all": Level(
         "every suite",
-        (ERLANG, _side_by_side(), (_chaos(),)),
+        (ERLANG, _side_by_side(), (_chaos(), _chaos_of_a_cluster())),
         (_alone(),),
     ),
     "cluster": Level("nodes that are cut off, killed and filled", ((_pytest("pytest", *FAULTS),),)),
