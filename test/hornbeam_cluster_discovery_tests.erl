@@ -88,8 +88,8 @@ mine() -> hornbeam_cluster_hello:mine(#{cluster_name => h, machine => 3}).
 
 hello_test() ->
     Mine = mine(),
-    ?assertMatch({ok, 1, #{machine := 3, name := <<"h">>}}, hornbeam_cluster_hello:judge(Mine, Mine)),
-    ?assertMatch({ok, 1, _}, hornbeam_cluster_hello:judge(Mine#{protocol := 9, oldest := 1, later => thing}, Mine)),
+    ?assertMatch({ok, #{spoken := 1, machine := 3, name := <<"h">>}}, hornbeam_cluster_hello:judge(Mine, Mine)),
+    ?assertMatch({ok, #{spoken := 1, protocol := 9}}, hornbeam_cluster_hello:judge(Mine#{protocol := 9, oldest := 1, later => thing}, Mine)),
     ?assertEqual({error, {no_protocol, {2, 9}, {1, 1}}}, hornbeam_cluster_hello:judge(Mine#{protocol := 9, oldest := 2}, Mine)),
     ?assertEqual({error, {no_protocol, {1, 1}, {2, 2}}}, hornbeam_cluster_hello:judge(Mine, Mine#{protocol := 2, oldest := 2})),
     ?assertEqual({error, {other_cluster, <<"x">>}}, hornbeam_cluster_hello:judge(Mine#{name := <<"x">>}, Mine)),

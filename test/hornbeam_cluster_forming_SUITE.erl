@@ -6,12 +6,12 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([all/0, init_per_suite/1, end_per_suite/1]).
--export([they_are_linked/1, a_link_that_is_lost_is_found_again/1, the_links_are_restarted/1, a_cluster_stops_and_its_node_stays/1, a_stranger_is_left_alone/1, commands/1]).
+-export([they_are_linked/1, a_link_that_is_lost_is_found_again/1, the_links_are_restarted/1, a_cluster_stops_and_its_node_stays/1, other_versions/1, a_stranger_is_left_alone/1, commands/1]).
 
 -define(COMMANDS, [{["dance"], "cluster takes status"}, {[], "cluster takes status"}, {["join", "x y"], "neither an address"},
                    {["forget", "127.0.0.77"], "is no member"}]).
 
-all() -> [they_are_linked, a_link_that_is_lost_is_found_again, the_links_are_restarted, a_cluster_stops_and_its_node_stays, a_stranger_is_left_alone, commands].
+all() -> [they_are_linked, a_link_that_is_lost_is_found_again, the_links_are_restarted, a_cluster_stops_and_its_node_stays, other_versions, a_stranger_is_left_alone, commands].
 
 init_per_suite(Config) ->
     ok = peers:epmd(),
@@ -63,6 +63,29 @@ a_cluster_stops_and_its_node_stays(Config) ->
     ?assertEqual({error, no_cluster}, peers:call(C, hornbeam_cluster, leave, [])),
     ok = peers:call(C, hornbeam_cluster, start, [proplists:get_value(C, ?config(options, Config))]),
     [up_with(Peer, 2) || Peer <- [A, C]].
+
+%% Of a later version, which still speaks this one's protocol, and of one after that, which does not.
+other_versions(Config) ->
+    [{A, NodeA}, _, {C, NodeC}] = ?config(nodes, Config),
+    ok = anew(C, {9, 1}, Config),
+    [up_with(Peer, 2) || Peer <- [A, C]],
+    ?assertMatch(#{hello := #{protocol := 9, oldest := 1, spoken := 1}}, of_node(A, NodeC)),
+    ?assertMatch(#{hello := #{protocol := 1, oldest := 1, spoken := 1}}, of_node(C, NodeA)),
+    await:until(fun() -> length(peers:call(C, hornbeam_cluster, members, [])) =:= 3 end),
+    ok = anew(C, {9, 2}, Config),
+    await:until(fun() -> maps:get(state, of_node(A, NodeC)) =:= refused end),
+    ?assertMatch(#{cause := {no_protocol, {2, 9}, {1, 1}}}, of_node(A, NodeC)),
+    await:until(fun() -> maps:get(state, of_node(C, NodeA)) =:= refused end),
+    ok = anew(C, {1, 1}, Config),
+    [up_with(Peer, 2) || Peer <- [A, C]].
+
+%% As a node of a version that speaks these.
+anew(Peer, {Newest, Oldest}, Config) ->
+    ok = peers:call(Peer, hornbeam_cluster, stop, []),
+    Source = proplists:get_value(source, hornbeam_cluster_hello:module_info(compile)),
+    {ok, Module, Binary} = compile:file(Source, [binary, {d, 'PROTOCOL', Newest}, {d, 'OLDEST', Oldest}]),
+    {module, Module} = peers:call(Peer, code, load_binary, [Module, Source, Binary]),
+    peers:call(Peer, hornbeam_cluster, start, [proplists:get_value(Peer, ?config(options, Config))]).
 
 a_stranger_is_left_alone(Config) ->
     [{A, NodeA} | _] = ?config(nodes, Config),

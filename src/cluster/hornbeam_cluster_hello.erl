@@ -7,10 +7,14 @@
 -export([mine/1, judge/2, explain/1]).
 -export_type([hello/0, refusal/0]).
 
+%% A suite compiles it with others.
+-ifndef(PROTOCOL).
 -define(PROTOCOL, 1).
 -define(OLDEST, 1).
+-endif.
 
--type hello() :: #{protocol := pos_integer(), oldest := pos_integer(), name := binary(), machine := non_neg_integer(), version := binary(), otp := binary()}.
+-type hello() :: #{protocol := pos_integer(), oldest := pos_integer(), name := binary(), machine := non_neg_integer(), version := binary(), otp := binary(),
+                   spoken => pos_integer()}. % with this node: as judge/2 has found
 -type refusal() :: {other_cluster, binary()} | {no_protocol, Theirs :: {pos_integer(), pos_integer()}, Ours :: {pos_integer(), pos_integer()}} | not_understood.
 
 %% @doc What this node says. Machine: the version of the replicated state's machine.
@@ -25,14 +29,14 @@ version() ->
         undefined -> <<"unknown">>
     end.
 
-%% @doc Whether the other one belongs to this cluster, and which protocol is spoken with it.
--spec judge(Theirs :: term(), Mine :: hello()) -> {ok, Protocol :: pos_integer(), hello()} | {error, refusal()}.
+%% @doc Whether the other one belongs to this cluster, and what it said, with the protocol that is spoken with it.
+-spec judge(Theirs :: term(), Mine :: hello()) -> {ok, hello()} | {error, refusal()}.
 judge(#{name := Name}, #{name := Mine}) when Name =/= Mine, is_binary(Name) ->
     {error, {other_cluster, Name}};
 judge(#{name := Name, protocol := Newest, oldest := Oldest} = Theirs, #{protocol := OurNewest, oldest := OurOldest})
         when is_binary(Name), is_integer(Newest), is_integer(Oldest) ->
     case min(Newest, OurNewest) of
-        Protocol when Protocol >= Oldest, Protocol >= OurOldest -> {ok, Protocol, told(Theirs)};
+        Protocol when Protocol >= Oldest, Protocol >= OurOldest -> {ok, (told(Theirs))#{spoken => Protocol}};
         _ -> {error, {no_protocol, {Oldest, Newest}, {OurOldest, OurNewest}}}
     end;
 judge(_, _) ->

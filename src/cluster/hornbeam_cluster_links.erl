@@ -236,7 +236,7 @@ outcome(Node, {failed, Cause}, #state{peers = Peers} = State) ->
 
 judged(Node, Theirs, #state{mine = Mine, peers = Peers} = State) ->
     case hornbeam_cluster_hello:judge(Theirs, Mine) of
-        {ok, _Protocol, Hello} -> welcomed(Node, lists:member(Node, nodes()), Hello, State);
+        {ok, Hello} -> welcomed(Node, lists:member(Node, nodes()), Hello, State);
         {error, Refusal} ->
             {Tell, After} = hornbeam_cluster_peers:refused(Node, Refusal, now_ms(), rand:uniform(), Peers),
             _ = Tell andalso logger:error("cluster: ~ts is refused: ~ts", [Node, hornbeam_cluster_hello:explain(Refusal)]),
