@@ -133,7 +133,7 @@ async def broadcast(topic: str, first: int, last: int) -> None:
 
 async def kept(topic: str) -> list[Any]:
     """The ids and numbers of what this node has kept."""
-    _whole, messages = await channels.ahistory(topic, "", 100)
+    _whole, messages = await channels.ahistory(topic, "", 100_000)
     return [[message.id, message.payload["n"]] for message in messages]
 
 

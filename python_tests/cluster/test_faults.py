@@ -152,7 +152,11 @@ def test_all_are_killed(cluster: Cluster) -> None:
         told(node, "put", f"all{number}", number)
     for node in cluster.nodes:
         node.kill()
-    cluster.start()
+    first, *rest = cluster.nodes
+    first.start()
+    wait_until(lambda: asked(first, "get", "all0") == (503, "NoQuorumError"), WHOLE, "it is alone")
+    for node in rest:
+        node.start()
     for number in range(3):
         for node in cluster.nodes:
             assert told(node, "get", f"all{number}", within=WHOLE) == number
@@ -230,8 +234,14 @@ def test_a_clock_that_jumps(cluster: Cluster) -> None:
     """Neither loses what is to stay nor keeps what is to go."""
     first = leader(cluster)
     told(first, "put", "clock", 1)
-    first.jump(7200)
-    assert told(first, "incr", "jumps", 1) == 1
+    with ThreadPoolExecutor() as pool:
+        said = {"seconds": 4, "ttl": 60, "timeout": WHOLE}
+        held = pool.submit(httpx.post, f"{first.url}/hold/clock", json=said, timeout=2 * WHOLE)
+        journal = cluster.folder / "locks"
+        wait_until(lambda: "clock" in lines(journal, "acquired"), PATIENCE, "it has the lock")
+        first.jump(7200)
+        assert told(first, "incr", "jumps", 1) == 1
+        assert held.result().json()["lost"] is False
     first.jump(-7200)
     assert told(others(cluster, first)[0], "get", "clock") == 1
 
@@ -252,6 +262,21 @@ def test_a_disk_that_is_full(cluster: Cluster) -> None:
     are_members(cluster)
     rest[0].kill()
     told(rest[1], "incr", "room", 1, within=WHOLE)
+
+
+@pytest.mark.parametrize("whom", ["leader", "follower"])
+def test_a_disk_that_is_slow(cluster: Cluster, whom: str) -> None:
+    """Nothing is lost, and the cluster goes on."""
+    first = leader(cluster)
+    slow = first if whom == "leader" else others(cluster, first)[0]
+    told(slow, "put", "slow", whom)
+    slow.slow_disk(500)
+    for node in cluster.nodes:
+        told(node, "incr", f"slow {whom}", 1, within=WHOLE)
+    slow.slow_disk(0)
+    for node in cluster.nodes:
+        assert told(node, "get", f"slow {whom}", within=WHOLE) >= 3
+        assert told(node, "get", "slow") == whom
 
 
 def test_a_log_that_has_a_hole(cluster: Cluster) -> None:
