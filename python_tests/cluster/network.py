@@ -23,10 +23,10 @@ import itertools
 import os
 import re
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
-__all__ = ["Network", "NoNetworkError"]
+__all__ = ["Network", "NoNetworkError", "network_if_possible"]
 
 NOBODY = "02:00:00:00:00:01"
 _numbers = itertools.count()
@@ -119,6 +119,15 @@ class Network:
 
     def _remove(self) -> None:
         _remove(self._name)
+
+
+def network_if_possible(stack: ExitStack, count: int) -> Network | None:
+    """None where it cannot be made: then nothing can be cut."""
+    try:
+        return stack.enter_context(Network(count))
+    except NoNetworkError as error:
+        print(error)
+        return None
 
 
 def _free_net() -> str:

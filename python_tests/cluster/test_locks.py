@@ -17,7 +17,7 @@ import httpx
 import pytest
 from harness import Hornbeam, wait_until
 
-from cluster.network import Network, NoNetworkError
+from cluster.network import network_if_possible
 from cluster.nodes import Cluster, Node
 
 TTL = 2
@@ -29,11 +29,7 @@ WITHIN = 120
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     folder = tmp_path_factory.mktemp("locks")
     with ExitStack() as stack:
-        network = None
-        try:
-            network = stack.enter_context(Network(3))
-        except NoNetworkError as error:
-            print(f"no partitions: {error}")
+        network = network_if_possible(stack, 3)
         env = {"CAMPAIGN": "1"}
         cluster = Cluster("locks_app:app", folder, network=network, env=env, workers=1)
         stack.enter_context(cluster)

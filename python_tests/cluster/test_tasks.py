@@ -17,7 +17,7 @@ import httpx
 import pytest
 from harness import wait_until
 
-from cluster.network import Network, NoNetworkError
+from cluster.network import network_if_possible
 from cluster.nodes import Cluster, Node
 from hornbeam_worker import values
 
@@ -39,11 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nodes(folder: Path) -> Iterator[list[Node]]:
     schedules = [f"s{n}=tasks_app:note_tick;every=1s;missed=all" for n in range(SCHEDULES)]
     with ExitStack() as stack:
-        network = None
-        try:
-            network = stack.enter_context(Network(3))
-        except NoNetworkError as error:
-            print(f"no partitions: {error}")
+        network = network_if_possible(stack, 3)
         cluster = Cluster(
             "tasks_app:app", folder, network=network, env={"TICKS": str(folder / "ticks")},
             workers=1, schedule=schedules, task_queue=["serial=1"], graceful_timeout=1000,
