@@ -14,18 +14,30 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from hornbeam_erlang import Leader, Lock, Token, leader, lock, semaphore
+from hornbeam_erlang import (
+    InDoubtError,
+    Leader,
+    Lock,
+    NoQuorumError,
+    Token,
+    leader,
+    lock,
+    semaphore,
+)
 
 Holding = tuple[Lock, Token]
 held: dict[str, Holding] = {}
 campaign: dict[str, Leader] = {}
 said: list[list[Any]] = []
+# A lease that no busy machine outlasts, s.
+LONG = 600
 
 KINDS: dict[str, Callable[..., Lock]] = {"lock": lock, "semaphore": semaphore}
 
@@ -56,13 +68,23 @@ async def give(name: str) -> Any:
 
 async def fight(name: str, rounds: int, threads: int, folder: str) -> Any:
     async def once() -> None:
-        async with lock(name, ttl=5) as token:
-            with alone(Path(folder), token):
-                await asyncio.sleep(0)
+        while True:
+            with suppress(NoQuorumError, InDoubtError):
+                async with lock(name, ttl=LONG) as token:
+                    with alone(Path(folder), token):
+                        await asyncio.sleep(0)
+                    return
+            await asyncio.sleep(0.1)
 
     def once_in_thread() -> None:
-        with lock(name, ttl=5) as token, alone(Path(folder), token):
-            pass
+        while True:
+            with (
+                suppress(NoQuorumError, InDoubtError),
+                lock(name, ttl=LONG) as token,
+                alone(Path(folder), token),
+            ):
+                return
+            time.sleep(0.1)
 
     await asyncio.gather(
         *(once() for _ in range(rounds)),
@@ -73,12 +95,17 @@ async def fight(name: str, rounds: int, threads: int, folder: str) -> Any:
 
 async def places(folder: str, limit: int, rounds: int) -> Any:
     def inside(number: int) -> int:
-        with semaphore("places", limit=limit, ttl=5):
-            mine = Path(folder) / f"place-{os.getpid()}-{number}"
-            mine.touch()
-            found = len(list(Path(folder).glob("place-*")))
-            mine.unlink()
-            return found
+        while True:
+            with (
+                suppress(NoQuorumError, InDoubtError),
+                semaphore("places", limit=limit, ttl=LONG),
+            ):
+                mine = Path(folder) / f"place-{os.getpid()}-{number}"
+                mine.touch()
+                found = len(list(Path(folder).glob("place-*")))
+                mine.unlink()
+                return found
+            time.sleep(0.1)
 
     return max(await asyncio.gather(*(asyncio.to_thread(inside, n) for n in range(rounds))))
 

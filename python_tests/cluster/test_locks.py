@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from harness import Hornbeam, wait_until
 from cluster.network import network_if_possible
 from cluster.nodes import Cluster, Node
 
-TTL = 2
+# Of a lease that is to run out; of one that no busy machine outlasts.
+TTL, LONG = 2, 3600
 # Longer than anything takes here on a machine that has much else to do.
 WITHIN = 120
 
@@ -51,19 +52,31 @@ def ask(node: Node | Hornbeam, path: str, **query: Any) -> Any:
 
 
 def take(node: Node | Hornbeam, name: str, **query: Any) -> Any:
-    return ask(node, f"/take/lock/{name}", **{"ttl": TTL, **query})
+    return ask(node, f"/take/lock/{name}", **{"ttl": LONG, **query})
 
 
-def gets(node: Node, name: str) -> int:
-    """Its token, when the cluster has a leader again."""
+def taken(node: Node, name: str, ttl: int = LONG) -> dict[str, int]:
+    """Token and process, when the cluster has a leader again: until then it is not held."""
 
-    def token() -> int:
-        taken = take(node, name, timeout=30)
-        if not isinstance(taken, dict):
-            return 0
-        return int(taken["token"])
+    def answered() -> dict[str, int] | None:
+        answer = take(node, name, ttl=ttl, timeout=WITHIN / 2)
+        return answer if isinstance(answer, dict) else None
 
-    return wait_until(token, WITHIN, f"{node.name} gets {name}")
+    found = wait_until(answered, WITHIN, f"{node.name} gets {name}")
+    assert found is not None
+    return found
+
+
+def gets(node: Node, name: str, ttl: int = LONG) -> int:
+    """Its token."""
+    return taken(node, name, ttl)["token"]
+
+
+def is_not_free(node: Node, name: str) -> None:
+    def is_held() -> bool:
+        return bool(take(node, name, timeout=0) == "TimeoutError")
+
+    wait_until(is_held, WITHIN, f"{name} is held by another")
 
 
 def held(node: Node, name: str) -> Any:
@@ -94,29 +107,43 @@ def test_so_many_at_once(nodes: list[Node], pool: ThreadPoolExecutor, tmp_path: 
 
 
 def test_who_waits_gets_it(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
-    first = take(nodes[0], "turn")["token"]
-    assert take(nodes[1], "turn", timeout=0) == "TimeoutError"
-    assert take(nodes[1], "turn", timeout=0.05) == "TimeoutError"
-    waits: Future[Any] = pool.submit(take, nodes[2], "turn")
-    # It is kept for longer than its lease: it is renewed.
-    with pytest.raises(TimeoutError):
-        waits.result(TTL * 1.5)
+    first = gets(nodes[0], "turn")
+    is_not_free(nodes[1], "turn")
+    waits = pool.submit(gets, nodes[2], "turn")
     assert give(nodes[0], "turn") == "given"
-    assert waits.result()["token"] > first
+    assert waits.result() > first
     assert give(nodes[2], "turn") == "given"
+
+
+def test_a_lease_is_renewed(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
+    """It is kept for longer than its lease; a machine that is too busy gets a longer one."""
+    for ttl in (TTL, 5 * TTL, 20 * TTL):
+        first = gets(nodes[0], "renewed", ttl)
+        waits: Future[int] = pool.submit(gets, nodes[2], "renewed")
+        with suppress(TimeoutError):
+            second = waits.result(ttl * 1.5)
+            assert second > first
+            assert give(nodes[2], "renewed") == "given"
+            assert give(nodes[0], "renewed") == "LockLostError"
+            continue
+        assert give(nodes[0], "renewed") == "given"
+        assert waits.result() > first
+        assert give(nodes[2], "renewed") == "given"
+        return
+    pytest.fail("no lease was renewed")
 
 
 def test_a_worker_is_killed(nodes: list[Node]) -> None:
     """What it had is free before its lease is over."""
-    taken = take(nodes[0], "worker", ttl=3600)
-    os.kill(taken["pid"], signal.SIGKILL)
-    assert gets(nodes[1], "worker") > taken["token"]
+    first = taken(nodes[0], "worker")
+    os.kill(first["pid"], signal.SIGKILL)
+    assert gets(nodes[1], "worker") > first["token"]
     assert give(nodes[1], "worker") == "given"
 
 
 def test_a_node_stands_still(nodes: list[Node]) -> None:
     """Longer than the lease: another one gets it, with a larger token; then it hears of that."""
-    first = take(nodes[0], "still")["token"]
+    first = gets(nodes[0], "still", TTL)
     nodes[0].pause()
     second = gets(nodes[1], "still")
     assert second > first
@@ -143,12 +170,15 @@ def current(node: Node) -> tuple[int, str]:
 
 def test_a_node_is_killed(nodes: list[Node]) -> None:
     """Its locks are free when their leases are over, and another one leads; it comes back."""
-    wait_until(lambda: sum(map(leads, nodes)) == 1, WITHIN, "one leads")
-    (gone,) = filter(leads, nodes)
-    before, name = current(gone)
-    assert name == gone.name
+
+    def leading() -> list[tuple[Node, int]]:
+        terms = [(node, *current(node)) for node in nodes if leads(node)]
+        return [(node, token) for node, token, name in terms if name == node.name]
+
+    wait_until(lambda: len(leading()) == 1, WITHIN, "one leads")
+    ((gone, before),) = wait_until(leading, WITHIN, "it knows")[:1]
     others = [node for node in nodes if node is not gone]
-    first = take(gone, "node")["token"]
+    first = gets(gone, "node", TTL)
     gone.kill()
     assert gets(others[0], "node") > first
 
@@ -157,7 +187,7 @@ def test_a_node_is_killed(nodes: list[Node]) -> None:
         return token > before and name != gone.name
 
     wait_until(another, WITHIN, "another one leads")
-    assert sum(map(leads, others)) == 1
+    wait_until(lambda: sum(map(leads, others)) == 1, WITHIN, "one leads")
     gone.start()
     assert give(others[0], "node") == "given"
     # What it held before is not in its way.
@@ -167,11 +197,13 @@ def test_a_node_is_killed(nodes: list[Node]) -> None:
 
 def test_a_node_is_stopped(nodes: list[Node]) -> None:
     """What it had is free before its lease is over."""
-    token = take(nodes[1], "stopped", ttl=3600)["token"]
+    token = gets(nodes[1], "stopped")
     nodes[1].stop()
     assert gets(nodes[2], "stopped") > token
     nodes[1].start()
     assert give(nodes[2], "stopped") == "given"
+    gets(nodes[1], "stopped")
+    assert give(nodes[1], "stopped") == "given"
 
 
 def test_a_partition(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
@@ -180,8 +212,8 @@ def test_a_partition(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
     network = alone.cluster.network
     if network is None:
         pytest.skip("there are no networks to cut")
-    kept, lost = take(rest[0], "kept", ttl=3600)["token"], take(alone, "lost")["token"]
-    queued = pool.submit(take, rest[1], "kept", timeout=WITHIN)
+    kept, lost = gets(rest[0], "kept"), gets(alone, "lost", TTL)
+    queued = pool.submit(gets, rest[1], "kept")
     network.part([alone.number], [node.number for node in rest])
     wait_until(lambda: held(alone, "lost") == [lost, True], WITHIN, "it hears that it is lost")
     assert gets(rest[0], "lost") > lost
@@ -189,24 +221,24 @@ def test_a_partition(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
     assert held(rest[0], "kept") == [kept, False]
     network.heal()
     assert give(alone, "lost") == "LockLostError"
-    wait_until(lambda: take(alone, "kept", timeout=0) == "TimeoutError", WITHIN, "it is held")
+    is_not_free(alone, "kept")
     assert held(rest[0], "kept") == [kept, False]
     assert give(rest[0], "kept") == "given"
-    assert queued.result()["token"] > kept, "the queue goes on"
+    assert queued.result() > kept, "the queue goes on"
     assert [give(rest[1], "kept"), give(rest[0], "lost")] == ["given", "given"]
 
 
 def test_another_node_is_killed(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
     """The one that leads, or not: who has a lock keeps it, who waits keeps his place."""
     holder, waits, gone = nodes
-    kept = take(holder, "kept", ttl=60)["token"]
-    queued = pool.submit(take, waits, "kept", ttl=60, timeout=WITHIN)
+    kept = gets(holder, "kept")
+    queued = pool.submit(gets, waits, "kept")
     gone.kill()
     gets(holder, "meanwhile")
     assert give(holder, "meanwhile") == "given"
     assert held(holder, "kept") == [kept, False]
     assert give(holder, "kept") == "given"
-    assert queued.result()["token"] > kept
+    assert queued.result() > kept
     assert give(waits, "kept") == "given"
     gone.start()
     gets(gone, "back")
@@ -215,7 +247,7 @@ def test_another_node_is_killed(nodes: list[Node], pool: ThreadPoolExecutor) -> 
 
 def test_without_a_majority(nodes: list[Node]) -> None:
     """Who holds it hears that it is lost, and nobody gets it."""
-    token = take(nodes[0], "minority")["token"]
+    token = gets(nodes[0], "minority", TTL)
     nodes[1].kill()
     nodes[2].kill()
     wait_until(
@@ -231,7 +263,7 @@ def test_without_a_majority(nodes: list[Node]) -> None:
 
 def test_after_all_were_killed(nodes: list[Node], pool: ThreadPoolExecutor) -> None:
     """It is free, and tokens go on growing."""
-    token = take(nodes[0], "all", ttl=3600)["token"]
+    token = gets(nodes[0], "all")
     for node in nodes:
         node.kill()
     list(pool.map(Node.start, nodes))
