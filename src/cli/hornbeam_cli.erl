@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, or `doctor` has found something wrong, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "top", "reload", "mount", "unmount", "stop", "tasks", "cluster" | ?ABOUT_WORKERS]).
+-define(REMOTE, ["status", "metrics", "top", "reload", "mount", "unmount", "stop", "tasks", "cluster" | ?ABOUT_WORKERS]).
 -define(ABOUT_WORKERS, ["stack", "profile", "memory", "requests"]).
 
 -define(READY_POLL, 100).
@@ -132,6 +132,8 @@ help() ->
         "  hornbeam config [APP] [flags]     show every option's value and where it comes\n"
         "                                    from; --changed: only those that are set\n"
         "  hornbeam status [SERVER]          show a running server and its workers\n"
+        "  hornbeam metrics [SERVER]         its figures and the application's, as\n"
+        "                                    /metrics has them\n"
         "  hornbeam reload [SERVER] [flags]  start new workers, with other options; no\n"
         "                                    request is lost\n"
         "  hornbeam mount PLACE=APP[;OPTION=VALUE]... [SERVER] [flags]\n"

@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
+%%% The commands that speak with a running server: `hornbeam status', `metrics', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
 %%%
 %%% Called by: hornbeam_cli, hornbeam_diagnose_client (`hornbeam stack', `profile', `memory', `requests'), hornbeam_top. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).

@@ -336,6 +336,14 @@ class Options(TypedDict, total=False):
     # public.
     metrics_bind: str | Sequence[str] | None
 
+    # How many series (values of labels) each metric of the application may
+    # have; what is beyond is refused and counted.
+    metrics_max_series: int | None
+
+    # How many routes (templates of paths) have figures of their own; the
+    # others share those of the route "other".
+    metrics_max_routes: int | None
+
     # Folder of mode 0700 (made where it is not there) for the Erlang VM's
     # crash dump of at most 256 MiB, which holds keys, cookies and the like; ""
     # for no dump. Only where the command hornbeam has started the VM.
@@ -715,6 +723,8 @@ FLAGS = {
     "slow_request": "slow-request",
     "debug": "debug",
     "metrics_bind": "metrics-bind",
+    "metrics_max_series": "metrics-max-series",
+    "metrics_max_routes": "metrics-max-routes",
     "crash_dump_dir": "crash-dump-dir",
     "timeout": "timeout",
     "queue_timeout": "queue-timeout",
