@@ -22,7 +22,7 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics | static | channels | cluster | slow_request.
+-type part() :: tls | metrics | static | channels | trace | cluster | slow_request.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
@@ -30,14 +30,16 @@
 -define(ALWAYS, [cow_hpack, cow_http2]).
 %% The applications that hornbeam.app does not name (it says why), and what of OTP's tools they call.
 -define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9]}]).
-%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the next one is OTP's to load, the others are loaded as somebody asks something.
+%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the log's ring is whoever's that keeps it; the next one is OTP's to load, the others are loaded as somebody asks something.
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
-                    hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
+                    hornbeam_log_ring, hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
                     hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal,
                     hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_options]).
 %% Our own that only a part calls.
 -define(ROOMS, [{slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
+                {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,
+                         hornbeam_trace_http]},
                 {static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
                 {channels, [hornbeam_channel, hornbeam_channel_events, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
@@ -62,7 +64,7 @@
     hornbeam_cache, hornbeam_cache_flights, hornbeam_cache_store, hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
     hornbeam_descriptors, hornbeam_keeper, hornbeam_layer, hornbeam_listener, hornbeam_log, hornbeam_log_format, hornbeam_memory,
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
-    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_listener, hornbeam_option_table_tasks,
+    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_listener, hornbeam_option_table_tasks, hornbeam_option_table_trace, hornbeam_option_share,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_presence_text, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,

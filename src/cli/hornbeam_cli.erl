@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `trace`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, or `doctor` has found something wrong, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "metrics", "top", "reload", "mount", "unmount", "stop", "tasks", "cluster" | ?ABOUT_WORKERS]).
+-define(REMOTE, ["status", "metrics", "top", "reload", "mount", "unmount", "stop", "tasks", "cluster", "trace" | ?ABOUT_WORKERS]).
 -define(ABOUT_WORKERS, ["stack", "profile", "memory", "requests"]).
 
 -define(READY_POLL, 100).
@@ -142,6 +142,9 @@ help() ->
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
         "  hornbeam tasks ACTION [flags]     its background tasks: list [STATE], show ID,\n"
         "                                    retry ID, cancel ID, purge [STATE]\n"
+        "  hornbeam trace [SERVER] [--path /x] [--slow 200ms] [--status 5xx,404]\n"
+        "                 [--method GET] [-n NUMBER]\n"
+        "                                    print its requests as they end\n"
         "  hornbeam cluster ACTION [flags]   its cluster: status, join ADDRESS, leave,\n"
         "                                    forget NODE\n"
         "  hornbeam cluster ca DIR [ADDRESS...]\n"

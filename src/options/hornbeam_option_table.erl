@@ -4,7 +4,7 @@
 %%% options. Everything else is derived from it: validation (hornbeam_options), environment variables, flags and
 %%% sys.config (hornbeam_option_sources), `--help` and docs/options.md (hornbeam_option_docs).
 %%% Called by those modules and by hornbeam_option_mount. Calls hornbeam_option_table_listener (the options of the sockets),
-%%% hornbeam_option_table_channels, hornbeam_option_table_tasks, hornbeam_option_table_cluster, hornbeam_option_cluster (checks/1) and text helpers.
+%%% hornbeam_option_table_trace, hornbeam_option_table_channels, hornbeam_option_table_tasks, hornbeam_option_table_cluster, hornbeam_option_cluster (checks/1) and text helpers.
 %%%
 %%% To add an option: add one entry to the group it belongs to, and run `make docs`. Nothing else names options, but for
 %%% hornbeam_option_aliases, which has the flags of other servers.
@@ -44,7 +44,7 @@ groups() ->
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ hornbeam_option_table_listener:listener() ++ hornbeam_option_table_listener:tls() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ hornbeam_option_table_listener:listener() ++ hornbeam_option_table_listener:tls() ++ workers() ++ observability() ++ hornbeam_option_table_trace:trace() ++ timeouts() ++ limits() ++ websocket()
     ++ hornbeam_option_table_channels:channels() ++ services() ++ hornbeam_option_table_cluster:cluster() ++ hornbeam_option_table_tasks:tasks().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -57,7 +57,7 @@ find(Key) ->
 %% Checks of the whole map, after every value has been normalised. The first error is reported.
 -spec cross_checks() -> [fun((map()) -> ok | {error, {atom(), iodata()}})].
 cross_checks() ->
-    [fun one_interpreter/1, fun hornbeam_option_table_listener:tls_is_complete/1, fun hornbeam_option_cluster:checks/1].
+    [fun one_interpreter/1, fun hornbeam_option_table_trace:id_to_show/1, fun hornbeam_option_table_listener:tls_is_complete/1, fun hornbeam_option_cluster:checks/1].
 
 %% --- the options ---------------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ observability() ->
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
      #{group => observability, key => log_format, type => {enum, [text, json]}, default => text, scope => server,
        doc => "The server's log: lines of text, or a JSON object per line with time, level, logger, message, pid and, where there "
-              "are such, traceback, request_id and worker. Only where the command hornbeam has started the VM."},
+              "are such, exception, request_id, trace_id, span_id, worker and node. Only where the command hornbeam has started the VM."},
      #{group => observability, key => use_colors, type => {auto, boolean}, default => auto, scope => server,
        doc => "Colours in the log and in a combined access log; auto: on a terminal, unless NO_COLOR is set (FORCE_COLOR: always). "
               "Only where the command hornbeam has started the VM."},
