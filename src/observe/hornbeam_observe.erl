@@ -1,7 +1,7 @@
 %%% Looks at requests on their way: counts them, logs them, numbers them.
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
-%%% of metrics_bind, access_log or request_id asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% of metrics_bind, dashboard_bind, access_log or request_id asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
 %%% hornbeam_access_log, hornbeam_request_id.
 -module(hornbeam_observe).
 -behaviour(hornbeam_exchange).
@@ -29,8 +29,8 @@
 
 %% @doc For a listener's connections.
 -spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
-observer(Name, #{metrics_bind := MetricsBind, access_log := Log, request_id := Ids} = Config) ->
-    Settings = #{metrics => case MetricsBind of [] -> none; _ -> hornbeam_metrics:ref(Name) end,
+observer(Name, #{metrics_bind := MetricsBind, dashboard_bind := Dashboard, access_log := Log, request_id := Ids} = Config) ->
+    Settings = #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> hornbeam_metrics:ref(Name) end,
                  log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                  ids => Ids},
     case Settings of

@@ -9,7 +9,7 @@
 %%% needs no line in the log as well.
 -module(hornbeam_worker_life).
 
--export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, ended/5, restarts/1]).
+-export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, ended/5, restarts/1, last_end/1]).
 -export_type([life/0]).
 
 -include("hornbeam.hrl").
@@ -20,12 +20,16 @@
 %% The exit status of a process that SIGKILL has ended.
 -define(KILLED, 137).
 
+%% When (seconds of the system's clock) and why the last process has ended.
+-type last_end() :: none | {At :: integer(), Reason :: term()}.
+
 -record(life, {
     number :: pos_integer(),            % of the worker
     answered :: boolean(),              % the first failure is told to whoever asked for the worker
     started = 0 :: non_neg_integer(),   % processes so far
     failures = 0 :: non_neg_integer(),  % starts in a row that did not become ready
-    missing :: term()                   % why the next process cannot be made
+    missing :: term(),                  % why the next process cannot be made
+    last_end = none :: last_end()
 }).
 -opaque life() :: #life{}.
 
@@ -87,7 +91,7 @@ ended(State, Status, Failure, OsPid, #life{number = Number, started = Started, a
     _ = State =:= starting andalso Started =:= 1 andalso Answered orelse
         logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
                      [Number, OsPid, hornbeam_reason:format(Reason), Wait], #{hornbeam_worker => Number}),
-    {Reason, Wait, Life}.
+    {Reason, Wait, Life#life{last_end = {erlang:system_time(second), Reason}}}.
 
 exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
 exited(Status) -> {python_exited, Status}.
@@ -101,3 +105,6 @@ backoff(starting, #life{failures = Failures} = Life) ->
 -spec restarts(life()) -> non_neg_integer().
 restarts(#life{started = Started}) ->
     max(0, Started - 1).
+
+-spec last_end(life()) -> last_end().
+last_end(#life{last_end = LastEnd}) -> LastEnd.
