@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 from harness import Hornbeam
@@ -12,6 +13,12 @@ PAGES = (
     "/", "/applications", "/workers", "/background", "/topics", "/state", "/options", "/vm",
     "/cluster",
 )  # fmt: skip
+
+
+def observed(**options: Any) -> Hornbeam:
+    """Two workers, a dashboard, and metrics to compare it with."""
+    options |= {"dashboard_bind": "127.0.0.1:0", "metrics_bind": "127.0.0.1:0"}
+    return Hornbeam("dashboard_app:app", workers=2, **options)
 
 
 def dashboard_url(server: Hornbeam) -> str:

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
-from javascript_places import CHROMEDRIVER, CHROMIUM
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
+from javascript_places import CHROMEDRIVER, CHROMIUM, chrome
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from dashboard import PAGES, dashboard_url
+from dashboard import PAGES, dashboard_url, observed
 
 # Set to a folder, it gets the screenshots that docs/images holds.
 IMAGES = os.environ.get("HORNBEAM_SCREENSHOTS")
@@ -30,29 +30,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with Hornbeam(
-        "dashboard_app:app",
-        workers=2,
-        dashboard_bind="127.0.0.1:0",
-        metrics_bind="127.0.0.1:0",
-        schedule="tidy=dashboard_app:work;every=1h",
-    ) as running:
+    with observed(schedule="tidy=dashboard_app:work;every=1h") as running:
         httpx.get(f"{running.url}/fill", timeout=60)
         yield running
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    assert CHROMIUM is not None and CHROMEDRIVER is not None
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-        "--window-size=1200,860", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+    driver = chrome(tmp_path_factory.mktemp("profile"), "--window-size=1200,860", logs=True)
     driver.set_script_timeout(60)
     yield driver
     driver.quit()

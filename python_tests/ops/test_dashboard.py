@@ -17,7 +17,7 @@ import pytest
 from apps.dashboard_app import HOSTILE
 from harness import ROOT, Hornbeam, StartError, wait_until
 
-from dashboard import PAGES, Page, column, csrf, dashboard_url, page
+from dashboard import PAGES, Page, column, csrf, dashboard_url, observed, page
 from ops.support import pids
 
 PASSWORD = "correct horse battery"
@@ -26,13 +26,7 @@ TOKEN = "a-token-of-more-than-twenty-signs"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with Hornbeam(
-        "dashboard_app:app",
-        workers=2,
-        dashboard_bind="127.0.0.1:0",
-        metrics_bind="127.0.0.1:0",
-        env={"HORNBEAM_ENV": "SECRET_KEY=hush-hush"},
-    ) as running:
+    with observed(env={"HORNBEAM_ENV": "SECRET_KEY=hush-hush"}) as running:
         yield running
 
 
