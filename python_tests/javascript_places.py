@@ -92,19 +92,26 @@ class Node:
             self._process.kill()
 
 
+def chrome(profile: Path, *arguments: str, logs: bool = False) -> Chrome:
+    """A Chromium that nobody sees, with what its console and its network say if that is wanted."""
+    assert CHROMIUM is not None and CHROMEDRIVER is not None
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+        f"--user-data-dir={profile}", *arguments,
+    ):  # fmt: skip
+        options.add_argument(argument)
+    if logs:
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+
+
 class Chromium:
     """A page of a server in Chromium, with the client that the server has at `client`."""
 
     def __init__(self, profile: Path, page: str, client: str) -> None:
-        assert CHROMIUM is not None and CHROMEDRIVER is not None
-        options = ChromeOptions()
-        options.binary_location = CHROMIUM
-        for argument in (
-            "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-            f"--user-data-dir={profile}",
-        ):  # fmt: skip
-            options.add_argument(argument)
-        self.driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+        self.driver = chrome(profile)
         self.driver.set_script_timeout(30)
         self.driver.get(page)
         self._client = client

@@ -53,13 +53,13 @@ serve(Config, Bond) ->
         {error, Reason} -> {error, Reason}
     end.
 
-checked(#{name := Name} = Config, Bond) ->
+checked(#{name := Name, dashboard_bind := Dashboard} = Config, Bond) ->
     case hornbeam_server:check_mounts(hornbeam_mounts:build(Name, Config) ++ hornbeam_service_pools:build(Name, Config)) of
         ok ->
             ok = hornbeam_state:configure(Config),
             ok = hornbeam_cache:configure(Config),
             ok = hornbeam_memory:configure(Config),
-            hornbeam_server:start(Name, Config, Bond, [hornbeam_watch, hornbeam_control]);
+            hornbeam_server:start(Name, Config, Bond, [hornbeam_watch, hornbeam_control | [hornbeam_dashboard_sup || Dashboard =/= []]]);
         {error, Reason} -> {error, Reason}
     end.
 

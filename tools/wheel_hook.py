@@ -132,6 +132,8 @@ class VmHook(BuildHookInterface[Any]):
                 yield from application.glob("ebin/*")
                 nifs = (file for file in application.glob("priv/**/*.so") if file.is_file())
                 yield from (file for file in nifs if "test" not in file.name)
+                pages = application.glob("priv/dashboard/**/*")
+                yield from (file for file in pages if file.is_file())
 
 
 def _libraries(root: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,19 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import ROOT, Hornbeam, wait_until
-from javascript_places import built, needs_browser
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
+from javascript_places import CHROMEDRIVER, CHROMIUM, built, chrome, needs_browser
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
-)
-DRIVER = shutil.which("chromedriver")
 # Set to a folder, it gets the screenshots that docs/images holds.
 IMAGES = os.environ.get("HORNBEAM_SCREENSHOTS")
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no Chromium: python3 tools/setup.py browser"
+    CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: python3 tools/setup.py browser"
 )
 
 
@@ -33,19 +28,10 @@ pytestmark = pytest.mark.skipif(
 def browsers(tmp_path: Path) -> Iterator[list[Chrome]]:
     """Two windows that know nothing of each other."""
     with ExitStack() as stack:
-        yield [stack.enter_context(_browser(tmp_path / name)) for name in ("one", "two")]
-
-
-def _browser(profile: Path) -> Chrome:
-    assert CHROMIUM is not None and DRIVER is not None
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-        "--window-size=820,640", f"--user-data-dir={profile}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    return Chrome(options=options, service=ChromeService(DRIVER))
+        yield [
+            stack.enter_context(chrome(tmp_path / name, "--window-size=820,640"))
+            for name in ("one", "two")
+        ]
 
 
 def shot(browser: Chrome, name: str) -> None:
@@ -272,7 +258,7 @@ def test_what_hornbeam_dev_shows(tmp_path: Path) -> None:
         )
     page = tmp_path / "terminal.html"
     page.write_text(TERMINAL + coloured(shown) + "</pre>")
-    with _browser(tmp_path / "terminal") as browser:
+    with chrome(tmp_path / "terminal") as browser:
         browser.get(page.as_uri())
         browser.set_window_size(1000, 450)
         shot(browser, "hornbeam_dev")

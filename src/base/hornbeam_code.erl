@@ -7,7 +7,7 @@
 %%% that it depends on is loaded, also where Hornbeam is a part of somebody's system. In embedded mode (`-mode embedded' with
 %%% a boot file of its own) nothing is left to do.
 %%%
-%%% What no request of this server can reach is left: TLS, HTTP hooks, folders of files, a cluster and Ra where there are none, Cowboy where it serves no metrics, of Cowlib
+%%% What no request of this server can reach is left: TLS, HTTP hooks, folders of files, a cluster and Ra where there are none, Cowboy where it serves no metrics and no dashboard, of Cowlib
 %%% all but the frames of HTTP/2 (two thirds of it are parsers of fields).
 %%%
 %%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
@@ -22,7 +22,7 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics | static | channels | trace | cluster | slow_request.
+-type part() :: tls | metrics | dashboard | static | channels | trace | cluster | slow_request.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
@@ -36,7 +36,8 @@
                     hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal,
                     hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_options]).
 %% Our own that only a part calls.
--define(ROOMS, [{slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
+-define(ROOMS, [{metrics, [hornbeam_side_listener]},
+                {slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
                 {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,
                          hornbeam_trace_http]},
@@ -64,7 +65,7 @@
     hornbeam_cache, hornbeam_cache_flights, hornbeam_cache_store, hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
     hornbeam_descriptors, hornbeam_keeper, hornbeam_layer, hornbeam_listener, hornbeam_log, hornbeam_log_format, hornbeam_memory,
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
-    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_listener, hornbeam_option_table_tasks, hornbeam_option_table_trace, hornbeam_option_share,
+    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_dashboard, hornbeam_option_table_listener, hornbeam_option_table_tasks, hornbeam_option_table_trace, hornbeam_option_share,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_presence_text, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,
@@ -110,7 +111,9 @@ modules(Parts) ->
     Empty = lists:append([Own || {Part, Own} <- ?ROOMS, not lists:member(Part, Parts)]),
     Alone = [Module || Module <- Whole, not lists:member(cluster, Parts),
                        lists:prefix("hornbeam_cluster", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_lock, hornbeam_leader])],
-    ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone).
+    Unseen = [Module || Module <- Whole, not lists:member(dashboard, Parts),
+                        lists:prefix("hornbeam_dashboard", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_series, hornbeam_password])],
+    ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone ++ Unseen).
 
 application_modules(Application) ->
     {ok, Modules} = application:get_key(Application, modules),

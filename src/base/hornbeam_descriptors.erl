@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_tables (new/0), hornbeam_servers (keep/1), hornbeam_accept and hornbeam_connection (is there room; what is said of it),
 %%% hornbeam_control (is_shortage/1, wait/1), hornbeam_request (has_room/0), hornbeam_metrics_text (stats/0),
-%%% hornbeam_metrics_listener (for_metrics/0). Calls: hornbeam_options, the logger.
+%%% hornbeam_side_listener (for_metrics/0). Calls: hornbeam_options, the logger.
 %%%
 %%% Nobody counts. A new descriptor has the lowest number that is free (POSIX, open(2)), so an accepted socket with the number
 %%% N says that N others are open, whatever holds them: connections of every listener, HTTP or WebSocket, files that are being
@@ -33,7 +33,7 @@
 -define(WORKER, 8).
 %% hornbeam_control: its socket and ?MAX_CLIENTS.
 -define(CONTROL, 10).
-%% Connections of each address of metrics_bind: a few who look, and their health checks.
+%% Connections of each address of metrics_bind and dashboard_bind: a few who look, and their health checks.
 -define(METRICS, 32).
 %% A server that has no room for so many connections is better not started.
 -define(LEAST_ROOM, 16).
@@ -77,7 +77,7 @@ keep(Configs) ->
 
 %% @doc What one server may need besides the connections of its clients.
 -spec kept(map()) -> pos_integer().
-kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, workers := Own, metrics_bind := Metrics,
+kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, workers := Own, metrics_bind := Metrics, dashboard_bind := Dashboard,
        task_workers := Tasks, data_dir := DataDir} = Config) ->
     Workers = lists:sum([Tasks | [Own || App =/= <<>>]]
                         ++ [maps:get(workers, hornbeam_options:for_mount(Config, Overrides)) || {_, _, Overrides} <- Mounts]
@@ -85,9 +85,9 @@ kept(#{bind := Binds, acceptors := Acceptors, mounts := Mounts, app := App, work
                                          #{workers := Processes} <- [hornbeam_option_service:limits(Options)]]),
     %% An acceptor holds what it is about to refuse. (The sockets themselves are open already.)
     length(Binds) * (Acceptors + 1) + Workers * ?WORKER + ?CONTROL
-        + length(Metrics) * (1 + ?METRICS) + case DataDir of <<>> -> 0; _ -> ?STORE end.
+        + length(Metrics ++ Dashboard) * (1 + ?METRICS) + case DataDir of <<>> -> 0; _ -> ?STORE end.
 
-%% @doc How many connections of each address of metrics_bind a descriptor is kept back for.
+%% @doc How many connections of each address of metrics_bind and dashboard_bind a descriptor is kept back for.
 -spec for_metrics() -> pos_integer().
 for_metrics() ->
     ?METRICS.

@@ -7,7 +7,7 @@
 %%% (hornbeam_tables owns it) has {Name, Pid, Bond} of each open server.
 -module(hornbeam_servers).
 
--export([config/1, set_config/2, forget/1, configured/0, keep_descriptors/0, keep_descriptors/1, make_room/2]).
+-export([config/1, set_config/2, sources/1, set_sources/3, forget/1, configured/0, keep_descriptors/0, keep_descriptors/1, make_room/2]).
 -export([opened/3, closed/1, is_open/1, pid/1, open/0, all_open/0]).
 
 -define(TABLE, hornbeam_servers).
@@ -26,8 +26,16 @@ set_config(Name, Config) ->
     _ = keep_descriptors([Name]),
     ok.
 
+%% @doc With which options it was started, and where each came from, where a command has started it: for a person.
+-spec sources(Name :: atom()) -> {Options :: map(), Sources :: map()} | none.
+sources(Name) -> persistent_term:get({hornbeam_option_sources, Name}, none).
+
+-spec set_sources(Name :: atom(), Options :: map(), Sources :: map()) -> ok.
+set_sources(Name, Options, Sources) -> persistent_term:put({hornbeam_option_sources, Name}, {Options, Sources}).
+
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
+    _ = persistent_term:erase({hornbeam_option_sources, Name}),
     _ = persistent_term:erase({?MODULE, Name}),
     ok.
 

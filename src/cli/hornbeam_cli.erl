@@ -1,10 +1,10 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `trace`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `trace`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `password`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, or `doctor` has found something wrong, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
-%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_top, hornbeam_doctor, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_top, hornbeam_doctor, hornbeam_cluster_ca, hornbeam_password_command, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_node and _report (where there is a cluster) and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
@@ -74,7 +74,7 @@ command(["run" | Args], Settings) ->
 command(["dev" | Args], Settings) ->
     case wants_help(Args) of
         true -> help();
-        false -> serve(Args, Settings, #{reload => true, access_log => combined})
+        false -> serve(Args, Settings, #{reload => true, access_log => combined, dashboard_bind => "127.0.0.1:0"})
     end;
 command(["doctor" | Args], Settings) ->
     case wants_help(Args) of
@@ -101,6 +101,11 @@ command(["cluster", "ca" | Args]) ->
         true -> help();
         false -> remote(hornbeam_cluster_ca:command(Args))
     end;
+command(["password" | Args]) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> remote(hornbeam_password_command:run(Args))
+    end;
 command([]) ->
     usage_error("a command is missing");
 command([Command | Args]) ->
@@ -116,7 +121,7 @@ asked(false, Command, Args) -> hornbeam_control_client:run(Command, Args).
 
 unknown(Command) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Command),
-                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "doctor", "cluster", "help", "version" | ?REMOTE])]).
+                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "doctor", "cluster", "password", "help", "version" | ?REMOTE])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -128,7 +133,8 @@ help() ->
         "Usage:\n"
         "  hornbeam run [APP] [flags]        serve an application until SIGTERM or Ctrl-C\n"
         "  hornbeam dev [APP] [flags]        the same for development: --reload,\n"
-        "                                    --access-log combined\n"
+        "                                    --access-log combined, and a dashboard on\n"
+        "                                    127.0.0.1\n"
         "  hornbeam config [APP] [flags]     show every option's value and where it comes\n"
         "                                    from; --changed: only those that are set\n"
         "  hornbeam status [SERVER]          show a running server and its workers\n"
@@ -161,6 +167,8 @@ help() ->
         "                                    flame graph, FILE.json: for speedscope\n"
         "  hornbeam memory WORKER [--seconds N]\n"
         "                                    what it allocates and keeps\n"
+        "  hornbeam password                 read a password, print its hash for\n"
+        "                                    --dashboard-password-file\n"
         "  hornbeam version                  print the version\n"
         "  hornbeam help                     print this text\n\n"
         "run exits with 0 after a graceful stop, 1 when it could not start, 2 for a wrong command line,\n"
@@ -214,20 +222,21 @@ given({ok, [_, Second | _], _, _}) ->
     {error, {usage, ["one application is served; what is ", hornbeam_option_text:show(Second), "?"]}};
 given(Error) -> Error.
 
-run(#{app := <<>>, mounts := []} = Options, _) ->
+run(#{app := <<>>, mounts := []} = Options, Sources) ->
     case hornbeam_discovery:find(Options) of
         {ok, Module, File} ->
             io:put_chars(["No application is named: taking \"", Module, "\", which is ", File, "\n"]),
-            configured(Options#{app := Module});
+            configured(Options#{app := Module}, Sources#{app => ["found: ", File]});
         {error, _} when map_get(static, Options) =/= [] ->
-            configured(Options);
+            configured(Options, Sources);
         {error, Text} ->
             usage_error(["run needs the application to serve, such as app:app: none is named, and ", Text])
     end;
-run(Options, _) ->
-    configured(Options).
+run(Options, Sources) ->
+    configured(Options, Sources).
 
-configured(Options) ->
+configured(#{name := Name} = Options, Sources) ->
+    ok = hornbeam_servers:set_sources(Name, Options, Sources),
     ok = hornbeam_log:configure(Options),
     dump_and_start(Options).
 

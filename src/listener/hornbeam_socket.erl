@@ -1,6 +1,6 @@
 %%% Listening sockets: from an address of the option `bind' to what Ranch opens, and back to a text.
 %%%
-%%% Called by: hornbeam_listener, hornbeam_metrics_listener; hornbeam_server, hornbeam_connections (what Ranch has).
+%%% Called by: hornbeam_listener, hornbeam_side_listener; hornbeam_server, hornbeam_connections (what Ranch has).
 -module(hornbeam_socket).
 
 -include_lib("kernel/include/file.hrl").

@@ -1,7 +1,7 @@
 %%% Looks at requests on their way: counts them, logs them, numbers them, traces them, tells them to those who follow.
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
-%%% of metrics_bind, access_log, request_id or trace asks for it; hornbeam_follow_command (observer/3), while somebody follows. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% of metrics_bind, dashboard_bind, access_log, request_id or trace asks for it; hornbeam_follow_command (observer/3), while somebody follows. Without them a request does not meet this module. Calls: hornbeam_metrics,
 %%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id, hornbeam_error_page, hornbeam_follow, hornbeam_trace (where there are traces).
 %%%
 %%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
@@ -29,10 +29,10 @@ observer(Name, Config) -> observer(Name, Config, false).
 
 %% @doc Followed: there is one in any case.
 -spec observer(Name :: atom(), Config :: map(), Followed :: boolean()) -> none | {module(), settings()}.
-observer(_Name, #{metrics_bind := [], access_log := off, request_id := false, trace := false}, false) ->
+observer(_Name, #{metrics_bind := [], dashboard_bind := [], access_log := off, request_id := false, trace := false}, false) ->
     none;
-observer(Name, #{metrics_bind := MetricsBind, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
-    {?MODULE, #{metrics => case MetricsBind of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
+observer(Name, #{metrics_bind := MetricsBind, dashboard_bind := Dashboard, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
+    {?MODULE, #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
                 log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                 ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.
 

@@ -10,9 +10,10 @@
 
 %% @doc One line for the server, one for each application and service, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks, cluster := Cluster} = Info) ->
+text(#{name := Name, binds := Binds, metrics := Metrics, dashboard := Dashboard, applications := Applications, services := Services, tasks := Tasks, cluster := Cluster} = Info) ->
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
-     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], [hornbeam_cluster_report:text(Cluster) || Cluster =/= none],
+     [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], [["dashboard on ", lists:join(", ", Dashboard), $\n] || Dashboard =/= []],
+     [hornbeam_cluster_report:text(Cluster) || Cluster =/= none],
      lists:map(fun application/1, Applications), lists:map(fun service/1, Services), tasks(Tasks),
      [crash(Crash) || Crash <- lists:sublist(maps:get(crashes, Info, []), ?CRASHES)]].
 

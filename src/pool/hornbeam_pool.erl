@@ -22,7 +22,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, await_ready/2, checkout/1, checkout/2, wait/3, cancel/2, all_workers/1, members/1, info/1, stats/1, describe/1]).
--export([prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
+-export([prepare/2, prepared/1, commit/1, abort/1, relieve/3, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
 
@@ -157,6 +157,12 @@ commit(Id) ->
 abort(Id) ->
     with_pool(Id, fun(Pool) -> gen_server:call(Pool, abort, infinity) end).
 
+%% @doc Somebody wants another process in the place of a worker that takes requests. replace: its successor is started first. drain: it takes none any
+%% more, and its successor is started when it has ended, so that there is never one process more.
+-spec relieve(id(), Number :: pos_integer(), replace | drain) -> ok | {error, not_ready | {no_pool, id()}}.
+relieve(Id, Number, How) ->
+    with_pool(Id, fun(Pool) -> gen_server:call(Pool, {relieve, Number, How}, infinity) end).
+
 %% One that was killed has left its row.
 with_pool(Id, Call) ->
     case ets:lookup(hornbeam_pools, Id) of
@@ -256,6 +262,11 @@ handle_call({prepare, _Mount}, _From, State) ->
     {reply, {error, reload_in_progress}, State};
 handle_call(commit, _From, #state{preparing = #preparing{mount = Mount}} = State) ->
     {reply, ok, wake(plan(commit, decided(State#state{mount = Mount})))};
+handle_call({relieve, Number, How}, _From, State) ->
+    case [Key || {N, _} = Key <- hornbeam_pool_plan:serving(State#state.plan), N =:= Number, is_open(Key, State)] of
+        [Key] -> {reply, ok, relieved(How, Key, State)};
+        [] -> {reply, {error, not_ready}, State}
+    end;
 handle_call(abort, _From, #state{preparing = #preparing{}} = State) ->
     {reply, ok, plan(abort, decided(State))};
 handle_call(_CommitOrAbort, _From, State) ->
@@ -267,6 +278,16 @@ worker_sup(Sup) ->
     Pid.
 
 workers(#mount{settings = #{workers := Workers}}) -> Workers.
+
+is_open(Key, #state{members = Members}) ->
+    [Open || #member{key = K, slot = #slot{counters = Counters}} <- maps:values(Members), K =:= Key, Open <- [atomics:get(Counters, ?SLOT_OPEN)], Open =/= ?CLOSED] =/= [].
+
+relieved(replace, {Number, _} = Key, State) ->
+    ok = hornbeam_worker_retirement:tell(asked_for, Number, name(State)),
+    plan({retire, Key}, State);
+relieved(drain, Key, State) ->
+    %% For the plan it is a worker that has ended: another one takes its place.
+    act({drain, Key}, State).
 
 decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
     _ = Monitor =/= undefined andalso demonitor(Monitor, [flush]),

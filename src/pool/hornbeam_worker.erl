@@ -176,7 +176,9 @@ handle_event(info, {echo, From}, _State, _Data) ->
 handle_event({call, From}, info, State, #data{places = Places, health = Health, retirement = Retirement, life = Life}) ->
     Told = hornbeam_worker_info:told(State, hornbeam_worker_places:slot(Places), Health),
     {keep_state_and_data, [{reply, From, Told#{age => hornbeam_worker_retirement:age(Retirement),
-                                               restarts => hornbeam_worker_life:restarts(Life)}}]};
+                                               restarts => hornbeam_worker_life:restarts(Life),
+
+                                               last_end => hornbeam_worker_life:last_end(Life)}}]};
 handle_event({call, From}, {diagnose, Question}, _State, Data) ->
     {keep_state, asked(Question, From, Data)};
 handle_event({timeout, beat}, Stage, State, Data) when ?TAKES(State) ->

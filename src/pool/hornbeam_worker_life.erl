@@ -9,8 +9,7 @@
 %%% needs no line in the log as well.
 -module(hornbeam_worker_life).
 
--export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, reason/2, ended/4, restarts/1]).
-
+-export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, reason/2, ended/4, restarts/1, last_end/1]).
 -export_type([life/0]).
 
 -include("hornbeam.hrl").
@@ -21,12 +20,16 @@
 %% The exit status of a process that SIGKILL has ended.
 -define(KILLED, 137).
 
+%% When (seconds of the system's clock) and why the last process has ended.
+-type last_end() :: none | {At :: integer(), Reason :: term()}.
+
 -record(life, {
     number :: pos_integer(),            % of the worker
     answered :: boolean(),              % the first failure is told to whoever asked for the worker
     started = 0 :: non_neg_integer(),   % processes so far
     failures = 0 :: non_neg_integer(),  % starts in a row that did not become ready
-    missing :: term()                   % why the next process cannot be made
+    missing :: term(),                  % why the next process cannot be made
+    last_end = none :: last_end()
 }).
 -opaque life() :: #life{}.
 
@@ -91,7 +94,7 @@ ended(State, Reason, #{pid := OsPid, fatal := Fatal} = Report, #life{number = Nu
     _ = State =:= starting andalso Started =:= 1 andalso Answered andalso Fatal =:= none orelse
         logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms~ts",
                      [Number, OsPid, hornbeam_reason:format(Reason), Wait, told(State, Report)], #{hornbeam_worker => Number}),
-    {Wait, Life}.
+    {Wait, Life#life{last_end = {erlang:system_time(second), Reason}}}.
 
 told(starting, #{fatal := none}) -> "";
 told(_State, Report) -> hornbeam_worker_crash:text(Report).
@@ -108,3 +111,6 @@ backoff(starting, #life{failures = Failures} = Life) ->
 -spec restarts(life()) -> non_neg_integer().
 restarts(#life{started = Started}) ->
     max(0, Started - 1).
+
+-spec last_end(life()) -> last_end().
+last_end(#life{last_end = LastEnd}) -> LastEnd.

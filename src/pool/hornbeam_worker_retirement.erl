@@ -12,7 +12,7 @@
 %% Of 32 bits.
 -define(LAST_ID, 16#7fffffff).
 
--type reason() :: max_requests | last_stream_id | max_worker_lifetime | max_worker_memory | hung_threads.
+-type reason() :: max_requests | last_stream_id | max_worker_lifetime | max_worker_memory | hung_threads | asked_for.
 
 -record(retirement, {
     since :: integer(),                 % monotonic ms
@@ -58,6 +58,7 @@ look(OsPid, _Figures, #retirement{memory = Memory0} = Retirement) ->
 tell(Reason, Number, App) ->
     Text = case Reason of
         hung_threads -> "has no thread that does not hang";
+        asked_for -> "is not wanted any more";
         _ -> ["has reached ", atom_to_list(Reason)]
     end,
     logger:notice("worker ~b of ~ts ~ts and is replaced", [Number, App, Text], #{hornbeam_worker => Number}).

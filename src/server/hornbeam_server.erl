@@ -6,7 +6,7 @@
 %%%     ├─ hornbeam_access_log, hornbeam_metrics_listener, hornbeam_trace_exporter, hornbeam_slow    if they are asked for; kept
 %%%     ├─ hornbeam_tasks_sup      background tasks and schedules; nothing in it until they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
-%%%     ├─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
+%%%     ├─ the reloaders (hornbeam_watch, hornbeam_control, hornbeam_dashboard_sup)     who may change the server; kept
 %%%     └─ hornbeam_server_pools   once its mounts are changed
 %%%
 %%% Called by: hornbeam, hornbeam_server_pools, hornbeam_control. Calls: hornbeam_server_sup, hornbeam_server_monitor, hornbeam_server_remains,
@@ -80,9 +80,10 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
-    [tls || Tls] ++ [trace || Trace] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []]
-    ++ [cluster || Cluster =/= <<>>] ++ [slow_request || Slow > 0].
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, dashboard_bind := Dashboard, static := Static, channels := Channels, channel_modules := Modules,
+             cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
+    [Part || {Part, true} <- [{tls, Tls}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
+                              {channels, Channels =/= <<>> orelse Modules =/= []}, {cluster, Cluster =/= <<>>}, {slow_request, Slow > 0}]].
 
 run([]) ->
     ok;
@@ -195,12 +196,20 @@ info(Name) ->
 about(Name, Server) ->
     #{name => Name,
       binds => binds(listener(Server)),
-      metrics => hornbeam_metrics_listener:urls(Name),
+      metrics => urls(hornbeam_metrics, metrics_bind, Name),
+      dashboard => urls(hornbeam_dashboard, dashboard_bind, Name),
       tasks => hornbeam_task_command:describe(Name),
       crashes => hornbeam_crashes:list(Name),
       cluster => cluster(hornbeam_servers:config(Name)),
       applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)],
       services => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_service_pools:all(Name)]}.
+
+%% Where what is served beside the application is reached.
+urls(Kind, Option, Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, #{Option := [_ | _] = Binds}} -> hornbeam_side_listener:urls(Kind, Name, Binds);
+        _ -> []
+    end.
 
 cluster({ok, #{cluster := Cluster}}) when Cluster =/= <<>> -> hornbeam_cluster_report:describe();
 cluster(_) -> none.

@@ -30,11 +30,15 @@ remove(Name) ->
 
 close_sockets(Name) ->
     case hornbeam_servers:config(Name) of
-        {ok, Config} ->
-            hornbeam_socket:close_left(hornbeam_listener:refs(Name, Config) ++ hornbeam_metrics_listener:refs(Name, Config));
+        {ok, #{metrics_bind := Metrics, dashboard_bind := Dashboard} = Config} ->
+            hornbeam_socket:close_left(hornbeam_listener:refs(Name, Config) ++ beside(hornbeam_metrics, Name, Metrics)
+                                       ++ beside(hornbeam_dashboard, Name, Dashboard));
         error ->
             ok
     end.
+
+beside(_Kind, _Name, []) -> [];
+beside(Kind, Name, Binds) -> hornbeam_side_listener:refs(Kind, Name, Binds).
 
 %% @doc The application has ended: no socket is left of any server.
 -spec close_sockets() -> ok.

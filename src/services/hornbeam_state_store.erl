@@ -21,7 +21,7 @@
 -behaviour(hornbeam_state_limits).
 
 -export([key/1, original/1, read/1, write/3, write_new/3, replace/3, replace/4, take/1, count/3, sum/3]).
--export([all_keys/0, remove_expired/0]).
+-export([all_keys/0, sizes/1, remove_expired/0]).
 -export([size/0, uncounted_bytes/0, settle/3, settle_all/0, remove/2]).     % hornbeam_state_limits
 -export_type([stored/0]).
 
@@ -274,6 +274,16 @@ add(_Value, _Delta) ->
 all_keys() ->
     Current = {'orelse', {'=:=', '$2', ?NEVER}, {'>', '$2', now_ms()}},
     ets:select(?TABLE, [{{'$1', '_', '$2', '_', '_'}, [Current], ['$1']}]).
+
+%% For a person: keys, what each takes (bytes of the external format; 0 where nothing is known), and when it expires, ms from now. No more than Max of
+%% them, in no order.
+-spec sizes(Max :: pos_integer()) -> [{hornbeam_state:key(), Bytes :: non_neg_integer(), Left :: integer() | never}].
+sizes(Max) ->
+    Now = now_ms(),
+    case ets:select(?TABLE, [{{'$1', '_', '$2', '_', '$3'}, [], [{{'$1', '$2', '$3'}}]}], Max) of
+        {Rows, _} -> [{original(Key), abs(Size), case Expires of ?NEVER -> never; _ -> Expires - Now end} || {Key, Expires, Size} <- Rows];
+        '$end_of_table' -> []
+    end.
 
 %%% What the limits ask for
 

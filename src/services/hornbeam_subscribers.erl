@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_pubsub, hornbeam_pubsub_relay (deliver/2), hornbeam_pubsub_peers (counts). Calls: hornbeam_topic.
 -module(hornbeam_subscribers).
 
--export([deliver/2, is_wanted/1, count/1, counts/0]).
+-export([deliver/2, is_wanted/1, count/1, counts/0, counts/1]).
 
 -define(TOPICS, hornbeam_topics).
 -define(SUBSCRIBERS, hornbeam_subscribers).
@@ -52,3 +52,12 @@ count(Topic) ->
 -spec counts() -> [{hornbeam_topic:topic(), pos_integer()}].
 counts() ->
     ets:select(?TOPICS, [{{'$1', '$2'}, [{is_integer, '$2'}], ['$_']}]).
+
+%% @doc No more than Max of them, in no order; and how many there are.
+-spec counts(Max :: pos_integer()) -> {Topics :: non_neg_integer(), [{hornbeam_topic:topic(), pos_integer()}]}.
+counts(Max) ->
+    Lengths = length(ets:lookup(?TOPICS, lengths)),
+    case ets:select(?TOPICS, [{{'$1', '$2'}, [{is_integer, '$2'}], ['$_']}], Max) of
+        {Some, _} -> {ets:info(?TOPICS, size) - Lengths, Some};
+        '$end_of_table' -> {0, []}
+    end.

@@ -6,7 +6,7 @@
 
 -include("hornbeam_task.hrl").
 
--export([insert/1, update/2, delete/1, find/1, of_server/1, all/2, durable/1, progress/2, stored/1, counts/1]).
+-export([insert/1, update/2, delete/1, find/1, of_server/1, all/2, some/3, durable/1, progress/2, stored/1, counts/1]).
 -export([keeper/1, set_keeper/2, store/1, set_store/2, schedules/1, set_schedules/2, member/1, set_member/2, supervisor/1, set_supervisor/2, forget/1]).
 
 -define(TABLE, hornbeam_tasks).
@@ -48,6 +48,20 @@ all(Server, all) ->
     lists:reverse(of_server(Server));
 all(Server, State) ->
     lists:reverse(lists:keysort(#task.seq, ets:match_object(?TABLE, with([{#task.server, Server}, {#task.state, State}])))).
+
+%% @doc For a person: no more than Max tasks of a state, or of all, in no order; without their arguments and results.
+-spec some(Server :: atom(), hornbeam_task:state() | all, Max :: pos_integer()) -> [map()].
+some(Server, Which, Max) ->
+    Shown = [{id, #task.id}, {seq, #task.seq}, {state, #task.state}, {function, #task.function}, {queue, #task.queue}, {attempts, #task.attempts},
+             {durable, #task.durable}, {created, #task.created}, {due, #task.due}, {started, #task.started}, {finished, #task.finished}],
+    Variables = [{Field, list_to_atom([$$ | integer_to_list(Field)])} || {_, Field} <- Shown],
+    State = case Which of all -> '$100'; _ -> Which end,
+    Pattern = with([{#task.server, Server} | lists:keystore(#task.state, 1, Variables, {#task.state, State})]),
+    Row = maps:from_list([{Key, case Field of #task.state -> State; _ -> proplists:get_value(Field, Variables) end} || {Key, Field} <- Shown]),
+    case ets:select(?TABLE, [{Pattern, [], [Row]}], Max) of
+        {Rows, _} -> Rows;
+        '$end_of_table' -> []
+    end.
 
 %% @doc Those that are on disk.
 -spec durable(Server :: atom()) -> [hornbeam_task:task()].

@@ -391,6 +391,21 @@ class Options(TypedDict, total=False):
     # counted and said. One limit for the node; only where the command hornbeam
     # has started the VM.
     log_rate: int | Literal["infinity"] | None
+    # Addresses for the dashboard; hornbeam dev has one on 127.0.0.1. One that
+    # others can reach needs dashboard_password_file or dashboard_token_file.
+    dashboard_bind: str | Sequence[str] | None
+
+    # File with what hornbeam password has printed, for the server's user
+    # alone; "" for none.
+    dashboard_password_file: str | PathLike[str] | None
+
+    # File with a token of 20 characters or more, for the server's user alone:
+    # to sign in with, or as Authorization: Bearer TOKEN. "" for none.
+    dashboard_token_file: str | PathLike[str] | None
+
+    # Names by which the dashboard may be called besides IP addresses and
+    # localhost; others are refused (DNS rebinding).
+    dashboard_hosts: str | Sequence[str] | None
 
     # Until the application has started its response; then 504. Not a limit on
     # the response itself. (milliseconds)
@@ -779,6 +794,10 @@ FLAGS = {
     "trace_sentry": "trace-sentry",
     "error_page": "error-page",
     "log_rate": "log-rate",
+    "dashboard_bind": "dashboard-bind",
+    "dashboard_password_file": "dashboard-password-file",
+    "dashboard_token_file": "dashboard-token-file",
+    "dashboard_hosts": "dashboard-host",
     "timeout": "timeout",
     "queue_timeout": "queue-timeout",
     "startup_timeout": "startup-timeout",
