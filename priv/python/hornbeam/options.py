@@ -391,6 +391,7 @@ class Options(TypedDict, total=False):
     # counted and said. One limit for the node; only where the command hornbeam
     # has started the VM.
     log_rate: int | Literal["infinity"] | None
+
     # Addresses for the dashboard; hornbeam dev has one on 127.0.0.1. One that
     # others can reach needs dashboard_password_file or dashboard_token_file.
     dashboard_bind: str | Sequence[str] | None
