@@ -21,6 +21,7 @@ class WorkerHost:
         self.transport: Any = self
         self.threads = Threads(2)
         self.window = self.piece = self.prefetch = window
+        self.measure: Callable[[Any, int], bytes] | None = None
         self.sent: list[tuple[int, bytes]] = []
         self.ended: list[int] = []
         self._changed = asyncio.Event()

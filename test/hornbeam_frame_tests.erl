@@ -71,3 +71,23 @@ last_test_() ->
     [?_assert(hornbeam_frame:is_last(<<1>>)), ?_assert(hornbeam_frame:is_last(<<3, "x">>)),
      ?_assertNot(hornbeam_frame:is_last(<<0>>)), ?_assertNot(hornbeam_frame:is_last(<<2, "x">>)),
      ?_assert(hornbeam_frame:is_last(<<>>))].
+
+%% What a worker has measured stands where each type has it, and parse/2 gives what it gives without.
+measured_test() ->
+    Response = <<3, 200:16, 1:32, 1000:32, 2, "/a", 16#90, "body">>,
+    ?assertEqual({1000, <<"/a">>, true}, hornbeam_frame:measured(response, Response)),
+    ?assertEqual({ok, {true, 200, <<16#90>>, <<"body">>}}, hornbeam_frame:parse(response, Response)),
+    Begins = <<2, 200:16, 1:32, 7:32, 0, 16#90, "body">>,
+    ?assertEqual({7, <<>>, false}, hornbeam_frame:measured(response, Begins)),
+    ?assertEqual({ok, {false, 200, <<16#90>>, <<"body">>}}, hornbeam_frame:parse(response, Begins)),
+    File = <<3, 200:16, 1:32, 7:32, 2, "/f", 16#90, "/data">>,
+    ?assertEqual({7, <<"/f">>, true}, hornbeam_frame:measured(pathsend, File)),
+    ?assertEqual({ok, {200, <<16#90>>, <<"/data">>}}, hornbeam_frame:parse(pathsend, File)),
+    Abort = <<3, 1, 7:32, 2, "/x">>,
+    ?assertEqual({7, <<"/x">>, true}, hornbeam_frame:measured(abort, Abort)),
+    ?assertEqual({ok, app_error}, hornbeam_frame:parse(abort, Abort)),
+    [?assertEqual(none, hornbeam_frame:measured(Type, Payload))
+     || {Type, Payload} <- [{response, <<1, 200:16, 1:32, 16#90>>}, {abort, <<1, 1>>}, {abort, <<3, 1, 7:32, 9, "/x">>}]],
+    %% A template that is not all there.
+    [?assertEqual(error, hornbeam_frame:parse(Type, Payload))
+     || {Type, Payload} <- [{response, <<3, 200:16, 0:32, 7:32, 9, "/x">>}, {abort, <<3, 1, 7:32, 9, "/x">>}, {pathsend, <<2, 200:16, 0:32, 7:32, 0, "/x">>}]].

@@ -51,6 +51,7 @@ class Erlang:
 
     def __init__(self, window: int, prefetch: int = 65_536) -> None:
         self.window, self.prefetch, self.piece = window, prefetch, max(1, window // 4)
+        self.measure = None
         self.loop = asyncio.get_running_loop()
         self.transport = self
         self.on_credit: Callable[[int], None] = lambda _count: None

@@ -26,6 +26,7 @@ class FakeServer:
         self.app = app
         self.window, self.piece = WINDOW, PIECE
         self.prefetch = 20  # a quarter of it is "first"
+        self.measure = None
         self.loop = asyncio.get_running_loop()
         self.transport = self
         self.sent: list[tuple[int, bytes]] = []

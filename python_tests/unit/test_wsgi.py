@@ -251,6 +251,7 @@ class FakeServer:
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
         self.window, self.piece, self.prefetch = WINDOW, PIECE, 400
+        self.measure: Callable[[Any, int], bytes] | None = None
         self.transport = self
         self.sent: list[tuple[int, bytes]] = []
         self.news = threading.Condition()

@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
-%%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_worker, hornbeam_websocket_handshake,
+%%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_frame, hornbeam_worker, hornbeam_websocket_handshake,
 %%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for,
 %%% and the module that answers for folders of files where there are such (hornbeam_static). Channels, where there are some, are a module that
 %%% hornbeam_websocket is given (hornbeam_channel_connection).
@@ -68,6 +68,9 @@
 %% An observer: sees each request, and may change what it says.
 -callback opened(head(), Settings :: term()) -> {head(), Observed :: term()}.
 -callback received(non_neg_integer(), Observed) -> Observed when Observed :: term().
+%% waits: for a worker; placed: on this one; {answers, _}: what it has measured (hornbeam_frame:measured/2).
+-callback happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), Route :: binary(), Last :: boolean()} | none}, Observed) -> Observed
+    when Observed :: term().
 -callback sends(command(), Observed) -> {command(), Observed} when Observed :: term().
 -callback over(Observed :: term()) -> ok.
 
@@ -234,10 +237,17 @@ event(Event, #exchange{request = Request0} = Exchange) ->
 event(_Late, over) ->
     {[], over}.
 
+received(_Event, #exchange{observed = none} = Exchange) ->
+    Exchange;
 received({body, _IsFin, Data}, #exchange{observed = {Module, Observed}} = Exchange) ->
     Exchange#exchange{observed = {Module, Module:received(iolist_size(Data), Observed)}};
+received({worker, Type, Payload}, Exchange) when Type =:= response; Type =:= pathsend; Type =:= abort ->
+    happened({answers, hornbeam_frame:measured(Type, Payload)}, Exchange);
 received(_Event, Exchange) ->
     Exchange.
+
+happened(_What, #exchange{observed = none} = Exchange) -> Exchange;
+happened(What, #exchange{observed = {Module, Observed}} = Exchange) -> Exchange#exchange{observed = {Module, Module:happened(What, Observed)}}.
 
 %% @doc The client has gone, or the connection ends.
 -spec gone(exchange()) -> ok.
@@ -274,7 +284,7 @@ run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = 
     again(placed(Taken), Rest, Commands, Exchange#exchange{affinity = Affinity});
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
     ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
-    run(Rest, Commands, Exchange);
+    run(Rest, Commands, happened({placed, Slot}, Exchange));
 run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
     ok = hornbeam_worker:send(Slot, Frame),
     run(Rest, Commands, Exchange);
@@ -283,7 +293,7 @@ run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
     run(Rest, Commands, Exchange);
 run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
     case hornbeam_pool:wait(Pool, Owner, Where) of
-        ok -> run(Rest, Commands, Exchange);
+        ok -> run(Rest, Commands, happened(waits, Exchange));
         {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->

@@ -1,34 +1,42 @@
 %%% The figures of a server that are counted as requests pass, and the table of all that is published.
 %%%
-%%% Called by: hornbeam_observe (observe/5), hornbeam_metrics_text (the table, read/1). Calls: nothing.
+%%% Called by: hornbeam_observe (observe/5, parts/5), hornbeam_metrics_text (the table, read/1, read_parts/1), hornbeam_routes (buckets). Calls: nothing.
 %%%
-%%% One array of counters for each server, with a row for each class of status:
+%%% One array of counters for each server, with a row for each class of status, and one of where the time has gone:
 %%%
 %%%     requests | duration sum (us) | bytes received | bytes sent | bucket 1 | ... | bucket ?BUCKETS
+%%%     waits    | wait sum (us)     | Python (us)    | rest (us)  | bucket 1 | ... | bucket ?BUCKETS     of the waits for a worker
 %%%
 %%% The array outlives the processes that write it (persistent_term) and goes with its server. Writing is five additions
 %%% without a lock; `write_concurrency' gives each scheduler a copy, which reading adds up.
 -module(hornbeam_metrics).
 
--export([ref/1, forget/1, observe/5, read/1, table/0, bounds/0]).
--export_type([ref/0, class/0, row/0]).
+-export([ref/1, forget/1, observe/5, parts/5, read/1, read_parts/1, table/0, bounds/0, bucket/1, cumulative/1]).
+-export_type([ref/0, class/0, row/0, parts/0]).
 
 -opaque ref() :: counters:counters_ref().
 -type class() :: binary().
 -type row() :: #{requests := non_neg_integer(), microseconds := non_neg_integer(), received := non_neg_integer(),
                  sent := non_neg_integer(), buckets := [non_neg_integer()]}.
+%% us: waiting for a worker (so many requests, buckets as of a row), in Python, and the rest: in the BEAM and on the way.
+-type parts() :: #{waits := non_neg_integer(), queue := non_neg_integer(), python := non_neg_integer(), server := non_neg_integer(),
+                   buckets := [non_neg_integer()]}.
 
 %% Upper bounds of the buckets of durations, in microseconds.
 -define(BOUNDS, [1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000]).
 -define(BUCKETS, 13).
 -define(ROW, (4 + ?BUCKETS)).
 -define(CLASSES, [<<"1xx">>, <<"2xx">>, <<"3xx">>, <<"4xx">>, <<"5xx">>]).
+-define(PARTS, (5 * ?ROW)).
 
 %% @doc What /metrics shows: name, type, help. docs/operations.md holds the same table.
 -spec table() -> [{Name :: binary(), counter | gauge | histogram, Help :: binary()}].
 table() ->
     [{<<"hornbeam_requests_total">>, counter, <<"Requests answered, by class of status; 499 is a client that left.">>},
      {<<"hornbeam_request_duration_seconds">>, histogram, <<"From the request's head to the end of its answer.">>},
+     {<<"hornbeam_route_duration_seconds">>, histogram, <<"The same by route: its template, method and class of status.">>},
+     {<<"hornbeam_request_part_seconds_total">>, counter, <<"Where that time went: waiting for a worker, in Python, in the server and on the way.">>},
+     {<<"hornbeam_queue_wait_seconds">>, histogram, <<"Of requests that had to wait for a worker: how long.">>},
      {<<"hornbeam_request_bytes_total">>, counter, <<"Bytes of request bodies.">>},
      {<<"hornbeam_response_bytes_total">>, counter, <<"Bytes of response bodies.">>},
      {<<"hornbeam_requests_in_flight">>, gauge, <<"Requests and WebSockets on a worker.">>},
@@ -81,7 +89,7 @@ bounds() ->
 ref(Name) ->
     case persistent_term:get({?MODULE, Name}, none) of
         none ->
-            Ref = counters:new(length(?CLASSES) * ?ROW, [write_concurrency]),
+            Ref = counters:new(?PARTS + ?ROW, [write_concurrency]),
             persistent_term:put({?MODULE, Name}, Ref),
             Ref;
         Ref ->
@@ -102,10 +110,30 @@ observe(Ref, Status, Duration, Received, Sent) ->
     counters:add(Ref, Row + 2, Microseconds),
     _ = Received =:= 0 orelse counters:add(Ref, Row + 3, Received),
     counters:add(Ref, Row + 4, Sent),
-    case bucket(Microseconds, ?BOUNDS, 1) of
+    counted(Ref, Row, Microseconds).
+
+counted(Ref, Row, Microseconds) ->
+    case bucket(Microseconds) of
         none -> ok;
         Bucket -> counters:add(Ref, Row + 4 + Bucket, 1)
     end.
+
+%% @doc Where the time of a request has gone, in microseconds. Waited: whether there was a wait for a worker.
+-spec parts(ref(), Waited :: boolean(), Queue :: non_neg_integer(), Python :: non_neg_integer(), Server :: non_neg_integer()) -> ok.
+parts(Ref, Waited, Queue, Python, Server) ->
+    counters:add(Ref, ?PARTS + 3, Python),
+    counters:add(Ref, ?PARTS + 4, Server),
+    _ = Waited andalso begin
+        counters:add(Ref, ?PARTS + 1, 1),
+        counters:add(Ref, ?PARTS + 2, Queue),
+        counted(Ref, ?PARTS, Queue)
+    end,
+    ok.
+
+%% @doc The number of the bucket of a duration; `none': longer than the last one has.
+-spec bucket(Microseconds :: non_neg_integer()) -> pos_integer() | none.
+bucket(Microseconds) ->
+    bucket(Microseconds, ?BOUNDS, 1).
 
 bucket(Microseconds, [Bound | _], Number) when Microseconds =< Bound -> Number;
 bucket(Microseconds, [_ | Bounds], Number) -> bucket(Microseconds, Bounds, Number + 1);
@@ -118,5 +146,15 @@ read(Ref) ->
 
 row(Ref, Row) ->
     [Requests, Microseconds, Received, Sent | Own] = [counters:get(Ref, Row + N) || N <- lists:seq(1, ?ROW)],
+    #{requests => Requests, microseconds => Microseconds, received => Received, sent => Sent, buckets => cumulative(Own)}.
+
+-spec read_parts(ref()) -> parts().
+read_parts(Ref) ->
+    #{requests := Waits, microseconds := Queue, received := Python, sent := Server, buckets := Buckets} = row(Ref, ?PARTS),
+    #{waits => Waits, queue => Queue, python => Python, server => Server, buckets => Buckets}.
+
+%% @doc As Prometheus has buckets: each with those below.
+-spec cumulative([non_neg_integer()]) -> [non_neg_integer()].
+cumulative(Own) ->
     {Buckets, _} = lists:mapfoldl(fun(Count, Below) -> {Below + Count, Below + Count} end, 0, Own),
-    #{requests => Requests, microseconds => Microseconds, received => Received, sent => Sent, buckets => Buckets}.
+    Buckets.

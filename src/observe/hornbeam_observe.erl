@@ -2,35 +2,31 @@
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
 %%% of metrics_bind, access_log or request_id asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
-%%% hornbeam_access_log, hornbeam_request_id.
+%%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id.
+%%%
+%%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
+%%% the application took and which route it was.
 -module(hornbeam_observe).
 -behaviour(hornbeam_exchange).
 
 -export([observer/2]).
--export([opened/2, received/2, sends/2, over/1]).
+-export([opened/2, received/2, happened/2, sends/2, over/1]).
+-export_type([settings/0]).
 
+-include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
+-include("hornbeam_observed.hrl").
 
 %% The client left before there was an answer (a widespread convention, not a registered status).
 -define(CLIENT_GONE, 499).
 
--type settings() :: #{metrics := hornbeam_metrics:ref() | none, log := hornbeam_access_log:ref() | none,
+-type settings() :: #{metrics := {hornbeam_metrics:ref(), hornbeam_routes:where()} | none, log := hornbeam_access_log:ref() | none,
                       ids := boolean()}.
-
--record(observed, {
-    settings :: settings(),
-    head :: #head{},
-    id :: binary() | undefined,
-    started :: integer(),
-    status = ?CLIENT_GONE :: pos_integer(),
-    received = 0 :: non_neg_integer(),
-    sent = 0 :: non_neg_integer()
-}).
 
 %% @doc For a listener's connections.
 -spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
-observer(Name, #{metrics_bind := MetricsBind, access_log := Log, request_id := Ids} = Config) ->
-    Settings = #{metrics => case MetricsBind of [] -> none; _ -> hornbeam_metrics:ref(Name) end,
+observer(Name, #{metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids} = Config) ->
+    Settings = #{metrics => case hornbeam_options:measures(Config) of false -> none; true -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
                  log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                  ids => Ids},
     case Settings of
@@ -45,11 +41,27 @@ opened(Head0, #{ids := Ids} = Settings) ->
         false -> {undefined, Head0}
     end,
     ok = name(Id),
-    {Head, #observed{settings = Settings, head = Head, id = Id, started = erlang:monotonic_time()}}.
+    {Head, #observed{settings = Settings, head = Head, id = Id, status = ?CLIENT_GONE, started = erlang:monotonic_time()}}.
 
 -spec received(non_neg_integer(), #observed{}) -> #observed{}.
 received(Size, #observed{received = Received} = Observed) ->
     Observed#observed{received = Received + Size}.
+
+-spec happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
+happened(waits, Observed) ->
+    Observed#observed{waits = erlang:monotonic_time()};
+happened({placed, Slot}, #observed{waits = undefined} = Observed) ->
+    Observed#observed{worker = Slot, placed = erlang:monotonic_time()};
+happened({placed, Slot}, #observed{waits = Since, queued = Before} = Observed) ->
+    Now = erlang:monotonic_time(),
+    Observed#observed{worker = Slot, placed = Now, waits = undefined, queued = Before + Now - Since};
+happened({answers, {Python, Route, true}}, Observed) ->
+    Observed#observed{python = Python, route = Route, answers = over};
+happened({answers, {Python, Route, false}}, Observed) ->
+    %% The response may go on for long, and what was read with it should not.
+    Observed#observed{python = Python, route = binary:copy(Route), answers = erlang:monotonic_time()};
+happened({answers, none}, Observed) ->
+    Observed.
 
 -spec sends(hornbeam_exchange:command(), #observed{}) -> {hornbeam_exchange:command(), #observed{}}.
 sends({reply, Status, Headers, Length, Body}, #observed{sent = Sent} = Observed) ->
@@ -75,8 +87,33 @@ size_of(Data) -> iolist_size(Data).
 
 -spec over(#observed{}) -> ok.
 over(#observed{settings = #{metrics := Metrics, log := Log}, started = Started} = Observed) ->
-    Duration = erlang:monotonic_time() - Started,
-    #observed{status = Status, received = Received, sent = Sent, head = Head, id = Id} = Observed,
-    _ = Metrics =:= none orelse hornbeam_metrics:observe(Metrics, Status, Duration, Received, Sent),
-    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Duration, Id),
+    Now = erlang:monotonic_time(),
+    #observed{status = Status, sent = Sent, head = Head, id = Id} = Observed,
+    _ = Metrics =:= none orelse measured(Metrics, Now, Observed),
+    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Now - Started, Id),
     ok.
+
+measured({Ref, Where}, Now, #observed{started = Started, status = Status, received = Received, sent = Sent, head = Head, route = Route} = Observed) ->
+    ok = hornbeam_metrics:observe(Ref, Status, Now - Started, Received, Sent),
+    Duration = microseconds(Now - Started),
+    {Waited, Queue} = queue(Now, Observed),
+    Python = min(python(Now, Observed), Duration - Queue),
+    ok = hornbeam_metrics:parts(Ref, Waited, Queue, Python, Duration - Queue - Python),
+    hornbeam_routes:observe(Where, {Head#head.method, Route}, Status, Duration, Python, exemplar(Observed)).
+
+%% It may have waited in vain.
+queue(_Now, #observed{waits = undefined, queued = 0}) -> {false, 0};
+queue(_Now, #observed{waits = undefined, queued = Queued}) -> {true, microseconds(Queued)};
+queue(Now, #observed{waits = Since, queued = Queued}) -> {true, microseconds(Queued + Now - Since)}.
+
+%% Of a response that goes on, all that follows its beginning is Python's. So is what was given to a worker that has said nothing.
+python(_Now, #observed{placed = undefined}) -> 0;
+python(_Now, #observed{answers = over, python = Python}) -> Python;
+python(Now, #observed{answers = undefined, placed = Placed}) -> microseconds(Now - Placed);
+python(Now, #observed{answers = Since, python = Python}) -> Python + microseconds(Now - Since).
+
+%% The id of its trace, where that is kept.
+exemplar(#observed{trace = none}) -> none.
+
+microseconds(Native) ->
+    erlang:convert_time_unit(Native, native, microsecond).

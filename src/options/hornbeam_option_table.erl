@@ -220,6 +220,8 @@ observability() ->
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
+     #{group => observability, key => metrics_max_routes, type => {integer, 1, 100000}, default => 200, scope => server,
+       doc => "How many routes (templates of paths) have figures of their own; the others share those of the route \"other\"."},
      #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",
        doc => "Folder of mode 0700 (made where it is not there) for the Erlang VM's crash dump of at most 256 MiB, which holds "
               "keys, cookies and the like; \"\" for no dump. Only where the command hornbeam has started the VM."}].

@@ -9,7 +9,7 @@
 -export([validate/1, resolve/1, resolve/3, defaults/0, spec/1, keys/0]).
 -export([from_env/0, from_env/1, from_args/1, from_written_args/1, from_file/2, from_app_env/0]).
 -export([help_text/0, markdown/0, coming_from/0, python/0, report/3, format_error/1, mask/1]).
--export([parse_bind/1, format_bind/1, check_app/1, for_mount/2]).
+-export([parse_bind/1, format_bind/1, check_app/1, for_mount/2, measures/1]).
 -export_type([options/0, given/0, file/0, error/0]).
 
 %% Every option of the table, normalised: the shapes are those of hornbeam_option_types:type(). A validated map is
@@ -215,6 +215,11 @@ anchor_option(#{key := Key, type := Type}, Base, Options) ->
         {ok, Value} -> {ok, Options#{Key := Value}};
         {error, Text} -> {error, {bad_option, Key, unicode:characters_to_binary(Text)}}
     end.
+
+%% @doc Whether workers are to say of each request how long it took them, and which route it was.
+-spec measures(options()) -> boolean().
+measures(Options) ->
+    maps:get(metrics_bind, Options, []) =/= [].
 
 cross_check(Options) ->
     case [Problem || Check <- hornbeam_option_table:cross_checks(), {error, Problem} <- [Check(Options)]] of

@@ -1,28 +1,24 @@
-%%% The figures of a server in Prometheus' text format (version 0.0.4).
+%%% All figures of a server, as text.
 %%%
-%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log. Plain text is a page of code; a
-%%% library would be a dependency more.
+%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_routes, hornbeam_metrics_format, hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
+%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log.
 -module(hornbeam_metrics_text).
 
--export([render/1]).
+-export([render/2]).
 
 -include("hornbeam.hrl").
 
--type sample() :: {Suffix :: iodata(), Labels :: [{iodata(), iodata()}], number()}.
-
--spec render(Name :: atom()) -> iodata().
-render(Name) ->
+-spec render(Name :: atom(), hornbeam_metrics_format:format()) -> iodata().
+render(Name, Format) ->
     Samples = samples(Name),
-    [[["# HELP ", Metric, $\s, Help, "\n# TYPE ", Metric, $\s, atom_to_binary(Type), $\n],
-      [line(Metric, Sample) || Sample <- maps:get(Metric, Samples, [])]]
-     || {Metric, Type, Help} <- hornbeam_metrics:table()].
+    hornbeam_metrics_format:render(Format, [{Metric, Type, Help, maps:get(Metric, Samples, [])} || {Metric, Type, Help} <- hornbeam_metrics:table()]).
 
--spec samples(atom()) -> #{binary() => [sample()]}.
+-spec samples(atom()) -> #{binary() => [hornbeam_metrics_format:sample()]}.
 samples(Name) ->
-    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Ref = hornbeam_metrics:ref(Name),
+    Rows = hornbeam_metrics:read(Ref),
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)],
-    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
+    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), parts(hornbeam_metrics:read_parts(Ref)), routes(Name), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
                                                cluster(hornbeam_servers:config(Name))]).
 
 label(#mount{pool = {_, {service, Service}}}) ->
@@ -33,16 +29,35 @@ label(Mount) ->
 requests(Rows) ->
     Total = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,
     #{<<"hornbeam_requests_total">> => [{"", [{"status", Class}], N} || {Class, #{requests := N}} <- Rows],
-      <<"hornbeam_request_duration_seconds">> => lists:append([histogram(Class, Row) || {Class, Row} <- Rows]),
+      <<"hornbeam_request_duration_seconds">> => lists:append([histogram([{"status", Class}], N, Us, Buckets, fun no_exemplar/1)
+                                                               || {Class, #{requests := N, microseconds := Us, buckets := Buckets}} <- Rows]),
       <<"hornbeam_request_bytes_total">> => [{"", [], Total(received)}],
       <<"hornbeam_response_bytes_total">> => [{"", [], Total(sent)}]}.
 
-histogram(Class, #{requests := Requests, microseconds := Microseconds, buckets := Buckets}) ->
-    Status = {"status", Class},
-    [{"_bucket", [Status, {"le", seconds(Bound)}], Count}
-     || {Bound, Count} <- lists:zip(hornbeam_metrics:bounds(), Buckets)]
-    ++ [{"_bucket", [Status, {"le", "+Inf"}], Requests}, {"_sum", [Status], Microseconds / 1.0e6},
-        {"_count", [Status], Requests}].
+parts(#{waits := Waits, queue := Queue, python := Python, server := Server, buckets := Buckets}) ->
+    #{<<"hornbeam_request_part_seconds_total">> =>
+          [{"", [{"part", Part}], Us / 1.0e6} || {Part, Us} <- [{"queue", Queue}, {"python", Python}, {"server", Server}]],
+      <<"hornbeam_queue_wait_seconds">> => histogram([], Waits, Queue, Buckets, fun no_exemplar/1)}.
+
+%% A label that is empty is none: requests without a template.
+routes(Name) ->
+    Exemplars = hornbeam_routes:exemplars(Name),
+    #{<<"hornbeam_route_duration_seconds">> =>
+          lists:append([histogram([{"method", Method}, {"route", Route}, {"status", Class}], Count, Us, Buckets,
+                                  fun(Bucket) -> maps:get({Method, Route, Class, Bucket}, Exemplars, none) end)
+                        || #{route := Route, method := Method, status := Class, count := Count, microseconds := Us, buckets := Buckets}
+                               <- hornbeam_routes:read(Name)])}.
+
+no_exemplar(_Bucket) -> none.
+
+histogram(Labels, Count, Microseconds, Buckets, Exemplar) ->
+    Bounds = [seconds(Bound) || Bound <- hornbeam_metrics:bounds()],
+    [with_exemplar({"_bucket", Labels ++ [{"le", Bound}], N}, Exemplar(Number))
+     || {Number, {Bound, N}} <- lists:enumerate(lists:zip(Bounds, Buckets))]
+    ++ [with_exemplar({"_bucket", Labels ++ [{"le", "+Inf"}], Count}, Exemplar(none)), {"_sum", Labels, Microseconds / 1.0e6}, {"_count", Labels, Count}].
+
+with_exemplar(Sample, none) -> Sample;
+with_exemplar({Suffix, Labels, Value}, {Trace, Us, Time}) -> {Suffix, Labels, Value, {Trace, Us / 1.0e6, Time}}.
 
 seconds(Microseconds) ->
     io_lib:format("~w", [Microseconds / 1.0e6]).
@@ -107,15 +122,3 @@ rest(Name) ->
 
 tasks(none) -> [];
 tasks(Counts) -> [{"", [{"state", atom_to_list(State)}], N} || {State, N} <- lists:sort(maps:to_list(Counts))].
-
-line(Metric, {Suffix, Labels, Value}) ->
-    [Metric, Suffix, labels(Labels), $\s, number(Value), $\n].
-
-labels([]) -> [];
-labels(Labels) -> [${, lists:join($,, [[Key, "=\"", escape(Value), $"] || {Key, Value} <- Labels]), $}].
-
-escape(Value) ->
-    string:replace(string:replace(string:replace(Value, "\\", "\\\\", all), "\"", "\\\"", all), "\n", "\\n", all).
-
-number(Value) when is_integer(Value) -> integer_to_binary(Value);
-number(Value) -> io_lib:format("~w", [Value]).

@@ -14,6 +14,7 @@ remove(Name) ->
     _ = hornbeam_tls:forget(Name),
     ok = hornbeam_servers:forget(Name),
     hornbeam_metrics:forget(Name),
+    ok = hornbeam_routes:forget(Name),
     ok = hornbeam_task_table:forget(Name),
     hornbeam_access_log:forget(Name),
     hornbeam_mounts:forget(Name),

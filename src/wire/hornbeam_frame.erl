@@ -21,7 +21,9 @@
 %%% numbering of their own, made by Python; 0 asks for no reply.
 %%%
 %%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
-%%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result').
+%%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result', and of `response', `pathsend' and
+%%% `abort' of a worker that was asked to measure: then `measured' stands where the table says, time:u32 (us that the application has
+%%% taken until then), size:u8, template of the request's route (UTF-8, empty: none)).
 %%%
 %%% Checks. feed/2 takes only what a worker may send, parse/2 only what a worker that keeps to this protocol does send:
 %%% lengths, ranges, flags, the form of what is msgpack. Which frame may come when is hornbeam_worker's to
@@ -62,13 +64,13 @@
 %%%     log           46    msgpack map: one logging record
 %%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
 %%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call) or envelope; not the last: a value of a stream
-%%%     response      50    flags:u8, status:u16, size:u32, headers (msgpack array of pairs), body
+%%%     response      50    flags:u8, status:u16, size:u32, [measured], headers (msgpack array of pairs), body
 %%%     data          51    flags:u8, bytes of the response's body
 %%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
-%%%     abort         53    flags:u8, reason:u8 (abort_reason/1)
+%%%     abort         53    flags:u8, reason:u8 (abort_reason/1), [measured]
 %%%     inform        54    flags:u8, status:u16, headers
 %%%     trailers      55    flags:u8, headers
-%%%     pathsend      56    flags:u8, status:u16, size:u32, headers, path (UTF-8): a whole response
+%%%     pathsend      56    flags:u8, status:u16, size:u32, [measured], headers, path (UTF-8): a whole response
 %%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers (packed, as bytes)]
 %%%     ws_send_text  61    flags:u8, UTF-8 bytes
 %%%     ws_send_bytes 62    flags:u8, bytes
@@ -77,7 +79,7 @@
 %%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
 -module(hornbeam_frame).
 
--export([encode/3, request/5, perform/4, credits/1, new/0, feed/2, parse/2, is_last/1, opens/1, gives/1, size/1]).
+-export([encode/3, request/5, perform/4, credits/1, new/0, feed/2, parse/2, is_last/1, measured/2, opens/1, gives/1, size/1]).
 -export([protocol_version/0, max_size/0]).
 -export_type([buffer/0, frame/0, type/0, stream_id/0]).
 
@@ -219,10 +221,23 @@ gives(_) -> nothing.
 is_last(<<_:7, Last:1, _/binary>>) -> Last =:= 1;
 is_last(<<>>) -> true.
 
+%% @doc What a worker has measured of a request, from a frame that parse/2 takes: us that the application took until then, the
+%% template of its route; whether that was all.
+-spec measured(response | pathsend | abort, Payload :: binary()) -> {non_neg_integer(), Route :: binary(), Last :: boolean()} | none.
+measured(abort, <<3, _Reason, Time:32, N, Route:N/binary>>) ->
+    {Time, Route, true};
+measured(Type, <<0:6, 1:1, Last:1, _Status:16, _Size:32, Time:32, N, Route:N/binary, _/binary>>) when Type =/= abort ->
+    {Time, Route, Last =:= 1};
+measured(_Type, _Payload) ->
+    none.
+
 %% @doc The payload of a frame of a stream, or of the worker, as a term; `error' for what no worker sends that keeps to the
 %% protocol. Headers stay encoded (hornbeam_headers decodes them where they are used), and so does the value of a result.
 -spec parse(type(), Payload :: binary()) -> {ok, term()} | error.
 parse(response, <<0:7, Last:1, Status:16, Size:32, Headers:Size/binary, Body/binary>>)
+        when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Last =:= 1, Status, Headers, Body}};
+parse(response, <<0:6, 1:1, Last:1, Status:16, Size:32, _Time:32, N, _Route:N/binary, Headers:Size/binary, Body/binary>>)
         when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
     {ok, {Last =:= 1, Status, Headers, Body}};
 parse(data, <<0:7, Last:1, Data/binary>>) ->
@@ -231,18 +246,18 @@ parse(demand, <<0, Count:32>>) ->
     {ok, Count};
 parse(abort, <<1, Reason>>) ->
     abort_reason(Reason);
+parse(abort, <<3, Reason, _Time:32, N, _Route:N/binary>>) ->
+    abort_reason(Reason);
 %% Every 1xx but 100, which the server sends by itself, and 101.
 parse(inform, <<0, Status:16, Headers/binary>>)
         when Status >= 102, Status =< 199, byte_size(Headers) =< ?MAX_HEAD ->
     {ok, {Status, Headers}};
 parse(trailers, <<1, Headers/binary>>) when byte_size(Headers) =< ?MAX_HEAD ->
     {ok, Headers};
-parse(pathsend, <<1, Status:16, Size:32, Headers:Size/binary, Path/binary>>)
-        when Status >= 200, Status =< 999, byte_size(Path) > 0, Size + byte_size(Path) =< ?MAX_HEAD ->
-    case binary:match(Path, <<0>>) of
-        nomatch -> {ok, {Status, Headers, Path}};
-        _ -> error
-    end;
+parse(pathsend, <<1, Status:16, Size:32, Headers:Size/binary, Path/binary>>) ->
+    file(Status, Headers, Path);
+parse(pathsend, <<3, Status:16, Size:32, _Time:32, N, _Route:N/binary, Headers:Size/binary, Path/binary>>) ->
+    file(Status, Headers, Path);
 parse(ws_accept, <<0, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
     case hornbeam_msgpack:decode_raw(Accept) of
         {ok, [Subprotocol, Headers]} when Subprotocol =:= none orelse is_binary(Subprotocol), is_binary(Headers) ->
@@ -291,6 +306,15 @@ parse(drained, <<>>) ->
 parse(call, <<Operation, Arguments/binary>>) ->
     {ok, {Operation, Arguments}};
 parse(_, _) ->
+    error.
+
+file(Status, Headers, Path)
+        when Status >= 200, Status =< 999, byte_size(Path) > 0, byte_size(Headers) + byte_size(Path) =< ?MAX_HEAD ->
+    case binary:match(Path, <<0>>) of
+        nomatch -> {ok, {Status, Headers, Path}};
+        _ -> error
+    end;
+file(_, _, _) ->
     error.
 
 with_map(Bytes, Fun) when byte_size(Bytes) =< ?MAX_HEAD ->

@@ -332,6 +332,10 @@ class Options(TypedDict, total=False):
     # public.
     metrics_bind: str | Sequence[str] | None
 
+    # How many routes (templates of paths) have figures of their own; the
+    # others share those of the route "other".
+    metrics_max_routes: int | None
+
     # Folder of mode 0700 (made where it is not there) for the Erlang VM's
     # crash dump of at most 256 MiB, which holds keys, cookies and the like; ""
     # for no dump. Only where the command hornbeam has started the VM.
@@ -710,6 +714,7 @@ FLAGS = {
     "request_id": "request-id",
     "debug": "debug",
     "metrics_bind": "metrics-bind",
+    "metrics_max_routes": "metrics-max-routes",
     "crash_dump_dir": "crash-dump-dir",
     "timeout": "timeout",
     "queue_timeout": "queue-timeout",

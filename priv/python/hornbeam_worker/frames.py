@@ -106,15 +106,32 @@ def encode(kind: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def response(
-    stream: int, last: bool, status: int, headers: bytes, body: bytes
+    stream: int, last: bool, status: int, headers: bytes, body: bytes, measured: bytes = b""
 ) -> tuple[bytes] | tuple[bytes, bytes]:
     """A RESPONSE frame, a large body as a part of its own, which need not be copied; `headers` is a
-    msgpack array of pairs of bytes."""
-    size = 12 + len(headers) + len(body)
-    head = _RESPONSE.pack(size, RESPONSE, stream, last, status, len(headers))
+    msgpack array of pairs of bytes, `measured` from `routes`."""
+    size = 12 + len(measured) + len(headers) + len(body)
+    if measured:
+        head = _RESPONSE.pack(size, RESPONSE, stream, last | 2, status, len(headers)) + measured
+    else:
+        head = _RESPONSE.pack(size, RESPONSE, stream, last, status, len(headers))
     if size < LARGE:
         return (b"".join((head, headers, body)),)
     return (head + headers, body)
+
+
+def pathsend(stream: int, status: int, headers: bytes, path: bytes, measured: bytes = b"") -> bytes:
+    """A PATHSEND frame; as `response`."""
+    size = 12 + len(measured) + len(headers) + len(path)
+    flags = 3 if measured else 1
+    head = _RESPONSE.pack(size, PATHSEND, stream, flags, status, len(headers))
+    return b"".join((head, measured, headers, path))
+
+
+def abort(stream: int, reason: int, measured: bytes = b"") -> bytes:
+    """An ABORT frame; as `response`."""
+    head = flagged_head(ABORT, stream, 3 if measured else 1, 1 + len(measured))
+    return head + bytes([reason]) + measured
 
 
 def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:

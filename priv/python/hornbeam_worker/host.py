@@ -25,6 +25,8 @@ class Host(Protocol):
     window: int
     piece: int
     prefetch: int
+    # What is said of each request as its response begins (`routes`), if anybody wants it.
+    measure: Callable[[Any, int], bytes] | None
 
     def finished(self, stream: int) -> None:
         """The application has returned: nothing more comes of this stream."""

@@ -69,6 +69,7 @@ class Server:
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
         self.prefetch: int = boot["body_prefetch"]
+        self.measure: Callable[[Any, int], bytes] | None = None
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
@@ -105,6 +106,12 @@ class Server:
         boot = self._boot
         loaded = loader.load(boot["app"], boot["worker_class"], factory=boot["factory"])
         self.app, self._is_wsgi = loaded
+        if boot["measure"]:
+            from hornbeam_worker import routes
+
+            routes.watch()
+            found = routes.Routes(boot["root_path"])
+            self.measure = found.wsgi if self._is_wsgi else found.asgi
 
     async def serve(self) -> None:
         """Starts the application, serves until told to stop, ends the application."""

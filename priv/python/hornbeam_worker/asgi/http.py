@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from time import perf_counter_ns
 from typing import Any, Final
 
 import msgpack
@@ -60,9 +61,9 @@ class HTTPCycle:
     """Runs the application for one request."""
 
     __slots__ = (
-        "_buffered", "_complete", "_disconnect_told", "_expects", "_frame", "_gone", "_headers",
-        "_informed", "_phase", "_scope", "_sender", "_server", "_status", "_stream", "_taken",
-        "_trailers", "_waiters", "task",
+        "_began", "_buffered", "_complete", "_disconnect_told", "_expects", "_frame", "_gone",
+        "_headers", "_informed", "_phase", "_scope", "_sender", "_server", "_status", "_stream",
+        "_taken", "_trailers", "_waiters", "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, scope: Scope, flags: int, body: bytes) -> None:
@@ -70,6 +71,7 @@ class HTTPCycle:
         self._server = server
         self._stream = stream
         self._scope = scope
+        self._began = 0 if server.measure is None else perf_counter_ns()
         # The request's body
         self._buffered: bytes | None = body  # None: all of it has been given
         self._complete = bool(flags & 1)  # all of it has arrived
@@ -228,9 +230,8 @@ class HTTPCycle:
         self._server.transport.send(frames.flagged(frames.INFORM, self._stream, False, payload))
 
     def _send_file(self, path: bytes) -> None:
-        head = self._status.to_bytes(2, "big") + len(self._headers).to_bytes(4, "big")
-        payload = head + self._headers + path
-        self._server.transport.send(frames.flagged(frames.PATHSEND, self._stream, True, payload))
+        frame = frames.pathsend(self._stream, self._status, self._headers, path, self._measured())
+        self._server.transport.send(frame)
         self._complete_response()
 
     def _send_trailers(self, message: dict[str, Any]) -> None:
@@ -269,8 +270,9 @@ class HTTPCycle:
             last, body = False, body[: self._server.piece]
         if not last:
             self._sender = Sender(self._server, len(body))
+        measured = self._measured() if self._began else b""
         self._server.transport.send(
-            *frames.response(self._stream, last, self._status, self._headers, body)
+            *frames.response(self._stream, last, self._status, self._headers, body, measured)
         )
         self._phase = STREAMING
         self._headers = b""
@@ -316,9 +318,12 @@ class HTTPCycle:
             self._phase = COMPLETE
             if self._sender is not None:
                 self._sender.close()
-            self._server.transport.send(
-                frames.flagged(frames.ABORT, self._stream, True, bytes([reason]))
-            )
+            self._server.transport.send(frames.abort(self._stream, reason, self._measured()))
+
+    def _measured(self) -> bytes:
+        """For who wants figures of each request (`routes`)."""
+        measure = self._server.measure
+        return b"" if measure is None else measure(self._scope, self._began)
 
     def _log(self, text: str, error: BaseException | None) -> None:
         scope = self._scope

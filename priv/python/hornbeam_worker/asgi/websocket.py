@@ -328,9 +328,7 @@ class WebSocketCycle:
 
     def _abort(self, reason: int) -> None:
         if self._close is None and self._state != CLOSED:
-            self._server.transport.send(
-                frames.flagged(frames.ABORT, self._stream, True, bytes([reason]))
-            )
+            self._server.transport.send(frames.abort(self._stream, reason))
             self._close = VANISHED
 
     def _log(self, text: str, error: BaseException | None) -> None:

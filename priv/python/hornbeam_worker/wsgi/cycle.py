@@ -23,6 +23,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -68,8 +69,9 @@ class Cycle:
     """Runs the application for one request."""
 
     __slots__ = (
-        "_body", "_changed", "_code", "_credited", "_environ", "_fields", "_first", "_gone",
-        "_informed", "_is_head", "_left", "_phase", "_scope", "_sent", "_server", "_stream", "task",
+        "_began", "_body", "_changed", "_code", "_credited", "_environ", "_fields", "_first",
+        "_gone", "_informed", "_is_head", "_left", "_phase", "_scope", "_sent", "_server",
+        "_stream", "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, payload: bytes) -> None:
@@ -85,6 +87,7 @@ class Cycle:
             else Body(self, self._first, bool(payload[0] & 2), server.prefetch)
         )
         self._environ: Environ = {}
+        self._began = 0
         # The response
         self._phase = WAITING
         self._code = 0
@@ -131,6 +134,7 @@ class Cycle:
     def run(self, place: Place) -> None:
         """Calls the application and ends the stream whatever it does. Never raises."""
         self._changed = place.changed
+        self._began = perf_counter_ns()
         try:
             if not self._gone:
                 self._environ = self._environment(place.common)
@@ -276,7 +280,8 @@ class Cycle:
         self._sent = len(data)
         self._phase = COMPLETE if whole else STREAMING
         head = pack(self._fields)
-        self._write(*frames.response(self._stream, whole, self._code, head, data))
+        measured = self._measured()
+        self._write(*frames.response(self._stream, whole, self._code, head, data, measured))
         if rest is not None:
             self._data(last, rest)
 
@@ -316,15 +321,18 @@ class Cycle:
         if found is None or self._left not in (None, found[1]):
             return False
         packed = pack(self._fields)
-        head = self._code.to_bytes(2, "big") + len(packed).to_bytes(4, "big")
         self._phase = COMPLETE
-        payload = head + packed + found[0]
-        self._write(frames.flagged(frames.PATHSEND, self._stream, True, payload))
+        self._write(frames.pathsend(self._stream, self._code, packed, found[0], self._measured()))
         return True
 
     def _abort(self, reason: int) -> None:
         self._phase = COMPLETE
-        self._write(frames.flagged(frames.ABORT, self._stream, True, bytes([reason])))
+        self._write(frames.abort(self._stream, reason, self._measured()))
+
+    def _measured(self) -> bytes:
+        """For who wants figures of each request (`routes`)."""
+        measure = self._server.measure
+        return b"" if measure is None else measure(self._environ, self._began)
 
     def _write(self, *parts: bytes | memoryview) -> None:
         self._server.transport.send_threadsafe(*parts)

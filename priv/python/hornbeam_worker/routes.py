@@ -1,0 +1,219 @@
+"""The template of the route that a request has taken, as the framework names it; and how long the
+application has taken.
+
+Called by the cycles of both protocols as a response begins, where the server wants figures by
+route (`Host.measure`). Imported only there.
+
+A template is bounded where a path is not. Where it is found:
+
+- ASGI: `scope["path_template"]` (Litestar), `scope["http.route"]`, `scope["route"]` (Starlette,
+  FastAPI: below its mounts and included routers), or what is noted here: Django, Quart.
+- WSGI: `environ["bottle.route"]`, `environ["http.route"]`, or what is noted here: Django, Flask.
+
+Django, Flask and Quart do not say it there, so as an application of theirs is loaded, `watch` has
+them note it: a wrapper around the resolver of Django's handlers, a receiver of the signal
+request_started of the others. A failure in here costs the template, never the request.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import sys
+from collections.abc import Callable, Iterable, MutableMapping
+from functools import wraps
+from time import perf_counter_ns
+from typing import Any, Final
+
+__all__ = ["Routes", "watch"]
+
+logger = logging.getLogger("hornbeam.routes")
+
+# Where this module notes what it has found.
+NOTED: Final = "hornbeam.route"
+_LONGEST: Final = 255
+_KNOWN_MOST: Final = 10_000
+_HEAD: Final = struct.Struct(">IB")
+_TIME_MOST: Final = 0xFFFFFFFF
+
+Scope = MutableMapping[str, Any]
+
+
+class Routes:
+    """What one worker says of its requests: `root` is where its application is mounted."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._mounts = _Mounts(len(root))
+        # What is said of each template, but for the time.
+        self._known: dict[str, bytes] = {}
+        self._failed = False
+
+    def asgi(self, scope: Scope, began: int) -> bytes:
+        """The block of bytes that a frame has (hornbeam_frame); `began` by perf_counter_ns."""
+        return self._block(self._asgi_route, scope, began)
+
+    def wsgi(self, environ: Scope, began: int) -> bytes:
+        """The same of a WSGI request."""
+        return self._block(_wsgi_route, environ, began)
+
+    def _block(self, find: Callable[[Scope], Any], scope: Scope, began: int) -> bytes:
+        try:
+            route = find(scope)
+        except Exception:  # of a framework that has changed
+            route = None
+            if not self._failed:
+                self._failed = True
+                logger.warning("the template of a route was not found", exc_info=True)
+        text = self._text(route) if isinstance(route, str) and route else b""
+        spent = min((perf_counter_ns() - began) // 1000, _TIME_MOST)
+        return _HEAD.pack(spent, len(text)) + text
+
+    def _text(self, route: str) -> bytes:
+        text = self._known.get(route)
+        if text is None:
+            whole = self._root + (route if route.startswith("/") else f"/{route}")
+            text = whole.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").encode()
+            if len(self._known) < _KNOWN_MOST:
+                self._known[route] = text
+        return text
+
+    def _asgi_route(self, scope: Scope) -> Any:
+        noted = scope.get(NOTED) or scope.get("path_template") or scope.get("http.route")
+        if noted is not None:
+            return noted
+        route = scope.get("route")
+        if route is None:
+            return self._mounts.by_endpoint(scope) if "endpoint" in scope else None
+        return route if isinstance(route, str) else self._mounts.template(scope, route)
+
+
+class _Mounts:
+    """Templates of Starlette's routes, which know their own part of it alone."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start  # of what the application itself has added to root_path
+        self._above: dict[str, tuple[str, Any, Iterable[Any]]] = {}
+
+    def template(self, scope: Scope, route: Any) -> str | None:
+        """Of a route, with all that it is mounted below."""
+        prefix, mount, _routes = self._mounted(scope)
+        if route is mount:  # nothing below it is a route
+            return f"{prefix}/{{path}}"
+        own = _own(scope, route)
+        return None if own is None else prefix + own
+
+    def by_endpoint(self, scope: Scope) -> str | None:
+        """The same where the scope does not have the route itself (Starlette before 1.0)."""
+        prefix, mount, routes = self._mounted(scope)
+        endpoint = scope["endpoint"]
+        if mount is not None and endpoint is mount.app:
+            return f"{prefix}/{{path}}"
+        found = [route for route in routes if getattr(route, "endpoint", None) is endpoint]
+        if len(found) > 1:
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            found = [route for route in found if route.path_regex.match(path)]
+        return prefix + _format(found[0]) if found else None
+
+    def _mounted(self, scope: Scope) -> tuple[str, Any, Iterable[Any]]:
+        """Below which templates of mounts it is, the last of them, the routes there."""
+        router = scope.get("router")
+        below = scope.get("root_path", "")[self._start :]
+        if not below:
+            return "", None, getattr(router, "routes", ())
+        known = self._above.get(below)
+        if known is None:
+            known = _descend(below, getattr(router, "routes", ()))
+            if len(self._above) >= _KNOWN_MOST:  # mounts with parameters
+                self._above.clear()
+            self._above[below] = known
+        return known
+
+
+def _descend(below: str, routes: Iterable[Any]) -> tuple[str, Any, Iterable[Any]]:
+    prefix, mount = "", None
+    while below:
+        for route in routes:
+            if getattr(route, "app", None) is None or not hasattr(route, "path_regex"):
+                continue
+            match = None if hasattr(route, "endpoint") else route.path_regex.match(f"{below}/")
+            if match is not None and (rest := "/" + match.group("path")) != below:
+                prefix += _format(route).removesuffix("/{path}")
+                mount, routes, below = route, getattr(route, "routes", ()), rest.rstrip("/")
+                break
+        else:
+            break
+    return prefix, mount, routes
+
+
+def _own(scope: Scope, route: Any) -> str | None:
+    """A route's own template: FastAPI keeps that of an included router beside the route."""
+    fastapi = scope.get("fastapi")
+    if isinstance(fastapi, dict):
+        context = fastapi.get("effective_route_context")
+        if context is not None and getattr(context, "original_route", None) is route:
+            return _format(context) or None
+    return _format(route) or None
+
+
+def _format(route: Any) -> str:
+    found = getattr(route, "path_format", None) or getattr(route, "path", None)
+    return found if isinstance(found, str) else ""
+
+
+def _wsgi_route(environ: Scope) -> Any:
+    noted = environ.get(NOTED) or environ.get("http.route")
+    if noted is not None:
+        return noted
+    return getattr(environ.get("bottle.route"), "rule", None)
+
+
+def watch() -> None:
+    """Has Django, Flask and Quart note the routes, if the application has brought them."""
+    if "django.core.handlers.base" in sys.modules:
+        _watch_django()
+    if "flask.signals" in sys.modules:
+        _watch_flask()
+    if "quart.signals" in sys.modules:
+        _watch_quart()
+
+
+def _watch_django() -> None:
+    from django.core.handlers.base import BaseHandler
+
+    resolve = getattr(BaseHandler, "resolve_request", None)
+    if resolve is None or hasattr(resolve, "__wrapped__"):
+        return
+
+    @wraps(resolve)
+    def noting(self: Any, request: Any) -> Any:
+        found = resolve(self, request)
+        scope = getattr(request, "scope", None)
+        target = getattr(request, "environ", None) if scope is None else scope
+        if target is not None:
+            target[NOTED] = f"/{found.route.lstrip('^/')}"
+        return found
+
+    BaseHandler.resolve_request = noting
+
+
+def _watch_flask() -> None:
+    from flask import request
+    from flask.signals import request_started
+
+    def noting(_sender: Any, **_more: Any) -> None:
+        if request.url_rule is not None:
+            request.environ[NOTED] = request.url_rule.rule
+
+    request_started.connect(noting, weak=False)
+
+
+def _watch_quart() -> None:
+    from quart import request
+    from quart.signals import request_started
+
+    async def noting(_sender: Any, **_more: Any) -> None:
+        if request.url_rule is not None:
+            request.scope[NOTED] = request.url_rule.rule  # type: ignore[typeddict-unknown-key]
+
+    request_started.connect(noting, weak=False)

@@ -1,0 +1,128 @@
+"""Metrics of routes: the templates of every framework, and where the time of a request has gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from harness import Hornbeam, wait_until
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+ROUTES = "hornbeam_route_duration_seconds"
+OPEN = {"accept": "application/openmetrics-text; version=1.0.0; charset=utf-8, text/plain;q=0.5"}
+MOUNTS = [
+    "/starlette=framework_starlette:app",
+    "/quart=framework_quart:app",
+    "/django=framework_django:app",
+    "/litestar=framework_litestar:app",
+    "/flask=wsgi_flask:app",
+    "/wsgi=wsgi_django:app;worker_class=wsgi",
+    "/bottle=wsgi_small:bottle_app",
+]
+# What is asked for, and by which template, method and class of status it is counted.
+ASKED = {
+    "/items/7": ("GET", "/items/{number}", "2xx"),
+    "/items/8": ("GET", "/items/{number}", "2xx"),
+    "/nowhere": ("GET", "", "4xx"),
+    "/fail": ("GET", "/fail", "5xx"),
+    "/stream": ("GET", "/stream", "2xx"),
+    "/nested/deep/3": ("GET", "/nested/deep/{number}", "2xx"),
+    "/below/t1/more/leaf/1": ("GET", "/below/{tenant}/more/leaf/{n}", "2xx"),
+    "/below/t2/more/leaf/1/x": ("GET", "/below/{tenant}/more/leaf/{n}/{m}", "2xx"),
+    "/starlette/items/7": ("GET", "/starlette/items/{number}", "2xx"),
+    "/quart/items/7": ("GET", "/quart/items/<int:number>", "2xx"),
+    "/django/items/7": ("GET", "/django/items/<int:number>", "2xx"),
+    "/litestar/items/7": ("GET", "/litestar/items/{number}", "2xx"),
+    "/flask/visits": ("GET", "/flask/visits", "2xx"),
+    "/wsgi/groups": ("GET", "/wsgi/groups", "2xx"),
+    "/bottle/hello/me": ("GET", "/bottle/hello/<name>", "2xx"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "data.bin").write_bytes(b"x" * 1000)
+    env = {"FRAMEWORK_FILE": str(folder / "data.bin"), "FRAMEWORK_FOLDER": str(folder)}
+    with Hornbeam(
+        "metrics_fastapi:app",
+        mount=MOUNTS,
+        env=env,
+        metrics_bind="127.0.0.1:0",
+        metrics_max_routes=13,
+    ) as server:
+        yield server
+
+
+def base(server: Hornbeam) -> str:
+    return server.wait_for_output(r"metrics on (http://\S+)").group(1)
+
+
+def counts(server: Hornbeam) -> dict[tuple[str, str, str], float]:
+    """Requests by method, route and class of status."""
+    families = text_families(httpx.get(base(server) + "/metrics", timeout=60).text)
+    return {
+        (labels["method"], labels.get("route", ""), labels["status"]): value
+        for family in families
+        if family.name == ROUTES
+        for name, labels, value, *_ in family.samples
+        if name == f"{ROUTES}_count"
+    }
+
+
+def test_each_framework_names_its_routes(server: Hornbeam) -> None:
+    expected: dict[tuple[str, str, str], float] = {}
+    for path, key in ASKED.items():
+        httpx.get(server.url + path, timeout=60)
+        expected[key] = expected.get(key, 0) + 1
+    wait_until(lambda: sum(counts(server).values()) == len(ASKED), 60, "all are counted")
+    assert counts(server) == expected
+
+
+def test_the_parts_of_the_time(server: Hornbeam) -> None:
+    """What the application has slept is Python's, in one piece and while a response goes on."""
+    text = httpx.get(base(server) + "/metrics", timeout=60).text
+    parts = {
+        sample.labels["part"]: sample.value
+        for family in text_families(text)
+        if family.name == "hornbeam_request_part_seconds"
+        for sample in family.samples
+    }
+    assert set(parts) == {"queue", "python", "server"}
+    before = parts["python"]
+    httpx.get(server.url + "/sleep", timeout=60)
+    httpx.get(server.url + "/stream?rest=0.2", timeout=60)
+
+    def spent() -> bool:
+        now = httpx.get(base(server) + "/metrics", timeout=60).text
+        found = {
+            sample.labels["part"]: sample.value
+            for family in text_families(now)
+            if family.name == "hornbeam_request_part_seconds"
+            for sample in family.samples
+        }
+        return found["python"] - before >= 0.4
+
+    wait_until(spent, 60, "the time in Python is counted")
+
+
+def test_more_routes_than_are_wanted_are_one(server: Hornbeam) -> None:
+    """metrics_max_routes is 13, and so many templates there are already."""
+    for path in ("/docs", "/openapi.json", "/redoc", "/flask/address"):
+        httpx.get(server.url + path, timeout=60)
+    wait_until(lambda: any(key[1] == "other" for key in counts(server)), 60, "others are counted")
+    assert len({route for _, route, _ in counts(server)} - {"", "other"}) == 13
+
+
+def test_open_metrics(server: Hornbeam) -> None:
+    answer = httpx.get(base(server) + "/metrics", headers=OPEN, timeout=60)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.endswith("# EOF\n")
+    families = {family.name: family for family in open_families(answer.text)}  # type: ignore[no-untyped-call]
+    assert families["hornbeam_requests"].type == "counter"
+    assert families[ROUTES].type == "histogram"
+    plain = httpx.get(base(server) + "/metrics", timeout=60)
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert {family.name for family in text_families(plain.text)} == set(families)

@@ -1,0 +1,21 @@
+%% One request as hornbeam_observe sees it. Times are monotonic, in native units.
+-record(observed, {
+    settings :: hornbeam_observe:settings(),
+    head :: hornbeam_exchange:head(),
+    id :: binary() | undefined,
+    started :: integer(),
+    %% Its worker:
+    waits :: integer() | undefined,         % since when it waits for one
+    queued = 0 :: non_neg_integer(),        % for how long it has done so
+    worker :: #slot{} | undefined,          % the last one that was given it
+    placed :: integer() | undefined,        % since when
+    %% What that has said of it, if it was asked to measure:
+    route = <<>> :: binary(),               % the template
+    python = 0 :: non_neg_integer(),        % microseconds that the application has taken until the response began
+    answers :: integer() | over | undefined,    % since when the response goes on
+    %% The response:
+    status :: pos_integer(),
+    received = 0 :: non_neg_integer(),
+    sent = 0 :: non_neg_integer(),
+    trace = none :: term()
+}).

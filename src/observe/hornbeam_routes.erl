@@ -1,0 +1,117 @@
+%%% The figures of a server's routes: how often, how long, with what status; by the templates that frameworks give them.
+%%%
+%%% Called by: hornbeam_observe (observe/6, in the connection's process), hornbeam_metrics_text and whoever shows them (read/1, exemplars/1),
+%%% hornbeam_server_remains (forget/1). Calls: hornbeam_metrics (bounds of the buckets).
+%%%
+%%% Rows of one ETS table (hornbeam_tables owns it), one for each template, method and class of status that there was:
+%%%
+%%%     {{Server, Method, Route, Class}, Counters, Slowest}
+%%%     Counters: requests | duration sum (us) | of it in Python (us) | bucket 1 | ...      Slowest: us | when (ms)
+%%%     {{route, Server, Route}}                 one for each template; their number is {{routes, Server}, Count}
+%%%     {{exemplar, Server, Method, Route, Class, Bucket}, TraceId, Microseconds, Time (ms)}    the last one that was traced
+%%%
+%%% Bounds: metrics_max_routes templates; those beyond are one, "other". A method that HTTP does not name is "OTHER".
+-module(hornbeam_routes).
+
+-export([observe/6, read/1, exemplars/1, forget/1]).
+-export_type([row/0, where/0]).
+
+-type where() :: {Server :: atom(), MaxRoutes :: pos_integer()}.
+-type row() :: #{route := binary(), method := binary(), status := hornbeam_metrics:class(), count := non_neg_integer(),
+                 microseconds := non_neg_integer(), python_us := non_neg_integer(), buckets := [non_neg_integer()],
+                 slowest_us := non_neg_integer(), last_slow_at := Milliseconds :: non_neg_integer()}.
+
+-define(TABLE, ?MODULE).
+-define(OTHER, <<"other">>).
+-define(BUCKETS, 13).
+
+%% @doc A request is over. Exemplar: the id of its trace, if it is kept.
+-spec observe(where(), {Method :: binary(), Route :: binary()}, Status :: pos_integer(), Microseconds :: non_neg_integer(),
+              PythonMicroseconds :: non_neg_integer(), Exemplar :: binary() | none) -> ok.
+observe({Server, _} = Where, {Method0, Route}, Status, Microseconds, Python, Exemplar) ->
+    Method = method(Method0),
+    {{_, _, Known, Class} = _Key, Counters, Slowest} = row(Where, Method, Route, min(5, max(1, Status div 100))),
+    counters:add(Counters, 1, 1),
+    counters:add(Counters, 2, Microseconds),
+    counters:add(Counters, 3, Python),
+    Bucket = hornbeam_metrics:bucket(Microseconds),
+    _ = Bucket =:= none orelse counters:add(Counters, 3 + Bucket, 1),
+    slowest(Microseconds, atomics:get(Slowest, 1), Slowest),
+    _ = Exemplar =:= none orelse
+        ets:insert(?TABLE, {{exemplar, Server, Method, Known, Class, Bucket}, Exemplar, Microseconds, erlang:system_time(millisecond)}),
+    ok.
+
+slowest(Microseconds, Before, Slowest) when Microseconds > Before ->
+    case atomics:compare_exchange(Slowest, 1, Before, Microseconds) of
+        ok -> atomics:put(Slowest, 2, erlang:system_time(millisecond));
+        Now -> slowest(Microseconds, Now, Slowest)
+    end;
+slowest(_Microseconds, _Before, _Slowest) ->
+    ok.
+
+row({Server, _} = Where, Method, Route, Class) ->
+    case ets:lookup(?TABLE, {Server, Method, Route, Class}) of
+        [Row] -> Row;
+        [] -> new_row(Server, Method, admitted(Where, Route), Class)
+    end.
+
+%% Two may make it at once: the second takes that of the first.
+new_row(Server, Method, Route, Class) ->
+    Key = {Server, Method, Route, Class},
+    case ets:lookup(?TABLE, Key) of
+        [Row] ->
+            Row;
+        [] ->
+            _ = ets:insert_new(?TABLE, {Key, counters:new(3 + ?BUCKETS, [write_concurrency]), atomics:new(2, [{signed, false}])}),
+            new_row(Server, Method, Route, Class)
+    end.
+
+%% The table's name for it: its own as long as there are few.
+admitted(_Where, <<>>) ->
+    <<>>;
+admitted({Server, Max}, Route) ->
+    Marker = {route, Server, Route},
+    case ets:member(?TABLE, Marker) of
+        true ->
+            Route;
+        false ->
+            Number = {routes, Server},
+            case ets:update_counter(?TABLE, Number, {2, 1}, {Number, 0}) of
+                Count when Count =< Max ->
+                    %% Another may have been there first, with the same one.
+                    _ = ets:insert_new(?TABLE, {Marker}) orelse ets:update_counter(?TABLE, Number, {2, -1}),
+                    Route;
+                _ ->
+                    _ = ets:update_counter(?TABLE, Number, {2, -1}),
+                    ?OTHER
+            end
+    end.
+
+method(Method) when Method =:= <<"GET">>; Method =:= <<"POST">>; Method =:= <<"PUT">>; Method =:= <<"PATCH">>; Method =:= <<"DELETE">>;
+                    Method =:= <<"HEAD">>; Method =:= <<"OPTIONS">>; Method =:= <<"CONNECT">>; Method =:= <<"TRACE">>; Method =:= <<>> -> Method;
+method(_Method) -> <<"OTHER">>.
+
+%% @doc All rows of a server; `buckets' are cumulative, without the one for infinity. Route: empty for requests without a template.
+-spec read(Server :: atom()) -> [row()].
+read(Server) ->
+    [#{route => Route, method => Method, status => class(Class), count => Count, microseconds => Microseconds, python_us => Python,
+       buckets => hornbeam_metrics:cumulative(Buckets), slowest_us => atomics:get(Slowest, 1), last_slow_at => atomics:get(Slowest, 2)}
+     || {{_, Method, Route, Class}, Counters, Slowest} <- lists:sort(ets:match_object(?TABLE, {{Server, '_', '_', '_'}, '_', '_'})),
+        [Count, Microseconds, Python | Buckets] <- [[counters:get(Counters, N) || N <- lists:seq(1, 3 + ?BUCKETS)]]].
+
+%% @doc By method, route, class and number of the bucket (`none': beyond the last): {TraceId, Microseconds, Milliseconds of the day}.
+-spec exemplars(Server :: atom()) -> #{{binary(), binary(), hornbeam_metrics:class(), pos_integer() | none} => {binary(), non_neg_integer(), integer()}}.
+exemplars(Server) ->
+    Rows = ets:match_object(?TABLE, {{exemplar, Server, '_', '_', '_', '_'}, '_', '_', '_'}),
+    maps:from_list([{{Method, Route, class(Class), Bucket}, {Trace, Microseconds, Time}}
+                    || {{_, _, Method, Route, Class, Bucket}, Trace, Microseconds, Time} <- Rows]).
+
+class(Number) -> <<($0 + Number), "xx">>.
+
+-spec forget(Server :: atom()) -> ok.
+forget(Server) ->
+    true = ets:match_delete(?TABLE, {{Server, '_', '_', '_'}, '_', '_'}),
+    true = ets:match_delete(?TABLE, {{exemplar, Server, '_', '_', '_', '_'}, '_', '_', '_'}),
+    true = ets:match_delete(?TABLE, {{route, Server, '_'}}),
+    true = ets:delete(?TABLE, {routes, Server}),
+    ok.
