@@ -49,7 +49,7 @@ Usage:
   hornbeam run APP [flags]               the same for an application that is named here
   hornbeam config [APP] [flags]          every option's value and where it comes from
   hornbeam daemon [flags]                the same in the background; returns when it serves
-  hornbeam status | reload [flags] | stop    of a server that runs
+  hornbeam status | metrics | reload [flags] | stop    of a server that runs
   hornbeam mount PLACE=APP [flags] | unmount PLACE    add, replace or remove an application of it
   hornbeam remote_console                an Erlang shell in it (needs HORNBEAM_NODE, there and here)
   hornbeam version | help                `help` lists the flags
@@ -176,7 +176,7 @@ case "$command" in
     run) start_vm run "$@" ;;
     config) start_vm config "$@" ;;
     daemon) daemon "$@" ;;
-    status | reload | mount | unmount | stop | version) ask_vm "$command" "$@" ;;
+    status | metrics | reload | mount | unmount | stop | version) ask_vm "$command" "$@" ;;
     remote_console) remote_console ;;
     help | --help | -h) usage; ask_vm help ;;
     *) usage >&2; exit 2 ;;

@@ -38,6 +38,8 @@ NGINX = Tool(("nginx", "/usr/sbin/nginx"), "nginx")
 HAPROXY = Tool(("haproxy", "/usr/sbin/haproxy"), "haproxy")
 # With the C library's headers, which gcc alone does not bring.
 CC = Tool(("cc",), "build-essential")
+# What scrapes a running server in a test, and promtool, which checks deploy/.
+PROMETHEUS = Tool(("promtool",), "prometheus")
 FAKETIME = Tool(("faketime",), "faketime")
 CHROMIUM = Tool(("chromium", "chromium-browser", "google-chrome"), "chromium")
 NODE = Tool(("node",), "nodejs")
@@ -50,7 +52,7 @@ GROUPS = {
         "run the test suites",
         "test.txt",
         # nginx and HAProxy read the configurations of docs/deployment.md.
-        (CURL, NGHTTP, OPENSSL, CC, FAKETIME, NGINX, HAPROXY),
+        (CURL, NGHTTP, OPENSSL, CC, FAKETIME, NGINX, HAPROXY, PROMETHEUS),
         erlang.PROPER,
     ),
     "check": Group("run the static checks", "check.txt"),

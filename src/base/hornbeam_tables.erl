@@ -24,6 +24,9 @@
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 %%%   hornbeam_clients     hornbeam_clients  what each connection has of the places of its client
 %%%   hornbeam_servers     hornbeam_servers  the servers whose sockets are open
+%%%   hornbeam_counts      hornbeam_counts   what happens seldom
+%%%   hornbeam_app_metrics, hornbeam_app_gauges
+%%%                        hornbeam_app_metrics   the application's own metrics: written by workers
 %%%   hornbeam_routes      hornbeam_routes   the figures of servers' routes
 %%%   hornbeam_tasks       hornbeam_task_table  background tasks and their results
 -module(hornbeam_tables).
@@ -65,6 +68,9 @@ init([]) ->
     hornbeam_servers = ets:new(hornbeam_servers, Options),
     hornbeam_static_files = ets:new(hornbeam_static_files, Options),
     hornbeam_tasks = ets:new(hornbeam_tasks, [{keypos, 2}, {write_concurrency, true} | Options]),
+    hornbeam_counts = ets:new(hornbeam_counts, Options),
+    hornbeam_app_metrics = ets:new(hornbeam_app_metrics, [{write_concurrency, true} | Options]),
+    hornbeam_app_gauges = ets:new(hornbeam_app_gauges, Ordered),
     hornbeam_routes = ets:new(hornbeam_routes, [{write_concurrency, true} | Options]),
     ok = hornbeam_descriptors:new(),
     {ok, []}.

@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "reload", "mount", "unmount", "stop", "tasks", "cluster"]).
+-define(REMOTE, ["status", "metrics", "reload", "mount", "unmount", "stop", "tasks", "cluster"]).
 
 -define(READY_POLL, 100).
 
@@ -122,6 +122,8 @@ help() ->
         "  hornbeam config [APP] [flags]     show every option's value and where it comes\n"
         "                                    from; --changed: only those that are set\n"
         "  hornbeam status [SERVER]          show a running server and its workers\n"
+        "  hornbeam metrics [SERVER]         its figures and the application's, as\n"
+        "                                    /metrics has them\n"
         "  hornbeam reload [SERVER] [flags]  start new workers, with other options; no\n"
         "                                    request is lost\n"
         "  hornbeam mount PLACE=APP[;OPTION=VALUE]... [SERVER] [flags]\n"

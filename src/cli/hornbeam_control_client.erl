@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
+%%% The commands that speak with a running server: `hornbeam status', `metrics', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
@@ -67,7 +67,7 @@ answers(Path) ->
     end.
 
 connect(Path) ->
-    gen_tcp:connect({local, Path}, 0, [local, binary, {packet, 4}, {packet_size, hornbeam_control:max_packet()},
+    gen_tcp:connect({local, Path}, 0, [local, binary, {packet, 4}, {packet_size, hornbeam_control:max_answer()},
                                        {active, false}], 5000).
 
 ask(Command, Arguments, Path) ->

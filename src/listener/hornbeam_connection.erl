@@ -1,6 +1,6 @@
 %%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
 %%%
-%%% Called by: Ranch (one process each), hornbeam_listener (close/1). Calls: hornbeam_connections, hornbeam_accept, hornbeam_tls,
+%%% Called by: Ranch (one process each), hornbeam_listener (close/1). Calls: hornbeam_connections, hornbeam_counts, hornbeam_accept, hornbeam_tls,
 %%% hornbeam_http1, hornbeam_http2.
 %%%
 %%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
@@ -89,8 +89,18 @@ handshake(Ref, false, _Server) ->
     {ok, Socket} = ranch:handshake(Ref),
     {Socket, none};
 handshake(Ref, true, Server) ->
-    {ok, Socket} = ranch:handshake(Ref, hornbeam_tls:handshake_options(Server)),
-    {Socket, hornbeam_tls:describe(Socket, Server)}.
+    try ranch:handshake(Ref, hornbeam_tls:handshake_options(Server)) of
+        {ok, Socket} ->
+            ok = handshaken(Server, "done"),
+            {Socket, hornbeam_tls:describe(Socket, Server)}
+    catch
+        exit:Reason:Stack ->
+            ok = handshaken(Server, "failed"),
+            erlang:raise(exit, Reason, Stack)
+    end.
+
+handshaken(Server, Result) ->
+    hornbeam_counts:count(Server, <<"hornbeam_tls_handshakes_total">>, [{"result", Result}]).
 
 ends({Peer, Sock}, _Transport, _Socket) -> {Peer, Sock};
 ends(none, Transport, Socket) -> {address(Transport:peername(Socket)), address(Transport:sockname(Socket))}.

@@ -1,13 +1,13 @@
 %%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_metrics_text, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
-%%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes:
+%%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET and ?MAX_ANSWER bytes:
 %%%
-%%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stop", "arguments": [what follows on the command line]}
+%%%     {"command": "status" | "metrics" | "reload" | "mount" | "unmount" | "cluster" | "stop", "arguments": [what follows on the command line]}
 %%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
@@ -18,10 +18,12 @@
 
 -include_lib("kernel/include/file.hrl").
 
--export([start_link/2, max_packet/0]).
+-export([start_link/2, max_answer/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -define(MAX_PACKET, 65536).
+%% What a client takes: all the figures of a server.
+-define(MAX_ANSWER, 16777216).
 -define(MAX_CLIENTS, 8).
 -define(PATIENCE, 5000).
 -define(RETRY, 1000).
@@ -38,9 +40,9 @@
 start_link(Name, Config) ->
     gen_server:start_link(?MODULE, {Name, Config}, []).
 
--spec max_packet() -> pos_integer().
-max_packet() ->
-    ?MAX_PACKET.
+-spec max_answer() -> pos_integer().
+max_answer() ->
+    ?MAX_ANSWER.
 
 -spec init({atom(), map()}) -> {ok, #state{}} | ignore.
 init({_Name, #{control := <<"off">>}}) ->
@@ -166,6 +168,12 @@ command(<<"status">>, _Arguments, Name) ->
     case hornbeam_server:info(Name) of
         {error, not_found} -> answer(false, "the server is starting or stopping");
         Info -> answer(true, hornbeam_status:text(Info))
+    end;
+command(<<"metrics">>, _Arguments, Name) ->
+    Text = iolist_to_binary(hornbeam_metrics_text:render(Name, text)),
+    case byte_size(Text) < ?MAX_ANSWER - 1024 of
+        true -> answer(true, Text);
+        false -> answer(false, "they are too many for the terminal; /metrics on metrics_bind has them")
     end;
 command(<<"reload">>, Arguments, Name) ->
     case hornbeam_options:from_args(Arguments) of

@@ -220,6 +220,8 @@ observability() ->
      #{group => observability, key => metrics_bind, metavar => "ADDRESS", type => {list, {custom, hornbeam_option_bind}},
        default => [], scope => server,
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
+     #{group => observability, key => metrics_max_series, type => {integer, 1, 1000000}, default => 2000, scope => server,
+       doc => "How many series (values of labels) each metric of the application may have; what is beyond is refused and counted."},
      #{group => observability, key => metrics_max_routes, type => {integer, 1, 100000}, default => 200, scope => server,
        doc => "How many routes (templates of paths) have figures of their own; the others share those of the route \"other\"."},
      #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",

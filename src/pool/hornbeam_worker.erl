@@ -326,14 +326,14 @@ event({broken, Failure}, {State, #data{places = Places, os_pid = OsPid, life = L
     hornbeam_python:kill(OsPid),
     {State, Data#data{failure = Failure}, Timers}.
 
-became_ready(About, #data{places = Places0, pool = Pool, life = Life, mount = #mount{settings = Settings}} = Data) ->
+became_ready(About, #data{places = Places0, pool = Pool, life = Life, mount = #mount{settings = Settings} = Mount} = Data) ->
     #{worker_heartbeat := Limit} = Settings,
     Places = hornbeam_worker_places:told(About, Places0),
     Slot = hornbeam_worker_places:slot(Places),
     {{Time, Stage}, Health} =
         hornbeam_worker_health:start(Data#data.number, Data#data.os_pid, Slot#slot.counters, Limit, About),
     hornbeam_worker_places:open(Places),
-    hornbeam_worker_report:ready(Pool, self(), Slot),
+    hornbeam_worker_report:ready(Pool, Mount#mount.pool, Slot),
     {ready,
      Data#data{health = Health, places = Places, life = hornbeam_worker_life:ready(Life),
                retirement = hornbeam_worker_retirement:new(hornbeam_worker_places:last_id(Places), Settings)},
@@ -356,17 +356,17 @@ weighed(Figures, #data{retirement = Retirement0, os_pid = OsPid} = Data) ->
     end.
 
 %% The pool starts a successor and then says drain/2.
-retire(Reason, #data{pool = Pool}) ->
-    hornbeam_worker_report:retire(Pool, self(), Reason).
+retire(Reason, #data{pool = Pool, mount = #mount{pool = Id}}) ->
+    hornbeam_worker_report:retire(Pool, Id, Reason).
 
 python_ended(_Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
     ok = hornbeam_worker_session:ended(case State of draining -> died; stopping -> drained end, Session),
     {stop, normal, Data#data{port = undefined}};
-python_ended(Status, State, #data{places = Places, failure = Failure, os_pid = OsPid} = Data) ->
+python_ended(Status, State, #data{places = Places, failure = Failure, os_pid = OsPid, mount = Mount} = Data) ->
     hornbeam_worker_places:close(Places),
     hornbeam_worker_places:runs(undefined, Places),
     {Reason, Wait, Life} = hornbeam_worker_life:ended(State, Status, Failure, OsPid, Data#data.life),
-    hornbeam_worker_report:lost(Data#data.pool, self(), Reason),
+    hornbeam_worker_report:lost(Data#data.pool, Mount#mount.pool, Reason),
     ok = hornbeam_worker_session:ended(died, Data#data.session),
     {next_state, backoff,
      Data#data{port = undefined, os_pid = undefined, session = undefined, health = undefined, retirement = undefined, life = Life},

@@ -1,6 +1,6 @@
 %%% All figures of a server, as text.
 %%%
-%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_routes, hornbeam_metrics_format, hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
+%%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_routes, hornbeam_counts, hornbeam_app_metrics, hornbeam_metrics_format, hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
 %%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log.
 -module(hornbeam_metrics_text).
 
@@ -11,14 +11,15 @@
 -spec render(Name :: atom(), hornbeam_metrics_format:format()) -> iodata().
 render(Name, Format) ->
     Samples = samples(Name),
-    hornbeam_metrics_format:render(Format, [{Metric, Type, Help, maps:get(Metric, Samples, [])} || {Metric, Type, Help} <- hornbeam_metrics:table()]).
+    Ours = [{Metric, Type, Help, maps:get(Metric, Samples, [])} || {Metric, Type, Help} <- hornbeam_metrics:table()],
+    hornbeam_metrics_format:render(Format, Ours ++ hornbeam_app_metrics:read(Name)).
 
 -spec samples(atom()) -> #{binary() => [hornbeam_metrics_format:sample()]}.
 samples(Name) ->
     Ref = hornbeam_metrics:ref(Name),
     Rows = hornbeam_metrics:read(Ref),
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)],
-    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), parts(hornbeam_metrics:read_parts(Ref)), routes(Name), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
+    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), parts(hornbeam_metrics:read_parts(Ref)), routes(Name), hornbeam_counts:read(Name), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
                                                cluster(hornbeam_servers:config(Name))]).
 
 label(#mount{pool = {_, {service, Service}}}) ->

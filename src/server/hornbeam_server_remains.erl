@@ -15,6 +15,8 @@ remove(Name) ->
     ok = hornbeam_servers:forget(Name),
     hornbeam_metrics:forget(Name),
     ok = hornbeam_routes:forget(Name),
+    ok = hornbeam_counts:forget(Name),
+    ok = hornbeam_app_metrics:forget(Name),
     ok = hornbeam_task_table:forget(Name),
     hornbeam_access_log:forget(Name),
     hornbeam_mounts:forget(Name),

@@ -24,7 +24,7 @@
 -export_type([state/0, outcome/0]).
 
 %% Services of the rooms above that keep something of a worker: told when its Python process has ended.
--define(KEEPERS, [hornbeam_service_presence, hornbeam_service_locks]).
+-define(KEEPERS, [hornbeam_service_presence, hornbeam_service_locks, hornbeam_service_metrics]).
 
 -record(services, {
     worker :: pos_integer(),
@@ -148,6 +148,8 @@ operation(171) -> {lock_release, hornbeam_service_locks};
 operation(172) -> {lock_leave, hornbeam_service_locks};
 operation(173) -> {lock_lost, hornbeam_service_locks};
 operation(174) -> {lock_holders, hornbeam_service_locks};
+operation(180) -> {metrics_push, hornbeam_service_metrics};
+operation(181) -> {metrics_read, hornbeam_service_metrics};
 operation(_) -> unknown.
 
 %% @doc The table's names and codes, for the test that compares it with Python's.

@@ -332,6 +332,10 @@ class Options(TypedDict, total=False):
     # public.
     metrics_bind: str | Sequence[str] | None
 
+    # How many series (values of labels) each metric of the application may
+    # have; what is beyond is refused and counted.
+    metrics_max_series: int | None
+
     # How many routes (templates of paths) have figures of their own; the
     # others share those of the route "other".
     metrics_max_routes: int | None
@@ -714,6 +718,7 @@ FLAGS = {
     "request_id": "request-id",
     "debug": "debug",
     "metrics_bind": "metrics-bind",
+    "metrics_max_series": "metrics-max-series",
     "metrics_max_routes": "metrics-max-routes",
     "crash_dump_dir": "crash-dump-dir",
     "timeout": "timeout",

@@ -102,6 +102,8 @@ OPERATIONS: Final = {
     "lock_leave": 172,
     "lock_lost": 173,
     "lock_holders": 174,
+    "metrics_push": 180,
+    "metrics_read": 181,
 }
 
 ARGUMENTS: Final = {
@@ -144,6 +146,7 @@ ARGUMENTS: Final = {
         "lock_leave": ("token",),
         "lock_lost": ("token",),
         "lock_holders": ("kind", "name"),
+        "metrics_push": ("families",),
         "rate_hit": ("key", "cost", "windows"),
         "rate_hit_cluster": ("key", "cost", "windows", "exact", "on_failure"),
         "rate_reset": ("key", "exact"),

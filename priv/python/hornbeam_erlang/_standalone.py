@@ -30,6 +30,7 @@ from hornbeam_erlang._standalone_cluster import Cluster
 from hornbeam_erlang._standalone_hooks import Hooks
 from hornbeam_erlang._standalone_layer import Layers
 from hornbeam_erlang._standalone_locks import Locks
+from hornbeam_erlang._standalone_metrics import Metrics
 from hornbeam_erlang._standalone_services import Feed, Services
 from hornbeam_erlang._standalone_tasks import Tasks
 
@@ -78,6 +79,7 @@ class Standalone(Tasks):
         self._rooms = Rooms(Channels())
         self._layers = Layers()
         self._locks = Locks(NODE)
+        self._metrics = Metrics()
         self._cluster = Cluster(
             lambda value: _pack(value, "value"), _unpack, self._now, self._on_publish
         )
@@ -157,6 +159,8 @@ class Standalone(Tasks):
             found = getattr(self._cluster, f"on_{name}")
         elif name.startswith("lock_"):
             found = getattr(self._locks, f"on_{name}")
+        elif name.startswith("metrics_"):
+            found = getattr(self._metrics, f"on_{name}")
         elif name.startswith("layer_"):
             found = getattr(self._layers, f"on_{name}")
         else:

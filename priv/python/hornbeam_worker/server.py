@@ -33,6 +33,7 @@ from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
 if TYPE_CHECKING:  # what only some workers need is imported there
+    from hornbeam_worker.bridges import Bridges
     from hornbeam_worker.performance import Method
     from hornbeam_worker.service import Service
     from hornbeam_worker.wsgi.crew import Crew
@@ -86,6 +87,7 @@ class Server:
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
         self._draining = False
+        self._bridges: Bridges | None = None
         self._openers: dict[int, Callable[[int, bytes], None]] = {
             frames.REQUEST: self._open,
             frames.WS_OPEN: self._open_websocket,
@@ -112,6 +114,14 @@ class Server:
             routes.watch()
             found = routes.Routes(boot["root_path"])
             self.measure = found.wsgi if self._is_wsgi else found.asgi
+
+    def _watch_metrics(self) -> None:
+        """What the application counts with other libraries is pushed from now on."""
+        if self._boot["measure"]:
+            from hornbeam_worker.bridges import Bridges
+
+            self._bridges = Bridges()
+            self._bridges.look()
 
     async def serve(self) -> None:
         """Starts the application, serves until told to stop, ends the application."""
@@ -140,6 +150,7 @@ class Server:
 
     async def _until_stopped(self, about: dict[str, Any]) -> None:
         about |= {"dump": health.offer_stacks(), "python": platform.python_version()}
+        self._watch_metrics()
         self.transport.send(frames.encode(frames.READY, 0, msgpack.packb(about)))
         await self._stop
         await self._finish_tasks()
@@ -303,6 +314,8 @@ class Server:
             self.transport.send(frames.encode(frames.DRAINED, 0))
 
     def _on_ping(self, payload: bytes) -> None:
+        if self._bridges is not None:
+            self._bridges.look()
         figures = health.figures(len(self._cycles))
         if self._crew is not None and self._crew.look():
             figures["hung"] = 1
@@ -373,6 +386,9 @@ def run(transport: Transport) -> int:
 async def _serve(transport: Transport, loop: asyncio.AbstractEventLoop, server: Server) -> None:
     transport.start(loop)
     await server.serve()
+    if (metrics := sys.modules.get("hornbeam_erlang._metrics")) is not None:
+        with contextlib.suppress(Exception):  # the BEAM has gone
+            metrics.flush()
     transport.flush()
 
 
