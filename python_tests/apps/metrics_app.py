@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import prometheus_client
 from opentelemetry import metrics as otel
+from opentelemetry.sdk.metrics import MeterProvider
 
 from hornbeam_erlang import metrics
 
@@ -27,6 +28,8 @@ took = prometheus_client.Histogram("took_seconds", "Seconds.", buckets=[0.5, 1])
 said = prometheus_client.Summary("said", "Words.")
 state = prometheus_client.Enum("state", "A state.", states=["on", "off"])
 
+if "METRICS_PROVIDER" in os.environ:
+    otel.set_meter_provider(MeterProvider())
 meter = otel.get_meter("shop")
 hits = meter.create_counter("shop.hits", unit="{hit}", description="Hits.")
 queued = meter.create_up_down_counter("shop.queued")

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -20,9 +21,10 @@ Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def server() -> Iterator[Hornbeam]:
+def server(request: pytest.FixtureRequest) -> Iterator[Hornbeam]:
+    more: dict[str, Any] = getattr(request, "param", {})
     with Hornbeam(
-        "metrics_app:app", workers=2, metrics_bind="127.0.0.1:0", metrics_max_series=50
+        "metrics_app:app", workers=2, metrics_bind="127.0.0.1:0", metrics_max_series=50, **more
     ) as server:
         yield server
 
@@ -145,6 +147,12 @@ def test_prometheus_client_needs_no_change(server: Hornbeam) -> None:
     expect(server, {("inside", ()): left, ("clicks_total", (("place", "top"),)): total})
 
 
+@pytest.mark.parametrize(
+    "server",
+    [{"metrics_opentelemetry": True}, {"env": {"METRICS_PROVIDER": "1"}}],
+    indirect=True,
+    ids=["none is set", "the application has set one"],
+)
 def test_opentelemetry_needs_no_change(server: Hornbeam) -> None:
     asked = ask_both(server, "/opentelemetry?n=10&value=1.5")
     total = 10.0 * sum(asked.values())

@@ -224,6 +224,9 @@ observability() ->
        doc => "Addresses for /metrics (Prometheus), /healthz and /readyz. Not for the public."},
      #{group => observability, key => metrics_max_series, type => {integer, 1, 1000000}, default => 2000, scope => server,
        doc => "How many series (values of labels) each metric of the application may have; what is beyond is refused and counted."},
+     #{group => observability, key => metrics_opentelemetry, type => boolean, default => false, scope => server,
+       doc => "With metrics_bind, and opentelemetry-sdk: what is counted with OpenTelemetry's API is in /metrics also where the application "
+              "sets no meter provider. Libraries that know the API count from then on, too, FastAPI among them."},
      #{group => observability, key => metrics_max_routes, type => {integer, 1, 100000}, default => 200, scope => server,
        doc => "How many routes (templates of paths) have figures of their own; the others share those of the route \"other\"."},
      #{group => observability, key => crash_dump_dir, type => text, default => "", scope => server, metavar => "DIR",

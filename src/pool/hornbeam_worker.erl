@@ -291,8 +291,8 @@ start_python(#data{mount = #mount{settings = #{startup_timeout := Timeout} = Set
     end.
 
 %% The pool hears of it once, however often it is tried.
-not_started(Reason, {New, Wait, Life}, #data{pool = Pool} = Data) ->
-    _ = New =:= new andalso hornbeam_worker_report:lost(Pool, self(), Reason),
+not_started(Reason, {New, Wait, Life}, #data{pool = Pool, mount = Mount} = Data) ->
+    _ = New =:= new andalso hornbeam_worker_report:lost(Pool, Mount#mount.pool, Reason),
     {keep_state, Data#data{life = Life}, [{state_timeout, Wait, start}]}.
 
 started(Port, #data{number = Number, pool = Pool, mount = #mount{pool = Id, settings = Settings}, places = Places, life = Life} = Data) ->

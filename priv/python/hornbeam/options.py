@@ -340,6 +340,12 @@ class Options(TypedDict, total=False):
     # have; what is beyond is refused and counted.
     metrics_max_series: int | None
 
+    # With metrics_bind, and opentelemetry-sdk: what is counted with
+    # OpenTelemetry's API is in /metrics also where the application sets no
+    # meter provider. Libraries that know the API count from then on, too,
+    # FastAPI among them.
+    metrics_opentelemetry: bool | None
+
     # How many routes (templates of paths) have figures of their own; the
     # others share those of the route "other".
     metrics_max_routes: int | None
@@ -783,6 +789,7 @@ FLAGS = {
     "debug": "debug",
     "metrics_bind": "metrics-bind",
     "metrics_max_series": "metrics-max-series",
+    "metrics_opentelemetry": "metrics-opentelemetry",
     "metrics_max_routes": "metrics-max-routes",
     "crash_dump_dir": "crash-dump-dir",
     "trace": "trace",

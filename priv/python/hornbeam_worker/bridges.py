@@ -17,34 +17,46 @@ __all__ = ["Bridges"]
 
 logger = logging.getLogger("hornbeam.metrics")
 
+# The bridge of each library, by what is imported where it is in use.
 _BRIDGES: Final = {
     "prometheus_client": "hornbeam_worker.metrics_prometheus",
-    "opentelemetry.metrics": "hornbeam_worker.metrics_opentelemetry",
+    "opentelemetry.sdk.metrics": "hornbeam_worker.metrics_opentelemetry",
 }
+_API: Final = "opentelemetry.metrics"
 
 
 class Bridges:
-    """Which libraries are watched already."""
+    """Which libraries are watched already; `opentelemetry`: whether that is to count where the
+    application has set no provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, opentelemetry: bool) -> None:
+        self._wanted = opentelemetry
         self._left = dict(_BRIDGES)
+        if opentelemetry:
+            self._left[_API] = self._left.pop("opentelemetry.sdk.metrics")
 
     def look(self) -> None:
-        """Begins to watch what has been imported meanwhile."""
+        """Begins to watch what has come into use meanwhile."""
         for library in [name for name in self._left if name in sys.modules]:
-            self._watch(library, self._left.pop(library))
+            if self._watch(library, self._left[library]):
+                del self._left[library]
 
-    def _watch(self, library: str, bridge: str) -> None:
+    def _watch(self, library: str, bridge: str) -> bool:
+        """Whether there is nothing more to look for."""
         from hornbeam_erlang import _metrics
 
         try:
-            source: Callable[[], Iterable[Any]] = importlib.import_module(bridge).Source()
+            source: Callable[[], Iterable[Any]] | None
+            source = importlib.import_module(bridge).attach(self._wanted)
         except ModuleNotFoundError:  # the API alone, which counts nothing
-            return
+            return True
         except Exception:
             logger.warning("the metrics of %s are not in /metrics", library, exc_info=True)
-            return
+            return True
+        if source is None:
+            return False
         _metrics.watch(_Guarded(library, source))
+        return True
 
 
 class _Guarded:

@@ -2,8 +2,9 @@
 workers.
 
 Called by `bridges`. A reader of the SDK that is collected before each push. An application that has
-set a provider keeps it, and the reader is added to that; where none is set, one is, with the reader
-alone. Without the SDK the API counts nothing, and there is nothing to read.
+set a provider keeps it, and the reader is added to that. Where none is set, one is if the option
+metrics_opentelemetry wants that, with the reader alone: from then on all libraries count that know
+the API, FastAPI itself among them. Without the SDK the API counts nothing.
 
 Names as Prometheus has them: what is no letter or digit is "_", the unit is a part of the name.
 Counters and histograms are pushed as what was added since (temporality DELTA); up-down counters are
@@ -37,7 +38,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from hornbeam_erlang._metrics import Family
 
-__all__ = ["Source"]
+__all__ = ["attach"]
 
 logger = logging.getLogger("hornbeam.metrics")
 
@@ -76,27 +77,33 @@ class _Reader(MetricReader):
         """Nothing is held."""
 
 
-class Source:
-    """What is new with the provider of this process each time that it is called."""
+def attach(wanted: bool) -> Source | None:
+    """A source, once there is a provider; `wanted`: one is set where there is none."""
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        reader = _Reader()
+        add = getattr(provider, "add_metric_reader", None)
+        if add is None:
+            logger.warning(
+                "OpenTelemetry's SDK is too old to add a reader to the application's provider"
+            )
+        else:
+            add(reader)
+        return Source(reader)
+    if wanted and type(provider).__module__.startswith("opentelemetry.metrics"):
+        reader = _Reader()
+        metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+        return Source(reader)
+    return None
 
-    def __init__(self) -> None:
-        self._reader = _Reader()
+
+class Source:
+    """What is new with a reader each time that it is called."""
+
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
         # Gauges as they were the last time.
         self._before: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._attach()
-
-    def _attach(self) -> None:
-        provider = metrics.get_meter_provider()
-        if isinstance(provider, MeterProvider):
-            add = getattr(provider, "add_metric_reader", None)
-            if add is None:
-                logger.warning(
-                    "OpenTelemetry's SDK is too old to add a reader to the application's provider"
-                )
-            else:
-                add(self._reader)
-        elif type(provider).__module__.startswith("opentelemetry.metrics"):
-            metrics.set_meter_provider(MeterProvider(metric_readers=[self._reader]))
 
     def __call__(self) -> Iterable[tuple[Family, list[list[Any]]]]:
         self._reader.found = None

@@ -19,13 +19,18 @@ from prometheus_client import REGISTRY
 
 from hornbeam_erlang._metrics import Family
 
-__all__ = ["Source"]
+__all__ = ["Source", "attach"]
 
 _MODES: Final = {"max": "max", "livemax": "max", "min": "min", "livemin": "min"}
 _LAST: Final = ("mostrecent", "livemostrecent")
 _NOT_OURS: Final = ("process_", "python_", "hornbeam_")
 
 Labels = tuple[tuple[str, str], ...]
+
+
+def attach(_wanted: bool) -> Source:
+    """A source, of the registry that prometheus_client takes where none is named."""
+    return Source()
 
 
 class Source:

@@ -123,7 +123,7 @@ class Server:
         if self._boot["measure"]:
             from hornbeam_worker.bridges import Bridges
 
-            self._bridges = Bridges()
+            self._bridges = Bridges(self._boot["metrics_opentelemetry"])
             self._bridges.look()
 
     async def serve(self) -> None:
