@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "python_tests"))
 
 from harness import Hornbeam  # noqa: E402
 
-KINDS: dict[str, dict[str, object]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "metrics": {"metrics_bind": "127.0.0.1:0"},
 }

@@ -18,8 +18,7 @@ init_per_testcase(_Case, Config) ->
     case is_alive() of
         true -> Config;
         false ->
-            ok = peers:epmd(),
-            {ok, _} = net_kernel:start(['cluster_ct@127.0.0.1', longnames]),
+            ok = peers:distributed(),
             [{started, true} | Config]
     end.
 

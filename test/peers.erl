@@ -1,7 +1,7 @@
 %%% VMs beside that of a suite, told what to do over their standard input, however busy the machine is.
 -module(peers).
 
--export([start/1, start/2, call/4, call/5, stop/1, epmd/0]).
+-export([start/1, start/2, call/4, call/5, stop/1, epmd/0, distributed/0]).
 
 -define(LIMIT_MS, 120000).
 
@@ -36,3 +36,11 @@ stop(Peer) ->
 epmd() ->
     _ = os:cmd("epmd -daemon"),
     await:until(fun() -> element(1, erl_epmd:names({127, 0, 0, 1})) =:= ok end).
+
+%% @doc Makes this VM a node, by a name that nobody has: epmd forgets one a moment after its node has gone.
+-spec distributed() -> ok.
+distributed() ->
+    ok = epmd(),
+    Name = lists:concat(["ct-", os:getpid(), "-", erlang:unique_integer([positive]), "@127.0.0.1"]),
+    {ok, _} = net_kernel:start([list_to_atom(Name), longnames]),
+    ok.
