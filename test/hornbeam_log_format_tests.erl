@@ -22,10 +22,10 @@ an_event_of_the_server_test() ->
                  json(event(notice, {"a ~ts\nc", ["\"b\""]}, #{}))).
 
 a_record_of_a_worker_test() ->
-    Meta = #{hornbeam_worker => 2, python_logger => <<"my.log">>, python_pid => 7, request_id => "id-1",
+    Meta = #{hornbeam_worker => 2, python_logger => <<"my.log">>, python_pid => 7, request_id => "id-1", trace_id => <<"t1">>, span_id => <<"s1">>,
              python_record => {<<"m\x{c3}\x{bc}"/utf8>>, <<"Traceback\n  x">>}},
     ?assertEqual(<<"{\"time\":\"1970-01-01T00:00:01.234567Z\",\"level\":\"error\",\"logger\":\"my.log\","
-                   "\"message\":\"m\x{c3}\x{bc}\",\"traceback\":\"Traceback\\u000A  x\",\"request_id\":\"id-1\",\"worker\":2,\"pid\":7}\n"/utf8>>,
+                   "\"message\":\"m\x{c3}\x{bc}\",\"exception\":\"Traceback\\u000A  x\",\"request_id\":\"id-1\",\"trace_id\":\"t1\",\"span_id\":\"s1\",\"worker\":2,\"pid\":7}\n"/utf8>>,
                  json(event(error, {"worker ~b", [2]}, Meta))).
 
 reports_and_broken_texts_are_lines_as_well_test_() ->

@@ -262,8 +262,8 @@ def test_the_log_as_json_is_an_object_per_line(tmp_path: Path) -> None:
     assert (first["level"], first["logger"]) == ("warning", "logging_app")
     assert (first["message"], first["pid"]) == ("warning at import", worker)
     assert started["message"].startswith("Hornbeam ")
-    assert logged["traceback"].startswith("Traceback (most recent call last):\n  File")
-    assert logged["traceback"].endswith("Boom: logged by a handler")
+    assert logged["exception"].startswith("Traceback (most recent call last):\n  File")
+    assert logged["exception"].endswith("Boom: logged by a handler")
     assert logged["message"] == "the application's handler"
     assert (logged["worker"], logged["request_id"]) == (1, "id-7")
     assert (said["logger"], said["level"]) == ("hornbeam.asgi", "error")

@@ -1,14 +1,18 @@
 %%% How an event of OTP's logger looks in the log: a line of text, its level in colour or not, or a JSON object. A formatter of
 %%% OTP's logger.
 %%%
-%%% Called by: hornbeam_log (formatter/3, which it configures), OTP's logger through hornbeam_log. Calls: logger_formatter,
+%%% Called by: hornbeam_log (formatter/3, which it configures), OTP's logger through hornbeam_log; hornbeam_log_ring, hornbeam_log_journal (fields/1). Calls: logger_formatter,
 %%% hornbeam_json.
 %%%
-%%% JSON: one object per line (RFC 8259), with time (RFC 3339, UTC), level, logger, message, pid, and where there are such traceback,
-%%% worker and request_id. Records of workers bring theirs as metadata (hornbeam_worker_log): python_logger, python_record, python_pid.
+%%% JSON: one object per line (RFC 8259), the same for what Erlang and what Python logs: time (RFC 3339, UTC), level, logger, message, pid, and where
+%%% there are such exception, request_id, trace_id, span_id, worker and node. Records of workers bring theirs as metadata
+%%% (hornbeam_worker_log): python_logger, python_record, python_pid.
 -module(hornbeam_log_format).
 
--export([formatter/3, format/2, check_config/1]).
+-export([formatter/3, format/2, check_config/1, fields/1]).
+
+%% In a line -> in an event's metadata.
+-define(META, [{request_id, request_id}, {trace_id, trace_id}, {span_id, span_id}, {worker, hornbeam_worker}, {pid, python_pid}]).
 
 -type config() :: json | {colours, logger:formatter_config()}.
 
@@ -27,13 +31,25 @@ check_config(Config) -> {error, {?MODULE, Config}}.
 -spec format(logger:log_event(), #{format := config()}) -> unicode:chardata().
 format(#{level := Level, meta := Meta} = Event, #{format := {colours, Config}}) ->
     logger_formatter:format(Event#{meta := Meta#{hornbeam_level => coloured(Level)}}, Config);
-format(#{level := Level, meta := Meta} = Event, #{format := json}) ->
-    {Message, Trace} = message(Event),
-    Time = calendar:system_time_to_rfc3339(maps:get(time, Meta), [{unit, microsecond}, {offset, "Z"}]),
-    Fields = [{"time", Time}, {"level", atom_to_binary(Level)}, {"logger", logger(Meta)}, {"message", Message}, {"traceback", Trace},
-              {"request_id", maps:get(request_id, Meta, none)}, {"worker", maps:get(hornbeam_worker, Meta, none)},
-              {"pid", maps:get(python_pid, Meta, list_to_integer(os:getpid()))}],
-    ["{", lists:join(",", [[$", Name, "\":", value(Value)] || {Name, Value} <- Fields, Value =/= none]), "}\n"].
+format(Event, #{format := json}) ->
+    ["{", lists:join(",", [[$", Name, "\":", value(Value)] || {Name, Value} <- named(fields(Event))]), "}\n"].
+
+named([{time_us, Time} | Fields]) ->
+    Pid = case lists:keyfind(pid, 1, Fields) of false -> list_to_integer(os:getpid()); {pid, Given} -> Given end,
+    [{"time", calendar:system_time_to_rfc3339(Time, [{unit, microsecond}, {offset, "Z"}])}
+     | [{atom_to_list(Name), Value} || {Name, Value} <- Fields, Name =/= pid]]
+    ++ [{"node", Node} || Node <- [node()], Node =/= nonode@nohost] ++ [{"pid", Pid}].
+
+%% @doc What an event says, in the order of a line; pid is there where it is not the VM's.
+-spec fields(logger:log_event()) -> [{atom(), term()}, ...].
+fields(#{level := Level, meta := Meta} = Event) ->
+    {Message, Exception} = message(Event),
+    Known = [{exception, Exception} | [{Name, maps:get(Key, Meta, none)} || {Name, Key} <- ?META]],
+    [{time_us, maps:get(time, Meta)}, {level, Level}, {logger, bytes(logger(Meta))}, {message, bytes(Message)}
+     | [{Name, given(Value)} || {Name, Value} <- Known, Value =/= none]].
+
+given(Number) when is_integer(Number) -> Number;
+given(Text) -> bytes(Text).
 
 message(#{meta := #{python_record := {Message, Trace}}}) ->
     {Message, Trace};
@@ -45,6 +61,7 @@ logger(#{domain := [otp | _]}) -> "otp";
 logger(_) -> "hornbeam".
 
 value(Number) when is_integer(Number) -> integer_to_binary(Number);
+value(Atom) when is_atom(Atom) -> value(atom_to_binary(Atom));
 value(Text) -> [$", hornbeam_json:escape(bytes(Text)), $"].
 
 bytes(Text) ->

@@ -207,7 +207,7 @@ observability() ->
        doc => "Fields of the JSON access log, in order; none given for all but header:NAME."},
      #{group => observability, key => log_format, type => {enum, [text, json]}, default => text, scope => server,
        doc => "The server's log: lines of text, or a JSON object per line with time, level, logger, message, pid and, where there "
-              "are such, traceback, request_id and worker. Only where the command hornbeam has started the VM."},
+              "are such, exception, request_id, trace_id, span_id, worker and node. Only where the command hornbeam has started the VM."},
      #{group => observability, key => use_colors, type => {auto, boolean}, default => auto, scope => server,
        doc => "Colours in the log and in a combined access log; auto: on a terminal, unless NO_COLOR is set (FORCE_COLOR: always). "
               "Only where the command hornbeam has started the VM."},

@@ -309,9 +309,9 @@ class Options(TypedDict, total=False):
     access_log_fields: str | Sequence[str] | None
 
     # The server's log: lines of text, or a JSON object per line with time,
-    # level, logger, message, pid and, where there are such, traceback,
-    # request_id and worker. Only where the command hornbeam has started the
-    # VM.
+    # level, logger, message, pid and, where there are such, exception,
+    # request_id, trace_id, span_id, worker and node. Only where the command
+    # hornbeam has started the VM.
     log_format: Literal["text", "json"] | None
 
     # Colours in the log and in a combined access log; auto: on a terminal,

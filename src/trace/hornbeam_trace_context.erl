@@ -1,0 +1,128 @@
+%%% The context of a trace as it travels: the fields traceparent and tracestate (W3C Trace Context, level 1 with the flags of level 2), read and written.
+%%%
+%%% Called by: hornbeam_trace, hornbeam_worker_log's callers by way of metadata (ids/1). Calls: nothing. Pure.
+%%%
+%%%     traceparent   version "-" trace-id "-" parent-id "-" flags       00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+%%%                   2 digits    32 digits    16 digits     2 digits    all hexadecimal and lower-case; ids are not all zero
+%%%     tracestate    key "=" value, separated by commas, 32 at most
+%%%
+%%% What is malformed is as if it were not there: without a good traceparent both fields are, with a bad tracestate only that. Of a version that
+%%% is not known yet what the first one has is read (3.2.4).
+-module(hornbeam_trace_context).
+
+-export([read/1, parse/1, is_state/1, traceparent/3, ids/1]).
+-export_type([id/0, flags/0, parent/0]).
+
+-define(IS_HEX(C), (C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f)).
+-define(IS_LOWER(C), (C >= $a andalso C =< $z)).
+-define(IS_DIGIT(C), (C >= $0 andalso C =< $9)).
+-define(IS_KEY(C), (?IS_LOWER(C) orelse ?IS_DIGIT(C) orelse C =:= $_ orelse C =:= $- orelse C =:= $* orelse C =:= $/)).
+-define(MAX_MEMBERS, 32).
+-define(MAX_STATE, 8192).
+
+%% As hexadecimal digits.
+-type id() :: binary().
+%% 1: sampled. 2: the trace-id is random.
+-type flags() :: 0..3.
+-type parent() :: {TraceId :: id(), SpanId :: id(), flags()}.
+
+%% @doc What the fields of a request say: of which span it is a child, and the tracestate.
+-spec read([{binary(), binary()}]) -> {parent() | none, State :: binary() | none}.
+read(Fields) ->
+    case [Value || {<<"traceparent">>, Value} <- Fields] of
+        [Value] ->
+            case parse(Value) of
+                {ok, Parent} -> {Parent, state([State || {<<"tracestate">>, State} <- Fields])};
+                error -> {none, none}
+            end;
+        _ ->
+            {none, none}
+    end.
+
+-spec parse(binary()) -> {ok, parent()} | error.
+parse(<<Version:2/binary, $-, Trace:32/binary, $-, Span:16/binary, $-, Flags:2/binary, Rest/binary>>) ->
+    Is = Version =/= <<"ff">> andalso is_hex(Version) andalso is_hex(Flags) andalso is_id(Trace) andalso is_id(Span)
+        andalso is_rest(Version, Rest),
+    case Is of
+        true -> {ok, {Trace, Span, binary_to_integer(Flags, 16) band known(Version)}};
+        false -> error
+    end;
+parse(_) ->
+    error.
+
+%% Of another version only the first flag is known.
+known(<<"00">>) -> 3;
+known(_) -> 1.
+
+is_rest(_Version, <<>>) -> true;
+is_rest(<<"00">>, _) -> false;
+is_rest(_Later, <<$-, _/binary>>) -> true;
+is_rest(_Later, _) -> false.
+
+is_id(<<"00000000000000000000000000000000">>) -> false;
+is_id(<<"0000000000000000">>) -> false;
+is_id(Id) -> is_hex(Id).
+
+is_hex(<<C, Rest/binary>>) when ?IS_HEX(C) -> is_hex(Rest);
+is_hex(Rest) -> Rest =:= <<>>.
+
+%% Several fields are one (RFC 9110, 5.3).
+state([]) -> none;
+state(Values) ->
+    State = iolist_to_binary(lists:join($,, Values)),
+    case is_state(State) of
+        true -> State;
+        false -> none
+    end.
+
+%% @doc Whether it is a tracestate. An empty one says nothing.
+-spec is_state(binary()) -> boolean().
+is_state(State) when byte_size(State) > ?MAX_STATE -> false;
+is_state(State) ->
+    Members = [Member || Given <- binary:split(State, <<",">>, [global]), Member <- [string:trim(Given, both, " \t")], Member =/= <<>>],
+    Keys = [key(Member) || Member <- Members],
+    Keys =/= [] andalso length(Keys) =< ?MAX_MEMBERS andalso not lists:member(none, Keys) andalso Keys -- lists:usort(Keys) =:= [].
+
+key(Member) ->
+    case binary:split(Member, <<"=">>) of
+        [Key, Value] ->
+            case is_key(Key) andalso is_value(Value) of
+                true -> Key;
+                false -> none
+            end;
+        _ ->
+            none
+    end.
+
+%% A vendor's, or one of several of its tenants (3.3.1.3.1).
+is_key(<<C, _/binary>> = Key) ->
+    case binary:split(Key, <<"@">>) of
+        [Name] -> ?IS_LOWER(C) andalso byte_size(Name) =< 256 andalso is_key_chars(Name);
+        [Tenant, <<S, _/binary>> = System] ->
+            (?IS_LOWER(C) orelse ?IS_DIGIT(C)) andalso ?IS_LOWER(S) andalso byte_size(Tenant) =< 241 andalso byte_size(System) =< 14
+                andalso is_key_chars(Tenant) andalso is_key_chars(System);
+        _ -> false
+    end;
+is_key(<<>>) ->
+    false.
+
+is_key_chars(<<C, Rest/binary>>) when ?IS_KEY(C) -> is_key_chars(Rest);
+is_key_chars(Rest) -> Rest =:= <<>>.
+
+is_value(Value) -> Value =/= <<>> andalso byte_size(Value) =< 256 andalso is_value_chars(Value).
+
+is_value_chars(<<C, Rest/binary>>) when C >= $\s, C =< $~, C =/= $, , C =/= $= -> is_value_chars(Rest);
+is_value_chars(Rest) -> Rest =:= <<>>.
+
+%% @doc The field for what is a child of this span.
+-spec traceparent(id(), id(), flags()) -> binary().
+traceparent(Trace, Span, Flags) ->
+    <<"00-", Trace/binary, $-, Span/binary, "-0", ($0 + Flags)>>.
+
+%% @doc What a log line says of a traceparent, as metadata of an event.
+-spec ids(binary()) -> #{trace_id => id(), span_id => id()}.
+ids(Traceparent) ->
+    case parse(Traceparent) of
+        {ok, {Trace, Span, _}} -> #{trace_id => Trace, span_id => Span};
+        error -> #{}
+    end.
