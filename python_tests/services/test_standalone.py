@@ -36,7 +36,8 @@ AWAITABLE = {
     name
     for name in erlang.__all__
     if inspect.isfunction(getattr(erlang, name))
-    and name not in (*SAME, "batched", "cached", "current_task", "scheduled", "task_events", *SHORT)
+    and name not in (*SAME, *SHORT)
+    and name not in ("batched", "cached", "current_task", "scheduled", "task_events", "traceparent")
 }
 
 

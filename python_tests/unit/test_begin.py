@@ -58,7 +58,8 @@ def server(seen: list[str], **boot: Any) -> Server:
         seen.append(f"{name} ends")
 
     made = Server(
-        cast(Transport, Sink()), asyncio.get_running_loop(), {"request_id": False, **BOOT, **boot},
+        cast(Transport, Sink()), asyncio.get_running_loop(),
+        {"request_id": False, "trace": False, **BOOT, **boot},
         cast(Events, EventsOfNobody()), cast(logs.Window, LogWindow()),
     )  # fmt: skip
     made.app = app

@@ -420,7 +420,14 @@ def test_a_crew_hangs_when_all_its_requests_were_given_up_and_go_on(
 ) -> None:
     ended: list[int] = []
     server = FakeServer(lambda *_: ())
-    crew = Crew(cast(Host, server), 2, multiprocess=False, request_ids=False, finished=ended.append)
+    crew = Crew(
+        cast(Host, server),
+        2,
+        multiprocess=False,
+        request_ids=False,
+        traces=False,
+        finished=ended.append,
+    )
     crew.start()
     cycles = [FakeCycle(), FakeCycle(), FakeCycle()]
     for number, cycle in enumerate(cycles):

@@ -35,7 +35,8 @@
                     hornbeam_log_ring, hornbeam_node_epmd]).
 %% Our own that only a part calls.
 -define(ROOMS, [{cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
-                {trace, [hornbeam_trace_context, hornbeam_trace_otlp]},
+                {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,
+                         hornbeam_trace_http]},
                 {static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
                 {channels, [hornbeam_channel, hornbeam_channel_events, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,
@@ -60,7 +61,7 @@
     hornbeam_cache, hornbeam_cache_flights, hornbeam_cache_store, hornbeam_call_sup, hornbeam_cgroup, hornbeam_clients, hornbeam_code, hornbeam_connections, hornbeam_cores, hornbeam_crash_dump,
     hornbeam_descriptors, hornbeam_keeper, hornbeam_layer, hornbeam_listener, hornbeam_log, hornbeam_log_format, hornbeam_memory,
     hornbeam_metrics_listener, hornbeam_mounts, hornbeam_option_alias_table, hornbeam_option_aliases, hornbeam_option_bind,
-    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_listener, hornbeam_option_table_tasks,
+    hornbeam_option_cluster, hornbeam_option_fields, hornbeam_option_mount, hornbeam_option_sources, hornbeam_option_table, hornbeam_option_table_channels, hornbeam_option_table_cluster, hornbeam_option_table_listener, hornbeam_option_table_tasks, hornbeam_option_table_trace, hornbeam_option_share,
     hornbeam_option_text, hornbeam_option_types, hornbeam_options, hornbeam_output, hornbeam_pool, hornbeam_pool_plan, hornbeam_pool_queue,
     hornbeam_pool_sup, hornbeam_pool_turns, hornbeam_pool_waiting, hornbeam_pool_watch, hornbeam_pools_sup, hornbeam_presence, hornbeam_presence_replica, hornbeam_presence_text, hornbeam_pubsub, hornbeam_pubsub_peers, hornbeam_pubsub_relay,
     hornbeam_python, hornbeam_service_pools, hornbeam_server, hornbeam_server_monitor, hornbeam_server_sup, hornbeam_servers, hornbeam_signaller, hornbeam_signals,

@@ -43,7 +43,8 @@ without_gone(_Event, _) ->
     ignore.
 
 formatter() ->
-    {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []}, "\n"],
+    {logger_formatter, #{template => [time, " ", level, " ", msg, {request_id, [" request_id=", request_id], []},
+                                     {trace_id, [" trace_id=", trace_id], []}, "\n"],
                          single_line => false}}.
 
 %% @doc What the options say, once they are known. A handler that is not ours stays as it is.

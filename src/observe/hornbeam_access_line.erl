@@ -6,8 +6,12 @@
 -module(hornbeam_access_line).
 
 -export([fields/2, values/6, format/4]).
+-export_type([ids/0]).
 
 -include("hornbeam_head.hrl").
+
+%% Of the request; of its trace and span.
+-type ids() :: {binary() | undefined, {binary(), binary()} | none}.
 
 -define(COMBINED, [client, method, path, query, version, status, bytes, referer, user_agent]).
 %% More of a field is cut.
@@ -18,28 +22,30 @@ fields(combined, _) -> ?COMBINED;
 fields(json, []) -> hornbeam_option_fields:all();
 fields(json, Names) -> [hornbeam_option_fields:field(Name) || Name <- Names].
 
--spec values([hornbeam_option_fields:field()], #head{}, pos_integer(), non_neg_integer(), integer(), binary() | undefined) -> [term()].
-values(Fields, Head, Status, Sent, Duration, Id) ->
-    [value(Field, Head, Status, Sent, Duration, Id) || Field <- Fields].
+-spec values([hornbeam_option_fields:field()], #head{}, pos_integer(), non_neg_integer(), integer(), ids()) -> [term()].
+values(Fields, Head, Status, Sent, Duration, Ids) ->
+    [value(Field, Head, Status, Sent, Duration, Ids) || Field <- Fields].
 
-value(status, _Head, Status, _Sent, _Duration, _Id) -> Status;
-value(bytes, _Head, _Status, Sent, _Duration, _Id) -> Sent;
-value(duration_ms, _Head, _Status, _Sent, Duration, _Id) ->
+value(status, _Head, Status, _Sent, _Duration, _Ids) -> Status;
+value(bytes, _Head, _Status, Sent, _Duration, _Ids) -> Sent;
+value(duration_ms, _Head, _Status, _Sent, Duration, _Ids) ->
     erlang:convert_time_unit(Duration, native, microsecond) / 1000;
-value(request_id, _Head, _Status, _Sent, _Duration, Id) -> Id;
-value(client, #head{peer = {Ip, _}}, _Status, _Sent, _Duration, _Id) -> Ip;
+value(request_id, _Head, _Status, _Sent, _Duration, {Id, _}) -> Id;
+value(trace_id, _Head, _Status, _Sent, _Duration, {_, {Trace, _}}) -> Trace;
+value(span_id, _Head, _Status, _Sent, _Duration, {_, {_, Span}}) -> Span;
+value(client, #head{peer = {Ip, _}}, _Status, _Sent, _Duration, _Ids) -> Ip;
 %% A head that could not be read has no method, and nothing of the rest is known.
-value(_Field, #head{method = <<>>}, _Status, _Sent, _Duration, _Id) -> undefined;
-value(method, #head{method = Method}, _Status, _Sent, _Duration, _Id) -> Method;
-value(scheme, #head{scheme = Scheme}, _Status, _Sent, _Duration, _Id) -> Scheme;
-value(path, #head{path = Path}, _Status, _Sent, _Duration, _Id) -> Path;
-value(query, #head{query = Query}, _Status, _Sent, _Duration, _Id) -> Query;
-value(version, #head{version = Version}, _Status, _Sent, _Duration, _Id) -> Version;
-value(host, Head, _Status, _Sent, _Duration, _Id) -> header(<<"host">>, Head);
-value(user_agent, Head, _Status, _Sent, _Duration, _Id) -> header(<<"user-agent">>, Head);
-value(referer, Head, _Status, _Sent, _Duration, _Id) -> header(<<"referer">>, Head);
-value({header, Name}, Head, _Status, _Sent, _Duration, _Id) -> header(Name, Head);
-value(_Field, _Head, _Status, _Sent, _Duration, _Id) -> undefined.
+value(_Field, #head{method = <<>>}, _Status, _Sent, _Duration, _Ids) -> undefined;
+value(method, #head{method = Method}, _Status, _Sent, _Duration, _Ids) -> Method;
+value(scheme, #head{scheme = Scheme}, _Status, _Sent, _Duration, _Ids) -> Scheme;
+value(path, #head{path = Path}, _Status, _Sent, _Duration, _Ids) -> Path;
+value(query, #head{query = Query}, _Status, _Sent, _Duration, _Ids) -> Query;
+value(version, #head{version = Version}, _Status, _Sent, _Duration, _Ids) -> Version;
+value(host, Head, _Status, _Sent, _Duration, _Ids) -> header(<<"host">>, Head);
+value(user_agent, Head, _Status, _Sent, _Duration, _Ids) -> header(<<"user-agent">>, Head);
+value(referer, Head, _Status, _Sent, _Duration, _Ids) -> header(<<"referer">>, Head);
+value({header, Name}, Head, _Status, _Sent, _Duration, _Ids) -> header(Name, Head);
+value(_Field, _Head, _Status, _Sent, _Duration, _Ids) -> undefined.
 
 %% Repeated fields as one (RFC 9110, 5.3).
 header(Name, #head{fields = Fields}) ->

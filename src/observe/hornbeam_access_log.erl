@@ -84,12 +84,12 @@ dropped(Name) ->
 
 %% @doc Never blocks and never fails. Duration in native units.
 -spec write(ref(), hornbeam_exchange:head(), Status :: pos_integer(), Sent :: non_neg_integer(),
-            Duration :: integer(), Id :: binary() | undefined) -> ok.
-write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status, Sent, Duration, Id) ->
+            Duration :: integer(), hornbeam_access_line:ids()) -> ok.
+write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status, Sent, Duration, Ids) ->
     case atomics:add_get(Counters, ?QUEUED, 1) =< ?MAX_QUEUE andalso whereis(Writer) of
         Pid when is_pid(Pid) ->
             Pid ! {line, os:system_time(millisecond),
-                   hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Id)},
+                   hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Ids)},
             ok;
         _ ->
             atomics:sub(Counters, ?QUEUED, 1),

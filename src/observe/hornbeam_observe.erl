@@ -1,8 +1,8 @@
-%%% Looks at requests on their way: counts them, logs them, numbers them.
+%%% Looks at requests on their way: counts them, logs them, numbers them, traces them, tells them to those who follow.
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
-%%% of metrics_bind, access_log or request_id asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
-%%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id.
+%%% of metrics_bind, access_log, request_id or trace asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id, hornbeam_error_page, hornbeam_follow, hornbeam_trace (where there are traces).
 %%%
 %%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
 %%% the application took and which route it was.
@@ -21,27 +21,34 @@
 -define(CLIENT_GONE, 499).
 
 -type settings() :: #{metrics := {hornbeam_metrics:ref(), hornbeam_routes:where()} | none, log := hornbeam_access_log:ref() | none,
-                      ids := boolean()}.
+                      ids := boolean(), trace := none | hornbeam_trace:settings(), follow := hornbeam_follow:watch(), error_page := plain | id}.
 
 %% @doc For a listener's connections.
 -spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
-observer(Name, #{metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids} = Config) ->
-    Settings = #{metrics => case hornbeam_options:measures(Config) of false -> none; true -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
-                 log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
-                 ids => Ids},
-    case Settings of
-        #{metrics := none, log := none, ids := false} -> none;
-        _ -> {?MODULE, Settings}
-    end.
+observer(_Name, #{metrics_bind := [], access_log := off, request_id := false, trace := false}) ->
+    none;
+observer(Name, #{metrics_bind := MetricsBind, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config) ->
+    {?MODULE, #{metrics => case MetricsBind of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
+                log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
+                ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.
+
+%% Not loaded where there are none.
+trace(_Name, #{trace := false}) -> none;
+trace(Name, Config) -> hornbeam_trace:settings(Name, Config).
 
 -spec opened(#head{}, settings()) -> {#head{}, #observed{}}.
-opened(Head0, #{ids := Ids} = Settings) ->
-    {Id, Head} = case Ids of
+opened(Head0, #{ids := Ids, trace := Traces} = Settings) ->
+    Started = erlang:monotonic_time(),
+    {Id, Head1} = case Ids of
         true -> hornbeam_request_id:take(Head0);
         false -> {undefined, Head0}
     end,
-    ok = name(Id),
-    {Head, #observed{settings = Settings, head = Head, id = Id, status = ?CLIENT_GONE, started = erlang:monotonic_time()}}.
+    {Head, Trace} = case Traces of
+        none -> {Head1, none};
+        _ -> hornbeam_trace:open(Head1, Traces)
+    end,
+    ok = name(Id, Trace),
+    {Head, #observed{settings = Settings, head = Head, id = Id, trace = Trace, status = ?CLIENT_GONE, started = Started}}.
 
 -spec received(non_neg_integer(), #observed{}) -> #observed{}.
 received(Size, #observed{received = Received} = Observed) ->
@@ -64,10 +71,11 @@ happened({answers, none}, Observed) ->
     Observed.
 
 -spec sends(hornbeam_exchange:command(), #observed{}) -> {hornbeam_exchange:command(), #observed{}}.
-sends({reply, Status, Headers, Length, Body}, #observed{sent = Sent} = Observed) ->
-    {{reply, Status, with_id(Headers, Observed), Length, Body}, Observed#observed{status = Status, sent = Sent + size_of(Body)}};
+sends({reply, Status, Headers, Length0, Body0}, #observed{sent = Sent} = Observed) ->
+    {Length, Body} = page(Status, Length0, Body0, Observed),
+    {{reply, Status, named(Headers, Observed), Length, Body}, Observed#observed{status = Status, sent = Sent + size_of(Body)}};
 sends({start, Status, Headers, Length}, Observed) ->
-    {{start, Status, with_id(Headers, Observed), Length}, Observed#observed{status = Status}};
+    {{start, Status, named(Headers, Observed), Length}, Observed#observed{status = Status}};
 sends({data, _, Data} = Command, #observed{sent = Sent} = Observed) ->
     {Command, Observed#observed{sent = Sent + size_of(Data)}};
 sends({upgrade, _} = Command, #observed{head = #head{version = Version}} = Observed) ->
@@ -75,23 +83,40 @@ sends({upgrade, _} = Command, #observed{head = #head{version = Version}} = Obser
 sends(Command, Observed) ->
     {Command, Observed}.
 
-%% So that what is logged in this process meanwhile says which request it was about.
-name(undefined) -> ok;
-name(Id) -> logger:set_process_metadata(#{request_id => binary_to_list(Id)}).
+page(Status, Length, Body, #observed{settings = #{error_page := id}, id = Id}) when Status >= 400 ->
+    hornbeam_error_page:with_id(Status, Length, Body, Id);
+page(_Status, Length, Body, _Observed) ->
+    {Length, Body}.
 
-with_id(Headers, #observed{id = undefined}) -> Headers;
-with_id(Headers, #observed{id = Id}) -> hornbeam_request_id:add(Id, Headers).
+%% So that what is logged in this process meanwhile says which request it was about.
+name(undefined, none) -> ok;
+name(Id, none) -> logger:set_process_metadata(#{request_id => binary_to_list(Id)});
+name(undefined, Trace) -> logger:set_process_metadata(hornbeam_trace:metadata(Trace));
+name(Id, Trace) -> logger:set_process_metadata((hornbeam_trace:metadata(Trace))#{request_id => binary_to_list(Id)}).
+
+named(Headers, #observed{id = Id, trace = Trace}) -> with_trace(with_id(Headers, Id), Trace).
+
+with_id(Headers, undefined) -> Headers;
+with_id(Headers, Id) -> hornbeam_request_id:add(Id, Headers).
+
+with_trace(Headers, none) -> Headers;
+with_trace(Headers, Trace) -> hornbeam_trace:respond(Headers, Trace).
 
 size_of({sendfile, Size, _}) -> Size;
 size_of(Data) -> iolist_size(Data).
 
 -spec over(#observed{}) -> ok.
-over(#observed{settings = #{metrics := Metrics, log := Log}, started = Started} = Observed) ->
+over(#observed{settings = #{metrics := Metrics, log := Log, follow := Watch}, started = Started} = Observed) ->
     Now = erlang:monotonic_time(),
-    #observed{status = Status, sent = Sent, head = Head, id = Id} = Observed,
+    #observed{status = Status, sent = Sent, head = Head, id = Id, trace = Trace} = Observed,
     _ = Metrics =:= none orelse measured(Metrics, Now, Observed),
-    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Now - Started, Id),
+    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Now - Started, {Id, ids(Trace)}),
+    _ = Trace =:= none orelse hornbeam_trace:ended(fun() -> hornbeam_observed:facts(Now, Observed) end, Trace),
+    _ = hornbeam_follow:is_followed(Watch) andalso hornbeam_follow:ended(Watch, hornbeam_observed:ended(Now, ids(Trace), Observed)),
     ok.
+
+ids(none) -> none;
+ids(Trace) -> hornbeam_trace:ids(Trace).
 
 measured({Ref, Where}, Now, #observed{started = Started, status = Status, received = Received, sent = Sent, head = Head, route = Route} = Observed) ->
     ok = hornbeam_metrics:observe(Ref, Status, Now - Started, Received, Sent),
@@ -113,7 +138,8 @@ python(Now, #observed{answers = undefined, placed = Placed}) -> microseconds(Now
 python(Now, #observed{answers = Since, python = Python}) -> Python + microseconds(Now - Since).
 
 %% The id of its trace, where that is kept.
-exemplar(#observed{trace = none}) -> none.
+exemplar(#observed{trace = none}) -> none;
+exemplar(#observed{trace = Trace}) -> hornbeam_trace:sampled_id(Trace).
 
 microseconds(Native) ->
     erlang:convert_time_unit(Native, native, microsecond).

@@ -8,10 +8,10 @@
 -export([all/0, check/1, field/1]).
 -export_type([field/0]).
 
--type field() :: client | method | path | query | version | status | bytes | duration_ms | request_id | host | scheme
+-type field() :: client | method | path | query | version | status | bytes | duration_ms | request_id | trace_id | span_id | host | scheme
                | user_agent | referer | {header, binary()}.
--define(FIELDS, [client, method, scheme, host, path, query, version, status, bytes, duration_ms, request_id, user_agent,
-                 referer]).
+-define(FIELDS, [client, method, scheme, host, path, query, version, status, bytes, duration_ms, request_id, trace_id, span_id,
+                 user_agent, referer]).
 -define(SECRET, [<<"authorization">>, <<"proxy-authorization">>, <<"cookie">>, <<"set-cookie">>]).
 
 -spec all() -> [field()].

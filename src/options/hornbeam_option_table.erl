@@ -4,7 +4,7 @@
 %%% options. Everything else is derived from it: validation (hornbeam_options), environment variables, flags and
 %%% sys.config (hornbeam_option_sources), `--help` and docs/options.md (hornbeam_option_docs).
 %%% Called by those modules and by hornbeam_option_mount. Calls hornbeam_option_table_listener (the options of the sockets),
-%%% hornbeam_option_table_channels, hornbeam_option_table_tasks, hornbeam_option_table_cluster, hornbeam_option_cluster (checks/1) and text helpers.
+%%% hornbeam_option_table_trace, hornbeam_option_table_channels, hornbeam_option_table_tasks, hornbeam_option_table_cluster, hornbeam_option_cluster (checks/1) and text helpers.
 %%%
 %%% To add an option: add one entry to the group it belongs to, and run `make docs`. Nothing else names options, but for
 %%% hornbeam_option_aliases, which has the flags of other servers.
@@ -44,7 +44,7 @@ groups() ->
 
 -spec specs() -> [spec()].
 specs() ->
-    application() ++ python() ++ hornbeam_option_table_listener:listener() ++ hornbeam_option_table_listener:tls() ++ workers() ++ observability() ++ timeouts() ++ limits() ++ websocket()
+    application() ++ python() ++ hornbeam_option_table_listener:listener() ++ hornbeam_option_table_listener:tls() ++ workers() ++ observability() ++ hornbeam_option_table_trace:trace() ++ timeouts() ++ limits() ++ websocket()
     ++ hornbeam_option_table_channels:channels() ++ services() ++ hornbeam_option_table_cluster:cluster() ++ hornbeam_option_table_tasks:tasks().
 
 -spec find(term()) -> {ok, spec()} | error.
@@ -57,7 +57,7 @@ find(Key) ->
 %% Checks of the whole map, after every value has been normalised. The first error is reported.
 -spec cross_checks() -> [fun((map()) -> ok | {error, {atom(), iodata()}})].
 cross_checks() ->
-    [fun one_interpreter/1, fun hornbeam_option_table_listener:tls_is_complete/1, fun hornbeam_option_cluster:checks/1].
+    [fun one_interpreter/1, fun hornbeam_option_table_trace:id_to_show/1, fun hornbeam_option_table_listener:tls_is_complete/1, fun hornbeam_option_cluster:checks/1].
 
 %% --- the options ---------------------------------------------------------------------------------------------------
 

@@ -219,7 +219,7 @@ anchor_option(#{key := Key, type := Type}, Base, Options) ->
 %% @doc Whether workers are to say of each request how long it took them, and which route it was.
 -spec measures(options()) -> boolean().
 measures(Options) ->
-    maps:get(metrics_bind, Options, []) =/= [].
+    maps:get(metrics_bind, Options, []) =/= [] orelse maps:get(trace, Options, false).
 
 cross_check(Options) ->
     case [Problem || Check <- hornbeam_option_table:cross_checks(), {error, Problem} <- [Check(Options)]] of

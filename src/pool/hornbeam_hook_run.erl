@@ -246,7 +246,9 @@ in(#{input := {terms, Arguments, Keywords}}) ->
     {ok, Arguments, Keywords};
 in(#{input := {envelope, <<0:32, Packed/binary>>}}) ->
     case hornbeam_msgpack:decode(Packed) of
-        {ok, [Arguments, Keywords]} when is_list(Arguments), is_map(Keywords) -> {ok, Arguments, Keywords};
+        {ok, [Arguments, Keywords | Trace]} when is_list(Arguments), is_map(Keywords) ->
+            ok = hornbeam_trace_context:join(Trace),
+            {ok, Arguments, Keywords};
         _ -> {error, {wrong, <<"the arguments could not be decoded">>}}
     end;
 in(_WithBuffers) ->
@@ -256,7 +258,7 @@ in(_WithBuffers) ->
 envelope(#{input := {envelope, Envelope}}) ->
     {ok, Envelope};
 envelope(#{input := {terms, Arguments, Keywords}}) ->
-    packed([Arguments, Keywords]).
+    packed([Arguments, Keywords | hornbeam_trace_context:current()]).
 
 packed(Term) ->
     case hornbeam_msgpack:try_encode(Term) of

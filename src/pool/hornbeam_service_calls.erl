@@ -91,7 +91,7 @@ stop(#stream{stream = Stream}) ->
 begun(Service0, Method0, Arguments, Kind, Options) ->
     Service = text(Service0),
     Name = maps:get(server, Options, default),
-    case {hornbeam_service_pools:find(Name, Service), hornbeam_msgpack:try_encode([Arguments, maps:get(kwargs, Options, #{})])} of
+    case {hornbeam_service_pools:find(Name, Service), hornbeam_msgpack:try_encode([Arguments, maps:get(kwargs, Options, #{}) | hornbeam_trace_context:current()])} of
         {error, _} ->
             {error, {no_service, Service}};
         {_, {error, Reason}} ->

@@ -37,7 +37,7 @@ new(Number, Answered) ->
 -spec boot(Number :: pos_integer(), hornbeam_mounts:mount()) -> iodata().
 boot(Number, #mount{app = App, settings = Settings} = Mount) ->
     Keys = [worker_class, threads, workers, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, log_config, loop,
-            call_poll_time, shutdown_timeout, request_id, metrics_opentelemetry, max_concurrency],
+            call_poll_time, shutdown_timeout, request_id, trace, metrics_opentelemetry, max_concurrency],
     Boot = maps:merge(maps:with(Keys, Settings), maps:merge(channels(Mount), #{app => App, number => Number, measure => hornbeam_options:measures(Settings)})),
     hornbeam_frame:encode(boot, 0, hornbeam_msgpack:encode(Boot)).
 

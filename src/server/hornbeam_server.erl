@@ -3,7 +3,7 @@
 %%%     hornbeam_server (one_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
 %%%     ├─ hornbeam_pools_sup      the same for mounts that are added while it runs
-%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for; kept
+%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener, hornbeam_trace_exporter    if they are asked for; kept
 %%%     ├─ hornbeam_tasks_sup      background tasks and schedules; nothing in it until they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
 %%%     ├─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
@@ -72,14 +72,15 @@ open(Name, Server, Reloaders) ->
     run([fun() -> keep_for(Name) end,
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
+         fun() -> start_traces(Name, Server) end,
          fun() -> start_kept(hornbeam_tasks_sup, Name, Server) end,
          fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
          fun() -> await_ready(hornbeam_mounts:pools(Name) ++ hornbeam_service_pools:pools(Name)) end,
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster}}) ->
-    [tls || Tls] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []]
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster, trace := Trace}}) ->
+    [tls || Tls] ++ [trace || Trace] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []]
     ++ [cluster || Cluster =/= <<>>].
 
 run([]) ->
@@ -105,6 +106,13 @@ keep_for(Name) ->
 start_listener(Name, Server) ->
     start_child(#{id => hornbeam_listener, start => {?MODULE, start_module, [hornbeam_listener, Name]}, shutdown => infinity},
                 Server).
+
+%% Not loaded without traces.
+start_traces(Name, Server) ->
+    case hornbeam_servers:config(Name) of
+        {ok, #{trace := true}} -> start_kept(hornbeam_trace_exporter, Name, Server);
+        {ok, _} -> ok
+    end.
 
 start_kept(Module, Name, Server) ->
     start_child(hornbeam_keeper:spec(Module, {?MODULE, start_module, [Module, Name]}), Server).

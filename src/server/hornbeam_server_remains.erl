@@ -19,6 +19,8 @@ remove(Name) ->
     ok = hornbeam_app_metrics:forget(Name),
     ok = hornbeam_task_table:forget(Name),
     hornbeam_access_log:forget(Name),
+    ok = hornbeam_follow:forget(Name),
+    _ = erlang:module_loaded(hornbeam_trace_exporter) andalso hornbeam_trace_exporter:forget(Name),
     hornbeam_mounts:forget(Name),
     _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:forget(Name),
     hornbeam_service_pools:forget(Name),

@@ -351,6 +351,49 @@ class Options(TypedDict, total=False):
     # for no dump. Only where the command hornbeam has started the VM.
     crash_dump_dir: str | None
 
+    # W3C trace context: that of a request's traceparent or a new one; for the
+    # application, its log lines and what it calls.
+    trace: bool | None
+
+    # Where spans are sent by OTLP over HTTP, such as
+    # http://localhost:4318/v1/traces; "" with trace for
+    # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT, and
+    # for nowhere without these.
+    trace_endpoint: str | None
+
+    # Share of the requests whose spans are sent, from 0 to 1 or in percent,
+    # where a request does not say by its traceparent.
+    trace_sample: str | None
+
+    # How spans are written; auto: as OTEL_EXPORTER_OTLP_PROTOCOL says, else
+    # protobuf.
+    trace_protocol: Literal["protobuf", "json"] | Literal["auto"] | None
+
+    # Header fields of what is sent to trace_endpoint, besides those of
+    # OTEL_EXPORTER_OTLP_HEADERS. Best given in the environment or a file,
+    # since others can see flags.
+    trace_headers: str | Sequence[str] | None
+
+    # service.name of the spans; "": OTEL_SERVICE_NAME, else the application's
+    # module.
+    trace_service: str | None
+
+    # Tells the client the trace of its request in the header traceresponse.
+    trace_response: bool | None
+
+    # Gives the application the header sentry-trace as well, where the request
+    # has none, so that sentry-sdk continues the trace.
+    trace_sentry: bool | None
+
+    # What bare error texts ("Internal Server Error") say: nothing more, or the
+    # request's id as well, which needs request_id.
+    error_page: Literal["plain", "id"] | None
+
+    # Lines a second that one place in the code may log; what is beyond is
+    # counted and said. One limit for the node; only where the command hornbeam
+    # has started the VM.
+    log_rate: int | Literal["infinity"] | None
+
     # Until the application has started its response; then 504. Not a limit on
     # the response itself. (milliseconds)
     timeout: int | Literal["infinity"] | None
@@ -728,6 +771,16 @@ FLAGS = {
     "metrics_opentelemetry": "metrics-opentelemetry",
     "metrics_max_routes": "metrics-max-routes",
     "crash_dump_dir": "crash-dump-dir",
+    "trace": "trace",
+    "trace_endpoint": "trace-endpoint",
+    "trace_sample": "trace-sample",
+    "trace_protocol": "trace-protocol",
+    "trace_headers": "trace-header",
+    "trace_service": "trace-service",
+    "trace_response": "trace-response",
+    "trace_sentry": "trace-sentry",
+    "error_page": "error-page",
+    "log_rate": "log-rate",
     "timeout": "timeout",
     "queue_timeout": "queue-timeout",
     "startup_timeout": "startup-timeout",

@@ -17,6 +17,7 @@ Hooks           register_hook unregister_hook execute execute_async await_result
                 stream_async hooks: handlers in either language, by name and action
 Tasks           spawn task_status task_info task_result await_task cancel_task retry_task
                 list_tasks task_events; in a task current_task task_progress; at times: scheduled
+Traces          traceparent: what a request to another server says of its parent
 Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
                 ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
                 HookNotFoundError, TaskError and its kinds; else Python's own
@@ -107,6 +108,7 @@ from hornbeam_erlang._tasks import (
     task_result,
     task_status,
 )
+from hornbeam_erlang._trace import traceparent
 
 # The short names of the state's five basic functions.
 get = state_get
@@ -212,6 +214,7 @@ __all__ = [
     "task_progress",
     "task_result",
     "task_status",
+    "traceparent",
     "unhook",
     "unregister_hook",
     "unsubscribe",

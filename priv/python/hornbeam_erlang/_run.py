@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornbeam_erlang._names import find, known
+from hornbeam_erlang._trace import joined
 
 __all__ = ["TaskContext", "coroutine", "current_task", "run"]
 
@@ -44,14 +45,17 @@ def current_task() -> TaskContext | None:
 def run(
     function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
 ) -> Any:
-    """Calls the task's function; `body` is [function, arguments, keyword arguments]."""
+    """Calls the task's function; `body` is [function, arguments, keyword arguments], and the
+    traceparent of who spawned it, where there is one."""
     context = TaskContext(task_id, attempt, unique, queue)
+    arguments, keywords, parent = _unpacked(body)
     token = _current.set(context)
     try:
-        value = _called(find(function), body)
+        with joined(parent):
+            value = find(function)(*arguments, **keywords)
     finally:
         _current.reset(token)
-    return _awaited(value, context) if inspect.isawaitable(value) else value
+    return _awaited(value, context, parent) if inspect.isawaitable(value) else value
 
 
 def coroutine(
@@ -62,16 +66,19 @@ def coroutine(
     found = known(function)
     if not inspect.iscoroutinefunction(found):
         return None
-    return _awaited(_called(found, body), TaskContext(task_id, attempt, unique, queue))
+    arguments, keywords, parent = _unpacked(body)
+    context = TaskContext(task_id, attempt, unique, queue)
+    return _awaited(found(*arguments, **keywords), context, parent)
 
 
-def _called(function: Any, body: bytes) -> Any:
+def _unpacked(body: bytes) -> tuple[list[Any], dict[str, Any], str | None]:
     from hornbeam_worker import values  # needs msgpack, which an import of this package does not
 
-    _function, arguments, keywords = values.unpack(body)
-    return function(*arguments, **keywords)
+    _function, arguments, keywords, *parent = values.unpack(body)
+    return arguments, keywords, parent[0] if parent else None
 
 
-async def _awaited(value: Awaitable[Any], context: TaskContext) -> Any:
+async def _awaited(value: Awaitable[Any], context: TaskContext, parent: str | None) -> Any:
     _current.set(context)
-    return await value
+    with joined(parent):
+        return await value

@@ -20,6 +20,7 @@ from hornbeam_erlang._errors import (
 from hornbeam_erlang._names import path_of
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_erlang._run import current_task
+from hornbeam_erlang._trace import traceparent
 
 Request = tuple[int, list[Any]]
 Function = str | Callable[..., Any]
@@ -151,10 +152,14 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 
 def body(path: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> bytes:
-    """Function and arguments; TypeError for what cannot travel."""
+    """Function and arguments, and the traceparent where there is one; TypeError for what cannot
+    travel."""
     from hornbeam_worker import values  # needs msgpack, which an import of this package does not
 
-    return values.pack_argument("args", [path, list(args), dict(kwargs or {})])
+    whole: list[Any] = [path, list(args), dict(kwargs or {})]
+    if (parent := traceparent()) is not None:
+        whole.append(parent)
+    return values.pack_argument("args", whole)
 
 
 def spawn(

@@ -31,7 +31,7 @@ class Asker(Protocol):
 
 def frame(calls: Asker, number: int, asked: HookRequest) -> list[Any]:
     """A CALL frame, in one part where none is large."""
-    arguments = [list(asked.args), asked.kwargs]
+    arguments = service_calls.arguments(asked.args, asked.kwargs)
     what = f'the hook "{asked.name}"'
     packed = envelope.pack(arguments, what)
     if packed[0][:4] != _NO_BUFFERS and asked.node is None and _is_erlangs(calls, asked.name):

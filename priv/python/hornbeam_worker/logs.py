@@ -33,6 +33,7 @@ from typing import Any, Final, Protocol
 
 import msgpack
 
+from hornbeam_erlang import _trace
 from hornbeam_worker import credit, frames
 
 __all__ = ["Window", "handler", "install", "request_id"]
@@ -158,9 +159,10 @@ class ErlangHandler(logging.Handler):
             }
             if (request := request_id.get()) is not None:
                 fields["request_id"] = request
-            trace = _traceback(record)
-            if trace:
-                fields["traceback"] = _text(trace)
+            if (trace := _trace.ids()) is not None:
+                fields["trace"] = trace
+            if text := _traceback(record):
+                fields["traceback"] = _text(text)
             self._send_fields(fields)
         except Exception:
             self.handleError(record)

@@ -28,7 +28,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from hornbeam_erlang import _deadline
+from hornbeam_erlang import _deadline, _trace
 from hornbeam_worker import credit, envelope, frames
 from hornbeam_worker.host import Host
 from hornbeam_worker.invocation import find, raised
@@ -77,6 +77,7 @@ class Performance:
         self._wants_stream = bool(flags & _STREAM)
         self._for_erlang = bool(flags & _FOR_ERLANG)
         self._deadline = time.monotonic() + left / 1000 if left else None
+        self._parent: str | None = None  # the traceparent of its caller's span
         self._flow = _Flow(server)
         # Settled when the thread, or the batch, has finished: with None, or with what is left for
         # the loop to await.
@@ -152,12 +153,12 @@ class Performance:
 
     async def _call_in_loop(self, method: Method) -> None:
         positional, keywords = self.arguments()
-        with _deadline.until(self._deadline):
+        with _deadline.until(self._deadline), _trace.joined(self._parent):
             await self._await(method.function(*positional, **keywords))
 
     async def _await(self, value: Any) -> None:
         """What a call has made that only the loop can finish."""
-        with _deadline.until(self._deadline):
+        with _deadline.until(self._deadline), _trace.joined(self._parent):
             if inspect.isawaitable(value):
                 value = await value
             if not self._wants_stream:
@@ -185,7 +186,7 @@ class Performance:
         left: Awaitable[Any] | None = None
         try:
             positional, keywords = self.arguments()
-            with _deadline.until(self._deadline):
+            with _deadline.until(self._deadline), _trace.joined(self._parent):
                 value = method.function(*positional, **keywords)
                 if inspect.isawaitable(value) or isinstance(value, AsyncIterator):
                     left = self._await(value)
@@ -220,7 +221,8 @@ class Performance:
             raise GivenUpError("the caller has gone")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise GivenUpError("the time of this call was over before its turn came")
-        positional, keywords = envelope.unpack(self._envelope)
+        positional, keywords, *parent = envelope.unpack(self._envelope)
+        self._parent = parent[0] if parent else None
         self._envelope = memoryview(b"")
         return positional, keywords
 

@@ -12,12 +12,13 @@ import contextvars
 import logging
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 import hornbeam_erlang._client
+from hornbeam_erlang import _trace
 from hornbeam_worker import frames, health, loader, log_config, logged, logs
 from hornbeam_worker.asgi.http import PIECE, HTTPCycle
 from hornbeam_worker.asgi.lifespan import Lifespan
@@ -86,6 +87,7 @@ class Server:
         self._stop = loop.create_future()
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
+        self._traces: bool = boot["trace"]
         self._draining = False
         self._bridges: Bridges | None = None
         self._openers: dict[int, Callable[[int, bytes], None]] = {
@@ -168,6 +170,7 @@ class Server:
             boot["threads"],
             multiprocess=boot["workers"] > 1,
             request_ids=self._request_ids,
+            traces=self._traces,
             finished=self._finished_in_thread,
         )
         self._crew.start()
@@ -274,7 +277,8 @@ class Server:
     def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
         """Has the application's task begin in the loop's next turn, behind all frames of this read:
         it may read others itself. The task factory of an application makes tasks as ever."""
-        context = self._context(scope) if self._request_ids else None
+        named = self._request_ids or self._traces
+        context = self._context(scope) if named else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:
                 self.loop.call_soon(self._begin_eagerly)
@@ -293,12 +297,16 @@ class Server:
                 )
 
     def _context(self, scope: Scope) -> contextvars.Context:
-        """One that knows the request's id, for log lines."""
-        values = (value for name, value in scope["headers"] if name == b"x-request-id")
-        number = next(values, b"").decode("latin-1")
-        scope["extensions"] = {**scope["extensions"], "hornbeam.request_id": {"id": number}}
+        """One that knows the request's id, and its trace, for log lines and calls."""
         context = contextvars.copy_context()
-        context.run(logs.request_id.set, number)
+        extensions = scope["extensions"] = {**scope["extensions"]}
+        if self._request_ids:
+            number = _field(scope, b"x-request-id")
+            extensions["hornbeam.request_id"] = {"id": number}
+            context.run(logs.request_id.set, number)
+        if self._traces and (parent := _field(scope, b"traceparent")):
+            extensions["hornbeam.trace"] = _trace.scope(parent)
+            context.run(_trace.current.set, parent)
         return context
 
     def _on_stop(self, payload: bytes) -> None:
@@ -341,6 +349,11 @@ class Server:
             task.cancel()
         if pending:
             await asyncio.wait(pending, timeout=_PATIENCE)
+
+
+def _field(scope: Scope, name: bytes) -> str:
+    values: Iterator[bytes] = (value for key, value in scope["headers"] if key == name)
+    return next(values, b"").decode("latin-1")
 
 
 def run(transport: Transport) -> int:

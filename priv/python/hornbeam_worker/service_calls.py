@@ -13,14 +13,16 @@ quarter of a window at a time (`credit`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from hornbeam_erlang import _trace
 from hornbeam_erlang._backend import END, NOTHING, ServiceRequest
 from hornbeam_erlang._hub import Mailbox
 from hornbeam_erlang._operations import OPERATIONS
 from hornbeam_worker import credit, envelope, frames, values
 
-__all__ = ["Asker", "Feed", "frame", "framed", "value"]
+__all__ = ["Asker", "Feed", "arguments", "frame", "framed", "value"]
 
 _STATUS_MORE: Final = 3
 # Of a stream: no limit but the window's.
@@ -38,8 +40,14 @@ class Asker(Protocol):
 
 def frame(number: int, operation: str, asked: ServiceRequest) -> list[envelope.Part]:
     """A CALL frame, in one part where none is large."""
-    packed = envelope.pack([list(asked.args), asked.kwargs], f"{asked.service}.{asked.method}()")
+    packed = envelope.pack(arguments(asked.args, asked.kwargs), f"{asked.service}.{asked.method}()")
     return framed(number, operation, [asked.timeout_ms, asked.service, asked.method], packed)
+
+
+def arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """What a call is made with, and where something is traced, of which span it is a child."""
+    parent = _trace.traceparent()
+    return [list(args), kwargs] if parent is None else [list(args), kwargs, parent]
 
 
 def framed(

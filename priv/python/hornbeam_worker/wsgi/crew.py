@@ -24,6 +24,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from hornbeam_erlang import _trace
 from hornbeam_worker import logs
 from hornbeam_worker.host import Host
 from hornbeam_worker.wsgi.cycle import Cycle
@@ -49,6 +50,7 @@ class Crew:
         *,
         multiprocess: bool,
         request_ids: bool,
+        traces: bool,
         finished: Callable[[int], None],
     ) -> None:
         self._host = host
@@ -63,7 +65,7 @@ class Crew:
             "wsgi.file_wrapper": FileWrapper,
             "SERVER_SOFTWARE": "hornbeam",
         }
-        self._members = [_Member(common, request_ids) for _ in range(threads)]
+        self._members = [_Member(common, request_ids, traces) for _ in range(threads)]
         self._before: list[Cycle | None] = []  # what they ran when they were last looked at
         self._told = False
 
@@ -123,23 +125,30 @@ class Crew:
 class _Member:
     """One thread, and what it lends to its requests."""
 
-    def __init__(self, common: Environ, request_ids: bool) -> None:
+    def __init__(self, common: Environ, request_ids: bool, traces: bool) -> None:
         self.thread: threading.Thread | None = None
         self.cycle: Cycle | None = None
         self.changed = threading.Condition()
         self._errors = Errors()
         self._request_ids = request_ids
+        self._traces = traces
         self.common: Environ = {**common, "wsgi.errors": self._errors}
 
     def began(self, environ: Environ) -> None:
-        """As `Place` has it: log lines of this thread have the request's id from now on."""
+        """As `Place` has it: log lines of this thread have the request's id and
+        trace from now on."""
         if self._request_ids:
             number = environ.get("HTTP_X_REQUEST_ID", "")
             environ["hornbeam.request_id"] = number
             logs.request_id.set(number)
+        if self._traces and (parent := environ.get("HTTP_TRACEPARENT")):
+            environ["hornbeam.trace"] = _trace.scope(parent)
+            _trace.current.set(parent)
 
     def ended(self) -> None:
         """As `Place` has it."""
         self._errors.flush()
         if self._request_ids:
             logs.request_id.set(None)
+        if self._traces:
+            _trace.current.set(None)

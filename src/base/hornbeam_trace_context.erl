@@ -1,6 +1,7 @@
 %%% The context of a trace as it travels: the fields traceparent and tracestate (W3C Trace Context, level 1 with the flags of level 2), read and written.
 %%%
-%%% Called by: hornbeam_trace, hornbeam_worker_log's callers by way of metadata (ids/1). Calls: nothing. Pure.
+%%% Called by: hornbeam_trace (of a request), hornbeam_trace_spans (hex/1); hornbeam_service_calls, hornbeam_hook_run (join/1, current/0: the trace of
+%%% a process, which its logger metadata have). Calls: nothing. The rest is pure.
 %%%
 %%%     traceparent   version "-" trace-id "-" parent-id "-" flags       00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 %%%                   2 digits    32 digits    16 digits     2 digits    all hexadecimal and lower-case; ids are not all zero
@@ -10,7 +11,7 @@
 %%% is not known yet what the first one has is read (3.2.4).
 -module(hornbeam_trace_context).
 
--export([read/1, parse/1, is_state/1, traceparent/3, ids/1]).
+-export([read/1, parse/1, is_state/1, traceparent/3, metadata/3, join/1, current/0, hex/1]).
 -export_type([id/0, flags/0, parent/0]).
 
 -define(IS_HEX(C), (C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f)).
@@ -119,10 +120,32 @@ is_value_chars(Rest) -> Rest =:= <<>>.
 traceparent(Trace, Span, Flags) ->
     <<"00-", Trace/binary, $-, Span/binary, "-0", ($0 + Flags)>>.
 
-%% @doc What a log line says of a traceparent, as metadata of an event.
--spec ids(binary()) -> #{trace_id => id(), span_id => id()}.
-ids(Traceparent) ->
+%% @doc The calling process is a part of that trace from now on: what it logs says so, and what it calls. As current/0 has it.
+-spec join([term()]) -> ok.
+join([Traceparent]) when is_binary(Traceparent) ->
     case parse(Traceparent) of
-        {ok, {Trace, Span, _}} -> #{trace_id => Trace, span_id => Span};
-        error -> #{}
+        {ok, {Trace, Span, Flags}} -> logger:update_process_metadata(metadata(Trace, Span, Flags));
+        error -> ok
+    end;
+join(_) ->
+    ok.
+
+%% @doc Of log events.
+-spec metadata(id(), id(), flags()) -> #{trace_id := id(), span_id := id(), traceparent := binary()}.
+metadata(Trace, Span, Flags) ->
+    #{trace_id => Trace, span_id => Span, traceparent => traceparent(Trace, Span, Flags)}.
+
+%% @doc The traceparent of the calling process, where it has one.
+-spec current() -> [binary()].
+current() ->
+    case logger:get_process_metadata() of
+        #{traceparent := Traceparent} -> [Traceparent];
+        _ -> []
     end.
+
+%% @doc As ids are written.
+-spec hex(binary()) -> binary().
+hex(Bytes) -> << <<(digit(N))>> || <<N:4>> <= Bytes >>.
+
+digit(N) when N < 10 -> $0 + N;
+digit(N) -> $a + N - 10.
