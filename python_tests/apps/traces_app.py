@@ -67,6 +67,14 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             more = {"body": b"%d" % number, "more_body": number < 2}
             await send({"type": "http.response.body", **more})
         return
+    if path == "/many":
+        for number in range(100):
+            logger.warning("line %d", number)
+    if path == "/journal":
+        try:
+            raise LookupError("gone")
+        except LookupError:
+            logger.exception("two\nlines")
     if path == "/log":
         logger.info("in the request")
     told = {

@@ -191,7 +191,7 @@ def test_environment_variables_are_there(page: Path) -> None:
 def other_variables() -> set[str]:
     """What the launchers, the packages and the tools read."""
     files = [ROOT / "config" / "release.sh", *(ROOT / "tools").rglob("*.py")]
-    files += (ROOT / "priv" / "python").rglob("*.py")
+    files += [*(ROOT / "priv" / "python").rglob("*.py"), *(ROOT / "src" / "base").glob("*.erl")]
     found = (re.findall(r"\bHORNBEAM_[A-Z_]*[A-Z]\b", file.read_text()) for file in files)
     return {name for names in found for name in names}
 

@@ -1,14 +1,15 @@
 %%% The handler of OTP's logger in a VM that the launcher has started: one line for each event, to standard error.
 %%%
-%%% Called by: hornbeam_cli (install/0, configure/1, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0). Calls: hornbeam_output, hornbeam_log_format, and the formatter that is configured.
+%%% Called by: hornbeam_cli (install/0, configure/1, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0, suppressed/0). Calls: hornbeam_output, hornbeam_log_format,
+%%% hornbeam_log_rate, hornbeam_log_journal (where standard error is systemd's journal), and the formatter that is configured.
 %%%
 %%% Why not logger_std_h: when nobody reads standard error, it makes whoever logs wait (its `sync' mode), a worker's Erlang process
 %%% included, or lets its queue grow; and a stop waits for it without end. Here the line is made by whoever logs, unless there is no
 %%% room for it, and never waited for; how many were dropped is logged when there is room again.
 -module(hornbeam_log).
 
--export([install/0, configure/1, line/2, in_colour/2, halt/1, dropped/0]).
--export([adding_handler/1, removing_handler/1, log/2, without_gone/2]).
+-export([install/0, configure/1, line/2, in_colour/2, halt/1, dropped/0, suppressed/0]).
+-export([adding_handler/1, removing_handler/1, changing_config/3, log/2, without_gone/2]).
 
 -define(ID, default).
 %% What standard output and standard error get at the end to take what is left, each.
@@ -48,14 +49,26 @@ formatter() ->
                          single_line => false}}.
 
 %% @doc What the options say, once they are known. A handler that is not ours stays as it is.
--spec configure(#{log_format := text | json, use_colors := boolean() | auto, _ => _}) -> ok.
-configure(#{log_format := Format, use_colors := Colours}) ->
+-spec configure(#{log_format := text | json, use_colors := boolean() | auto, log_rate := pos_integer() | infinity, _ => _}) -> ok.
+configure(#{log_format := Format, use_colors := Colours, log_rate := Limit}) ->
     case logger:get_handler_config(?ID) of
-        {ok, #{module := ?MODULE, formatter := Plain}} ->
+        {ok, #{module := ?MODULE, formatter := Plain, config := #{output := Output} = Config}} ->
             Formatter = hornbeam_log_format:formatter(Format, in_colour(standard_error, Colours), Plain),
-            logger:set_handler_config(?ID, formatter, Formatter);
+            ok = logger:set_handler_config(?ID, formatter, Formatter),
+            logger:set_handler_config(?ID, config, Config#{rate => rate(Limit), journal => journal(Format, Output)});
         _ ->
             ok
+    end.
+
+rate(infinity) -> none;
+rate(Limit) -> hornbeam_log_rate:start(Limit).
+
+%% Whoever asks for JSON gets it there, too.
+journal(json, _Output) -> none;
+journal(text, Output) ->
+    case hornbeam_log_journal:open(hornbeam_output:pid(Output)) of
+        {ok, Journal} -> Journal;
+        none -> none
     end.
 
 %% @doc What is said to a person on standard output, as a line of the log's format.
@@ -104,6 +117,14 @@ dropped() ->
         error -> 0
     end.
 
+%% @doc How many were suppressed, since their place had logged too many.
+-spec suppressed() -> non_neg_integer().
+suppressed() ->
+    case config() of
+        {ok, #{rate := Rate}} when Rate =/= none -> hornbeam_log_rate:suppressed(Rate);
+        _ -> 0
+    end.
+
 config() ->
     case logger:get_handler_config(?ID) of
         {ok, #{module := ?MODULE, config := Config}} -> {ok, Config};
@@ -121,15 +142,35 @@ adding_handler(Config) ->
         text(#{level => warning, msg => {string, Text}, meta => Meta}, Formatter)
     end,
     Dropped = atomics:new(1, []),
-    {ok, Config#{config => #{output => hornbeam_output:open(2, Report, {Dropped, 1}), dropped => Dropped}}}.
+    {ok, Config#{config => #{output => hornbeam_output:open(2, Report, {Dropped, 1}), dropped => Dropped, rate => none, journal => none}}}.
 
 -spec removing_handler(logger:handler_config()) -> ok.
-removing_handler(#{config := #{output := Output}}) ->
+removing_handler(#{config := #{output := Output, rate := Rate}}) ->
     true = exit(hornbeam_output:pid(Output), shutdown),
+    _ = Rate =:= none orelse exit(hornbeam_log_rate:pid(Rate), shutdown),
     ok.
 
+%% Only configure/1 changes it.
+-spec changing_config(set | update, logger:handler_config(), logger:handler_config()) -> {ok, logger:handler_config()}.
+changing_config(_How, _Old, New) ->
+    {ok, New}.
+
 -spec log(logger:log_event(), logger:handler_config()) -> ok.
-log(Event, #{formatter := Formatter, config := #{output := Output}}) ->
+log(Event, #{config := #{rate := Rate}} = Handler) ->
+    case Rate =:= none orelse hornbeam_log_rate:passes(Event, Rate) of
+        true -> write(Event, Handler);
+        false -> ok
+    end.
+
+write(Event, #{config := #{journal := none}} = Handler) ->
+    print(Event, Handler);
+write(Event, #{config := #{journal := Journal}} = Handler) ->
+    case hornbeam_log_journal:write(Event, Journal) of
+        ok -> ok;
+        {error, _} -> print(Event, Handler)
+    end.
+
+print(Event, #{formatter := Formatter, config := #{output := Output}}) ->
     case hornbeam_output:has_room(Output) of
         true -> hornbeam_output:write(Output, 1, text(Event, Formatter));
         false -> hornbeam_output:drop(Output, 1)

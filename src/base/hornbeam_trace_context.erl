@@ -130,10 +130,10 @@ join([Traceparent]) when is_binary(Traceparent) ->
 join(_) ->
     ok.
 
-%% @doc Of log events.
--spec metadata(id(), id(), flags()) -> #{trace_id := id(), span_id := id(), traceparent := binary()}.
+%% @doc Of log events; logger_formatter takes strings for text.
+-spec metadata(id(), id(), flags()) -> #{trace_id := string(), span_id := string(), traceparent := binary()}.
 metadata(Trace, Span, Flags) ->
-    #{trace_id => Trace, span_id => Span, traceparent => traceparent(Trace, Span, Flags)}.
+    #{trace_id => binary_to_list(Trace), span_id => binary_to_list(Span), traceparent => traceparent(Trace, Span, Flags)}.
 
 %% @doc The traceparent of the calling process, where it has one.
 -spec current() -> [binary()].

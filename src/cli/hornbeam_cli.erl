@@ -1,4 +1,4 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `metrics`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `trace`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "metrics", "reload", "mount", "unmount", "stop", "tasks", "cluster"]).
+-define(REMOTE, ["status", "metrics", "reload", "mount", "unmount", "stop", "tasks", "cluster", "trace"]).
 
 -define(READY_POLL, 100).
 
@@ -132,6 +132,9 @@ help() ->
         "  hornbeam stop [SERVER]            stop it and wait until it has ended\n"
         "  hornbeam tasks ACTION [flags]     its background tasks: list [STATE], show ID,\n"
         "                                    retry ID, cancel ID, purge [STATE]\n"
+        "  hornbeam trace [SERVER] [--path /x] [--slow 200ms] [--status 5xx,404]\n"
+        "                 [--method GET] [-n NUMBER]\n"
+        "                                    print its requests as they end\n"
         "  hornbeam cluster ACTION [flags]   its cluster: status, join ADDRESS, leave,\n"
         "                                    forget NODE\n"
         "  hornbeam cluster ca DIR [ADDRESS...]\n"

@@ -1,4 +1,4 @@
-%%% The commands that speak with a running server: `hornbeam status', `metrics', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
+%%% The commands that speak with a running server: `hornbeam status', `metrics', `reload', `mount', `unmount', `stop', `tasks', `cluster', `trace'.
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
@@ -23,6 +23,19 @@ run(Command, Arguments) when Command =:= "tasks"; Command =:= "cluster" ->
         Error ->
             wrong(Error)
     end;
+run("trace", Arguments) ->
+    %% Ctrl-C is how it ends: nothing to report.
+    ok = logger:set_primary_config(level, error),
+    {Server, Own, Rest} = trace(Arguments, [], [], []),
+    case hornbeam_options:from_args(Own) of
+        {ok, [], Given} when length(Server) =< 1 ->
+            case find(Server, Given) of
+                {ok, Path} -> ask("trace", Rest, Path);
+                {error, Text} -> {error, Text}
+            end;
+        {ok, _, _} -> {usage, "trace takes one server at most"};
+        Error -> wrong(Error)
+    end;
 run(Command, Arguments) ->
     case hornbeam_options:from_args(Arguments) of
         {ok, [_ | Server], Given} when (Command =:= "mount" orelse Command =:= "unmount"), length(Server) =< 1 ->
@@ -38,6 +51,18 @@ run(Command, Arguments) ->
         Error ->
             wrong(Error)
     end.
+
+%% Which server; flags that say where it is; its own.
+trace([], Server, Own, Rest) -> {lists:reverse(Server), Own, Rest};
+trace(["--control", Path | More], Server, Own, Rest) -> trace(More, Server, Own ++ ["--control", Path], Rest);
+trace(["--control=" ++ _ = Flag | More], Server, Own, Rest) -> trace(More, Server, Own ++ [Flag], Rest);
+trace([[$- | _] = Flag | More], Server, Own, Rest) ->
+    case {string:split(Flag, "="), More} of
+        {[Name, Value], _} -> trace(More, Server, Own, Rest ++ [Name, Value]);
+        {_, [Value | Others]} -> trace(Others, Server, Own, Rest ++ [Flag, Value]);
+        {_, []} -> trace([], Server, Own, Rest ++ [Flag])
+    end;
+trace([Name | More], Server, Own, Rest) -> trace(More, [Name | Server], Own, Rest).
 
 find_and_ask(Command, Server, Arguments, Given) ->
     case find(Server, Given) of
@@ -76,13 +101,31 @@ ask(Command, Arguments, Path) ->
     case connect(Path) of
         {ok, Socket} ->
             ok = gen_tcp:send(Socket, hornbeam_msgpack:encode(Request)),
-            Answer = gen_tcp:recv(Socket, 0, ?PATIENCE),
+            Answer = last(gen_tcp:recv(Socket, 0, ?PATIENCE), Socket),
             ok = gen_tcp:close(Socket),
             answered(Command, Answer);
         {error, Reason} ->
             {error, [Path, ": ", inet:format_error(Reason)]}
     end.
 
+%% What comes before the last answer is shown as it comes.
+last({ok, Packet} = Answer, Socket) ->
+    case hornbeam_msgpack:decode(Packet) of
+        {ok, #{<<"more">> := true, <<"text">> := Text}} ->
+            _ = Text =:= <<>> orelse io:put_chars(Text),
+            last(gen_tcp:recv(Socket, 0, ?PATIENCE), Socket);
+        _ -> Answer
+    end;
+last(Error, _Socket) ->
+    Error.
+
+answered("trace", {error, closed}) -> {ok, ""};
+answered("trace", {ok, Packet}) ->
+    case hornbeam_msgpack:decode(Packet) of
+        {ok, #{<<"ok">> := true}} -> {ok, ""};
+        {ok, #{<<"ok">> := false, <<"text">> := Text}} -> {error, Text};
+        _ -> {error, "the server's answer is not understood"}
+    end;
 answered(Command, {ok, Packet}) ->
     case hornbeam_msgpack:decode(Packet) of
         {ok, #{<<"ok">> := true, <<"pid">> := Pid}} when Command =:= "stop" -> gone(Pid), {ok, "stopped\n"};

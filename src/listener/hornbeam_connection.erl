@@ -1,6 +1,6 @@
 %%% The process of one connection until its protocol takes over: PROXY header, TLS handshake, choice of the protocol.
 %%%
-%%% Called by: Ranch (one process each), hornbeam_listener (close/1). Calls: hornbeam_connections, hornbeam_counts, hornbeam_accept, hornbeam_tls,
+%%% Called by: Ranch (one process each), hornbeam_listener (close/1), hornbeam_follow_command (observe/2). Calls: hornbeam_connections, hornbeam_counts, hornbeam_accept, hornbeam_tls,
 %%% hornbeam_http1, hornbeam_http2.
 %%%
 %%% With TLS the client chooses by ALPN. In clear text HTTP/2 begins with a preface (RFC 9113, 3.4), which hornbeam_http1 recognises; the
@@ -10,7 +10,7 @@
 -module(hornbeam_connection).
 -behaviour(ranch_protocol).
 
--export([configure/2, forget/1, close/1, start_link/3, init/4]).
+-export([configure/2, observe/2, forget/1, close/1, start_link/3, init/4]).
 -export_type([options/0]).
 
 %% How long a PROXY header may take.
@@ -23,6 +23,16 @@
 -spec configure(Server :: atom(), options()) -> ok.
 configure(Server, Options) ->
     persistent_term:put({?MODULE, Server}, Options).
+
+%% @doc Another observer for the connections to come. Asked for by one process at a time.
+-spec observe(Server :: atom(), none | {module(), term()}) -> ok.
+observe(Server, Observer) ->
+    case persistent_term:get({?MODULE, Server}, none) of
+        #{context := #{observer := Before} = Context} = Options when Before =/= Observer ->
+            persistent_term:put({?MODULE, Server}, Options#{context := Context#{observer := Observer}});
+        _ ->
+            ok
+    end.
 
 -spec forget(Server :: atom()) -> ok.
 forget(Server) ->

@@ -76,6 +76,8 @@ table() ->
      {<<"hornbeam_tls_handshakes_total">>, counter, <<"TLS handshakes that were done, and that failed.">>},
      {<<"hornbeam_descriptors_limit">>, gauge, <<"The limit of open files (ulimit -n).">>},
      {<<"hornbeam_log_dropped_total">>, counter, <<"Lines of the log that standard error did not take.">>},
+     {<<"hornbeam_log_suppressed_total">>, counter, <<"Lines of the log beyond what one place may log (log_rate).">>},
+     {<<"hornbeam_trace_requests_total">>, counter, <<"Sampled requests, by what became of their spans: sent, dropped since too many waited, failed.">>},
      {<<"hornbeam_access_log_dropped_total">>, counter, <<"Lines that the access log was too slow to take.">>},
      {<<"hornbeam_beam_memory_bytes">>, gauge, <<"Memory of the Erlang VM, by kind.">>},
      {<<"hornbeam_beam_processes">>, gauge, <<"Processes of the Erlang VM.">>},

@@ -1,7 +1,7 @@
 %%% Looks at requests on their way: counts them, logs them, numbers them, traces them, tells them to those who follow.
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
-%%% of metrics_bind, access_log, request_id or trace asks for it. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% of metrics_bind, access_log, request_id or trace asks for it; hornbeam_follow_command (observer/3), while somebody follows. Without them a request does not meet this module. Calls: hornbeam_metrics,
 %%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id, hornbeam_error_page, hornbeam_follow, hornbeam_trace (where there are traces).
 %%%
 %%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
@@ -9,7 +9,7 @@
 -module(hornbeam_observe).
 -behaviour(hornbeam_exchange).
 
--export([observer/2]).
+-export([observer/2, observer/3]).
 -export([opened/2, received/2, happened/2, sends/2, over/1]).
 -export_type([settings/0]).
 
@@ -25,9 +25,13 @@
 
 %% @doc For a listener's connections.
 -spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
-observer(_Name, #{metrics_bind := [], access_log := off, request_id := false, trace := false}) ->
+observer(Name, Config) -> observer(Name, Config, false).
+
+%% @doc Followed: there is one in any case.
+-spec observer(Name :: atom(), Config :: map(), Followed :: boolean()) -> none | {module(), settings()}.
+observer(_Name, #{metrics_bind := [], access_log := off, request_id := false, trace := false}, false) ->
     none;
-observer(Name, #{metrics_bind := MetricsBind, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config) ->
+observer(Name, #{metrics_bind := MetricsBind, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
     {?MODULE, #{metrics => case MetricsBind of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
                 log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                 ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.

@@ -1,14 +1,14 @@
-%%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
+%%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster', `trace' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_metrics_text, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_metrics_text, hornbeam_follow_command, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
 %%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET and ?MAX_ANSWER bytes:
 %%%
-%%%     {"command": "status" | "metrics" | "reload" | "mount" | "unmount" | "cluster" | "stop", "arguments": [what follows on the command line]}
-%%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
+%%%     {"command": "status" | "metrics" | "reload" | "mount" | "unmount" | "cluster" | "trace" | "stop", "arguments": [what follows on the command line]}
+%%%     {"ok": bool, "text": what to show, "pid": the VM's process id, "more": true where another answer follows}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
 %%% server can still be stopped by signal). No descriptor for a client: it waits. A client that says nothing is left
@@ -153,7 +153,32 @@ serve(Client, Name) ->
         {ok, Packet} -> request(hornbeam_msgpack:decode(Packet), Name);
         {error, _} -> none
     end,
+    answered(Answer, Client).
+
+answered({stream, Start}, Client) ->
+    %% Not one of ?MAX_CLIENTS: it may last.
+    Streamer = spawn(fun() -> receive go -> stream(Start, Client) end end),
+    _ = gen_tcp:controlling_process(Client, Streamer),
+    Streamer ! go,
+    ok;
+answered(Answer, Client) ->
     _ = Answer =:= none orelse gen_tcp:send(Client, hornbeam_msgpack:encode(Answer)),
+    gen_tcp:close(Client).
+
+%% Text as it comes, then the last answer. One that has nothing to say looks whether the client is there: it is told so with nothing.
+stream(Start, Client) ->
+    ok = inet:setopts(Client, [{send_timeout, ?PATIENCE}, {send_timeout_close, true}]),
+    Send = fun(Text) ->
+        case gen_tcp:send(Client, hornbeam_msgpack:encode((answer(true, Text))#{more => true})) of
+            ok -> ok;
+            {error, _} -> gone
+        end
+    end,
+    Last = case Start(Send) of
+        ok -> answer(true, "");
+        {error, Text} -> answer(false, Text)
+    end,
+    _ = gen_tcp:send(Client, hornbeam_msgpack:encode(Last)),
     gen_tcp:close(Client).
 
 request({ok, #{<<"command">> := Command, <<"arguments">> := Arguments}}, Name) when is_list(Arguments) ->
@@ -196,6 +221,11 @@ command(<<"unmount">>, Arguments, Name) ->
 command(<<"tasks">>, Arguments, Name) ->
     {Result, Text} = hornbeam_task_command:run(Name, Arguments),
     answer(Result =:= ok, Text);
+command(<<"trace">>, Arguments, Name) ->
+    case hornbeam_follow_command:filter(Arguments) of
+        {ok, More} -> {stream, fun(Send) -> hornbeam_follow_command:run(Name, More, Send) end};
+        {error, Text} -> answer(false, Text)
+    end;
 command(<<"cluster">>, Arguments, Name) ->
     case hornbeam_servers:config(Name) of
         {ok, #{cluster := Cluster}} when Cluster =/= <<>> ->

@@ -23,7 +23,7 @@ write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Me
         _ -> {none, []}
     end,
     Meta = #{hornbeam_worker => Worker, python_logger => Name, python_record => {Message, Trace}},
-    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Below], lists:foldl(fun maps:merge/2, Meta, [request_id(Record), trace(Record), pid(Record)]));
+    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Below], lists:foldl(fun maps:merge/2, Meta, [request_id(Record), trace(Record), pid(Record), place(Record)]));
 write(Worker, Record) ->
     ?LOG_ERROR("worker ~b sent a log record of another form: ~tp", [Worker, Record]).
 
@@ -31,11 +31,15 @@ request_id(#{<<"request_id">> := Id}) when is_binary(Id) -> #{request_id => unic
 request_id(_) -> #{}.
 
 %% Without a traceparent: it is not this process that is a part of it.
-trace(#{<<"trace">> := [Trace, Span]}) when is_binary(Trace), is_binary(Span) -> #{trace_id => Trace, span_id => Span};
+trace(#{<<"trace">> := [Trace, Span]}) when is_binary(Trace), is_binary(Span) ->
+    #{trace_id => unicode:characters_to_list(Trace), span_id => unicode:characters_to_list(Span)};
 trace(_) -> #{}.
 
 pid(#{<<"pid">> := Pid}) when is_integer(Pid) -> #{python_pid => Pid};
 pid(_) -> #{}.
+
+place(#{<<"place">> := Place}) when is_binary(Place) -> #{python_place => Place};
+place(_) -> #{}.
 
 level(Number) when Number >= 50 -> critical;
 level(Number) when Number >= 40 -> error;

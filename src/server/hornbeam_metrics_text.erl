@@ -1,7 +1,7 @@
 %%% All figures of a server, as text.
 %%%
 %%% Called by: hornbeam_metrics_handler. Calls: hornbeam_metrics (table, counters), hornbeam_routes, hornbeam_counts, hornbeam_app_metrics, hornbeam_metrics_format, hornbeam_mounts, hornbeam_service_pools, hornbeam_pool,
-%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log.
+%%% hornbeam_http_hooks, hornbeam_cluster_report, hornbeam_servers, hornbeam_tasks, hornbeam_task_cluster, hornbeam_websockets, hornbeam_connections, hornbeam_descriptors, hornbeam_access_log, hornbeam_log, hornbeam_trace_exporter (where there are traces).
 -module(hornbeam_metrics_text).
 
 -export([render/2]).
@@ -113,6 +113,8 @@ rest(Name) ->
       <<"hornbeam_connections_refused_total">> => [{"", [], Refused}],
       <<"hornbeam_descriptors_limit">> => [{"", [], Limit}],
       <<"hornbeam_access_log_dropped_total">> => [{"", [], hornbeam_access_log:dropped(Name)}],
+      <<"hornbeam_log_suppressed_total">> => [{"", [], hornbeam_log:suppressed()}],
+      <<"hornbeam_trace_requests_total">> => traces(Name),
       <<"hornbeam_log_dropped_total">> => [{"", [], hornbeam_log:dropped()}],
       <<"hornbeam_beam_memory_bytes">> =>
           [{"", [{"kind", atom_to_list(Kind)}], Bytes}
@@ -120,6 +122,15 @@ rest(Name) ->
       <<"hornbeam_beam_processes">> => [{"", [], erlang:system_info(process_count)}],
       <<"hornbeam_beam_ports">> => [{"", [], erlang:system_info(port_count)}],
       <<"hornbeam_beam_atoms">> => [{"", [], erlang:system_info(atom_count)}]}.
+
+traces(Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, #{trace := true}} -> traces_of(hornbeam_trace_exporter:counts(Name));
+        _ -> []
+    end.
+
+traces_of(none) -> [];
+traces_of(Counts) -> [{"", [{"result", atom_to_list(Result)}], N} || {Result, N} <- lists:sort(maps:to_list(Counts))].
 
 tasks(none) -> [];
 tasks(Counts) -> [{"", [{"state", atom_to_list(State)}], N} || {State, N} <- lists:sort(maps:to_list(Counts))].

@@ -17,7 +17,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2, ref/1, put/2, counts/1, forget/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, send_all/1]).
 -export_type([ref/0]).
 
 -define(MAX_WAITING, 8192).
@@ -139,10 +139,14 @@ send(#state{sending = none, number = Number, waiting = Waiting} = State) when Nu
     Size = min(?BATCH, Number),
     {Batch, Rest} = queue:split(Size, Waiting),
     Sender = sender(queue:to_list(Batch), State),
-    {Pid, Monitor} = spawn_monitor(fun() -> exit(Sender(?TRIES)) end),
+    {Pid, Monitor} = spawn_monitor(?MODULE, send_all, [Sender]),
     State#state{sending = {Pid, Monitor, Size}, waiting = Rest, number = Number - Size};
 send(State) ->
     State.
+
+%% @private In a process for it, whose end says what has become of them.
+-spec send_all(fun((Tries :: pos_integer()) -> sent | {failed, term()})) -> no_return().
+send_all(Sender) -> exit(Sender(?TRIES)).
 
 %% In a process for it, or at the end.
 sender(Requests, #state{export = #{url := Url, format := Format, headers := Given, resource := Resource, gzip := Gzip} = Export, server = Server, version = Version}) ->

@@ -156,6 +156,7 @@ class ErlangHandler(logging.Handler):
                 "logger": _text(record.name),
                 "message": _text(self.format_message(record)),
                 "pid": record.process or os.getpid(),
+                "place": _text(f"{record.filename}:{record.lineno}"),
             }
             if (request := request_id.get()) is not None:
                 fields["request_id"] = request
