@@ -1,5 +1,5 @@
-"""Other tracers in the workers: spans of `opentelemetry-instrument` are children of the server's, as
-the SDK itself sends them; an envelope of sentry-sdk goes on with the trace."""
+"""Other tracers in the workers: spans of `opentelemetry-instrument` are children of the server's,
+as the SDK itself sends them; an envelope of sentry-sdk goes on with the trace."""
 
 from __future__ import annotations
 
