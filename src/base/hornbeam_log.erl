@@ -176,6 +176,9 @@ print(Event, #{formatter := Formatter, config := #{output := Output}}) ->
         false -> hornbeam_output:drop(Output, 1)
     end.
 
+%% logger_formatter takes a string for text, a binary for a term.
+text(#{meta := #{trace_id := Id} = Meta} = Event, Formatter) when is_binary(Id) ->
+    text(Event#{meta := Meta#{trace_id := binary_to_list(Id)}}, Formatter);
 text(Event, {Module, Config}) ->
     case unicode:characters_to_binary(Module:format(Event, Config)) of
         Text when is_binary(Text) -> Text;

@@ -31,8 +31,7 @@ request_id(#{<<"request_id">> := Id}) when is_binary(Id) -> #{request_id => unic
 request_id(_) -> #{}.
 
 %% Without a traceparent: it is not this process that is a part of it.
-trace(#{<<"trace">> := [Trace, Span]}) when is_binary(Trace), is_binary(Span) ->
-    #{trace_id => unicode:characters_to_list(Trace), span_id => unicode:characters_to_list(Span)};
+trace(#{<<"trace">> := [Trace, Span]}) when is_binary(Trace), is_binary(Span) -> #{trace_id => Trace, span_id => Span};
 trace(_) -> #{}.
 
 pid(#{<<"pid">> := Pid}) when is_integer(Pid) -> #{python_pid => Pid};
