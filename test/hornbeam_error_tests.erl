@@ -22,7 +22,9 @@ texts_test_() ->
          {{msgpack_missing, <<"/x/python">>}, "the Python package msgpack is missing in /x/python; "
                                               "install it with: /x/python -m pip install msgpack"},
          {{python_exited, {exit_status, 3}}, "Python exited with status 3"},
-         {{python_exited, {exit_status, 137}}, "Python was ended by signal 9"},
+         {{python_exited, {exit_status, 137}}, "Python was ended by signal 9 (SIGKILL)"},
+         {{python_exited, {exit_status, 139}}, "Python was ended by signal 11 (SIGSEGV)"},
+         {{python_exited, {exit_status, 165}}, "Python was ended by signal 37"},
          {{python_killed, 0}, "Python was ended by signal 9 (SIGKILL)"},
          {{cannot_start, system_limit}, "its process cannot be started: the VM's table of ports is full (+Q)"},
          {{cannot_start, enomem}, "its process cannot be started: not enough memory"},

@@ -20,7 +20,7 @@ hello() -> frame(hello, [<<(hornbeam_frame:protocol_version()):16>>, 16#80]).
 pong(Ping) -> frame(pong, [<<(byte_size(Ping)):16>>, Ping, 16#80]).
 
 ready() ->
-    {[hello, {ready, _}], Session} = said([hello(), frame(ready, [16#80])], new()),
+    {[{hello, #{}}, {ready, _}], Session} = said([hello(), frame(ready, [16#80])], new()),
     Session.
 
 events_come_in_order_test() ->
@@ -33,7 +33,7 @@ any_pieces_test() ->
         {More, Session} = hornbeam_worker_session:received(<<Byte>>, Before),
         {Events ++ More, Session}
     end,
-    ?assertMatch({[hello, {ready, #{}}], _}, lists:foldl(Each, {[], new()}, binary_to_list(Bytes))).
+    ?assertMatch({[{hello, #{}}, {ready, #{}}], _}, lists:foldl(Each, {[], new()}, binary_to_list(Bytes))).
 
 may_not_come_test_() ->
     Broken = fun(Frames, Session) -> ?_assertMatch({[{broken, {bad_frame, _}}], _}, said(Frames, Session())) end,
@@ -113,13 +113,14 @@ life_test_() ->
 %% Doubled with each start that fails, 30 s at most; none after it was ready.
 waits() ->
     Fail = fun(_, Before) ->
-        {why, Wait, Life} = hornbeam_worker_life:ended(starting, {exit_status, 1}, why, 4711, Before),
-        {Wait, Life}
+        hornbeam_worker_life:ended(starting, why, report(), Before)
     end,
     {Waits, Life} = lists:mapfoldl(Fail, hornbeam_worker_life:new(1, true), lists:seq(1, 8)),
     ?assertEqual([500, 1000, 2000, 4000, 8000, 16000, 30000, 30000], Waits),
-    {_, 0, Again} = hornbeam_worker_life:ended(ready, {exit_status, 1}, why, 4711, hornbeam_worker_life:ready(Life)),
+    {0, Again} = hornbeam_worker_life:ended(ready, why, report(), hornbeam_worker_life:ready(Life)),
     ?assertMatch({500, _}, Fail(1, Again)).
+
+report() -> #{pid => 4711, fatal => none, uptime => 1000, requests => 1, in_progress => [], max_memory => none, cpu => none, figures_age => none, core => none}.
 
 told_once() ->
     {new, 500, Life} = hornbeam_worker_life:not_started(why, hornbeam_worker_life:new(1, true)),

@@ -7,7 +7,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import struct
 import subprocess
 import tempfile
@@ -20,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgpack
 import pytest
 import websocket_client as ws
 from harness import APPS, ROOT, Hornbeam, wait_until
+
+from ops.support import control
 
 APP = "mounts_app:app"
 GRACEFUL = 2.0
@@ -58,21 +58,6 @@ def ask(server: Hornbeam, path: str = "/", host: str = "test") -> dict[str, Any]
     assert answer.status_code == 200, answer.text
     facts: dict[str, Any] = answer.json()
     return facts
-
-
-def control(server: Hornbeam, command: str, *arguments: str) -> tuple[bool, str]:
-    """What `hornbeam COMMAND` does, without a VM for each."""
-    flag = next(part for part in server.command if part.startswith("--control="))
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(60)
-        connection.connect(flag.partition("=")[2])
-        packet = msgpack.packb({"command": command, "arguments": arguments})
-        connection.sendall(struct.pack(">I", len(packet)) + packet)
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-    said = msgpack.unpackb(answer[4:])
-    return said["ok"], said["text"]
 
 
 def hornbeam(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics | static | channels | cluster.
+-type part() :: tls | metrics | static | channels | cluster | slow_request.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
@@ -30,11 +30,13 @@
 -define(ALWAYS, [cow_hpack, cow_http2]).
 %% The applications that hornbeam.app does not name (it says why), and what of OTP's tools they call.
 -define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9]}]).
-%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the last one is OTP's to load.
+%% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the next one is OTP's to load, the others are loaded as somebody asks something.
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
-                    hornbeam_node_epmd]).
+                    hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
+                    hornbeam_diagnose_client]).
 %% Our own that only a part calls.
--define(ROOMS, [{cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
+-define(ROOMS, [{slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
+                {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
                 {static, [hornbeam_static, hornbeam_static_path, hornbeam_static_files, hornbeam_static_conditional, hornbeam_static_ranges,
                           hornbeam_static_types]},
                 {channels, [hornbeam_channel, hornbeam_channel_events, hornbeam_channel_connection, hornbeam_channel_joined, hornbeam_channel_python, hornbeam_channel_codec,

@@ -28,7 +28,7 @@
 -define(OTHERS, 32).
 %% The log of durable tasks, the one that takes its place, their folder, its lock.
 -define(STORE, 4).
-%% A pipe has two descriptors here; a reload has two generations of workers; the spare are for the shell that sends a signal, for
+%% A pipe has two descriptors here, and what a crash writes one; a reload has two generations of workers; the spare are for the shell that sends a signal, for
 %% /proc, and for both ends of the pipes while a process is being started.
 -define(WORKER, 8).
 %% hornbeam_control: its socket and ?MAX_CLIENTS.

@@ -42,7 +42,7 @@ format({python_killed, OomKills}) ->
     io_lib:format("Python was ended by signal 9 (SIGKILL), perhaps by the kernel because memory was used up, as it has ended ~b "
                   "of this control group's processes so far", [OomKills]);
 format({python_exited, {exit_status, Status}}) when Status > 128 ->
-    io_lib:format("Python was ended by signal ~b", [Status - 128]);
+    ["Python was ended by signal ", signal(Status - 128)];
 format({python_exited, {exit_status, Status}}) ->
     io_lib:format("Python exited with status ~b", [Status]);
 format({python_exited, {pipe_closed, _Reason}}) ->
@@ -122,3 +122,13 @@ listen_reason(Other) -> io_lib:format("~tp", [Other]).
 
 text(Bytes) ->
     string:trim(Bytes, trailing, "\n").
+
+%% Linux's numbers, which are the same on all its common architectures.
+signal(Number) ->
+    Names = #{1 => "SIGHUP", 2 => "SIGINT", 3 => "SIGQUIT", 4 => "SIGILL", 5 => "SIGTRAP", 6 => "SIGABRT", 7 => "SIGBUS", 8 => "SIGFPE", 9 => "SIGKILL",
+              10 => "SIGUSR1", 11 => "SIGSEGV", 12 => "SIGUSR2", 13 => "SIGPIPE", 14 => "SIGALRM", 15 => "SIGTERM", 24 => "SIGXCPU",
+              25 => "SIGXFSZ", 31 => "SIGSYS"},
+    case Names of
+        #{Number := Name} -> io_lib:format("~b (~s)", [Number, Name]);
+        #{} -> integer_to_list(Number)
+    end.

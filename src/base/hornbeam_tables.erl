@@ -24,6 +24,7 @@
 %%%   hornbeam_websockets  hornbeam_websockets  open WebSocket connections, and counters
 %%%   hornbeam_clients     hornbeam_clients  what each connection has of the places of its client
 %%%   hornbeam_servers     hornbeam_servers  the servers whose sockets are open
+%%%   hornbeam_crashes     hornbeam_crashes  the last crashes of workers
 %%%   hornbeam_tasks       hornbeam_task_table  background tasks and their results
 -module(hornbeam_tables).
 -behaviour(gen_server).
@@ -64,6 +65,7 @@ init([]) ->
     hornbeam_servers = ets:new(hornbeam_servers, Options),
     hornbeam_static_files = ets:new(hornbeam_static_files, Options),
     hornbeam_tasks = ets:new(hornbeam_tasks, [{keypos, 2}, {write_concurrency, true} | Options]),
+    hornbeam_crashes = ets:new(hornbeam_crashes, [named_table, public, ordered_set]),
     ok = hornbeam_descriptors:new(),
     {ok, []}.
 

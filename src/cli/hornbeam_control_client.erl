@@ -1,6 +1,6 @@
 %%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
 %%%
-%%% Called by: hornbeam_cli. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
+%%% Called by: hornbeam_cli, hornbeam_diagnose_client (`hornbeam stack', `profile', `memory', `requests'). Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
 
 -export([run/2]).
@@ -10,10 +10,10 @@
 -define(POLL, 100).
 
 %% @doc Arguments: `--control PATH', or a server's name or process id where several run; for reload and mount also options. What is mounted, and
-%% where it is unmounted, comes first; so does what is to be done with tasks and the cluster, whose server is said by `--name'.
+%% where it is unmounted, comes first; so does what is to be done with tasks and the cluster, and a worker, whose server is said by `--name'.
 -spec run(Command :: string(), Arguments :: [string()]) ->
     {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
-run(Command, Arguments) when Command =:= "tasks"; Command =:= "cluster" ->
+run(Command, Arguments) when Command =:= "tasks"; Command =:= "cluster"; Command =:= "stack"; Command =:= "profile"; Command =:= "memory"; Command =:= "requests" ->
     case hornbeam_options:from_args(Arguments) of
         {ok, Action, Given} ->
             case find([atom_to_list(Name) || #{name := Name} <- [Given]], Given) of
@@ -67,7 +67,7 @@ answers(Path) ->
     end.
 
 connect(Path) ->
-    gen_tcp:connect({local, Path}, 0, [local, binary, {packet, 4}, {packet_size, hornbeam_control:max_packet()},
+    gen_tcp:connect({local, Path}, 0, [local, binary, {packet, 4}, {packet_size, hornbeam_control:max_answer()},
                                        {active, false}], 5000).
 
 ask(Command, Arguments, Path) ->

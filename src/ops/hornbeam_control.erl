@@ -1,13 +1,13 @@
 %%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_servers, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_diagnose_command, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
-%%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes:
+%%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes, and ?MAX_ANSWER:
 %%%
-%%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stop", "arguments": [what follows on the command line]}
+%%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stack" | ... | "stop", "arguments": [what follows on the command line]}
 %%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
@@ -18,10 +18,12 @@
 
 -include_lib("kernel/include/file.hrl").
 
--export([start_link/2, max_packet/0]).
+-export([start_link/2, max_answer/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -define(MAX_PACKET, 65536).
+%% A profile.
+-define(MAX_ANSWER, 16777216).
 -define(MAX_CLIENTS, 8).
 -define(PATIENCE, 5000).
 -define(RETRY, 1000).
@@ -38,9 +40,9 @@
 start_link(Name, Config) ->
     gen_server:start_link(?MODULE, {Name, Config}, []).
 
--spec max_packet() -> pos_integer().
-max_packet() ->
-    ?MAX_PACKET.
+-spec max_answer() -> pos_integer().
+max_answer() ->
+    ?MAX_ANSWER.
 
 -spec init({atom(), map()}) -> {ok, #state{}} | ignore.
 init({_Name, #{control := <<"off">>}}) ->
@@ -196,6 +198,9 @@ command(<<"cluster">>, Arguments, Name) ->
         _ ->
             answer(false, "this server is in no cluster (option cluster)")
     end;
+command(Command, Arguments, Name) when Command =:= <<"stack">>; Command =:= <<"profile">>; Command =:= <<"memory">>; Command =:= <<"requests">> ->
+    {Result, Text} = hornbeam_diagnose_command:run(Name, binary_to_list(Command), Arguments),
+    answer(Result =:= ok, Text);
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
     answer(true, "stopping");

@@ -5,12 +5,22 @@
 
 -export([text/1, interface/1]).
 
+%% How many crashes are shown.
+-define(CRASHES, 5).
+
 %% @doc One line for the server, one for each application and service, one for each worker.
 -spec text(map()) -> unicode:chardata().
-text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks, cluster := Cluster}) ->
+text(#{name := Name, binds := Binds, metrics := Metrics, applications := Applications, services := Services, tasks := Tasks, cluster := Cluster} = Info) ->
     [io_lib:format("server ~ts on ~ts~n", [Name, lists:join(", ", Binds)]),
      [["metrics on ", lists:join(", ", Metrics), $\n] || Metrics =/= []], [hornbeam_cluster_report:text(Cluster) || Cluster =/= none],
-     lists:map(fun application/1, Applications), lists:map(fun service/1, Services), tasks(Tasks)].
+     lists:map(fun application/1, Applications), lists:map(fun service/1, Services), tasks(Tasks),
+     [crash(Crash) || Crash <- lists:sublist(maps:get(crashes, Info, []), ?CRASHES)]].
+
+%% What there is more to say of it is in the log.
+crash(#{at := At, worker := Worker, app := App, pid := Pid, reason := Reason, in_progress := Rows}) ->
+    What = lists:join(", ", [[Method, " ", Path] || #{method := Method, path := Path} <- Rows]),
+    io_lib:format("crash of worker ~ts (~ts, pid ~p) at ~ts: ~ts~ts~n",
+                  [Worker, App, Pid, time(At), Reason, [["; in progress: ", What] || Rows =/= []]]).
 
 tasks(#{counts := none}) ->
     [];

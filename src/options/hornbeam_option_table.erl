@@ -214,6 +214,8 @@ observability() ->
      #{group => observability, key => request_id, type => boolean, default => false, scope => server,
        doc => "Gives every request an id: that of its x-request-id header or a new one; returned, in the scope and in log "
               "lines."},
+     #{group => observability, key => slow_request, type => {integer, 0, ?MAX_MS}, unit => ms, default => 0, scope => server,
+       doc => "A request that a worker has had for so long is logged once, with the stack of its task or thread; 0 for none."},
      #{group => observability, key => debug, type => boolean, default => false, scope => server,
        doc => "For a debugger in the application (breakpoint() reads the terminal): timeout, queue_timeout, startup_timeout and "
               "worker_heartbeat are infinity, whatever is given for them."},

@@ -21,7 +21,7 @@
 -module(hornbeam_pool).
 -behaviour(gen_server).
 
--export([start_link/2, await_ready/2, checkout/1, checkout/2, wait/3, cancel/2, all_workers/1, info/1, stats/1, describe/1]).
+-export([start_link/2, await_ready/2, checkout/1, checkout/2, wait/3, cancel/2, all_workers/1, members/1, info/1, stats/1, describe/1]).
 -export([prepare/2, prepared/1, commit/1, abort/1, stop_by/2, farewell/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export_type([id/0, owner/0]).
@@ -181,6 +181,11 @@ farewell(Id) ->
 -spec all_workers(id()) -> [pid()].
 all_workers(Id) ->
     [Worker || {Worker, _, _, _} <- workers_of(Id)].
+
+%% @doc Each with its number and whether it is of the generation that serves.
+-spec members(id()) -> [{pid(), Number :: pos_integer(), current | other}].
+members(Id) ->
+    [{Worker, Number, Generation} || {Worker, {Number, _}, {_Status, Generation}, _} <- workers_of(Id)].
 
 workers_of(Id) ->
     case with_pool(Id, fun(Pool) -> gen_server:call(Pool, workers) end) of

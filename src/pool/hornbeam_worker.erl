@@ -3,7 +3,7 @@
 %%% Owns the port. Called by: hornbeam_pool (start, drain), hornbeam_worker_info, connection processes (open/4,
 %%% send/2, adopt/4, close/3). Calls: hornbeam_worker_session (what is said to Python and by it), hornbeam_worker_places (what it
 %%% may be given), hornbeam_worker_life (when the next process starts), hornbeam_worker_health (heartbeat), hornbeam_worker_retirement (when a
-%%% successor is due), hornbeam_worker_report (what its pool is told), hornbeam_worker_exit (the last wait of a stop), hornbeam_python.
+%%% successor is due), hornbeam_worker_crash (what is known of one that has died), hornbeam_worker_report (what its pool is told), hornbeam_worker_exit (the last wait of a stop), hornbeam_python.
 %%%
 %%% States
 %%%
@@ -70,6 +70,7 @@
     port :: port() | undefined,
     os_pid :: pos_integer() | undefined,
     session :: hornbeam_worker_session:session() | undefined,
+    crash :: hornbeam_worker_crash:crash() | undefined,
     failure :: term(),                  % what it said before it exited, or why it was killed
     stop_at = 0 :: integer(),           % stopping: when it is killed (monotonic ms)
     %% From ready on:
@@ -176,6 +177,8 @@ handle_event({call, From}, info, State, #data{places = Places, health = Health, 
     Told = hornbeam_worker_info:told(State, hornbeam_worker_places:slot(Places), Health),
     {keep_state_and_data, [{reply, From, Told#{age => hornbeam_worker_retirement:age(Retirement),
                                                restarts => hornbeam_worker_life:restarts(Life)}}]};
+handle_event({call, From}, {diagnose, Question}, _State, Data) ->
+    {keep_state, asked(Question, From, Data)};
 handle_event({timeout, beat}, Stage, State, Data) when ?TAKES(State) ->
     beat(hornbeam_worker_health:beat(Stage, Data#data.health), Data);
 handle_event({timeout, beat}, _Stage, _State, _Data) ->
@@ -296,7 +299,8 @@ started(Port, #data{number = Number, pool = Pool, mount = #mount{pool = Id, sett
         undefined -> undefined
     end,
     hornbeam_worker_places:runs(OsPid, Places),
-    Data#data{port = Port, os_pid = OsPid, failure = undefined, life = hornbeam_worker_life:started(Life),
+    Data#data{port = Port, os_pid = OsPid, failure = undefined, crash = hornbeam_worker_crash:new(Number, Data#data.mount, OsPid, hornbeam_worker_places:last_id(Places)),
+              life = hornbeam_worker_life:started(Life),
               session = hornbeam_worker_session:new(Port, Number, Pool, Places, Settings#{pool => Id})}.
 
 %% What it has said: its events in their order.
@@ -307,9 +311,9 @@ next({Events, Session}, State0, Data0) ->
     {State, Data, Timers} = lists:foldl(fun event/2, {State0, Data0#data{session = Session}, []}, Events),
     {next_state, State, Data, Timers}.
 
-event(hello, {starting, #data{number = Number, mount = Mount} = Data, Timers}) ->
+event({hello, About}, {starting, #data{number = Number, mount = Mount, crash = Crash} = Data, Timers}) ->
     ok = hornbeam_python:write(Data#data.port, hornbeam_worker_life:boot(Number, Mount)),
-    {starting, Data, Timers};
+    {starting, Data#data{crash = hornbeam_worker_crash:told(About, Crash)}, Timers};
 event({ready, About}, {starting, Data, _Timers}) ->
     became_ready(About, Data);
 event({failed, Failure}, {starting, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data, _Timers}) ->
@@ -362,15 +366,31 @@ retire(Reason, #data{pool = Pool}) ->
 python_ended(_Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
     ok = hornbeam_worker_session:ended(case State of draining -> died; stopping -> drained end, Session),
     {stop, normal, Data#data{port = undefined}};
-python_ended(Status, State, #data{places = Places, failure = Failure, os_pid = OsPid} = Data) ->
+python_ended(Status, State, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health} = Data) ->
     hornbeam_worker_places:close(Places),
     hornbeam_worker_places:runs(undefined, Places),
-    {Reason, Wait, Life} = hornbeam_worker_life:ended(State, Status, Failure, OsPid, Data#data.life),
+    Reason = hornbeam_worker_life:reason(Status, Failure),
+    Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
+    Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),
+    ok = hornbeam_worker_crash:close(Crash),
+    {Wait, Life} = hornbeam_worker_life:ended(State, Reason, Report, Data#data.life),
     hornbeam_worker_report:lost(Data#data.pool, self(), Reason),
     ok = hornbeam_worker_session:ended(died, Data#data.session),
     {next_state, backoff,
-     Data#data{port = undefined, os_pid = undefined, session = undefined, health = undefined, retirement = undefined, life = Life},
+     Data#data{port = undefined, os_pid = undefined, session = undefined, health = undefined, retirement = undefined, crash = undefined, life = Life},
      [{state_timeout, Wait, start}]}.
+
+%%% What it is asked (hornbeam_worker_questions)
+
+asked({ask, Question}, From, #data{session = Session} = Data) when Session =/= undefined ->
+    Data#data{session = hornbeam_worker_session:ask(From, Question, Session)};
+asked(Question, From, #data{session = Session, health = Health} = Data) ->
+    gen_statem:reply(From, case Question of
+        streams when Session =/= undefined -> {ok, hornbeam_worker_session:streams(Session)};
+        signal -> hornbeam_worker_health:signal(Health);
+        _ -> {error, not_ready}
+    end),
+    Data.
 
 %%% Leaving
 

@@ -1,6 +1,6 @@
 %%% Whether a Python worker's loop still runs, and what it says of itself.
 %%%
-%%% Called by: hornbeam_worker, which sends the pings, keeps the timer and does what it is told. Calls:
+%%% Called by: hornbeam_worker, which sends the pings, keeps the timer and does what it is told; hornbeam_worker_stack (stacks/1). Calls:
 %%% hornbeam_python (signal).
 %%%
 %%%     ping ──pong──▶ (wait ?INTERVAL) ──▶ ping
@@ -32,7 +32,7 @@
 %%% says so.
 -module(hornbeam_worker_health).
 
--export([start/5, beat/2, pong/2, describe/1, is_debugger/1]).
+-export([start/5, beat/2, pong/2, describe/1, is_debugger/1, signal/1, stacks/1, last/1]).
 -export_type([health/0, stage/0]).
 
 -include("hornbeam.hrl").
@@ -65,6 +65,7 @@
     sent = 0 :: integer(),
     due = 0 :: integer(),       % when the timer is to fire
     lag = 0 :: non_neg_integer(),
+    answered = 0 :: integer(),
     debugged = false :: boolean(),      % it stood in a debugger when it was last looked at
     figures = #{} :: map()
 }).
@@ -108,18 +109,15 @@ fired(ping, #health{sequence = Sequence, limit = Limit} = Health) ->
 fired(late, #health{counters = Counters, limit = Limit} = Health) ->
     mark(Counters, ?OPEN, ?LATE),
     {nothing, {left(Limit, Health), blocked}, Health};
-fired(blocked, #health{dump = Dump, os_pid = OsPid} = Health) ->
-    case Dump of
-        {Descriptor, Signal} -> empty(OsPid, Descriptor), hornbeam_python:signal(OsPid, Signal);
-        none -> ok
-    end,
+fired(blocked, Health) ->
+    _ = signal(Health),
     {nothing, {?DUMP_TIME, dumped}, Health};
 fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged = Before} = Health) ->
     Dump = dump(Health),
     case {is_debugger(Dump), Before} of
         {false, false} ->
             logger:error("worker ~b (pid ~p) has not answered for ~b ms (worker_heartbeat) and is killed. ~ts",
-                         [Number, OsPid, Limit, stacks(Dump)], #{hornbeam_worker => Number}),
+                         [Number, OsPid, Limit, told(Dump)], #{hornbeam_worker => Number}),
             {kill, {blocked, Limit}, Health};
         {true, false} ->
             logger:notice("worker ~b (pid ~p) is stopped in a debugger and is waited for",
@@ -129,12 +127,27 @@ fired(dumped, #health{number = Number, os_pid = OsPid, limit = Limit, debugged =
             {nothing, {Limit, blocked}, Health#health{debugged = Now}}
     end.
 
+%% @doc Has the process write the stack of every thread, by a signal, into a file that stacks/1 reads.
+-spec signal(health() | undefined) -> {ok, file:name_all()} | {error, not_ready | no_stacks}.
+signal(undefined) ->
+    {error, not_ready};
+signal(#health{dump = none}) ->
+    {error, no_stacks};
+signal(#health{dump = {Descriptor, Signal}, os_pid = OsPid}) ->
+    empty(OsPid, Descriptor),
+    ok = hornbeam_python:signal(OsPid, Signal),
+    {ok, path(OsPid, Descriptor)}.
+
+%% @doc What it said of itself when it last answered, and how many ms ago that was.
+-spec last(health()) -> {Figures :: map(), Ago :: non_neg_integer()}.
+last(#health{figures = Figures, answered = Answered}) -> {Figures, max(0, now_ms() - Answered)}.
+
 %% @doc The answer to the last ping.
 -spec pong(Figures :: map(), health()) -> {timer(), health()}.
 pong(Figures, #health{counters = Counters, sent = Sent} = Health) ->
     mark(Counters, ?LATE, ?OPEN),
     {{min(?INTERVAL, third(Health#health.limit)), ping},
-     Health#health{lag = max(0, now_ms() - Sent), debugged = false, figures = Figures}}.
+     Health#health{lag = max(0, now_ms() - Sent), answered = now_ms(), debugged = false, figures = Figures}}.
 
 %% @doc Figures for hornbeam:info/1 and the metrics: `lag' is how long the loop took to answer the last ping, or has
 %% been taking so far, in ms; the others are the worker's own (health.py).
@@ -165,7 +178,11 @@ now_ms() ->
 dump(#health{dump = none}) ->
     none;
 dump(#health{dump = {Descriptor, _}, os_pid = OsPid}) ->
-    Path = path(OsPid, Descriptor),
+    stacks(path(OsPid, Descriptor)).
+
+%% @doc What is in such a file, from its end.
+-spec stacks(file:name_all()) -> {ok, binary()} | {error, file:posix()}.
+stacks(Path) ->
     case file:read_file_info(Path, [raw]) of
         {ok, #file_info{type = regular, size = Size}} -> read_end(file:open(Path, [raw, read, binary]), Size);
         {ok, _} -> {error, einval};
@@ -200,10 +217,10 @@ path(OsPid, Descriptor) ->
 is_debugger({ok, Text}) -> re:run(Text, ?DEBUGGER, [multiline, {capture, none}]) =:= match;
 is_debugger(_) -> false.
 
-stacks(none) -> "Its stacks are not known: this platform has no way to read them.";
-stacks({ok, <<>>}) -> "It wrote no stack: the whole process stands still (stopped, or waiting for a device).";
-stacks({ok, Text}) -> ["The stack of every thread:\n", string:trim(last(Text), trailing)];
-stacks({error, Reason}) -> ["Its stacks cannot be read: ", file:format_error(Reason)].
+told(none) -> "Its stacks are not known: this platform has no way to read them.";
+told({ok, <<>>}) -> "It wrote no stack: the whole process stands still (stopped, or waiting for a device).";
+told({ok, Text}) -> ["The stack of every thread:\n", string:trim(newest(Text), trailing)];
+told({error, Reason}) -> ["Its stacks cannot be read: ", file:format_error(Reason)].
 
-last(Text) when byte_size(Text) > ?MAX_DUMP -> binary:part(Text, byte_size(Text), -?MAX_DUMP);
-last(Text) -> Text.
+newest(Text) when byte_size(Text) > ?MAX_DUMP -> binary:part(Text, byte_size(Text), -?MAX_DUMP);
+newest(Text) -> Text.

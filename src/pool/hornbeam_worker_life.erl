@@ -1,7 +1,7 @@
 %%% The Python processes of one worker, one after the other: what one is told at its start, why it has ended, when the next one
 %%% starts; and the log lines of that.
 %%%
-%%% Called by: hornbeam_worker, which starts and ends them and keeps the timer. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, logger.
+%%% Called by: hornbeam_worker, which starts and ends them and keeps the timer. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, hornbeam_worker_crash (text/1), logger.
 %%%
 %%% The first restart after a worker was ready is immediate; each start that fails doubles the wait, up to ?MAX_BACKOFF. So a broken import
 %%% never exhausts a supervisor and never spins. A process that cannot even be made is tried for every ?NOT_STARTED.
@@ -9,7 +9,8 @@
 %%% needs no line in the log as well.
 -module(hornbeam_worker_life).
 
--export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, ended/5, restarts/1]).
+-export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, reason/2, ended/4, restarts/1]).
+
 -export_type([life/0]).
 
 -include("hornbeam.hrl").
@@ -77,17 +78,23 @@ deed({backlog, Bytes, Max}) ->
     io_lib:format("has sent ~b bytes that wait, without reading what it is answered or without an end "
                   "(max_worker_backlog: ~b)", [Bytes, Max]).
 
-%% @doc The process has ended, with this status, for Failure if it has said why or was ended by this server: why, and for how many ms the next
-%% start waits.
--spec ended(State :: ready | starting, Status, Failure :: term(), OsPid :: pos_integer() | undefined, life()) ->
-    {Reason :: term(), Wait :: non_neg_integer(), life()} when Status :: {exit_status, integer()} | {pipe_closed, term()}.
-ended(State, Status, Failure, OsPid, #life{number = Number, started = Started, answered = Answered} = Life0) ->
-    Reason = case Failure of undefined -> exited(Status); _ -> Failure end,
+%% @doc Why a process has ended, with this status, for Failure if it has said why or was ended by this server.
+-spec reason({exit_status, integer()} | {pipe_closed, term()}, Failure :: term()) -> term().
+reason(Status, undefined) -> exited(Status);
+reason(_Status, Failure) -> Failure.
+
+%% @doc It has ended, and there is something to say of it: for how many ms the next start waits.
+-spec ended(State :: ready | starting, Reason :: term(), hornbeam_crashes:report(), life()) -> {Wait :: non_neg_integer(), life()}.
+ended(State, Reason, #{pid := OsPid, fatal := Fatal} = Report, #life{number = Number, started = Started, answered = Answered} = Life0) ->
     {Wait, Life} = backoff(State, Life0),
-    _ = State =:= starting andalso Started =:= 1 andalso Answered orelse
-        logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms",
-                     [Number, OsPid, hornbeam_reason:format(Reason), Wait], #{hornbeam_worker => Number}),
-    {Reason, Wait, Life}.
+    %% Where somebody is told why a first start has failed, that does not have the stack of a crash.
+    _ = State =:= starting andalso Started =:= 1 andalso Answered andalso Fatal =:= none orelse
+        logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms~ts",
+                     [Number, OsPid, hornbeam_reason:format(Reason), Wait, told(State, Report)], #{hornbeam_worker => Number}),
+    {Wait, Life}.
+
+told(starting, #{fatal := none}) -> "";
+told(_State, Report) -> hornbeam_worker_crash:text(Report).
 
 exited({exit_status, ?KILLED}) -> {python_killed, hornbeam_cgroup:oom_kills()};
 exited(Status) -> {python_exited, Status}.

@@ -6,7 +6,7 @@
 %%%
 %%% Called by: hornbeam_worker, in its process, for the life of one Python process. Calls: hornbeam_frame, hornbeam_worker_streams (whose
 %%% owners get their frames from here), hornbeam_worker_calls, hornbeam_worker_places (where a stream ends), hornbeam_worker_poll,
-%%% hornbeam_worker_log, hornbeam_credit, hornbeam_python.
+%%% hornbeam_worker_log, hornbeam_worker_questions, hornbeam_credit, hornbeam_python.
 %%%
 %%% Phases
 %%%
@@ -16,16 +16,17 @@
 %%%   starting            `failed' may come
 %%%   draining, stopping  `drained' may come
 %%%   broken              no octet more is looked at
-%%%   In all but the first: `log', a `pong' to each ping, calls, and the frames of streams.
+%%%   In all but the first: `log', a `pong' to each ping, a `diagnosed' to each question, calls, and the frames of streams.
 %%%
-%%% What the worker has to know is an event: hello (it waits for `boot'), ready, failed, drained, pong; and {broken, Failure}, the
+%%% What the worker has to know is an event: {hello, About} (it waits for `boot'), ready, failed, drained, pong; and {broken, Failure}, the
 %%% last one. The only answer to that is to kill the process: nothing that it says can be believed any more.
 -module(hornbeam_worker_session).
 
 -export([new/5, open/4, send/2, adopt/4, close/3, sweep/1, farewell/1, ping/2, drain/1, stop/2, received/2, info/2, ended/2]).
+-export([ask/3, streams/1]).
 -export_type([session/0, event/0]).
 
--type event() :: hello | {ready, map()} | {failed, term()} | drained | {pong, map()}
+-type event() :: {hello, map()} | {ready, map()} | {failed, term()} | drained | {pong, map()}
                | {broken, {bad_frame, term()} | {backlog, non_neg_integer(), pos_integer()}}.
 
 %% How many messages of connection processes are put into one write to the port.
@@ -42,6 +43,7 @@
     calls :: hornbeam_worker_calls:calls(),
     logged = 0 :: non_neg_integer(),    % what log records count that are not credited yet
     pinged = none :: none | binary(),   % what it has not answered
+    questions = hornbeam_worker_questions:new() :: hornbeam_worker_questions:questions(),
     called_at = 0 :: integer()          % the last call that came alone (monotonic us)
 }).
 -opaque session() :: #session{}.
@@ -119,6 +121,20 @@ farewell(#session{streams = Streams}) ->
 ping(Ping, Session) ->
     ok = write(hornbeam_frame:encode(ping, 0, Ping), Session),
     Session#session{pinged = Ping}.
+
+%% @doc A question about the process, for whoever is From.
+-spec ask(gen_statem:from(), hornbeam_worker_questions:question(), session()) -> session().
+ask(From, Question, #session{phase = Phase, questions = Questions0} = Session) when Phase =:= ready; Phase =:= draining; Phase =:= stopping ->
+    {Frame, Questions} = hornbeam_worker_questions:asked(From, Question, Questions0),
+    ok = write(Frame, Session),
+    Session#session{questions = Questions};
+ask(From, _Question, Session) ->
+    gen_statem:reply(From, {error, not_ready}),
+    Session.
+
+%% @doc What it has in progress: hornbeam_worker_streams:rows/2.
+-spec streams(session()) -> ets:tid().
+streams(#session{streams = Streams}) -> hornbeam_worker_streams:table(Streams).
 
 %% @doc It is to say `drained' when no stream is left.
 -spec drain(session()) -> session().
@@ -252,9 +268,9 @@ late(Type, Id, Places) ->
 %% About the worker as a whole.
 control(Type, error, Session) ->
     {{broken, {bad_payload, Type}}, Session};
-control(hello, {ok, {Version, _About}}, #session{phase = hello} = Session) ->
+control(hello, {ok, {Version, About}}, #session{phase = hello} = Session) ->
     case hornbeam_frame:protocol_version() of
-        Version -> {hello, Session#session{phase = starting}};
+        Version -> {{hello, About}, Session#session{phase = starting}};
         Ours -> {{broken, {protocol_version, Version, Ours}}, Session}
     end;
 control(ready, {ok, About}, #session{phase = starting, streams = Streams} = Session) ->
@@ -263,6 +279,11 @@ control(failed, {ok, Failure}, #session{phase = starting} = Session) ->
     {{failed, Failure}, Session};
 control(pong, {ok, {Ping, Figures}}, #session{pinged = Ping} = Session) ->
     {{pong, Figures}, Session#session{pinged = none}};
+control(diagnosed, {ok, Answer}, #session{questions = Questions0} = Session) ->
+    case hornbeam_worker_questions:answered(Answer, Questions0) of
+        {ok, Questions} -> {none, Session#session{questions = Questions}};
+        unknown -> {{broken, {unexpected_frame, diagnosed, unknown}}, Session}
+    end;
 control(drained, {ok, _}, #session{phase = draining} = Session) ->
     {drained, Session};
 control(drained, {ok, _}, #session{phase = stopping} = Session) ->
@@ -283,6 +304,7 @@ logged(Size, #session{logged = Before} = Session) ->
 
 %% @doc The process has ended, and its streams with it, whose owners hear why.
 -spec ended(died | drained, session()) -> ok.
-ended(Why, #session{streams = Streams, places = Places, calls = Calls}) ->
+ended(Why, #session{streams = Streams, places = Places, calls = Calls, questions = Questions}) ->
+    ok = hornbeam_worker_questions:stop(Questions),
     ok = hornbeam_worker_places:give_back(hornbeam_worker_streams:clear(Streams, Why), Places),
     hornbeam_worker_calls:stop(Calls).

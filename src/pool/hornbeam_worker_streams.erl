@@ -35,11 +35,12 @@
 %%% Memory: a small frame that waits for its client does not keep the whole read that it came in (64 KiB): it is copied.
 -module(hornbeam_worker_streams).
 
--export([new/2, told/2, open/4, adopt/3, sent/2, release/2, frame/4, fail/2, clear/2, tell/2, abandoned/1]).
--export_type([streams/0]).
+-export([new/2, told/2, open/4, adopt/3, sent/2, release/2, frame/4, fail/2, clear/2, tell/2, abandoned/1, table/1, rows/2]).
+-export_type([streams/0, row/0]).
 
 -define(MAX_INFORM, 262144).
 -define(MAX_ASKED, 10000).
+-define(ROWS, 1000).
 %% A longer frame is not copied: of a read it may keep sixteen times its own size.
 -define(SMALL, 4096).
 
@@ -51,8 +52,12 @@
     phase :: phase(),
     uncredited = 0 :: integer(),
     unconsumed = 0 :: integer(),
-    asked = 0 :: integer()
+    asked = 0 :: integer(),
+    since = erlang:monotonic_time() :: integer(),
+    about = none :: binary() | none     % hornbeam_frame:opens/1; of a WebSocket that is open no longer kept
 }).
+%% One that is in progress, for a person: hornbeam_worker_rows.
+-type row() :: {hornbeam_frame:stream_id(), Owner :: pid(), Since :: integer(), About :: binary() | none, request | websocket | call}.
 -record(streams, {
     table :: ets:tid(),
     window :: pos_integer(),
@@ -72,8 +77,8 @@ told(About, Streams) ->
 %% @doc A stream that is opened by this frame.
 -spec open(hornbeam_frame:stream_id(), hornbeam_pool:owner(), iodata(), streams()) -> ok.
 open(Id, Owner, Frame, #streams{table = Table}) ->
-    {Kind, Bytes} = hornbeam_frame:opens(Frame),
-    true = ets:insert(Table, #stream{id = Id, owner = Owner, phase = first(Kind), unconsumed = Bytes}),
+    {Kind, Bytes, About} = hornbeam_frame:opens(Frame),
+    true = ets:insert(Table, #stream{id = Id, owner = Owner, phase = first(Kind), unconsumed = Bytes, about = About}),
     ok.
 
 first(http) -> sent;
@@ -85,7 +90,7 @@ first(stream) -> streaming.
 %% @doc The handshake of a WebSocket is complete, and another process its owner; false when the stream has ended already.
 -spec adopt(hornbeam_frame:stream_id(), hornbeam_pool:owner(), streams()) -> boolean().
 adopt(Id, Owner, #streams{table = Table}) ->
-    ets:update_element(Table, Id, [{#stream.owner, Owner}, {#stream.phase, open}]).
+    ets:update_element(Table, Id, [{#stream.owner, Owner}, {#stream.phase, open}, {#stream.about, none}]).
 
 %% @doc A frame, or several, that the owner of a stream sends: what it gives is noted.
 -spec sent(iodata(), streams()) -> ok.
@@ -266,3 +271,23 @@ tell(Event, Table) ->
 -spec abandoned(streams()) -> [hornbeam_frame:stream_id()].
 abandoned(#streams{table = Table}) ->
     [Id || #stream{id = Id, owner = {Pid, _}, phase = Phase} <- ets:tab2list(Table), Phase =/= kept, not is_process_alive(Pid)].
+
+%% @doc For rows/2 in another process.
+-spec table(streams()) -> ets:tid().
+table(#streams{table = Table}) -> Table.
+
+%% @doc What is in progress since that time (monotonic) or longer, no WebSocket that is open, and no more than ?ROWS; none of a process that has ended.
+-spec rows(ets:tid(), Before :: integer()) -> [row()].
+rows(Table, Before) ->
+    %% A #stream{}.
+    Row = {stream, '$1', {'$2', '_'}, '$5', '_', '_', '_', '$3', '$4'},
+    try ets:select(Table, [{Row, [{'=<', '$3', Before}, {'=/=', '$5', open}], [{{'$1', '$2', '$3', '$4', '$5'}}]}], ?ROWS) of
+        {Rows, _} -> [{Id, Pid, Since, About, kind(Phase)} || {Id, Pid, Since, About, Phase} <- Rows];
+        '$end_of_table' -> []
+    catch
+        error:badarg -> []
+    end.
+
+kind(Phase) when Phase =:= connecting; Phase =:= accepting -> websocket;
+kind(Phase) when Phase =:= called; Phase =:= streaming -> call;
+kind(_) -> request.

@@ -3,7 +3,7 @@
 %%%     hornbeam_server (one_for_one)
 %%%     ├─ hornbeam_pool_sup       one per mount: hornbeam_pool, hornbeam_worker × N
 %%%     ├─ hornbeam_pools_sup      the same for mounts that are added while it runs
-%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener    if they are asked for; kept
+%%%     ├─ hornbeam_access_log, hornbeam_metrics_listener, hornbeam_slow    if they are asked for; kept
 %%%     ├─ hornbeam_tasks_sup      background tasks and schedules; nothing in it until they are asked for; kept
 %%%     ├─ hornbeam_listener       last to start and first to stop, but for
 %%%     ├─ the reloaders (hornbeam_watch, hornbeam_control)     who may reload the server; kept
@@ -73,14 +73,15 @@ open(Name, Server, Reloaders) ->
          fun() -> start_kept(hornbeam_access_log, Name, Server) end,
          fun() -> start_kept(hornbeam_metrics_listener, Name, Server) end,
          fun() -> start_kept(hornbeam_tasks_sup, Name, Server) end,
+         fun() -> start_slow(Name, Server) end,
          fun() -> hornbeam_code:load(parts(hornbeam_servers:config(Name))) end,
          fun() -> await_ready(hornbeam_mounts:pools(Name) ++ hornbeam_service_pools:pools(Name)) end,
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster}}) ->
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, static := Static, channels := Channels, channel_modules := Modules, cluster := Cluster, slow_request := Slow}}) ->
     [tls || Tls] ++ [metrics || Metrics =/= []] ++ [static || Static =/= []] ++ [channels || Channels =/= <<>> orelse Modules =/= []]
-    ++ [cluster || Cluster =/= <<>>].
+    ++ [cluster || Cluster =/= <<>>] ++ [slow_request || Slow > 0].
 
 run([]) ->
     ok;
@@ -108,6 +109,13 @@ start_listener(Name, Server) ->
 
 start_kept(Module, Name, Server) ->
     start_child(hornbeam_keeper:spec(Module, {?MODULE, start_module, [Module, Name]}), Server).
+
+%% Not loaded where it is not asked for.
+start_slow(Name, Server) ->
+    case hornbeam_servers:config(Name) of
+        {ok, #{slow_request := 0}} -> ok;
+        _ -> start_kept(hornbeam_slow, Name, Server)
+    end.
 
 %% The options are not among the arguments, which supervisors put into their reports: some are secrets.
 start_child(Spec, Server) ->
@@ -181,6 +189,7 @@ about(Name, Server) ->
       binds => binds(listener(Server)),
       metrics => hornbeam_metrics_listener:urls(Name),
       tasks => hornbeam_task_command:describe(Name),
+      crashes => hornbeam_crashes:list(Name),
       cluster => cluster(hornbeam_servers:config(Name)),
       applications => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_mounts:all(Name)],
       services => [hornbeam_pool:describe(Mount) || Mount <- hornbeam_service_pools:all(Name)]}.

@@ -15,6 +15,7 @@ remove(Name) ->
     ok = hornbeam_servers:forget(Name),
     hornbeam_metrics:forget(Name),
     ok = hornbeam_task_table:forget(Name),
+    ok = hornbeam_crashes:forget(Name),
     hornbeam_access_log:forget(Name),
     hornbeam_mounts:forget(Name),
     _ = erlang:module_loaded(hornbeam_static) andalso hornbeam_static:forget(Name),

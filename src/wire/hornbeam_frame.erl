@@ -41,6 +41,7 @@
 %%%     perform       08    flags:u8 (1 a stream of values is wanted, 2 values for Erlang), time left:u32 (ms, 0: no limit),
 %%%                         size:u16, method or module:function (UTF-8), zeros, envelope (envelope.py); opens a stream. The
 %%%                         envelope begins at a multiple of 16, plus 6, as it does in `reply': so what is in it is aligned
+%%%     diagnose      09    number:u32, msgpack map: a question about the process (hornbeam_worker_questions)
 %%%     request       10    flags:u8 (1 body complete, 2 client waits for 100), scope size:u32,
 %%%                         scope (msgpack array, hornbeam_scope), first bytes of the body
 %%%     body          11    bytes of the request's body, which goes on
@@ -62,6 +63,7 @@
 %%%     log           46    msgpack map: one logging record
 %%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
 %%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call) or envelope; not the last: a value of a stream
+%%%     diagnosed     49    number:u32 of the question, msgpack map: its answer, of at most ?MAX_ANSWER bytes
 %%%     response      50    flags:u8, status:u16, size:u32, headers (msgpack array of pairs), body
 %%%     data          51    flags:u8, bytes of the response's body
 %%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
@@ -88,13 +90,15 @@
 -define(MAX_HEAD, 1048576).
 %% Where an envelope begins in a payload, modulo 16: in a `reply', behind the status and the head of a msgpack bin 32.
 -define(ENVELOPE_AT, 6).
+%% A profile (profile.py and its like hold to a little less).
+-define(MAX_ANSWER, 8388608).
 %% A topic of a WebSocket (websocket.py).
 -define(MAX_TOPIC, 1024).
 
 -type stream_id() :: 0..16#ffffffff.
--type to_worker() :: boot | drain | stop | ping | reply | event | invoke | perform | request | body | body_end
+-type to_worker() :: boot | drain | stop | ping | reply | event | invoke | perform | diagnose | request | body | body_end
                    | credit | disconnect | ws_open | ws_text | ws_binary | ws_close.
--type from_worker() :: hello | ready | failed | drained | pong | log | call | result | response
+-type from_worker() :: hello | ready | failed | drained | pong | log | call | result | diagnosed | response
                      | data | demand | abort | inform | trailers | pathsend | ws_accept
                      | ws_send_text | ws_send_bytes | ws_end | ws_subscribe | ws_unsubscribe.
 -type type() :: to_worker() | from_worker().
@@ -194,16 +198,17 @@ size([<<Size:32, _/binary>> | _]) -> 4 + Size;
 size(<<Size:32, _/binary>>) -> 4 + Size.
 
 %% @doc What a frame to a worker opens, and how many bytes of the request's body it brings. `continued': the client waits for
-%% 100 (Continue); `stream': a call that may be answered with many values.
--spec opens(iodata()) -> {http | continued | websocket | call | stream, non_neg_integer()}.
-opens([<<Size:32, 16#10, _:32, _:6, Continue:1, _:1, Scope:32>> | _]) ->
-    {case Continue of 0 -> http; 1 -> continued end, Size - 10 - Scope};
-opens([<<_:32, 16#20, _:32>> | _]) ->
-    {websocket, 0};
+%% 100 (Continue); `stream': a call that may be answered with many values. And what it is about: the scope of a request, the target of a call where
+%% the frame's head has it.
+-spec opens(iodata()) -> {http | continued | websocket | call | stream, non_neg_integer(), About :: binary() | none}.
+opens([<<Size:32, 16#10, _:32, _:6, Continue:1, _:1, Scope:32>>, About | _]) ->
+    {case Continue of 0 -> http; 1 -> continued end, Size - 10 - Scope, About};
+opens([<<_:32, 16#20, _:32>> | About]) when is_binary(About) ->
+    {websocket, 0, About};
 opens([<<_:32, 16#07, _:32>> | _]) ->
-    {call, 0};
-opens([<<_:32, 16#08, _:32, _:7, Stream:1, _/binary>> | _]) ->
-    {case Stream of 0 -> call; 1 -> stream end, 0}.
+    {call, 0, none};
+opens([<<_:32, 16#08, _:32, _:7, Stream:1, _:32, Size:16, Target:Size/binary, _/binary>> | _]) ->
+    {case Stream of 0 -> call; 1 -> stream end, 0, Target}.
 
 %% @doc What a frame to a worker gives one of its streams: credit, or bytes of the client's, for which it may then ask
 %% anew (`demand'), counted as hornbeam_credit does.
@@ -284,6 +289,11 @@ parse(log, Record) when byte_size(Record) =< ?MAX_HEAD ->
                 when is_integer(Level), is_binary(Name), is_binary(Text) -> {ok, Map};
         _ -> error
     end;
+parse(diagnosed, <<Number:32, Answer/binary>>) when byte_size(Answer) =< ?MAX_ANSWER ->
+    case hornbeam_msgpack:decode(Answer) of
+        {ok, Map} when is_map(Map) -> {ok, {Number, Map}};
+        _ -> error
+    end;
 parse(failed, <<Kind, Text/binary>>) when byte_size(Text) =< ?MAX_HEAD ->
     failure(Kind, Text);
 parse(drained, <<>>) ->
@@ -329,6 +339,7 @@ code(reply) -> 16#05;
 code(event) -> 16#06;
 code(invoke) -> 16#07;
 code(perform) -> 16#08;
+code(diagnose) -> 16#09;
 code(request) -> 16#10;
 code(body) -> 16#11;
 code(body_end) -> 16#14;
@@ -346,6 +357,7 @@ code(pong) -> 16#45;
 code(log) -> 16#46;
 code(call) -> 16#47;
 code(result) -> 16#48;
+code(diagnosed) -> 16#49;
 code(response) -> 16#50;
 code(data) -> 16#51;
 code(demand) -> 16#52;
@@ -369,6 +381,7 @@ type(16#45) -> pong;
 type(16#46) -> log;
 type(16#47) -> call;
 type(16#48) -> result;
+type(16#49) -> diagnosed;
 type(16#50) -> response;
 type(16#51) -> data;
 type(16#52) -> demand;

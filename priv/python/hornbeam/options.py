@@ -323,6 +323,10 @@ class Options(TypedDict, total=False):
     # returned, in the scope and in log lines.
     request_id: bool | None
 
+    # A request that a worker has had for so long is logged once, with the
+    # stack of its task or thread; 0 for none. (milliseconds)
+    slow_request: int | None
+
     # For a debugger in the application (breakpoint() reads the terminal):
     # timeout, queue_timeout, startup_timeout and worker_heartbeat are
     # infinity, whatever is given for them.
@@ -708,6 +712,7 @@ FLAGS = {
     "log_format": "log-format",
     "use_colors": "use-colors",
     "request_id": "request-id",
+    "slow_request": "slow-request",
     "debug": "debug",
     "metrics_bind": "metrics-bind",
     "crash_dump_dir": "crash-dump-dir",

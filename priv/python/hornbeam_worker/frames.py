@@ -39,6 +39,7 @@ REPLY: Final = 0x05
 EVENT: Final = 0x06
 INVOKE: Final = 0x07
 PERFORM: Final = 0x08
+DIAGNOSE: Final = 0x09
 REQUEST: Final = 0x10
 BODY: Final = 0x11
 CREDIT: Final = 0x12
@@ -57,6 +58,7 @@ PONG: Final = 0x45
 LOG: Final = 0x46
 CALL: Final = 0x47
 RESULT: Final = 0x48
+DIAGNOSED: Final = 0x49
 RESPONSE: Final = 0x50
 DATA: Final = 0x51
 DEMAND: Final = 0x52
@@ -73,7 +75,7 @@ WS_UNSUBSCRIBE: Final = 0x65
 
 _TO_WORKER = frozenset(
     (
-        *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE, PERFORM),
+        *(BOOT, DRAIN, STOP, PING, REPLY, EVENT, INVOKE, PERFORM, DIAGNOSE),
         *(REQUEST, BODY, BODY_END, CREDIT, DISCONNECT, WS_OPEN, WS_TEXT, WS_BINARY, WS_CLOSE),
     )
 )

@@ -40,3 +40,6 @@ class Stream(Protocol):
 
     def on_disconnect(self) -> None:
         """Nobody waits for it any more."""
+
+    def about(self) -> str:
+        """What it is, for a person: "GET /path" for a request."""

@@ -49,6 +49,10 @@ class Invocation:
         self._call: Any = None  # [target, arguments, keyword arguments], once it is unpacked
         self._given_up = False
 
+    def about(self) -> str:
+        """As `Stream` has it."""
+        return f"call of {self._call[0]}" if self._call else "call"
+
     def start(self) -> None:
         """Begins; in the loop's thread."""
         if len(self._payload) > _SMALL:

@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from hornbeam_worker import frames, orphan
+from hornbeam_worker import frames, health, orphan
 from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.transport import Transport
 
@@ -36,9 +36,7 @@ def main() -> NoReturn:
     restore_descriptor_limit()
     transport = Transport()
     orphan.watch(transport.read_fd())
-    transport.send_threadsafe(
-        frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + b"\x80")
-    )
+    transport.send_threadsafe(hello(health.keep_crash()))
     try:
         check_interpreter()
         # Imports msgpack, so only now.
@@ -52,6 +50,12 @@ def main() -> NoReturn:
         status = INTERRUPTED
     transport.flush_blocking()
     sys.exit(status)
+
+
+def hello(crash: int | None) -> bytes:
+    """The first frame. Its msgpack is made by hand: the package may be what is missing."""
+    about = b"\x80" if crash is None else b"\x81\xa5crash\xce" + crash.to_bytes(4, "big")
+    return frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + about)
 
 
 def leave_signals_to_the_vm() -> None:

@@ -84,6 +84,10 @@ class Performance:
 
     # In the loop's thread
 
+    def about(self) -> str:
+        """As `Stream` has it."""
+        return f"call of {self._name()}"
+
     def start(self) -> None:
         """Begins."""
         self.task = self._server.loop.create_task(self._in_loop())

@@ -97,6 +97,7 @@ class Server:
             frames.PING: self._on_ping,
             frames.EVENT: events.on_event,
             frames.CREDIT: log_window.on_credit,
+            frames.DIAGNOSE: self._on_diagnose,
         }
 
     def load(self) -> None:
@@ -301,6 +302,13 @@ class Server:
             figures["hung"] = 1
         echo = len(payload).to_bytes(2, "big") + payload
         self.transport.send(frames.encode(frames.PONG, 0, echo + msgpack.packb(figures)))
+
+    def _on_diagnose(self, payload: bytes) -> None:
+        """A question about this process; what answers it is imported with the first one."""
+        from hornbeam_worker import diagnose
+
+        running = [] if self._crew is None else self._crew.running()
+        diagnose.answer(payload, self.transport, diagnose.Running(self._cycles, running))
 
     async def _finish_tasks(self) -> None:
         """Lets what is in progress see the disconnect and end, for a time; then cancels it."""

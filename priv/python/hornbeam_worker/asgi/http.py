@@ -101,6 +101,10 @@ class HTTPCycle:
         elif kind == frames.DISCONNECT:
             self.on_disconnect()
 
+    def about(self) -> str:
+        """As `Stream` has it."""
+        return f"{self._scope['method']} {self._scope['path']}"
+
     def on_body(self, last: bool, data: bytes) -> None:
         """More of the request's body."""
         self._buffered = (self._buffered or b"") + data

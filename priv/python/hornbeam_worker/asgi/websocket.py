@@ -92,6 +92,10 @@ class WebSocketCycle:
 
     # What arrives from Erlang
 
+    def about(self) -> str:
+        """As `Stream` has it."""
+        return f"WebSocket {self._scope['path']}"
+
     def on_frame(self, kind: int, payload: bytes) -> None:
         """A frame of this stream."""
         if kind == frames.WS_TEXT:

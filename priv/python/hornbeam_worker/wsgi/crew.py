@@ -84,6 +84,11 @@ class Crew:
         """Has a request run by the next thread that is free."""
         self._queue.put((stream, cycle))
 
+    def running(self) -> list[tuple[int, Cycle]]:
+        """The requests that threads have, by the threads' idents. In the loop's thread."""
+        members = [(member.thread, member.cycle) for member in self._members]
+        return [(thread.ident or 0, cycle) for thread, cycle in members if thread and cycle]
+
     def look(self) -> bool:
         """Whether all threads hang, as of this and the last look. In the loop's thread."""
         now = [member.cycle for member in self._members]

@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol
 
+import msgpack
+
 from hornbeam_worker import frames, logged
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.http import APP_ERROR, INCOMPLETE_RESPONSE, MAX_INFORM, NO_RESPONSE
@@ -121,6 +123,12 @@ class Cycle:
         if changed is not None:
             with changed:
                 changed.notify_all()
+
+    def about(self) -> str:
+        """As `Stream` has it."""
+        scope = msgpack.unpackb(self._scope, use_list=False)
+        path = scope[1] if scope[1] is not None else scope[2].decode("latin-1")
+        return f"{scope[0]} {path}"
 
     def is_over(self) -> bool:
         """Whether nobody waits for the application any more."""

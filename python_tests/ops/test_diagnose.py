@@ -1,0 +1,230 @@
+"""To find what is wrong with a server that runs: stacks, a profile, what is allocated, slow
+requests, crashes of workers. Two servers do for all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from harness import ROOT, Hornbeam, wait_until
+
+from ops.support import control
+
+SLOW = 100
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
+    """One worker, with slow_request."""
+    path = tmp_path_factory.mktemp("diagnose") / "control"
+    with Hornbeam("diagnose_app:app", control=str(path), slow_request=SLOW) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def wsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
+    """WSGI below /w, in a log of JSON, without a heartbeat that would end what hangs."""
+    path = tmp_path_factory.mktemp("diagnose") / "control"
+    with Hornbeam(
+        "diagnose_app:app", mount="/w=diagnose_app:wsgi", control=str(path), slow_request=SLOW,
+        log_format="json", threads=2,
+    ) as server:  # fmt: skip
+        yield server
+
+
+@contextmanager
+def asked(server: Hornbeam, path: str, file: Path) -> Iterator[None]:
+    """A request that goes on until the block is left, which makes the file that it waits for."""
+    answers: list[int] = []
+    url = f"{server.url}{path}{file}"
+
+    def ask() -> None:
+        answers.append(httpx.get(url, timeout=120).status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        wait_until(lambda: path in told(server, "requests"), 60, f"{path} is in progress")
+        yield
+    finally:
+        file.touch()
+        thread.join()
+    assert answers == [200]
+
+
+def told(server: Hornbeam, command: str, *arguments: str) -> str:
+    ok, text = control(server, command, *arguments)
+    assert ok, text
+    return text
+
+
+def hornbeam(server: Hornbeam, *arguments: str) -> subprocess.CompletedProcess[str]:
+    flag = next(part for part in server.command if part.startswith("--control="))
+    command = [str(ROOT / "bin" / "hornbeam"), *arguments, flag]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_requests_in_progress(server: Hornbeam, tmp_path: Path) -> None:
+    """With worker, age, client, method and path; without the query."""
+    with asked(server, "/wait", tmp_path / "go"):
+        rows = told(server, "requests").splitlines()
+    assert len(rows) == 2
+    pattern = rf"1 +\d+\.\d{{3}} s +127\.0\.0\.1:\d+ +GET /wait{tmp_path}/go"
+    assert re.fullmatch(pattern, rows[1].strip()), rows
+    assert told(server, "requests") == "no request is in progress"
+
+
+def test_the_stack_of_a_task_goes_down_to_what_it_waits_for(
+    server: Hornbeam, tmp_path: Path
+) -> None:
+    with asked(server, "/wait", tmp_path / "go"):
+        text = told(server, "stack", "1")
+    _, _, task = text.partition(f": GET /wait{tmp_path}/go\n")
+    own, _, others = task.partition("\n\n")
+    assert re.search(r"in app\n.*\n.*in outer\n    await asyncio.gather", own), text
+    assert "waits for <_GatheringFuture pending" in own
+    assert "in waiting_for" in others
+    assert 'thread "MainThread": the event loop, which answers this' in text
+    assert 'thread "hornbeam-watch"' in text
+
+
+def test_the_stack_of_a_loop_that_is_blocked(server: Hornbeam, tmp_path: Path) -> None:
+    """By a signal, since nobody answers."""
+    with asked(server, "/block", tmp_path / "go"):
+        text = told(server, "stack", "1")
+    assert text.startswith("The event loop does not answer: it is blocked.")
+    assert re.search(r"diagnose_app\.py\", line \d+ in blocked\n.* in app\n", text), text
+
+
+def test_the_stack_of_a_wsgi_thread(wsgi: Hornbeam, tmp_path: Path) -> None:
+    with asked(wsgi, "/w/block", tmp_path / "go"):
+        text = told(wsgi, "stack", "/w/1")
+        wsgi.wait_for_output(f"slow request: GET /w/block{tmp_path}/go has been in worker /w/1", 60)
+    _, _, thread = text.partition(f": GET /w/block{tmp_path}/go\n")
+    assert re.search(r"in wsgi\n.*\n.*in blocked\n", thread.partition("\n\n")[0]), text
+    line = next(line for line in wsgi.output.splitlines() if "slow request: GET /w/block" in line)
+    record = json.loads(line)
+    assert (record["level"], record["worker"]) == ("warning", 1)
+    assert "in blocked" in record["message"]
+
+
+def test_which_worker_is_said_by_its_place(wsgi: Hornbeam) -> None:
+    assert "event loop" in told(wsgi, "stack", "1")
+    for name in ("7", "/x/1", "one"):
+        ok, text = control(wsgi, "stack", name)
+        assert (ok, text) == (False, f'there is no worker "{name}"; there are /w/1, 1')
+
+
+def test_a_slow_request_is_logged_once_with_its_stack(server: Hornbeam, tmp_path: Path) -> None:
+    with asked(server, "/wait", tmp_path / "go"):
+        pattern = rf"slow request: GET /wait{tmp_path}/go has been in worker 1 for (\d+) ms"
+        age = server.wait_for_output(pattern, 60).group(1)
+        assert int(age) >= SLOW
+        # It is looked at again and again meanwhile: the next one is told of by then.
+        with asked(server, "/wait", tmp_path / "go2"):
+            server.wait_for_output(f"GET /wait{tmp_path}/go2 has been", 60)
+    assert len(re.findall(pattern, server.output)) == 1
+    _, _, stack = server.output.partition(f"GET /wait{tmp_path}/go has been")
+    assert re.search(r"(?s)^[^\n]* Where it is:\n.*in outer\n.*waits for <_Gathering", stack), stack
+
+
+def test_a_slow_request_that_blocks_the_loop_is_logged_with_its_stack(
+    server: Hornbeam, tmp_path: Path
+) -> None:
+    with asked(server, "/block", tmp_path / "go"):
+        server.wait_for_output(
+            rf"GET /block{tmp_path}/go has been in worker 1 .*; the event loop is blocked\.", 60
+        )
+        server.wait_for_output(r"line \d+ in blocked$", 60)
+
+
+def test_a_profile(server: Hornbeam, tmp_path: Path) -> None:
+    """Collapsed stacks of what works; a thread that waits is not in it. A flame graph and
+    speedscope's format are made of the same."""
+    httpx.get(f"{server.url}/work{tmp_path}/go", timeout=60)
+    try:
+        text = told(server, "profile", "1", "1")
+        picture, scope = tmp_path / "profile.svg", tmp_path / "profile.json"
+        done = hornbeam(server, "profile", "1", "--seconds", "1", "-o", str(picture))
+        assert done.stdout.endswith(f"written to {picture}\n"), done
+        assert hornbeam(server, "profile", "1", "--seconds=1", f"--output={scope}").returncode == 0
+    finally:
+        (tmp_path / "go").touch()
+    first, *stacks = text.splitlines()
+    assert re.fullmatch(r"# \d+ samples, in \d+ of which a thread did something", first)
+    working = [line for line in stacks if line.startswith("spinner;")]
+    assert working, text
+    pattern = r"spinner;.*spinning \(apps/diagnose_app\.py:\d+\)(;.*)? \d+"
+    assert all(re.fullmatch(pattern, line) for line in working), text
+    assert not any("hornbeam-watch" in line for line in stacks), text
+    assert picture.read_text().startswith("<svg ")
+    assert "spinning" in picture.read_text()
+    file = json.loads(scope.read_text())
+    (profile,) = file["profiles"]
+    assert len(profile["samples"]) == len(profile["weights"])
+    assert sum(profile["weights"]) == profile["endValue"]
+    names = [file["shared"]["frames"][frame]["name"] for frame in profile["samples"][0]]
+    assert names[0] == "spinner"
+
+
+def test_what_a_worker_keeps(server: Hornbeam) -> None:
+    """Allocated while it was looked at; `ask` goes on until the answer is there."""
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            httpx.get(f"{server.url}/keep", timeout=60)
+            done.wait(0.05)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        text = told(server, "memory", "1", "2")
+    finally:
+        done.set()
+        thread.join()
+    largest = text.split("\n\n")[1]
+    assert re.match(r"\d+\.\d [kM]B in \+\d+ objects\n  File \".*diagnose_app\.py\"", largest), text
+
+
+def test_mistakes_of_the_command(server: Hornbeam) -> None:
+    assert "takes a worker" in control(server, "stack")[1]
+    assert control(server, "profile", "1", "0") == (False, "--seconds is from 1 to 300")
+    assert "is a number" in control(server, "memory", "1", "x")[1]
+    done = hornbeam(server, "stack", "1", "--seconds", "3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "hornbeam: stack takes no --seconds\nTry: hornbeam help\n"
+
+
+def test_a_crash_is_one_record(server: Hornbeam) -> None:
+    """The signal, what it had, what it had used, and the stack that faulthandler has left; status
+    has the last ones."""
+    assert httpx.post(f"{server.url}/crash", timeout=60).status_code == 502
+    server.wait_for_output(r"ended: Python was ended by signal 11 \(SIGSEGV\)", 60)
+    server.wait_for_output(r"Fatal Python error: Segmentation fault", 60)
+    server.wait_for_output(r"line \d+ in string_at", 60)
+    _, _, record = server.output.partition("signal 11 (SIGSEGV)")
+    assert re.search(r"it ran for \d+\.\d s and was given \d+ requests", record), record
+    assert re.search(r"in progress: POST /crash \(\d+\.\d s\)", record), record
+    wait_until(lambda: "(SIGSEGV)" in told(server, "status"), 60, "status has it")
+    wait_until(lambda: " ready " in told(server, "status"), 60, "the next process is ready")
+    assert re.search(
+        r"crash of worker 1 \(diagnose_app:app, pid \d+\) at \S+: Python was ended by signal 11 "
+        r"\(SIGSEGV\); in progress: POST /crash$",
+        told(server, "status"),
+        re.MULTILINE,
+    )
+
+
+def test_a_status_that_python_exits_with(server: Hornbeam) -> None:
+    assert httpx.post(f"{server.url}/exit/7", timeout=60).status_code == 502
+    server.wait_for_output(r"ended: Python exited with status 7; it is started again", 60)
+    server.wait_for_output(r"in progress: POST /exit/7", 60)
+    wait_until(lambda: " ready " in told(server, "status"), 60, "the next process is ready")
