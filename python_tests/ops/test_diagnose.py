@@ -3,10 +3,17 @@ requests, crashes of workers. Two servers do for all of it."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
+import select
+import struct
 import subprocess
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,3 +235,80 @@ def test_a_status_that_python_exits_with(server: Hornbeam) -> None:
     server.wait_for_output(r"ended: Python exited with status 7; it is started again", 60)
     server.wait_for_output(r"in progress: POST /exit/7", 60)
     wait_until(lambda: " ready " in told(server, "status"), 60, "the next process is ready")
+
+
+def test_top_prints_one_page_where_there_is_no_terminal(wsgi: Hornbeam) -> None:
+    lines = hornbeam(wsgi, "top").stdout.splitlines()
+    assert re.fullmatch(rf"hornbeam default on {wsgi.url}, up \d+ \w+", lines[0].rstrip("/"))
+    assert re.fullmatch(
+        r"requests/s \d+\.\d   errors and durations are not counted \(metrics_bind\)", lines[1]
+    )
+    assert lines[5].split()[:3] == ["worker*", "state", "pid"]
+    rows = {line.split()[0]: line.split()[-1] for line in lines[6:]}
+    assert rows["1"] == "diagnose_app:app"
+    assert rows["/w/1"] == "diagnose_app:wsgi"
+
+
+def test_top_on_a_terminal(tmp_path: Path) -> None:
+    """Drawn again and again, ordered by keys, as wide as the window; put back at its end."""
+    with Hornbeam(
+        "diagnose_app:app", workers=2, control=str(tmp_path / "control"), metrics_bind="127.0.0.1:0"
+    ) as server:
+        assert httpx.get(server.url, timeout=60).status_code == 200
+        with Terminal(server) as terminal:
+            terminal.wait_for(r"requests/s \d+\.\d   errors/s 0\.0   p50 ")
+            terminal.wait_for(r"worker\* ")
+            terminal.wait_for(r"q quit")
+            terminal.write("m")
+            terminal.wait_for(r"memory\*")
+            terminal.resize(24, 20)
+            terminal.write("n")
+            terminal.wait_for(r"\x1b\[K\r\nin flight 0   waitin\x1b\[K\r\n")
+            terminal.write("q")
+
+
+class Terminal:
+    """`hornbeam top` in a terminal of its own."""
+
+    def __init__(self, server: Hornbeam) -> None:
+        flag = next(part for part in server.command if part.startswith("--control="))
+        self._master, self._slave = pty.openpty()
+        self.resize(24, 160)
+        self._before = termios.tcgetattr(self._slave)
+        self._read = ""
+        self._process = subprocess.Popen(
+            [str(ROOT / "bin" / "hornbeam"), "top", flag],
+            stdin=self._slave, stdout=self._slave, stderr=self._slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                assert self._process.wait(60) == 0
+                assert termios.tcgetattr(self._slave) == self._before
+                self.wait_for(r"\x1b\[\?25h")
+        finally:
+            self._process.kill()
+            self._process.wait()
+            os.close(self._master)
+            os.close(self._slave)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def write(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, pattern: str) -> None:
+        """What comes from now on has it."""
+        deadline = time.monotonic() + 60
+        while not (match := re.search(pattern, self._read)):
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {pattern!r} in {self._read[-2000:]!r}"
+            if select.select([self._master], [], [], left)[0]:
+                self._read += os.read(self._master, 65536).decode()
+        self._read = self._read[match.end() :]

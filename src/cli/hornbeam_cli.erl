@@ -1,10 +1,10 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
 %%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
-%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_top, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_node and _report (where there is a cluster) and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
@@ -14,7 +14,7 @@
 -export([main/0]).
 
 %% The commands for a running server.
--define(REMOTE, ["status", "reload", "mount", "unmount", "stop", "tasks", "cluster" | ?ABOUT_WORKERS]).
+-define(REMOTE, ["status", "top", "reload", "mount", "unmount", "stop", "tasks", "cluster" | ?ABOUT_WORKERS]).
 -define(ABOUT_WORKERS, ["stack", "profile", "memory", "requests"]).
 
 -define(READY_POLL, 100).
@@ -105,6 +105,7 @@ command([Command | Args]) ->
         {false, _} -> unknown(Command)
     end.
 
+asked(_, "top", Args) -> hornbeam_top:run(Args);
 asked(true, Command, Args) -> hornbeam_diagnose_client:run(Command, Args);
 asked(false, Command, Args) -> hornbeam_control_client:run(Command, Args).
 
@@ -139,6 +140,7 @@ help() ->
         "  hornbeam cluster ca DIR [ADDRESS...]\n"
         "                                    make an authority for a cluster, and a\n"
         "                                    certificate for each node's address\n"
+        "  hornbeam top [SERVER] [--once]    what it does, anew each second; --once: one page\n"
         "  hornbeam requests                 the requests that it has in progress\n"
         "  hornbeam stack WORKER             what a worker does: the stacks of its threads and\n"
         "                                    asyncio tasks\n"

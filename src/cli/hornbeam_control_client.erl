@@ -1,9 +1,9 @@
 %%% The commands that speak with a running server: `hornbeam status', `reload', `mount', `unmount', `stop', `tasks', `cluster'.
 %%%
-%%% Called by: hornbeam_cli, hornbeam_diagnose_client (`hornbeam stack', `profile', `memory', `requests'). Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
+%%% Called by: hornbeam_cli, hornbeam_diagnose_client (`hornbeam stack', `profile', `memory', `requests'), hornbeam_top. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
 
--export([run/2]).
+-export([run/2, locate/1, data/2]).
 
 %% A reload takes as long as the application's start.
 -define(PATIENCE, 600000).
@@ -39,6 +39,27 @@ run(Command, Arguments) ->
             wrong(Error)
     end.
 
+%% @doc The control socket of the server that these arguments name.
+-spec locate(Arguments :: [string()]) -> {ok, file:name_all()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
+locate(Arguments) ->
+    case hornbeam_options:from_args(Arguments) of
+        {ok, Server, Given} when length(Server) =< 1 -> find(Server ++ [atom_to_list(Name) || #{name := Name} <- [Given], Server =:= []], Given);
+        {ok, _, _} -> {usage, "one server at most"};
+        Error -> wrong(Error)
+    end.
+
+%% @doc What a server answers that is for a program.
+-spec data(Command :: string(), file:name_all()) -> {ok, map()} | {error, unicode:chardata()}.
+data(Command, Path) ->
+    case exchange(Command, [], Path) of
+        {ok, Packet} ->
+            case hornbeam_msgpack:decode(Packet) of
+                {ok, #{<<"ok">> := true, <<"data">> := Data}} when is_map(Data) -> {ok, Data};
+                _ -> answered(Command, {ok, Packet})
+            end;
+        Error -> answered(Command, Error)
+    end.
+
 find_and_ask(Command, Server, Arguments, Given) ->
     case find(Server, Given) of
         {ok, Path} -> ask(Command, Arguments -- Server, Path);
@@ -71,6 +92,9 @@ connect(Path) ->
                                        {active, false}], 5000).
 
 ask(Command, Arguments, Path) ->
+    answered(Command, exchange(Command, Arguments, Path)).
+
+exchange(Command, Arguments, Path) ->
     Request = #{command => list_to_binary(Command),
                 arguments => [unicode:characters_to_binary(A) || A <- Arguments]},
     case connect(Path) of
@@ -78,9 +102,9 @@ ask(Command, Arguments, Path) ->
             ok = gen_tcp:send(Socket, hornbeam_msgpack:encode(Request)),
             Answer = gen_tcp:recv(Socket, 0, ?PATIENCE),
             ok = gen_tcp:close(Socket),
-            answered(Command, Answer);
+            Answer;
         {error, Reason} ->
-            {error, [Path, ": ", inet:format_error(Reason)]}
+            {error, {Path, Reason}}
     end.
 
 answered(Command, {ok, Packet}) ->
@@ -90,6 +114,8 @@ answered(Command, {ok, Packet}) ->
         {ok, #{<<"ok">> := false, <<"text">> := Text}} -> {error, Text};
         _ -> {error, "the server's answer is not understood"}
     end;
+answered(_Command, {error, {Path, Reason}}) ->
+    {error, [Path, ": ", inet:format_error(Reason)]};
 answered(_Command, {error, Reason}) ->
     {error, ["the server did not answer: ", inet:format_error(Reason)]}.
 

@@ -1,14 +1,14 @@
 %%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_diagnose_command, hornbeam_servers, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_diagnose_command, hornbeam_figures, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
 %%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes, and ?MAX_ANSWER:
 %%%
 %%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stack" | ... | "stop", "arguments": [what follows on the command line]}
-%%%     {"ok": bool, "text": what to show, "pid": the VM's process id}
+%%%     {"ok": bool, "text": what to show, "pid": the VM's process id, "data": of `figures', for `hornbeam top'}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
 %%% server can still be stopped by signal). No descriptor for a client: it waits. A client that says nothing is left
@@ -201,6 +201,11 @@ command(<<"cluster">>, Arguments, Name) ->
 command(Command, Arguments, Name) when Command =:= <<"stack">>; Command =:= <<"profile">>; Command =:= <<"memory">>; Command =:= <<"requests">> ->
     {Result, Text} = hornbeam_diagnose_command:run(Name, binary_to_list(Command), Arguments),
     answer(Result =:= ok, Text);
+command(<<"figures">>, _Arguments, Name) ->
+    case hornbeam_figures:take(Name) of
+        {ok, Figures} -> (answer(true, ""))#{data => Figures};
+        {error, not_found} -> answer(false, "the server is starting or stopping")
+    end;
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),
     answer(true, "stopping");

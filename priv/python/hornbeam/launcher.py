@@ -153,6 +153,8 @@ def restore_terminal(modes: list[Any] | None) -> None:
     with suppress(termios.error):  # it has gone
         if termios.tcgetattr(0) != modes:
             termios.tcsetattr(0, termios.TCSADRAIN, modes)
+            if os.isatty(1):
+                os.write(1, b"\x1b[?25h")  # `hornbeam top` has hidden the cursor
 
 
 def start(arguments: list[str]) -> int:
