@@ -32,7 +32,9 @@ class Authority:
         )  # fmt: skip
         return self
 
-    def issue(self, name: str, *, subject: str = "", kind: str = "ec") -> tuple[Path, Path]:
+    def issue(
+        self, name: str, *, subject: str = "", kind: str = "ec", days: int = 2
+    ) -> tuple[Path, Path]:
         """A certificate and its key for a host or a client."""
         stem = name.replace("*", "any") + str(len(list(self.folder.iterdir())))
         cert, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
@@ -52,7 +54,7 @@ class Authority:
         )  # fmt: skip
         _openssl(
             "x509", "-req", "-in", str(request), "-CA", str(self.cert), "-CAkey", str(self.key),
-            "-CAcreateserial", "-days", "2", "-extfile", str(extensions), "-out", str(cert),
+            "-CAcreateserial", "-days", str(days), "-extfile", str(extensions), "-out", str(cert),
         )  # fmt: skip
         return cert, key
 

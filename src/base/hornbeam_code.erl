@@ -33,7 +33,8 @@
 %% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the next one is OTP's to load, the others are loaded as somebody asks something.
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
                     hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
-                    hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal]).
+                    hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal,
+                    hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_options]).
 %% Our own that only a part calls.
 -define(ROOMS, [{slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},

@@ -1,10 +1,10 @@
-%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
+%%% The command line: `hornbeam run [APP] [flags]`, `dev` (run with other defaults), `config`, `status`, `reload`, `mount`, `unmount`, `stop`, `tasks`, `cluster`, `doctor`, `top`, `requests`, `stack`, `profile`, `memory`, `help`, `version`.
 %%%
 %%% Owns the commands, what they print and the exit status: 0 after a graceful stop, 1 when the server could not start
-%%% or an option has a bad value, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
+%%% or an option has a bad value, or `doctor` has found something wrong, 2 when the command line itself is wrong, 70 (EX_SOFTWARE of sysexits.h) when a server that served
 %%% has ended by itself. Called by the launcher (priv/python/hornbeam) and config/release.sh as
 %%% `erl -s hornbeam_cli main`, with the arguments and a configuration file's settings in the environment (launcher.py says why). Calls
-%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_top, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
+%%% hornbeam_options, hornbeam_option_text, hornbeam_discovery, hornbeam_control_client, hornbeam_diagnose_client, hornbeam_top, hornbeam_doctor, hornbeam_cluster_ca, hornbeam_crash_dump, hornbeam_log, hornbeam_signals,
 %%% hornbeam_systemd, hornbeam_vm, hornbeam_watch, hornbeam_code, hornbeam_cores, hornbeam_servers, hornbeam_cluster_node and _report (where there is a cluster) and hornbeam.
 %%%
 %%% Stopping is not done here: the handler of SIGTERM (hornbeam_signals; OTP's own for other commands) calls init:stop/0,
@@ -76,6 +76,11 @@ command(["dev" | Args], Settings) ->
         true -> help();
         false -> serve(Args, Settings, #{reload => true, access_log => combined})
     end;
+command(["doctor" | Args], Settings) ->
+    case wants_help(Args) of
+        true -> help();
+        false -> options(Args, Settings, #{}, fun(Options, _Sources) -> doctor(hornbeam_control_client:running(Options), Options) end)
+    end;
 command(["config" | Args], Settings) ->
     case wants_help(Args) of
         true -> help();
@@ -111,7 +116,7 @@ asked(false, Command, Args) -> hornbeam_control_client:run(Command, Args).
 
 unknown(Command) ->
     usage_error(["there is no command ", hornbeam_option_text:show(Command),
-                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "cluster", "help", "version" | ?REMOTE])]).
+                 hornbeam_option_text:suggest(Command, ["run", "dev", "config", "doctor", "cluster", "help", "version" | ?REMOTE])]).
 
 wants_help(Args) ->
     Flags = lists:takewhile(fun(Arg) -> Arg =/= "--" end, Args),
@@ -140,6 +145,8 @@ help() ->
         "  hornbeam cluster ca DIR [ADDRESS...]\n"
         "                                    make an authority for a cluster, and a\n"
         "                                    certificate for each node's address\n"
+        "  hornbeam doctor [APP] [flags]     whether all is well for a server with these options,\n"
+        "                                    or in the one that runs with them; what to do\n"
         "  hornbeam top [SERVER] [--once]    what it does, anew each second; --once: one page\n"
         "  hornbeam requests                 the requests that it has in progress\n"
         "  hornbeam stack WORKER             what a worker does: the stacks of its threads and\n"
@@ -230,6 +237,25 @@ print(Options, Sources, Which) ->
 
 print_found({ok, Module, File}, Options, Sources) -> {Options#{app := Module}, Sources#{app => ["found: ", File]}};
 print_found({error, _}, Options, Sources) -> {Options, Sources}.
+
+%% Of one that runs all is known, its own limits and links too.
+doctor({ok, Path}, _Options) ->
+    case hornbeam_control_client:data("doctor", Path) of
+        {ok, #{<<"text">> := Text, <<"wrong">> := Wrong}} -> examined(["The server that runs:\n", Text], Wrong);
+        {error, Text} -> complain(Text), {exit, 1}
+    end;
+doctor(none, Options0) ->
+    {ok, _} = application:ensure_all_started(ssl),
+    {Options, _} = case Options0 of
+        #{app := <<>>, mounts := []} -> print_found(hornbeam_discovery:find(Options0), Options0, #{});
+        #{} -> {Options0, #{}}
+    end,
+    Findings = hornbeam_doctor:examine(Options, not_running),
+    examined(["No server runs with these options:\n", hornbeam_doctor:text(Findings)], hornbeam_doctor:is_wrong(Findings)).
+
+examined(Text, Wrong) ->
+    io:put_chars(Text),
+    {exit, case Wrong of true -> 1; false -> 0 end}.
 
 changed_only(Args) ->
     {Flags, Rest} = lists:splitwith(fun(Arg) -> Arg =/= "--" end, Args),

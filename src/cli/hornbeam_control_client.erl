@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_cli, hornbeam_diagnose_client (`hornbeam stack', `profile', `memory', `requests'), hornbeam_top. Calls: hornbeam_control_path, hornbeam_options; hornbeam_control at the other end.
 -module(hornbeam_control_client).
 
--export([run/2, locate/1, data/2]).
+-export([run/2, locate/1, running/1, data/2]).
 
 %% A reload takes as long as the application's start.
 -define(PATIENCE, 600000).
@@ -46,6 +46,19 @@ locate(Arguments) ->
         {ok, Server, Given} when length(Server) =< 1 -> find(Server ++ [atom_to_list(Name) || #{name := Name} <- [Given], Server =:= []], Given);
         {ok, _, _} -> {usage, "one server at most"};
         Error -> wrong(Error)
+    end.
+
+%% @doc The control socket of the server that runs with these options, where one does.
+-spec running(Options :: map()) -> {ok, file:name_all()} | none.
+running(#{control := Path}) when Path =/= <<"auto">>, Path =/= <<"off">> ->
+    case answers(Path) of
+        true -> {ok, Path};
+        false -> none
+    end;
+running(#{name := Name}) ->
+    case find([atom_to_list(Name)], #{}) of
+        {ok, Path} -> {ok, Path};
+        {error, _} -> none
     end.
 
 %% @doc What a server answers that is for a program.

@@ -1,14 +1,14 @@
 %%% The control socket of a server: `bin/hornbeam reload', `mount', `unmount', `status', `cluster' and `stop' without Erlang distribution.
 %%%
 %%% Called by: hornbeam_server (a child, the last to start and the first to stop); hornbeam_control_client at the other end.
-%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_diagnose_command, hornbeam_figures, hornbeam_servers, hornbeam_descriptors.
+%%% Calls: hornbeam_server (info/1), hornbeam_reload, hornbeam_vm (stop/1), hornbeam_options, hornbeam_status, hornbeam_task_command, hornbeam_cluster_command, hornbeam_diagnose_command, hornbeam_figures, hornbeam_doctor, hornbeam_servers, hornbeam_descriptors.
 %%%
 %%% A Unix socket that only its owner can use: mode 0600, and by default in a folder of mode 0700
 %%% (hornbeam_control_path). Whoever can write to it can do to the server what the operating system lets its owner do
 %%% anyway. A request and its answer are one msgpack map each, in a packet of at most ?MAX_PACKET bytes, and ?MAX_ANSWER:
 %%%
 %%%     {"command": "status" | "reload" | "mount" | "unmount" | "cluster" | "stack" | ... | "stop", "arguments": [what follows on the command line]}
-%%%     {"ok": bool, "text": what to show, "pid": the VM's process id, "data": of `figures', for `hornbeam top'}
+%%%     {"ok": bool, "text": what to show, "pid": the VM's process id, "data": of `figures' and `doctor', for a program}
 %%%
 %%% Failure modes: the socket cannot be made, or its file has vanished: a warning, and another try every ?RETRY ms (meanwhile the
 %%% server can still be stopped by signal). No descriptor for a client: it waits. A client that says nothing is left
@@ -205,6 +205,14 @@ command(<<"figures">>, _Arguments, Name) ->
     case hornbeam_figures:take(Name) of
         {ok, Figures} -> (answer(true, ""))#{data => Figures};
         {error, not_found} -> answer(false, "the server is starting or stopping")
+    end;
+command(<<"doctor">>, _Arguments, Name) ->
+    case hornbeam_servers:config(Name) of
+        {ok, Config} ->
+            Findings = hornbeam_doctor:examine(Config, running),
+            (answer(true, ""))#{data => #{text => unicode:characters_to_binary(hornbeam_doctor:text(Findings)), wrong => hornbeam_doctor:is_wrong(Findings)}};
+        error ->
+            answer(false, "the server is starting or stopping")
     end;
 command(<<"stop">>, _Arguments, Name) ->
     _ = spawn(fun() -> hornbeam_vm:stop(Name) end),

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 __all__ = ["COMMANDS", "take"]
 
 # Those that look at the options of a server that is to be started.
-COMMANDS = ("run", "dev", "config")
+COMMANDS = ("run", "dev", "config", "doctor")
 FILES = ("hornbeam.toml", "pyproject.toml")
 FLAGS = ("--config", "-c")
 
