@@ -141,6 +141,8 @@ broken() ->
         {"ready twice", http, [frame(ready, 0, [16#80])]},
         {"failed when it was ready", http, [frame(failed, 0, [7, "why"])]},
         {"drained, which nobody asked for", http, [frame(drained, 0, [])]},
+        {"an answer to a question that was not asked", http, [frame(diagnosed, 0, [<<1:32>>, 16#80])]},
+        {"an answer that is none", http, [frame(diagnosed, 0, [<<1:32>>, 16#90])]},
         {"pong to a ping that was not sent", http, [frame(pong, 0, [<<4:16, 77:32>>, 16#80])]},
         {"figures that are none", http, [frame(pong, 0, [<<4:16, 1:32>>, 16#90])]},
         {"a frame that only a worker gets", http, [frame(request, [0])]},

@@ -84,7 +84,7 @@ options_test() ->
     ?assertEqual([{ok, "options: fit together"}], Found(#{workers => 1})),
     [?assertMatch([{Kind, "options: " ++ _}], Found(maps:merge(#{workers => 1}, More)))
      || {Kind, More} <- [{warning, #{workers => 1000}}, {warning, #{max_worker_memory => 16#FFFFFFFFFFF}}, {wrong, #{worker_class => wsgi, lifespan => on}},
-                         {warning, #{slow_request => 5000, timeout => 5000}}, {warning, #{queue_timeout => 9000, timeout => 5000}},
+                         {warning, #{slow_request => 5000, timeout => 5000, queue_timeout => 100}}, {warning, #{queue_timeout => 9000, timeout => 5000}},
                          {warning, #{forwarded_allow_ips => ["*"], bind => "0.0.0.0:0"}}, {warning, #{metrics_bind => "0.0.0.0:0"}}, {warning, #{debug => true}}]],
     {ok, Config} = hornbeam_options:resolve(Given#{workers => 1}),
     ?assertMatch([{warning, _, _}], hornbeam_doctor_options:examine(Config#{cluster := {static, []}, cluster_insecure := true})).

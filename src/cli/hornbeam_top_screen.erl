@@ -25,7 +25,7 @@ lines(Before, #{<<"name">> := Name, <<"binds">> := Binds} = Now, Order) ->
     Seconds = max(0.001, (number(<<"at">>, Now) - number(<<"at">>, Before)) / 1000),
     Rates = rates(Before, Now, Seconds),
     [io_lib:format("hornbeam ~ts on ~ts, up ~ts", [Name, lists:join(", ", Binds), age(number(<<"at">>, Now))]),
-     io_lib:format("requests/s ~.1f   ~ts", [lists:sum([Rate || {_, Rate} <- maps:values(Rates)]), answered(Before, Now, Seconds)]),
+     io_lib:format("requests/s ~.1f   ~ts", [lists:sum([0.0 | [Rate || {_, Rate} <- maps:values(Rates)]]), answered(Before, Now, Seconds)]),
      io_lib:format("in flight ~b   waiting ~b   refused/s ~.1f   connections ~b   websockets ~b   restarts ~b   crashes ~b",
                    [number(<<"in_flight">>, Now), number(<<"waiting">>, Now), rate(<<"refused">>, Before, Now, Seconds), number(<<"connections">>, Now),
                     number(<<"websockets">>, Now), number(<<"restarts">>, Now), number(<<"crashes">>, Now)]),
