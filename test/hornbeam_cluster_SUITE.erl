@@ -5,9 +5,11 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([all/0, init_per_testcase/2, end_per_testcase/2]).
--export([count/1, one_node/1, three_nodes/1, a_node_joins_and_leaves/1, a_node_comes_back/1, a_minority_refuses/1, lost_data/1]).
+-export([count/1, one_node/1, three_nodes/1, a_node_joins_and_leaves/1, a_node_comes_back/1, a_minority_refuses/1, late_heartbeats/1, lost_data/1, lost_log/1, all_logs_lost/1,
+         a_founder_is_killed/1]).
 
-all() -> [one_node, three_nodes, a_node_joins_and_leaves, a_node_comes_back, a_minority_refuses, lost_data].
+all() -> [one_node, three_nodes, a_node_joins_and_leaves, a_node_comes_back, a_minority_refuses, late_heartbeats, lost_data, lost_log,
+          all_logs_lost, a_founder_is_killed].
 
 init_per_testcase(_Case, Config) ->
     case is_alive() of
@@ -92,6 +94,17 @@ a_minority_refuses(Config) ->
     ?assertEqual({error, no_quorum}, state(A, get, [<<"a">>])),
     ?assertMatch({ok, 1, _}, state(A, get, [<<"a">>, local])).
 
+%% What aten says for a moment, as on a busy machine, fails nothing; what is open meanwhile is answered.
+late_heartbeats(Config) ->
+    [{A, _}, {_, NodeB}, {_, NodeC}] = formed(3, Config),
+    lists:foreach(fun(Number) ->
+        _ = [peer:send(A, hornbeam_cluster_client, {node_event, Node, down}) || Node <- [NodeB, NodeC]],
+        ?assertEqual({ok, Number}, state(A, incr, [n, 1])),
+        ?assertMatch({ok, Number, _}, state(A, get, [n])),
+        _ = [peer:send(A, hornbeam_cluster_client, {node_event, Node, up}) || Node <- [NodeB, NodeC]]
+    end, lists:seq(1, 20)),
+    await:until(fun() -> maps:get(down, peers:call(A, hornbeam_cluster_client, info, [])) =:= [] end).
+
 lost_data(Config) ->
     [{A, _}, {_B, _}, {C, NodeC}] = Nodes = formed(3, Config),
     ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
@@ -101,6 +114,68 @@ lost_data(Config) ->
     cluster([{C2, NodeC} | Nodes -- [{C, NodeC}]], 3, [C2], Config),
     await:until(fun() -> element(1, try state(C2, get, [<<"a">>, local]) of error -> {error}; Value -> Value catch _:_ -> {error} end) =:= ok end),
     await:until(fun() -> maps:get(membership, peers:call(C2, hornbeam_cluster, info, []), none) =:= voter end).
+
+%% Ra's files are lost, and what the node says of itself is there: it may have voted in what it has lost, so it does not come back as what it was.
+lost_log(Config) ->
+    [{A, NodeA}, {B, NodeB}, {C, NodeC}] = formed(3, Config),
+    lists:foldl(fun({{Peer, Node}, Other}, Nodes) ->
+        joined(Node, Config),
+        ?assertEqual(ok, state(element(1, Other), set, [Node, 1])),
+        peers:stop(Peer),
+        ok = file:del_dir_r(filename:join(folder(Node, Config), "ra")),
+        {Again, Node} = started(Node),
+        Now = lists:keyreplace(Node, 2, Nodes, {Again, Node}),
+        cluster(Now, 3, [Again], Config),
+        %% It was removed, and joins as another voice: with a name of Ra's of its own.
+        await:until(fun() -> is_voter(Again) end),
+        {ok, [{hornbeam_cluster, _, Node, {joined, _, <<_, _/binary>>, _}}]} = file:consult(filename:join(folder(Node, Config), "member")),
+        ?assertMatch({ok, 1, _}, state(Again, get, [Node])),
+        await:until(fun() -> peers:call(element(1, Other), hornbeam_cluster, members, []) =:= lists:sort([NodeA, NodeB, NodeC]) end),
+        Now
+    end, [{A, NodeA}, {B, NodeB}, {C, NodeC}], [{{B, NodeB}, {A, NodeA}}, {{C, NodeC}, {A, NodeA}}]).
+
+%% Of all at once: nothing is left of the cluster, and they found another.
+all_logs_lost(Config) ->
+    Nodes = [{A, _}, _] = formed(2, Config),
+    ?assertEqual(ok, state(A, set, [<<"a">>, 1])),
+    Id = maps:get(id, peers:call(A, hornbeam_cluster, info, [])),
+    lists:foreach(fun({Peer, Node}) ->
+        joined(Node, Config),
+        peers:stop(Peer),
+        ok = file:del_dir_r(filename:join(folder(Node, Config), "ra"))
+    end, Nodes),
+    Again = [{First, _}, _] = [started(Node) || {_, Node} <- Nodes],
+    cluster(Again, 2, [Peer || {Peer, _} <- Again], Config),
+    await:until(fun() -> state(First, set, [<<"b">>, 1]) =:= ok end),
+    ?assertEqual(error, state(First, get, [<<"a">>])),
+    ?assertNotEqual(Id, maps:get(id, peers:call(First, hornbeam_cluster, info, []))).
+
+%% Whatever of a founder's log is on its disk then, and whoever of the founders it is: they found the cluster when it is back.
+a_founder_is_killed(Config) ->
+    lists:foreach(fun(Which) ->
+        Nodes = lists:keysort(2, [started() || _ <- [1, 2, 3]]),
+        cluster(Nodes, 3, [Peer || {Peer, _} <- Nodes], Config),
+        {Peer, Node} = lists:nth(Which, Nodes),
+        await:until(fun() -> element(1, written(Node, Config)) =:= founded end),
+        _ = os:cmd("kill -9 " ++ peers:call(Peer, os, getpid, [])),
+        peers:stop(Peer),
+        {Again, Node} = started(Node),
+        Now = lists:keyreplace(Node, 2, Nodes, {Again, Node}),
+        cluster(Now, 3, [Again], Config),
+        await:until(fun() -> lists:all(fun({Each, _}) -> state(Each, set, [<<"formed">>, 1]) =:= ok end, Now) end)
+    end, [1, 3]).
+
+written(Node, Config) ->
+    case file:consult(filename:join(folder(Node, Config), "member")) of
+        {ok, [{hornbeam_cluster, _, Node, Phase}]} -> Phase;
+        _ -> {none}
+    end.
+
+joined(Node, Config) -> await:until(fun() -> element(1, written(Node, Config)) =:= joined end).
+
+is_voter(Peer) ->
+    Info = peers:call(Peer, hornbeam_cluster, info, []),
+    maps:get(phase, Info) =:= joined andalso maps:get(membership, Info, none) =:= voter.
 
 count(Times) ->
     lists:foreach(fun(_) -> {ok, _} = hornbeam_cluster_state:incr(<<"count">>, 1) end, lists:seq(1, Times)),
@@ -120,7 +195,7 @@ cluster(Nodes, Size, Start, Config) ->
     Names = [Node || {_, Node} <- Nodes],
     _ = [peers:call(Peer, net_kernel, connect_node, [Node]) || {Peer, _} <- Nodes, Node <- Names],
     _ = [begin
-             ok = peers:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 3000, cluster_max_bytes => 1 bsl 28}]),
+             ok = peers:call(Peer, hornbeam_cluster, start, [#{cluster_dir => folder(Node, Config), cluster_size => Size, cluster_timeout => 30000, cluster_max_bytes => 1 bsl 28}]),
              _ = peer:send(Peer, hornbeam_cluster_engine, {discovered, Names})
          end || {Peer, Node} <- Nodes, lists:member(Peer, Start)],
     ok.

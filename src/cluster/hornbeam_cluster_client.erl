@@ -1,7 +1,7 @@
 %%% The commands of this node: sends them to the leader, and again when it has gone, until each is answered or its time is over.
 %%%
 %%% Called by: hornbeam_cluster (command/2), hornbeam_asked and hornbeam_cluster_locks (requests without a process of their own). Calls: ra (pipelined
-%%% commands), ra_leaderboard (who leads, as this node's member has heard), aten (which nodes seem to be down), hornbeam_cluster_machine (command/3).
+%%% commands), ra_leaderboard (who leads, as this node's member has heard), aten (which nodes seem to be down), hornbeam_cluster_majority, hornbeam_cluster_machine (command/3).
 %%%
 %%%     {command, {Part, Operation}, Timeout in ms}  ─▶  {ok, Reply} | {error, no_quorum | in_doubt | too_many}
 %%%
@@ -15,7 +15,7 @@
 %%%   in_doubt    it was sent, and not answered until its time was over or the majority was lost: it may be done, now or later
 %%%   too_many    ?MAX commands are not answered
 %%%
-%%% Up is who is connected and answers aten's heartbeats: a node that is stopped or cut off is seen to be down after some seconds, in which commands wait.
+%%% Up is who is connected and answers aten's heartbeats (hornbeam_cluster_majority): a node that is stopped or cut off is seen to be down after some seconds, in which commands wait.
 %%%
 %%% Failure: its successor asks the engine who is a member, and has another incarnation, and the machine applies nothing more of this one's. Who waited is told by the end of the process.
 -module(hornbeam_cluster_client).
@@ -27,7 +27,9 @@
 
 -define(MAX, 20000).
 -define(TICK, 50).
+%% Of a leader, with commands on their way: after so long they are sent again, and once more after twice that, and so on ?PATIENCE times.
 -define(SILENCE, 1000).
+-define(PATIENCE, 3).
 %% Of a batch: so many commands, and bytes unless one alone has more.
 -define(COMMANDS, 512).
 -define(BYTES, 262144).
@@ -47,8 +49,9 @@
     incarnation :: integer(),
     member = none :: none | {Cluster :: atom(), ra:server_id()},
     members = [] :: [node()],
-    down = #{} :: #{node() => true},            % as aten has it
-    quorum = false :: boolean(),
+    majority = hornbeam_cluster_majority:new() :: hornbeam_cluster_majority:majority(),
+    quorum = false :: boolean(),                % as that has it
+    judging = false :: boolean(),               % its timer runs
     leader = none :: none | ra:server_id(),
     next = 1 :: seq(),
     low = 1 :: seq(),                           % nothing below is open
@@ -59,6 +62,8 @@
     batch = 0 :: non_neg_integer(),
     flying = #{} :: #{Batch :: pos_integer() => {At :: integer(), Length :: pos_integer(), [seq()]}},
     ticking = false :: boolean(),
+    answered :: {At :: integer(), Batch :: non_neg_integer()},              % the last
+    in_vain = 0 :: non_neg_integer(),           % sent again so often since
     resent = 0 :: non_neg_integer()
 }).
 
@@ -91,7 +96,7 @@ info() -> gen_server:call(?MODULE, info).
 init(Timeout) ->
     ok = net_kernel:monitor_nodes(true),
     ok = gen_server:cast(hornbeam_cluster_engine, member),
-    {ok, #state{timeout = Timeout, incarnation = erlang:system_time() bsl 8 + erlang:unique_integer([positive]) band 255}}.
+    {ok, #state{timeout = Timeout, answered = {now_ms(), 0}, incarnation = erlang:system_time() bsl 8 + erlang:unique_integer([positive]) band 255}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call({command, Operation, default}, From, #state{timeout = Timeout} = State) ->
@@ -105,37 +110,42 @@ handle_call({command, Operation, Timeout}, From, #state{open = Open, next = Seq,
     {noreply, tick(send(State#state{open = Open#{Seq => Asked}, next = Seq + 1, waiting = queue:in(Seq, Waiting), length = Length + 1}))};
 handle_call(has_quorum, _From, #state{quorum = HasQuorum} = State) ->
     {reply, HasQuorum, State};
-handle_call(info, _From, #state{down = Down, open = Open, resent = Resent} = State) ->
-    {reply, #{down => maps:keys(Down), open => map_size(Open), resent => Resent}, State};
+handle_call(info, _From, #state{majority = Majority, open = Open, resent = Resent} = State) ->
+    {reply, #{down => hornbeam_cluster_majority:describe(Majority), open => map_size(Open), resent => Resent}, State};
 handle_call(_Request, _From, State) ->
     {reply, {error, not_supported}, State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({member, Cluster, Member, Members}, #state{members = Before} = State) ->
+handle_cast({member, Cluster, Member, Members}, #state{members = Before, majority = Majority} = State) ->
     lists:foreach(fun(Node) -> _ = aten:unregister(Node) end, Before -- Members),
     lists:foreach(fun(Node) -> _ = aten:register(Node) end, Members -- Before),
-    Now = case Member of
-        none -> State#state{member = none, leader = none, members = []};
-        _ -> State#state{member = {Cluster, Member}, members = Members}
-    end,
-    {noreply, judged(Now)};
+    Now = State#state{members = Members, majority = hornbeam_cluster_majority:members(Members, Majority)},
+    {noreply, judged(case Member of
+        none -> Now#state{member = none, leader = none};
+        _ -> Now#state{member = {Cluster, Member}}
+    end)};
 handle_cast(_Request, State) ->
     {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({ra_event, From, {applied, Batches}}, State) ->
-    {noreply, send(lists:foldl(fun landed/2, State#state{leader = From}, Batches))};
+handle_info({ra_event, From, {applied, Batches}}, #state{majority = Majority, answered = {_, Last}} = State) ->
+    Now = now_ms(),
+    Heard = State#state{leader = From, majority = hornbeam_cluster_majority:answered(Now, Majority), in_vain = 0,
+                        answered = {Now, lists:max([Last | [Batch || {Batch, _} <- Batches]])}},
+    {noreply, send(lists:foldl(fun landed/2, Heard, Batches))};
 handle_info({ra_event, _From, {rejected, {not_leader, Leader, Batch}}}, #state{} = State) ->
     Known = State#state{leader = case Leader of undefined -> none; _ -> Leader end},
     {noreply, send(again([Batch], Known))};
 handle_info(tick, State) ->
     {noreply, tick(send(heard(expired(State#state{ticking = false}))))};
-handle_info({node_event, Node, up}, #state{down = Down} = State) ->
-    {noreply, judged(State#state{down = maps:remove(Node, Down)})};
-handle_info({node_event, Node, down}, #state{down = Down} = State) ->
-    {noreply, judged(State#state{down = Down#{Node => true}})};
-handle_info({nodeup, Node}, #state{down = Down} = State) ->
-    {noreply, judged(State#state{down = maps:remove(Node, Down)})};
+handle_info(judge, State) ->
+    {noreply, judged(State#state{judging = false})};
+handle_info({node_event, Node, down}, #state{majority = Majority} = State) ->
+    {noreply, judged(State#state{majority = hornbeam_cluster_majority:silent(Node, now_ms(), Majority)})};
+handle_info({node_event, Node, up}, #state{majority = Majority} = State) ->
+    {noreply, judged(State#state{majority = hornbeam_cluster_majority:heard(Node, Majority)})};
+handle_info({nodeup, Node}, #state{majority = Majority} = State) ->
+    {noreply, judged(State#state{majority = hornbeam_cluster_majority:heard(Node, Majority)})};
 handle_info({nodedown, _Node}, State) ->
     {noreply, judged(State)};
 handle_info(_Message, State) ->
@@ -218,11 +228,12 @@ again(Batches, #state{} = State) ->
     Waiting = lists:sort(lists:append([queue:to_list(Down#state.waiting) | Seqs])),
     Down#state{waiting = queue:from_list(Waiting), length = length(Waiting)}.
 
-%% A leader that is silent for long may lead no longer, and not know of it.
-heard(#state{flying = Flying, resent = Resent} = State) ->
-    Now = now_ms(),
-    case lists:any(fun({At, _, _}) -> Now - At >= ?SILENCE end, maps:values(Flying)) of
-        true -> again(maps:keys(Flying), State#state{leader = none, resent = Resent + 1});
+%% A leader that is silent for long may lead no longer, and not know of it. One that answers is not: it answers in the order in which it was asked, so what
+%% it has not answered yet waits there, unless later ones were answered: then it never came.
+heard(#state{flying = Flying, resent = Resent, answered = {At, Last}, in_vain = InVain} = State) ->
+    Late = now_ms() - (?SILENCE bsl min(InVain, ?PATIENCE)),
+    case lists:any(fun({Batch, {Sent, _, _}}) -> Sent =< Late andalso (At =< Late orelse Batch < Last) end, maps:to_list(Flying)) of
+        true -> again(maps:keys(Flying), State#state{leader = none, resent = Resent + 1, in_vain = InVain + 1});
         false -> State
     end.
 
@@ -237,19 +248,20 @@ given_up(Over, Open) ->
     maps:without(maps:keys(Over), Open).
 
 %% When the majority is lost nobody waits for it.
-judged(#state{open = Open} = State) ->
-    case is_quorum(State) of
-        true -> State#state{quorum = true};
-        false -> State#state{quorum = false, leader = none, waiting = queue:new(), length = 0, flying = #{}, aloft = 0,
-                             open = given_up(Open, Open)}
+judged(#state{open = Open, majority = Majority} = State) ->
+    case hornbeam_cluster_majority:judge([node() | nodes()], now_ms(), Majority) of
+        {true, never} -> State#state{quorum = true};
+        {true, Again} -> judge_after(Again, State#state{quorum = true});
+        {false, never} -> State#state{quorum = false, leader = none, waiting = queue:new(), length = 0, flying = #{}, aloft = 0,
+                                      open = given_up(Open, Open)}
     end.
 
-is_quorum(#state{member = none}) ->
-    false;
-is_quorum(#state{members = Members, down = Down}) ->
-    Connected = [node() | nodes()],
-    Up = [Node || Node <- Members, lists:member(Node, Connected), not is_map_key(Node, Down)],
-    2 * length(Up) > length(Members).
+%% A timer that runs ends no later than another would: each is for as long from when it is set.
+judge_after(Again, #state{judging = false} = State) ->
+    _ = erlang:send_after(Again, self(), judge),
+    State#state{judging = true};
+judge_after(_Again, State) ->
+    State.
 
 %% Only while something is open.
 tick(#state{ticking = false, open = Open} = State) when map_size(Open) > 0 ->

@@ -11,9 +11,9 @@
 -export([open/1, read/1, write/2, clear/1, ra/1]).
 -export_type([state/0]).
 
-%% promised: will be a founding member, if the node By says so. founded: was. joining: has asked to become a member. uid: Ra's, of a server that has joined.
--type state() :: {promised, Id :: binary(), By :: node(), Founders :: [node()]}
-               | {founded, Id :: binary(), By :: node(), Founders :: [node()]}
+%% promised: will be a founding member, if the node By says so. founded: is one. settled: and its log is on its disk for sure. joining: has asked to become a member.
+%% joined: knows of a leader. uid: Ra's, of a server that has been added, and <<>> of a founder.
+-type state() :: {promised | founded | settled, Id :: binary(), By :: node(), Founders :: [node()]}
                | {joining | joined, Id :: binary(), Uid :: binary(), Members :: [node()]}.
 
 -define(VERSION, 1).
