@@ -6,10 +6,10 @@
 
 -export([all/0, init_per_testcase/2, end_per_testcase/2]).
 -export([count/1, one_node/1, three_nodes/1, a_node_joins_and_leaves/1, a_node_comes_back/1, a_minority_refuses/1, late_heartbeats/1, lost_data/1, lost_log/1, all_logs_lost/1,
-         a_founder_is_killed/1]).
+         a_founder_is_killed/1, an_upgrade/1]).
 
 all() -> [one_node, three_nodes, a_node_joins_and_leaves, a_node_comes_back, a_minority_refuses, late_heartbeats, lost_data, lost_log,
-          all_logs_lost, a_founder_is_killed].
+          all_logs_lost, a_founder_is_killed, an_upgrade].
 
 init_per_testcase(_Case, Config) ->
     case is_alive() of
@@ -164,6 +164,47 @@ a_founder_is_killed(Config) ->
         cluster(Now, 3, [Again], Config),
         await:until(fun() -> lists:all(fun({Each, _}) -> state(Each, set, [<<"formed">>, 1]) =:= ok end, Now) end)
     end, [1, 3]).
+
+%% Nodes of the next version of the machine (later_machine) come one by one. While they are no majority all is as it was; then the state goes over, once and on all at the
+%% same place; one of the version before answers through the others, and catches up when it is of the next.
+an_upgrade(Config) ->
+    [{A, _}, {B, _}, {C, _}] = Nodes = formed(3, Config),
+    ?assertEqual({ok, 1}, state(A, incr, [n, 1])),
+    One = upgraded({C, 3}, Nodes, Config),
+    ?assertEqual([{ok, Number} || Number <- [2, 3, 4]], [state(Peer, incr, [n, 1]) || {Peer, _} <- One]),
+    ?assertEqual([error, error, error], [state(Peer, get, [<<"version">>]) || {Peer, _} <- One]),
+    Two = upgraded({B, 2}, One, Config),
+    ?assertEqual({ok, 5}, state(A, incr, [n, 1])),
+    %% The last of the version before starts anew: whoever led, one of the next leads then.
+    Mixed = [{Old, OldNode} | Next] = restarted({A, 1}, Two, fun(_) -> ok end, Config),
+    await:until(fun() -> lists:all(fun({Peer, _}) -> version(Peer, linearizable) =:= 2 end, Mixed) end),
+    ?assertEqual([{ok, Number} || Number <- [6, 7, 8]], [state(Peer, incr, [n, 1]) || {Peer, _} <- Mixed]),
+    ?assertEqual(none, version(Old, local)),
+    [{New, OldNode} | Next] = upgraded({Old, 1}, Mixed, Config),
+    await:until(fun() -> version(New, local) =:= 2 end),
+    ?assertEqual({ok, 9}, state(New, incr, [n, 1])),
+    ?assertEqual([1, 1, 1], [element(3, state(Peer, get, [<<"times">>])) - element(3, state(Peer, get, [<<"version">>])) || {Peer, _} <- [{New, OldNode} | Next]]).
+
+version(Peer, Consistency) ->
+    case state(Peer, get, [<<"version">>, Consistency]) of
+        {ok, Version, _} -> Version;
+        _ -> none
+    end.
+
+upgraded(Which, Nodes, Config) ->
+    Later = later_machine:code(),
+    restarted(Which, Nodes, fun(Peer) -> [{module, Module} = peers:call(Peer, code, load_binary, [Module, atom_to_list(Module), Code]) || {Module, Code} <- Later] end, Config).
+
+restarted({Peer, Place}, Nodes, Prepare, Config) ->
+    {Peer, Node} = lists:nth(Place, Nodes),
+    peers:stop(Peer),
+    {Again, Node} = started(Node),
+    _ = Prepare(Again),
+    Now = lists:keyreplace(Node, 2, Nodes, {Again, Node}),
+    cluster(Now, 3, [Again], Config),
+    await:until(fun() -> is_voter(Again) end),
+    await:until(fun() -> element(1, state(Again, get, [n])) =:= ok end),
+    Now.
 
 written(Node, Config) ->
     case file:consult(filename:join(folder(Node, Config), "member")) of

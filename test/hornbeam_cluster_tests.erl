@@ -21,6 +21,18 @@ incarnations_test() ->
     {M8, ok, _} = with_effects(hornbeam_cluster_machine:apply(#{index => 9}, hornbeam_cluster_machine:forget(a), M7)),
     ?assertMatch(#{sessions := 1}, hornbeam_cluster_machine:overview(M8)).
 
+%% What only a later version knows is refused and not applied, and all else in the same batch is; a later version has all that this one has.
+versions_test() ->
+    M0 = hornbeam_cluster_machine:init(#{}),
+    Numbered = [{1, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}}, {2, {of_tomorrow, anything}}, {3, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}}],
+    {M1, Replies, _} = with_effects(hornbeam_cluster_machine:apply(#{index => 1}, hornbeam_cluster_machine:command({a, 1}, 1, Numbered), M0)),
+    ?assertEqual([{1, {ok, 1}}, {2, {error, unknown}}, {3, {ok, 2}}], Replies),
+    ?assertMatch([{error, unknown}, {ok, 2, _}], hornbeam_cluster_machine:ask([{of_tomorrow, anything}, {kv, {get, <<"n">>}}], M1)),
+    Version = hornbeam_cluster_machine:version(),
+    ?assertEqual([hornbeam_cluster_machine], lists:usort([hornbeam_cluster_machine:which_module(V) || V <- lists:seq(0, Version)])),
+    {M2, ok, []} = with_effects(hornbeam_cluster_machine:apply(#{index => 2}, {machine_version, 0, Version}, M1)),
+    ?assertEqual(M1, M2).
+
 the_clock_runs_while_something_ends_test() ->
     M0 = hornbeam_cluster_machine:init(#{}),
     {M1, ok, Effects} = do({put, <<"k">>, 1, 300, ?MAX}, 1, M0),

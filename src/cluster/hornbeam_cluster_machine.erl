@@ -23,6 +23,13 @@
 %%% member gets a snapshot in place of the commands, when it starts anew, and while it is no follower; for the first two the listener is told `resync' (index 0:
 %%% not known); locks and tasks ask from time to time, for the third.
 %%%
+%%% Versions. What an operation does is the same on all members, so whoever changes it raises ?VERSION, in which case nodes of both versions may be in one cluster. Ra elects a node of the later
+%%% one only when a majority has it, and then the members go over, all at the same place in the log, with the command {machine_version, From, To}; a node of the
+%%% earlier one applies nothing from there on until it is restarted with the later, and answers what goes through the leader. So: which_module/1 gives for each version a module whose
+%%% apply/3 does what it did then (a copy of this one as it is now, if what it does with a state of its own changes), because logs and snapshots of earlier versions are read; machine_version makes a state of To of one of
+%%% From, once, here by filling in the parts that are new (of ?PARTS, by their version; init/1 has those of the first); and who sends something new asks before whether the members know it: what is for
+%%% a part that they do not have yet is answered with {error, unknown}, a new operation of a part that they have would end them.
+%%%
 %%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, and half as much as the state holds at least: what is written for snapshots is
 %%% of the order of what is written anyway.
 -module(hornbeam_cluster_machine).
@@ -35,9 +42,10 @@
 -type part() :: kv | leases | rates | tasks.
 -type session() :: {node(), Incarnation :: integer()}.
 
-%% Name, module, listener.
--define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks},
-                {tasks, hornbeam_task_part, hornbeam_task_listener}, {rates, hornbeam_cluster_rates, none}]).
+-define(VERSION, 1).
+%% Name, module, listener, since which version.
+-define(PARTS, [{kv, hornbeam_cluster_kv, hornbeam_cluster_watch, 1}, {leases, hornbeam_cluster_leases, hornbeam_cluster_locks, 1},
+                {tasks, hornbeam_task_part, hornbeam_task_listener, 1}, {rates, hornbeam_cluster_rates, none, 1}]).
 -define(COMMANDS, 8192).
 -define(BYTES, 67108864).
 
@@ -69,13 +77,19 @@ forget(Node) -> {forget, Node}.
 %% @doc Answers questions, in their order: {ra, a query of many}.
 -spec ask([{part(), Question :: term()}], machine()) -> [term()].
 ask(Questions, #machine{parts = Parts, now = Now}) ->
-    [(module(Part)):query(Question, Now, maps:get(Part, Parts)) || {Part, Question} <- Questions].
+    [case Parts of
+         #{Part := State} -> (module(Part)):query(Question, Now, State);
+         #{} -> {error, unknown}
+     end || {Part, Question} <- Questions].
 
 %%% ra_machine
 
 -spec init(map()) -> machine().
 init(_Config) ->
-    #machine{parts = maps:from_list([{Part, Module:new()} || {Part, Module, _} <- ?PARTS])}.
+    #machine{parts = parts(1)}.
+
+%% Those of a version, as they begin.
+parts(Version) -> maps:from_list([{Part, Module:new()} || {Part, Module, _, Since} <- ?PARTS, Since =< Version]).
 
 -spec apply(ra_machine:command_meta_data(), Command :: term(), machine()) ->
     {machine(), term()} | {machine(), term(), ra_machine:effects()}.
@@ -89,6 +103,8 @@ apply(Meta, {timeout, clock}, #machine{now = Now} = Machine) ->
     ended(Meta, Machine#machine{now = Now + hornbeam_cluster_part:step()});
 apply(#{index := Index}, {forget, Node}, #machine{sessions = Sessions} = Machine) ->
     noted(Index, 1, 0, Machine#machine{sessions = maps:remove(Node, Sessions)}, ok, []);
+apply(_Meta, {machine_version, _From, To}, #machine{parts = Parts} = Machine) ->
+    {Machine#machine{parts = maps:merge(parts(To), Parts)}, ok};
 apply(_Meta, _Other, Machine) ->
     {Machine, ok}.
 
@@ -117,6 +133,8 @@ one({Seq, Asked}, Time, {#session{low = Low, replies = Replies}, _, _, _} = Acc)
         #{} -> one(Seq, Asked, Time, Acc)
     end.
 
+one(Seq, {Part, _}, _Time, {_, #machine{parts = Parts}, _, _} = Acc) when not is_map_key(Part, Parts) ->
+    {{Seq, {error, unknown}}, Acc};
 one(Seq, {Part, Operation}, Time, {#session{replies = Replies} = Session, Machine, Weight, Told}) ->
     #machine{parts = Parts, serial = Before, now = Now, ticks = Ticks} = Machine,
     {Module, Serial} = {module(Part), Before + 1},
@@ -131,10 +149,10 @@ together(Part, Events, Told) -> Told#{Part => [Events | maps:get(Part, Told, [])
 %% A step is over.
 ended(#{index := Index} = Meta, #machine{parts = Parts, now = Now, serial = Before} = Machine) ->
     Serial = Before + 1,
-    {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _}, {Acc, Told, Waiting}) ->
+    {Left, Effects, Waits} = lists:foldl(fun({Part, Module, _, _}, {Acc, Told, Waiting}) ->
         {Events, State} = Module:expire(#{index => Serial, now => Now, time => time(Meta)}, maps:get(Part, Acc)),
         {Acc#{Part := State}, told(Part, Index, Events, Told), Waiting orelse Module:waits(State)}
-    end, {Parts, [], false}, ?PARTS),
+    end, {Parts, [], false}, those_of(Parts)),
     Timer = case Waits of true -> [clock() | Effects]; false -> Effects end,
     noted(Index, 1, 0, Machine#machine{parts = Left, ticks = Waits, serial = Serial}, ok, Timer).
 
@@ -159,10 +177,10 @@ noted(Index, Operations, Weight, #machine{commands = Commands0, bytes = Bytes0} 
     end.
 
 is_due(Commands, Bytes, #machine{parts = Parts}) ->
-    {Entries, Size} = lists:foldl(fun({Part, Module, _}, {E, S}) ->
+    {Entries, Size} = lists:foldl(fun({Part, Module, _, _}, {E, S}) ->
         {Of, Bytes1} = Module:size(maps:get(Part, Parts)),
         {E + Of, S + Bytes1}
-    end, {0, 0}, ?PARTS),
+    end, {0, 0}, those_of(Parts)),
     2 * Commands >= Entries orelse 2 * Bytes >= max(2 * ?BYTES, Size).
 
 -spec state_enter(ra_server:ra_state() | eol, machine()) -> ra_machine:effects().
@@ -173,10 +191,10 @@ state_enter(_, _) -> [].
 -spec snapshot_installed(ra_snapshot:meta(), machine(), ra_snapshot:meta(), machine()) -> ra_machine:effects().
 snapshot_installed(_Meta, _Machine, _OldMeta, _OldMachine) -> resync().
 
-resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener} <- ?PARTS, Listener =/= none].
+resync() -> [{send_msg, {Listener, node()}, {hornbeam_cluster, Part, 0, resync}} || {Part, _, Listener, _} <- ?PARTS, Listener =/= none].
 
--spec version() -> 1.
-version() -> 1.
+-spec version() -> ?VERSION.
+version() -> ?VERSION.
 
 -spec which_module(non_neg_integer()) -> module().
 which_module(_Version) -> ?MODULE.
@@ -185,6 +203,8 @@ which_module(_Version) -> ?MODULE.
 overview(#machine{parts = Parts, sessions = Sessions, now = Now, ticks = Ticks}) ->
     #{now => Now, ticks => Ticks, sessions => map_size(Sessions),
       parts => maps:map(fun(Part, State) -> (module(Part)):size(State) end, Parts)}.
+
+those_of(Parts) -> [Row || {Part, _, _, _} = Row <- ?PARTS, is_map_key(Part, Parts)].
 
 module(Part) -> element(2, lists:keyfind(Part, 1, ?PARTS)).
 
