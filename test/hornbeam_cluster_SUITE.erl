@@ -6,10 +6,13 @@
 
 -export([all/0, init_per_testcase/2, end_per_testcase/2]).
 -export([count/1, one_node/1, three_nodes/1, a_node_joins_and_leaves/1, a_node_comes_back/1, a_minority_refuses/1, late_heartbeats/1, lost_data/1, lost_log/1, all_logs_lost/1,
-         a_founder_is_killed/1, an_upgrade/1]).
+         a_founder_is_killed/1, an_upgrade/1, as_many_as_may_be_open/1, as_large_as_may_be/1, many_questions/1,
+         a_follower_stands_still/1]).
+-export([open/2, questions/1]).
 
 all() -> [one_node, three_nodes, a_node_joins_and_leaves, a_node_comes_back, a_minority_refuses, late_heartbeats, lost_data, lost_log,
-          all_logs_lost, a_founder_is_killed, an_upgrade].
+          all_logs_lost, a_founder_is_killed, an_upgrade, as_many_as_may_be_open, as_large_as_may_be, many_questions,
+          a_follower_stands_still].
 
 init_per_testcase(_Case, Config) ->
     case is_alive() of
@@ -217,6 +220,84 @@ joined(Node, Config) -> await:until(fun() -> element(1, written(Node, Config)) =
 is_voter(Peer) ->
     Info = peers:call(Peer, hornbeam_cluster, info, []),
     maps:get(phase, Info) =:= joined andalso maps:get(membership, Info, none) =:= voter.
+
+%% While the member stands still nothing is answered: so many changes are taken, then no more; later each is done once, however often it was sent. Bytes are counted as well.
+as_many_as_may_be_open(Config) ->
+    [{Peer, _}] = formed(1, Config),
+    Pressed = fun(Command, Count) -> peers:call(Peer, ?MODULE, open, [Command, Count]) end,
+    {{19999, 0}, {19999, 0}} = Pressed({incr, n, 1, infinity}, 19999),
+    {{20000, 0}, {20000, 0}} = Pressed({incr, n, 1, infinity}, 20000),
+    {{20000, 1}, {20000, 1}} = Pressed({incr, n, 1, infinity}, 20001),
+    ?assertMatch({ok, 59999, _}, state(Peer, get, [n])),
+    Large = {set, <<"large">>, binary:copy(<<0>>, 4000000), infinity},
+    {{17, 13}, {17, 13}} = Pressed(Large, 30),
+    ?assertEqual({ok, 60000}, state(Peer, incr, [n, 1])).
+
+%% On the peer: how many are taken and refused while its member stands still, and how many are then done and refused.
+open(Command, Count) ->
+    {ok, Operation} = hornbeam_cluster_state:operation(Command),
+    Member = binary_to_existing_atom(<<"hornbeam_cluster_", (maps:get(id, hornbeam_cluster:info()))/binary>>),
+    ok = sys:suspend(Member, 60000),
+    Asked = [gen_server:send_request(hornbeam_cluster_client, hornbeam_cluster_client:request(Operation, 60000)) || _ <- lists:seq(1, Count)],
+    #{open := Open} = gen_server:call(hornbeam_cluster_client, info, 60000),
+    ok = sys:resume(Member, 60000),
+    Answers = [element(1, Answer) || {reply, Answer} <- [gen_server:receive_response(Request, 60000) || Request <- Asked]],
+    Done = length([ok || ok <- Answers]),
+    {{Open, Count - Open}, {Done, length(Answers) - Done}}.
+
+%% A value of the largest size, and one byte less and more, after small ones and after large ones.
+as_large_as_may_be(Config) ->
+    [{Peer, _}] = formed(1, Config),
+    Size = fun(Bytes) -> binary:copy(<<$x>>, Bytes) end,
+    %% A key of one byte, 200 for each entry, and what a value has besides its bytes.
+    Most = 4194304 - 1 - 200 - byte_size(term_to_binary(<<>>, [deterministic])),
+    lists:foreach(fun(Before) ->
+        _ = [?assertEqual(ok, state(Peer, set, [<<"before">>, Value])) || Value <- Before],
+        ?assertEqual([ok, ok, {error, too_large}], [state(Peer, set, [<<"k">>, Size(Bytes)]) || Bytes <- [Most - 1, Most, Most + 1]]),
+        {ok, Stored, _} = state(Peer, get, [<<"k">>]),
+        ?assertEqual(Most, byte_size(Stored)),
+        %% What is compared counts, and need not be stored.
+        ?assertEqual([false, false, {error, too_large}], [state(Peer, cas, [<<"k">>, Size(Bytes), 1]) || Bytes <- [0, Most - 1, Most + 1]]),
+        ?assertEqual(true, state(Peer, cas, [<<"k">>, Size(Most), Size(Most - 1)])),
+        ?assertEqual({error, too_large}, state(Peer, pop, [Size(4194304)])),
+        ?assertEqual({error, too_large}, state(Peer, incr, [Size(4194304), 1]))
+    end, [[], [1, 2, 3], [Size(Most - 10), Size(Most - 10)]]).
+
+%% What it is to be sent does not pile up where the others write: 480 MB here. Later it has all.
+a_follower_stands_still(Config) ->
+    Nodes = formed(3, Config),
+    Leader = peers:call(element(1, hd(Nodes)), hornbeam_cluster, leader, []),
+    {Peer, Leader} = lists:keyfind(Leader, 2, Nodes),
+    [{Slow, SlowNode}, _] = Nodes -- [{Peer, Leader}],
+    Slept = peers:call(Slow, os, getpid, []),
+    _ = os:cmd("kill -STOP " ++ Slept),
+    Most = try
+        lists:max([begin
+            ?assertEqual(ok, state(Peer, set, [<<"k">>, binary:copy(<<Number>>, 4000000)])),
+            peers:call(Peer, erlang, memory, [total])
+        end || Number <- lists:seq(1, 120)])
+    after
+        os:cmd("kill -CONT " ++ Slept)
+    end,
+    ct:pal("~b MiB at most", [Most bsr 20]),
+    ?assert(Most < 320 bsl 20),
+    await:until(fun() -> peers:call(Peer, net_kernel, connect_node, [SlowNode]) end),
+    await:until(fun() -> case state(Slow, get, [<<"k">>, local]) of {ok, <<120, _/binary>>, _} -> true; _ -> false end end).
+
+%% A hundred thousand at once: each is answered, or refused; and all goes on.
+many_questions(Config) ->
+    [{Peer, _}] = formed(1, Config),
+    ?assertEqual(ok, state(Peer, set, [<<"k">>, 1])),
+    {Answered, Refused} = peers:call(Peer, ?MODULE, questions, [100000]),
+    ?assertEqual(100000, Answered + Refused),
+    ?assert(Answered >= 20000),
+    ?assertMatch({ok, 1, _}, state(Peer, get, [<<"k">>])).
+
+questions(Count) ->
+    Until = erlang:monotonic_time(millisecond) + 60000,
+    Asked = [gen_server:send_request(hornbeam_cluster_reader, {ask, {kv, {get, <<"k">>}}, Until}) || _ <- lists:seq(1, Count)],
+    Answers = [Answer || {reply, Answer} <- [gen_server:receive_response(Request, 60000) || Request <- Asked]],
+    {length([ok || {ok, {ok, _, _}} <- Answers]), length([error || {error, too_many} <- Answers])}.
 
 count(Times) ->
     lists:foreach(fun(_) -> {ok, _} = hornbeam_cluster_state:incr(<<"count">>, 1) end, lists:seq(1, Times)),

@@ -13,7 +13,7 @@
 %%%
 %%%   no_quorum   it was never sent, and is not done: fewer than a majority of the members are up, so far as this node sees; or nobody led all the time
 %%%   in_doubt    it was sent, and not answered until its time was over or the majority was lost: it may be done, now or later
-%%%   too_many    ?MAX commands are not answered
+%%%   too_many    ?MAX commands are not answered, or ?MAX_BYTES of them
 %%%
 %%% Up is who is connected and answers aten's heartbeats (hornbeam_cluster_majority): a node that is stopped or cut off is seen to be down after some seconds, in which commands wait.
 %%%
@@ -26,6 +26,7 @@
 -export_type([error/0, answer/0]).
 
 -define(MAX, 20000).
+-define(MAX_BYTES, 67108864).
 -define(TICK, 50).
 %% Of a leader, with commands on their way: after so long they are sent again, and once more after twice that, and so on ?PATIENCE times.
 -define(SILENCE, 1000).
@@ -41,6 +42,7 @@
 -record(asked, {
     from :: gen_server:from(),
     operation :: {hornbeam_cluster_machine:part(), term()},
+    weight :: non_neg_integer(),
     until :: integer(),                         % ms
     doubtful = false :: boolean()               % it was sent once
 }).
@@ -56,6 +58,7 @@
     next = 1 :: seq(),
     low = 1 :: seq(),                           % nothing below is open
     open = #{} :: #{seq() => #asked{}},
+    bytes = 0 :: non_neg_integer(),             % of open, so far as operations weigh
     waiting = queue:new() :: queue:queue(seq()),% what is not open any more may be among them
     length = 0 :: non_neg_integer(),            % of waiting
     aloft = 0 :: non_neg_integer(),             % as many are in flying
@@ -103,11 +106,12 @@ handle_call({command, Operation, default}, From, #state{timeout = Timeout} = Sta
     handle_call({command, Operation, Timeout}, From, State);
 handle_call({command, _, _}, _From, #state{quorum = false} = State) ->
     {reply, {error, no_quorum}, State};
-handle_call({command, _, _}, _From, #state{open = Open} = State) when map_size(Open) >= ?MAX ->
+handle_call({command, _, _}, _From, #state{open = Open, bytes = Bytes} = State) when map_size(Open) >= ?MAX; Bytes >= ?MAX_BYTES ->
     {reply, {error, too_many}, State};
-handle_call({command, Operation, Timeout}, From, #state{open = Open, next = Seq, waiting = Waiting, length = Length} = State) ->
-    Asked = #asked{from = From, operation = Operation, until = now_ms() + Timeout},
-    {noreply, tick(send(State#state{open = Open#{Seq => Asked}, next = Seq + 1, waiting = queue:in(Seq, Waiting), length = Length + 1}))};
+handle_call({command, Operation, Timeout}, From, #state{open = Open, bytes = Bytes, next = Seq, waiting = Waiting, length = Length} = State) ->
+    Weight = hornbeam_cluster_machine:weight(Operation),
+    Asked = #asked{from = From, operation = Operation, weight = Weight, until = now_ms() + Timeout},
+    {noreply, tick(send(State#state{open = Open#{Seq => Asked}, bytes = Bytes + Weight, next = Seq + 1, waiting = queue:in(Seq, Waiting), length = Length + 1}))};
 handle_call(has_quorum, _From, #state{quorum = HasQuorum} = State) ->
     {reply, HasQuorum, State};
 handle_call(info, _From, #state{majority = Majority, open = Open, resent = Resent} = State) ->
@@ -152,9 +156,10 @@ handle_info(_Message, State) ->
     {noreply, State}.
 
 %% The replies of a batch that was given up are as good.
-landed({Batch, Replies}, #state{open = Open} = State) when is_list(Replies) ->
+landed({Batch, Replies}, #state{open = Open, bytes = Bytes} = State) when is_list(Replies) ->
     {_, Landed} = down(Batch, State),
-    Landed#state{open = lists:foldl(fun answered/2, Open, Replies)}.
+    {Left, LeftBytes} = lists:foldl(fun answered/2, {Open, Bytes}, Replies),
+    Landed#state{open = Left, bytes = LeftBytes}.
 
 down(Batch, #state{flying = Flying, aloft = Aloft} = State) ->
     case maps:take(Batch, Flying) of
@@ -162,13 +167,13 @@ down(Batch, #state{flying = Flying, aloft = Aloft} = State) ->
         error -> {[], State}
     end.
 
-answered({Seq, Reply}, Open) ->
+answered({Seq, Reply}, {Open, Bytes} = Before) ->
     case maps:take(Seq, Open) of
-        {#asked{from = From}, Left} ->
+        {#asked{from = From, weight = Weight}, Left} ->
             gen_server:reply(From, {ok, Reply}),
-            Left;
+            {Left, Bytes - Weight};
         error ->
-            Open
+            Before
     end.
 
 %% Who leads, where that is not known from an answer.
@@ -198,8 +203,8 @@ send(#state{} = State) ->
 taken(Commands, Bytes, Taken, #state{waiting = Waiting, length = Length, open = Open} = State) ->
     case Commands > 0 andalso Bytes > 0 andalso queue:out(Waiting) of
         {{value, Seq}, Left} when is_map_key(Seq, Open) ->
-            #asked{operation = Operation} = maps:get(Seq, Open),
-            Room = Bytes - hornbeam_cluster_machine:weight(Operation),
+            #asked{operation = Operation, weight = Weight} = maps:get(Seq, Open),
+            Room = Bytes - Weight,
             case Room < 0 andalso Taken =/= [] of
                 true -> {Taken, State};
                 false -> taken(Commands - 1, Room, [{Seq, Operation} | Taken], State#state{waiting = Left, length = Length - 1})
@@ -239,21 +244,21 @@ heard(#state{flying = Flying, resent = Resent, answered = {At, Last}, in_vain = 
 
 expired(#state{open = Open} = State) ->
     Now = now_ms(),
-    State#state{open = given_up(maps:filter(fun(_, #asked{until = Until}) -> Until =< Now end, Open), Open)}.
+    given_up(maps:filter(fun(_, #asked{until = Until}) -> Until =< Now end, Open), State).
 
-given_up(Over, Open) ->
-    maps:foreach(fun(_, #asked{from = From, doubtful = Doubtful}) ->
-        gen_server:reply(From, {error, case Doubtful of true -> in_doubt; false -> no_quorum end})
-    end, Over),
-    maps:without(maps:keys(Over), Open).
+given_up(Over, #state{open = Open, bytes = Bytes} = State) ->
+    Weighed = maps:fold(fun(_, #asked{from = From, doubtful = Doubtful, weight = Weight}, Acc) ->
+        gen_server:reply(From, {error, case Doubtful of true -> in_doubt; false -> no_quorum end}),
+        Acc + Weight
+    end, 0, Over),
+    State#state{open = maps:without(maps:keys(Over), Open), bytes = Bytes - Weighed}.
 
 %% When the majority is lost nobody waits for it.
 judged(#state{open = Open, majority = Majority} = State) ->
     case hornbeam_cluster_majority:judge([node() | nodes()], now_ms(), Majority) of
         {true, never} -> State#state{quorum = true};
         {true, Again} -> judge_after(Again, State#state{quorum = true});
-        {false, never} -> State#state{quorum = false, leader = none, waiting = queue:new(), length = 0, flying = #{}, aloft = 0,
-                                      open = given_up(Open, Open)}
+        {false, never} -> given_up(Open, State#state{quorum = false, leader = none, waiting = queue:new(), length = 0, flying = #{}, aloft = 0})
     end.
 
 %% A timer that runs ends no later than another would: each is for as long from when it is set.

@@ -14,7 +14,7 @@
 -module(hornbeam_cluster_kv).
 -behaviour(hornbeam_cluster_part).
 
--export([new/0, apply/3, expire/2, waits/1, query/3, weight/1, size/1]).
+-export([new/0, apply/3, expire/2, waits/1, query/3, weight/1, largest/1, size/1]).
 -export_type([operation/0, question/0, key/0, value/0, ttl/0]).
 
 -compile({no_auto_import, [size/1]}).
@@ -177,9 +177,16 @@ page({Key, {Value, Revision, _}, Rest}, Prefix, After, {Entries, Bytes}, Found) 
 
 -spec weight(operation()) -> non_neg_integer().
 weight({Kind, Key, Value, _, _}) when Kind =:= put; Kind =:= add -> bytes(Key, Value);
-weight({cas, Key, _, New, _}) -> bytes(Key, New);
+weight({cas, Key, Old, New, _}) -> bytes(Key, New) + bytes(Old);
 weight({replace, Key, _, New, _, _}) -> bytes(Key, New);
-weight(_) -> ?ENTRY.
+weight({incr, Key, Delta, _, _}) -> bytes(Key, Delta);
+weight({take, Key}) -> bytes(Key, 0);
+weight({touch, Key, _}) -> bytes(Key, 0).
+
+%% @doc Of the larger of the entries that it names: what a limit of one entry is about.
+-spec largest(operation()) -> non_neg_integer().
+largest({cas, Key, Old, New, _}) -> max(bytes(Key, Old), bytes(Key, New));
+largest(Operation) -> weight(Operation).
 
 -spec size(kv()) -> {non_neg_integer(), non_neg_integer()}.
 size(#kv{tree = Tree, bytes = Bytes}) -> {gb_trees:size(Tree), Bytes}.

@@ -134,7 +134,7 @@ operation(Request, Max) ->
     end.
 
 bounded(Operation) ->
-    case hornbeam_cluster_kv:weight(Operation) > ?MAX_ENTRY of
+    case hornbeam_cluster_kv:largest(Operation) > ?MAX_ENTRY of
         true -> {error, too_large};
         false -> {ok, {kv, Operation}}
     end.
