@@ -27,7 +27,7 @@ versions_test() ->
     Numbered = [{1, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}}, {2, {of_tomorrow, anything}}, {3, {kv, {incr, <<"n">>, 1, infinity, ?MAX}}}],
     {M1, Replies, _} = with_effects(hornbeam_cluster_machine:apply(#{index => 1}, hornbeam_cluster_machine:command({a, 1}, 1, Numbered), M0)),
     ?assertEqual([{1, {ok, 1}}, {2, {error, unknown}}, {3, {ok, 2}}], Replies),
-    ?assertMatch([{error, unknown}, {ok, 2, _}], hornbeam_cluster_machine:ask([{of_tomorrow, anything}, {kv, {get, <<"n">>}}], M1)),
+    ?assertMatch([unknown, {ok, 2, _}], hornbeam_cluster_machine:ask([{of_tomorrow, anything}, {kv, {get, <<"n">>}}], M1)),
     Version = hornbeam_cluster_machine:version(),
     ?assertEqual([hornbeam_cluster_machine], lists:usort([hornbeam_cluster_machine:which_module(V) || V <- lists:seq(0, Version)])),
     {M2, ok, []} = with_effects(hornbeam_cluster_machine:apply(#{index => 2}, {machine_version, 0, Version}, M1)),

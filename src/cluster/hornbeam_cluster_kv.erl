@@ -181,7 +181,8 @@ weight({cas, Key, Old, New, _}) -> bytes(Key, New) + bytes(Old);
 weight({replace, Key, _, New, _, _}) -> bytes(Key, New);
 weight({incr, Key, Delta, _, _}) -> bytes(Key, Delta);
 weight({take, Key}) -> bytes(Key, 0);
-weight({touch, Key, _}) -> bytes(Key, 0).
+weight({touch, Key, _}) -> bytes(Key, 0);
+weight(_) -> ?ENTRY.
 
 %% @doc Of the larger of the entries that it names: what a limit of one entry is about.
 -spec largest(operation()) -> non_neg_integer().

@@ -27,8 +27,8 @@
 %%% one only when a majority has it, and then the members go over, all at the same place in the log, with the command {machine_version, From, To}; a node of the
 %%% earlier one applies nothing from there on until it is restarted with the later, and answers what goes through the leader. So: which_module/1 gives for each version a module whose
 %%% apply/3 does what it did then (a copy of this one as it is now, if what it does with a state of its own changes), because logs and snapshots of earlier versions are read; machine_version makes a state of To of one of
-%%% From, once, here by filling in the parts that are new (of ?PARTS, by their version; init/1 has those of the first); and who sends something new asks before whether the members know it: what is for
-%%% a part that they do not have yet is answered with {error, unknown}, a new operation of a part that they have would end them.
+%%% From, once, here by filling in the parts that are new (of ?PARTS, by their version; init/1 has those of the first); and who sends something new learns whether the members know it from the
+%%% answer: what is for a part that they do not have yet, and an operation that a part does not know, is answered with {error, unknown} and changes nothing.
 %%%
 %%% Snapshots. When ?COMMANDS commands or ?BYTES have come since the last, and half as much as the state holds at least: what is written for snapshots is
 %%% of the order of what is written anyway.
@@ -79,7 +79,7 @@ forget(Node) -> {forget, Node}.
 ask(Questions, #machine{parts = Parts, now = Now}) ->
     [case Parts of
          #{Part := State} -> (module(Part)):query(Question, Now, State);
-         #{} -> {error, unknown}
+         #{} -> unknown
      end || {Part, Question} <- Questions].
 
 %%% ra_machine
