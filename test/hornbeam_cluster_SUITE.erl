@@ -195,7 +195,12 @@ version(Peer, Consistency) ->
 
 upgraded(Which, Nodes, Config) ->
     Later = later_machine:code(),
-    restarted(Which, Nodes, fun(Peer) -> [{module, Module} = peers:call(Peer, code, load_binary, [Module, atom_to_list(Module), Code]) || {Module, Code} <- Later] end, Config).
+    Load = fun(Peer) ->
+        lists:foreach(fun({Module, Code}) ->
+            ?assertEqual({module, Module}, peers:call(Peer, code, load_binary, [Module, atom_to_list(Module), Code]))
+        end, Later)
+    end,
+    restarted(Which, Nodes, Load, Config).
 
 restarted({Peer, Place}, Nodes, Prepare, Config) ->
     {Peer, Node} = lists:nth(Place, Nodes),
