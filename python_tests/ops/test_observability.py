@@ -6,12 +6,14 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from certificates import Authority
 from harness import ROOT, Hornbeam, StartError, wait_until
 
 from ops.support import pids
@@ -85,6 +87,33 @@ def test_metrics_and_health(tmp_path: Path) -> None:
         restarts = 'hornbeam_worker_restarts_total{mount="/"}'
         wait_until(lambda: figures(base)[restarts] == 1, 15, "the restart is counted")
         wait_until(lambda: httpx.get(base + "/readyz").status_code == 200, 15, "it is ready again")
+
+
+def test_events_of_workers_and_handshakes(tmp_path: Path) -> None:
+    authority = Authority(tmp_path).create()
+    cert, key = authority.issue("localhost")
+    with Hornbeam(
+        "ops_app:app", metrics_bind="127.0.0.1:0", ssl=True, certfile=str(cert), keyfile=str(key),
+        max_requests=2, max_requests_jitter=0,
+    ) as server:  # fmt: skip
+        base = server.wait_for_output(r"metrics on (http://\S+)").group(1)
+        trusted = ssl.create_default_context(cafile=str(authority.cert))
+        port = server.address[1]
+        for _ in range(2):
+            assert httpx.get(f"https://localhost:{port}/", verify=trusted, timeout=60).is_success
+        with pytest.raises(httpx.ConnectError):  # this client does not know who has signed it
+            httpx.get(f"https://localhost:{port}/", timeout=60)
+        expected = {
+            'hornbeam_tls_handshakes_total{result="done"}': 2,
+            'hornbeam_tls_handshakes_total{result="failed"}': 1,
+            'hornbeam_worker_events_total{mount="/",event="retired",reason="max_requests"}': 1,
+            'hornbeam_worker_events_total{mount="/",event="ready"}': 2,
+        }
+        wait_until(lambda: figures(base).items() >= expected.items(), 60, "they are counted")
+        wait_until(lambda: len(server.workers()) == 1, 60, "the first one has gone")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        lost = 'hornbeam_worker_events_total{mount="/",event="lost",reason="python_killed"}'
+        wait_until(lambda: figures(base).get(lost) == 1, 60, "the loss is counted")
 
 
 def test_not_ready_while_it_stops(tmp_path: Path) -> None:

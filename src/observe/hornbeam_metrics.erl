@@ -105,11 +105,10 @@ forget(Name) ->
     _ = persistent_term:erase({?MODULE, Name}),
     ok.
 
-%% @doc A request is over. Duration in native units.
--spec observe(ref(), Status :: pos_integer(), Duration :: integer(), non_neg_integer(), non_neg_integer()) -> ok.
-observe(Ref, Status, Duration, Received, Sent) ->
+%% @doc A request is over.
+-spec observe(ref(), Status :: pos_integer(), Microseconds :: non_neg_integer(), Received :: non_neg_integer(), Sent :: non_neg_integer()) -> ok.
+observe(Ref, Status, Microseconds, Received, Sent) ->
     Row = (min(5, max(1, Status div 100)) - 1) * ?ROW,
-    Microseconds = erlang:convert_time_unit(Duration, native, microsecond),
     counters:add(Ref, Row + 1, 1),
     counters:add(Ref, Row + 2, Microseconds),
     _ = Received =:= 0 orelse counters:add(Ref, Row + 3, Received),

@@ -123,8 +123,8 @@ ids(none) -> none;
 ids(Trace) -> hornbeam_trace:ids(Trace).
 
 measured({Ref, Where}, Now, #observed{started = Started, status = Status, received = Received, sent = Sent, head = Head, route = Route} = Observed) ->
-    ok = hornbeam_metrics:observe(Ref, Status, Now - Started, Received, Sent),
     Duration = microseconds(Now - Started),
+    ok = hornbeam_metrics:observe(Ref, Status, Duration, Received, Sent),
     {Waited, Queue} = queue(Now, Observed),
     Python = min(python(Now, Observed), Duration - Queue),
     ok = hornbeam_metrics:parts(Ref, Waited, Queue, Python, Duration - Queue - Python),
