@@ -10,8 +10,8 @@ import httpx
 from harness import Hornbeam
 
 PAGES = (
-    "/", "/applications", "/workers", "/background", "/topics", "/state", "/options", "/vm",
-    "/cluster",
+    "/", "/applications", "/workers", "/routes", "/requests", "/background",
+    "/topics", "/state", "/options", "/vm", "/cluster",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from hornbeam_erlang import aio
@@ -17,12 +18,17 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 await send({"type": f"{message['type']}.complete"})
         return
     status = 200
-    match scope["path"]:
+    scope["path_template"] = scope["path"] if len(scope["path"]) < 10 else f"/long/{HOSTILE}"
+    match scope["path"].removesuffix(HOSTILE):
         case "/fill":
             await aio.state_set(f"user:{HOSTILE}", {"name": HOSTILE, "secret": "a value"})
             for number in range(20):
                 await aio.state_set(f"session:{number}", "x" * number * 10)
             await aio.spawn(work, HOSTILE)
+        case "/busy":
+            until = time.monotonic() + 0.2
+            while time.monotonic() < until:
+                pass
         case "/wait":
             async with aio.subscribe("go") as messages:
                 await anext(aiter(messages))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -293,7 +295,10 @@ def test_the_numbers_are_those_of_the_metrics(server: Hornbeam, visitor: httpx.C
 
 def test_requests_in_progress_are_counted(server: Hornbeam, visitor: httpx.Client) -> None:
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(httpx.get, f"{server.url}/wait", timeout=120) for _ in range(3)]
+        waiting = [
+            pool.submit(httpx.get, server.url + quote(f"/wait{HOSTILE}"), timeout=120)
+            for _ in range(3)
+        ]
 
         def in_flight() -> list[str]:
             return column(
@@ -302,6 +307,13 @@ def test_requests_in_progress_are_counted(server: Hornbeam, visitor: httpx.Clien
 
         wait_until(lambda: in_flight() == ["3"], 60, "three are in flight")
         wait_until(lambda: page(visitor, "/").facts["In flight"] == "3", 60, "the overview, too")
+        in_progress = visitor.get("/requests").text
+        assert "<script>" not in in_progress and "<img src=x" not in in_progress
+        table = Page(in_progress).tables["Requests, WebSockets and calls that workers have"]
+        assert column(table, "Request") == [f"/wait{HOSTILE}"] * 3
+        forms = [form for form in Page(in_progress).forms if form.get("action") == "request"]
+        stack = visitor.post("/actions", data={k: v for k, v in forms[0].items() if k}).text
+        assert "dashboard_app.py" in stack and "anext(aiter(messages))" in stack
 
         def gone() -> bool:
             httpx.get(f"{server.url}/go", timeout=60)
@@ -374,7 +386,7 @@ def press(client: httpx.Client, action: str, worker: int) -> str:
 
 
 def worker_pids(client: httpx.Client) -> dict[str, str]:
-    (table,) = page(client, "/workers").tables.values()
+    table, *_ = page(client, "/workers").tables.values()
     ready = [row for row in table[1:] if row[1] == "ready"]
     return {row[0]: row[2] for row in ready}
 
@@ -402,10 +414,62 @@ def test_the_last_end_of_a_worker_is_told(server: Hornbeam, visitor: httpx.Clien
     os.kill(int(pid), 9)
 
     def told() -> bool:
-        (table,) = page(visitor, "/workers").tables.values()
-        return any("ended by signal 9" in end for end in column(table, "Last end"))
+        table, *_ = page(visitor, "/workers").tables.values()
+        return any("ended by signal 9" in end for end in column(table, "Last crash"))
 
     wait_until(told, 60, "it says why")
+    crashes = page(visitor, "/workers").tables["Crashes"]
+    assert pid in column(crashes, "Pid")
+
+
+def test_a_worker_is_looked_into(server: Hornbeam, visitor: httpx.Client) -> None:
+    wait_until(lambda: set(worker_pids(visitor)) == {"1", "2"}, 60, "both are ready")
+    form = {"kind": "mount", "place": "/", "worker": "1", "seconds": "1", "csrf": csrf(visitor)}
+
+    def asked(action: str) -> str:
+        answer = visitor.post("/actions", data={**form, "action": action})
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    assert "Thread" in asked("stack") or "thread" in asked("stack")
+    assert "<pre" in asked("memory")
+    done = threading.Event()
+
+    def busy() -> None:
+        while not done.is_set():
+            httpx.get(f"{server.url}/busy", timeout=60)
+
+    with ThreadPoolExecutor(4) as pool:
+        load = [pool.submit(busy) for _ in range(4)]
+        html = asked("profile")
+        while "dashboard_app.py" not in html:  # on a busy machine it may not have had its turn
+            html = asked("profile")
+        done.set()
+        for each in load:
+            each.result()
+    assert "<svg" in html and " style=" not in html and "<style" not in html
+    server.wait_for_output(r"dashboard: 127.0.0.1 asks for: profile of worker 1", 60)
+    bad = visitor.post("/actions", data={**form, "action": "profile", "seconds": "301"})
+    assert "--seconds is from 1 to 300" in bad.text
+
+
+def test_routes_are_those_of_the_metrics(server: Hornbeam, visitor: httpx.Client) -> None:
+    metrics = server.wait_for_output(r"metrics on (http://\S+)", 60).group(1) + "/metrics"
+    httpx.get(f"{server.url}/fail", timeout=60)
+    httpx.get(server.url + quote(f"/wait-not{HOSTILE}"), timeout=60)
+
+    def same() -> bool:
+        html = visitor.get("/routes?by=failing").text
+        assert "<script>" not in html and "<img src=x" not in html
+        table = Page(html).tables["Routes since the start"]
+        failing = column(table, "Route")[0]
+        failed = column(table, "5xx")[0]
+        count = 'hornbeam_route_duration_seconds_count{method="GET",route="/fail",status="5xx"} '
+        return failing == "/fail" and count + failed + "\n" in httpx.get(metrics, timeout=60).text
+
+    wait_until(same, 60, "both say the same")
+    for by in ("slow", "failing", "time", "count", HOSTILE):
+        assert visitor.get(f"/routes?by={by}").status_code == 200
 
 
 def test_dev_has_one_on_loopback_and_run_has_none(tmp_path: Path) -> None:

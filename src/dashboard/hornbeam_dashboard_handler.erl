@@ -74,6 +74,9 @@ posted(<<"/actions">>, Form, _Visitor, Req, Name) ->
         {done, Back, Text} ->
             logger:notice("dashboard: ~ts asks: ~ts", [from(Req), Text]),
             hornbeam_dashboard_request:redirect(Back, Req);
+        {shown, Title, Html, Text} ->
+            logger:notice("dashboard: ~ts asks for: ~ts", [from(Req), Text]),
+            hornbeam_dashboard_request:reply(200, ?HTML, hornbeam_dashboard_layout:shown(Name, Title, Html), Req);
         unknown -> problem(400, "There is no such action.", Req)
     end;
 posted(_Path, _Form, _Visitor, Req, _Name) ->

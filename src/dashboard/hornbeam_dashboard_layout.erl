@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_dashboard_handler. Calls: hornbeam_dashboard_html, hornbeam_dashboard_page (which pages there are).
 -module(hornbeam_dashboard_layout).
 
--export([page/3, sign_in/1, problem/2, done/1]).
+-export([page/3, shown/3, sign_in/1, problem/2, done/1]).
 
 -import(hornbeam_dashboard_html, [escape/1]).
 
@@ -15,12 +15,21 @@ page(Page, #{name := Name, path := Path, query := Query, csrf := Csrf} = Context
     Head = ["<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>",
             "<script src=\"/assets/uplot/uPlot.iife.min.js\" defer></script><script src=\"/assets/dashboard.js\" defer></script>"],
     document(Title, Head, [" data-live=\"", integer_to_binary(Live), "\""],
-        ["<a class=\"skip\" href=\"#main\">To the content</a><header><p class=\"brand\"><img src=\"/assets/icon.svg\" alt=\"\" width=\"24\" height=\"24\"> Hornbeam <b>",
+        [header(Name, Path, [["<form method=\"post\" action=\"/logout\"><input type=\"hidden\" name=\"csrf\" value=\"", escape(Csrf), "\"><button>Sign out</button></form>"]
+                             || SignedIn]),
+         "<main id=\"main\" tabindex=\"-1\"><h1>", escape(Page:title()), "</h1>", said(Query),
+         [part(Part) || Part <- hornbeam_dashboard_page:parts(Page, Context)], "</main>"]).
+
+%% @doc A page that a button has made: it does not move.
+-spec shown(Name :: atom(), Title :: iodata(), hornbeam_dashboard_html:html()) -> iodata().
+shown(Name, Title, Html) ->
+    document(escape(Title), [], [], [header(Name, none, []), "<main id=\"main\" tabindex=\"-1\"><h1>", escape(Title), "</h1>", Html, "</main>"]).
+
+header(Name, Path, Tools) ->
+    ["<a class=\"skip\" href=\"#main\">To the content</a><header><p class=\"brand\"><img src=\"/assets/icon.svg\" alt=\"\" width=\"24\" height=\"24\"> Hornbeam <b>",
          escape(Name), "</b></p>", menu(Path),
          "<div class=\"tools\"><span id=\"connection\" role=\"status\"></span><button id=\"pause\" type=\"button\" hidden>Pause</button>",
-         [["<form method=\"post\" action=\"/logout\"><input type=\"hidden\" name=\"csrf\" value=\"", escape(Csrf), "\"><button>Sign out</button></form>"]
-          || SignedIn], "</div></header><main id=\"main\" tabindex=\"-1\"><h1>", escape(Page:title()), "</h1>", said(Query),
-         [part(Part) || Part <- hornbeam_dashboard_page:parts(Page, Context)], "</main>"]).
+         Tools, "</div></header>"].
 
 part({live, Id, Html}) -> ["<section id=\"", Id, "\" class=\"live\">", Html, "</section>"];
 part({fixed, Html}) -> Html.

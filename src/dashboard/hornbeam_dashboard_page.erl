@@ -24,6 +24,8 @@ all() ->
     [{<<"/">>, hornbeam_dashboard_overview},
      {<<"/applications">>, hornbeam_dashboard_applications},
      {<<"/workers">>, hornbeam_dashboard_workers},
+     {<<"/routes">>, hornbeam_dashboard_routes},
+     {<<"/requests">>, hornbeam_dashboard_requests},
      {<<"/background">>, hornbeam_dashboard_background},
      {<<"/topics">>, hornbeam_dashboard_topics},
      {<<"/state">>, hornbeam_dashboard_state},
