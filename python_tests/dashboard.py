@@ -11,7 +11,7 @@ from harness import Hornbeam
 
 PAGES = (
     "/", "/applications", "/workers", "/routes", "/requests", "/background",
-    "/topics", "/state", "/options", "/vm", "/cluster",
+    "/topics", "/state", "/log", "/options", "/vm", "/cluster",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from typing import Any
 
@@ -29,11 +31,16 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             until = time.monotonic() + 0.2
             while time.monotonic() < until:
                 pass
+        case "/items":
+            scope["path_template"] = "/items/{id}"
+            await asyncio.sleep(0.03)
         case "/wait":
             async with aio.subscribe("go") as messages:
                 await anext(aiter(messages))
         case "/go":
             await aio.publish("go", None)
+        case "/log":
+            logging.getLogger("shop").error("said: %s", HOSTILE)
         case "/fail":
             status = 500
     await send({"type": "http.response.start", "status": status, "headers": []})

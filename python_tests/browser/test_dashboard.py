@@ -45,23 +45,32 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @contextmanager
 def load(server: Hornbeam) -> Iterator[None]:
-    """A request after the other, some of them errors, until it is left."""
+    """One request after the other, some of them errors, and two that wait until it is left."""
     done = threading.Event()
+    waiting = [
+        threading.Thread(target=httpx.get, args=[f"{server.url}/wait"], kwargs={"timeout": 300})
+        for _ in range(2)
+    ]
 
     def ask() -> None:
         with httpx.Client(base_url=server.url, timeout=60) as client:
             number = 0
             while not done.wait(0.01):
                 number += 1
-                client.get("/fail" if number % 20 == 0 else "/")
+                client.get({0: "/fail", 7: "/items", 9: "/log"}.get(number % 40, "/"))
 
     thread = threading.Thread(target=ask)
-    thread.start()
+    for each in (thread, *waiting):
+        each.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+        while any(each.is_alive() for each in waiting):
+            httpx.get(f"{server.url}/go", timeout=60)
+            for each in waiting:
+                each.join(0.1)
 
 
 def text(browser: Chrome, selector: str) -> str:
@@ -191,6 +200,37 @@ def test_a_worker_is_replaced_by_the_keyboard_alone(server: Hornbeam, browser: C
         "another one serves",
     )
     assert complaints(browser) == []
+
+
+def test_a_profile_is_a_picture(server: Hornbeam, browser: Chrome) -> None:
+    browser.get(dashboard_url(server) + "/workers")
+    # Not the one that another test replaces.
+    button = browser.find_element(By.CSS_SELECTOR, "button[aria-label^='Profile 10 s worker 2 ']")
+    if not IMAGES:
+        browser.execute_script(
+            """const field = document.createElement("input");
+            [field.name, field.value, field.type] = ["seconds", "1", "hidden"];
+            arguments[0].form.append(field);""",
+            button,
+        )
+    done = threading.Event()
+
+    def busy() -> None:
+        while not done.is_set():
+            httpx.get(f"{server.url}/busy", timeout=60)
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        button.click()
+        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flame svg"), 120, "it is there")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert complaints(browser) == []
+    shot(browser, "profile")
 
 
 def test_it_can_be_held(server: Hornbeam, browser: Chrome) -> None:

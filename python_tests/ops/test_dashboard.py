@@ -254,6 +254,25 @@ def test_nothing_that_others_have_said_is_markup(server: Hornbeam, visitor: http
     assert not any("<script>" in html or "<img src=x" in html for html in shown)
 
 
+def test_the_log_is_there_and_can_be_looked_through(
+    server: Hornbeam, visitor: httpx.Client
+) -> None:
+    httpx.get(f"{server.url}/log", timeout=60)
+
+    def messages(query: str) -> list[str]:
+        html = visitor.get(f"/log?{query}").text
+        assert "<script>" not in html and "<img src=x" not in html
+        table = Page(html).tables.get("The last lines", [["Message"]])
+        return column(table, "Message")
+
+    said = f"said: {HOSTILE}"
+    wait_until(lambda: said in messages(""), 60, "the line is there")
+    for fits in ("level=error", "text=SAID", "logger=shop", f"text={quote(HOSTILE)}"):
+        assert said in messages(fits), fits
+    for other in ("level=critical", "text=nothing", "logger=sho", "worker=77", "request_id=1"):
+        assert said not in messages(other), other
+
+
 def test_secrets_are_masked(visitor: httpx.Client) -> None:
     html = visitor.get("/options?all=1").text
     assert "SECRET_KEY" in html and "hush" not in html

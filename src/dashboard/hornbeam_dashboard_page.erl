@@ -29,6 +29,7 @@ all() ->
      {<<"/background">>, hornbeam_dashboard_background},
      {<<"/topics">>, hornbeam_dashboard_topics},
      {<<"/state">>, hornbeam_dashboard_state},
+     {<<"/log">>, hornbeam_dashboard_log},
      {<<"/options">>, hornbeam_dashboard_options},
      {<<"/vm">>, hornbeam_dashboard_vm},
      {<<"/cluster">>, hornbeam_dashboard_cluster}].

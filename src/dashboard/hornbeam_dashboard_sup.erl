@@ -1,7 +1,7 @@
 %%% The dashboard of one server: what it remembers, who is signed in, its sockets.
 %%%
 %%% Called by: hornbeam_server, as a helper (hornbeam_keeper) that starts last and stops first; only where there is a dashboard_bind.
-%%% Calls: hornbeam_series, hornbeam_dashboard_sessions, hornbeam_side_listener with hornbeam_dashboard_handler.
+%%% Calls: hornbeam_log_ring (the log is kept for as long as this process lives), hornbeam_series, hornbeam_dashboard_sessions, hornbeam_side_listener with hornbeam_dashboard_handler.
 %%%
 %%% What can be wrong is looked for before the processes are started, so that whoever starts the server hears of it and no supervisor reports it.
 -module(hornbeam_dashboard_sup).
@@ -33,6 +33,7 @@ probe([Bind | Rest]) ->
 -spec init({atom(), hornbeam_dashboard_access:guard()}) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init({Name, Guard}) ->
     {ok, #{dashboard_bind := Binds} = Config} = hornbeam_servers:config(Name),
+    ok = hornbeam_log_ring:keep(self()),
     Routes = [{"/events/[...]", hornbeam_dashboard_events, Name},
               {"/assets/[...]", hornbeam_dashboard_assets, Name},
               {"/[...]", hornbeam_dashboard_handler, Name}],
