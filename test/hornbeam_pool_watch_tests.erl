@@ -37,7 +37,7 @@ behind() ->
     ok = logger:set_primary_config(level, warning),
     [#{os_pid := OsPid} = Before, _] = ready(),
     Keys = lists:sort([state, lag, behind, queue, memory, os_pid, python, interface, in_flight, requests, restarts, age, number, role]),
-    ?assertEqual(Keys, lists:sort(maps:keys(Before)) -- [running, threads, collections]),
+    ?assertEqual(Keys, lists:sort(maps:keys(Before)) -- [running, threads, collections, last_end]),
     [One, Two] = slots(),
     true = erlang:suspend_process(One#slot.worker),
     await:until(fun() -> atomics:get(One#slot.counters, ?SLOT_OPEN) =:= ?BEHIND end),
