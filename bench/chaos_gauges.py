@@ -11,9 +11,11 @@ from ops.faults import Faults
 
 __all__ = ["Gauges", "gauges", "metrics", "ready", "settled", "workers"]
 
+# Without those that remember what was.
 TABLES = (
     "[{T, ets:info(T, size)} || T <- lists:sort(ets:all()), is_atom(T), "
-    'lists:prefix("hornbeam", atom_to_list(T))]'
+    'lists:prefix("hornbeam", atom_to_list(T)), '
+    "not lists:member(T, [hornbeam_counts, hornbeam_crashes, hornbeam_routes])]"
 )
 PORTS = "lists:sort([N || P <- erlang:ports(), {name, N} <- [erlang:port_info(P, name)]])"
 # Between two runs: what breathes, and what a worker may keep of the messages that it handled.

@@ -1,4 +1,5 @@
-"""What it costs to look at requests: CPU time of a FastAPI request with and without metrics_bind.
+"""What it costs to look at requests: CPU time of a FastAPI request without anybody who looks, with
+metrics_bind, with traces of which 1 % go to a receiver, and with both and an open dashboard.
 
     .venv/bin/python bench/observed.py [--rounds 8] [--seconds 4]
 
@@ -15,19 +16,20 @@ import re
 import statistics
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "python_tests"))
 
 from harness import Hornbeam  # noqa: E402
 
-KINDS: dict[str, dict[str, Any]] = {
-    "nothing": {},
-    "metrics": {"metrics_bind": "127.0.0.1:0"},
-}
+METRICS = {"metrics_bind": "127.0.0.1:0"}
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,18 +51,65 @@ def load(server: Hornbeam, seconds: int) -> int:
     return int(match.group(1))
 
 
+class Receiver(BaseHTTPRequestHandler):
+    """Takes spans, and forgets them."""
+
+    def do_POST(self) -> None:
+        """Of OTLP over HTTP."""
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_about: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def receiver() -> Iterator[str]:
+    """Its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces"
+        server.shutdown()
+
+
+def look(server: Hornbeam) -> None:
+    """As a browser does at the overview, for as long as the server runs."""
+    url = server.wait_for_output(r"dashboard on (http://[^\s,]+)", 60).group(1).rstrip("/")
+    events = urlopen(f"{url}/events/")
+
+    def read() -> None:
+        while events.readline():
+            pass
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def kinds(endpoint: str) -> dict[str, dict[str, Any]]:
+    """Of servers, and their options."""
+    traces = {"trace_endpoint": endpoint, "trace_sample": "1%"}
+    return {
+        "nothing": {},
+        "metrics": METRICS,
+        "traces": traces,
+        "all": {**METRICS, **traces, "dashboard_bind": "127.0.0.1:0"},
+    }
+
+
 def main() -> None:
     """Runs the rounds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=4)
     options = parser.parse_args()
-    costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with ExitStack() as stack:
         servers = {
             kind: stack.enter_context(Hornbeam("metrics_fastapi:app", **more))
-            for kind, more in KINDS.items()
+            for kind, more in kinds(stack.enter_context(receiver())).items()
         }
+        costs: dict[str, list[float]] = {kind: [] for kind in servers}
+        look(servers["all"])
         for server in servers.values():
             load(server, 2)
         for number in range(options.rounds):

@@ -51,7 +51,8 @@ fields_test_() ->
 
 hex_test() ->
     All = << <<N>> || N <- lists:seq(0, 255) >>,
-    ?assertEqual(string:lowercase(binary:encode_hex(All)), hornbeam_trace_context:hex(All)).
+    ?assertEqual(string:lowercase(binary:encode_hex(All)), hornbeam_trace_context:hex(All)),
+    [?assertEqual(string:lowercase(binary:encode_hex(<<N:56>>)), hornbeam_trace_context:digits(N)) || N <- [0, 1, 16#0123456789abcd, 16#ffffffffffffff]].
 
 of_a_process_test() ->
     Before = logger:get_process_metadata(),

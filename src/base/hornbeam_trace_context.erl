@@ -11,7 +11,7 @@
 %%% is not known yet what the first one has is read (3.2.4).
 -module(hornbeam_trace_context).
 
--export([read/1, parse/1, is_state/1, traceparent/3, metadata/3, join/1, current/0, hex/1]).
+-export([read/1, parse/1, is_state/1, traceparent/3, metadata/3, join/1, current/0, hex/1, digits/1]).
 -export_type([id/0, flags/0, parent/0]).
 
 -define(IS_HEX(C), (C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f)).
@@ -36,6 +36,7 @@
     16#6430, 16#6431, 16#6432, 16#6433, 16#6434, 16#6435, 16#6436, 16#6437, 16#6438, 16#6439, 16#6461, 16#6462, 16#6463, 16#6464, 16#6465, 16#6466,
     16#6530, 16#6531, 16#6532, 16#6533, 16#6534, 16#6535, 16#6536, 16#6537, 16#6538, 16#6539, 16#6561, 16#6562, 16#6563, 16#6564, 16#6565, 16#6566,
     16#6630, 16#6631, 16#6632, 16#6633, 16#6634, 16#6635, 16#6636, 16#6637, 16#6638, 16#6639, 16#6661, 16#6662, 16#6663, 16#6664, 16#6665, 16#6666}).
+-define(DIGITS(Byte), element(Byte + 1, ?HEX)).
 -define(MAX_MEMBERS, 32).
 -define(MAX_STATE, 8192).
 
@@ -163,4 +164,10 @@ current() ->
 
 %% @doc As ids are written.
 -spec hex(binary()) -> binary().
-hex(Bytes) -> << <<(element(Byte + 1, ?HEX)):16>> || <<Byte>> <= Bytes >>.
+hex(Bytes) -> << <<(?DIGITS(Byte)):16>> || <<Byte>> <= Bytes >>.
+
+%% @doc The 14 digits of 56 bits.
+-spec digits(0..16#FFFFFFFFFFFFFF) -> binary().
+digits(Number) ->
+    <<A, B, C, D, E, F, G>> = <<Number:56>>,
+    <<(?DIGITS(A)):16, (?DIGITS(B)):16, (?DIGITS(C)):16, (?DIGITS(D)):16, (?DIGITS(E)):16, (?DIGITS(F)):16, (?DIGITS(G)):16>>.

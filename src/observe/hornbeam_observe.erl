@@ -61,8 +61,13 @@ received(Size, #observed{received = Received} = Observed) ->
 -spec happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
 happened(waits, Observed) ->
     Observed#observed{waits = erlang:monotonic_time()};
-happened({placed, Slot}, #observed{waits = undefined} = Observed) ->
-    Observed#observed{worker = Slot, placed = erlang:monotonic_time()};
+happened({placed, Slot}, #observed{waits = undefined, started = Started, trace = Trace} = Observed) ->
+    %% At once, unless somebody will see how soon.
+    Placed = case Trace =/= none andalso hornbeam_trace:sampled_id(Trace) =/= none of
+        true -> erlang:monotonic_time();
+        false -> Started
+    end,
+    Observed#observed{worker = Slot, placed = Placed};
 happened({placed, Slot}, #observed{waits = Since, queued = Before} = Observed) ->
     Now = erlang:monotonic_time(),
     Observed#observed{worker = Slot, placed = Now, waits = undefined, queued = Before + Now - Since};

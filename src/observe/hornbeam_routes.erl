@@ -10,6 +10,9 @@
 %%%     {{route, Server, Route}}                 one for each template; their number is {{routes, Server}, Count}
 %%%     {{exemplar, Server, Method, Route, Class, Bucket}, TraceId, Microseconds, Time (ms)}    the last one that was traced
 %%%
+%%% The process of a connection remembers its last row, in its dictionary: requests of one connection are often alike, and a look into the table is most of
+%%% what counting costs.
+%%%
 %%% Bounds: metrics_max_routes templates; those beyond are one, "other". A method that HTTP does not name is "OTHER".
 -module(hornbeam_routes).
 
@@ -29,8 +32,7 @@
 -spec observe(where(), {Method :: binary(), Route :: binary()}, Status :: pos_integer(), Microseconds :: non_neg_integer(),
               PythonMicroseconds :: non_neg_integer(), Exemplar :: binary() | none) -> ok.
 observe({Server, _} = Where, {Method0, Route}, Status, Microseconds, Python, Exemplar) ->
-    Method = method(Method0),
-    {{_, _, Known, Class} = _Key, Counters, Slowest} = row(Where, Method, Route, min(5, max(1, Status div 100))),
+    {{_, Method, Known, Class}, Counters, Slowest} = remembered(Where, Method0, Route, min(5, max(1, Status div 100))),
     counters:add(Counters, 1, 1),
     counters:add(Counters, 2, Microseconds),
     counters:add(Counters, 3, Python),
@@ -48,6 +50,15 @@ slowest(Microseconds, Before, Slowest) when Microseconds > Before ->
     end;
 slowest(_Microseconds, _Before, _Slowest) ->
     ok.
+
+remembered({Server, _} = Where, Method0, Route, Class) ->
+    case get(?MODULE) of
+        {{Server, Method0, Route, Class}, _, _} = Row -> Row;
+        _ ->
+            Row = row(Where, method(Method0), Route, Class),
+            put(?MODULE, Row),
+            Row
+    end.
 
 row({Server, _} = Where, Method, Route, Class) ->
     case ets:lookup(?TABLE, {Server, Method, Route, Class}) of

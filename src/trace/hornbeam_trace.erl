@@ -13,6 +13,8 @@
 
 -include("hornbeam_head.hrl").
 
+-define(BITS_56, 16#100000000000000).
+
 %% below: ids whose last 56 bits are less than this are sampled.
 -type settings() :: #{below := non_neg_integer(), export := none | hornbeam_trace_exporter:ref(), response := boolean(), sentry := boolean()}.
 
@@ -22,7 +24,8 @@
     parent :: hornbeam_trace_context:id() | none,
     flags :: hornbeam_trace_context:flags(),
     state :: binary() | none,
-    settings :: settings()
+    settings :: settings(),
+    text :: binary()                        % as traceparent has it
 }).
 -opaque trace() :: #trace{}.
 
@@ -34,7 +37,7 @@ settings(Name, #{trace := true, trace_sample := Share, trace_response := Respons
         true -> hornbeam_trace_exporter:ref(Name);
         false -> none
     end,
-    #{below => round(Share * (1 bsl 56)), export => Export, response => Response, sentry => Sentry}.
+    #{below => round(Share * ?BITS_56), export => Export, response => Response, sentry => Sentry}.
 
 %% @doc The request as the application gets it, and its trace.
 -spec open(#head{}, settings()) -> {#head{}, trace()}.
@@ -44,35 +47,49 @@ open(#head{fields = Fields} = Head, Settings) ->
     {Head#head{fields = fields(Trace, State, Fields)}, Trace}.
 
 begun(none, _State, #{below := Below} = Settings) ->
-    <<_:72, Low:56, Span:8/binary>> = Random = random(),
-    <<Id:16/binary, _/binary>> = Random,
+    {Connection, Low, Span} = random(),
     Flags = case Low < Below of true -> 1; false -> 0 end,
-    #trace{trace_id = hornbeam_trace_context:hex(Id), span_id = hornbeam_trace_context:hex(Span), parent = none, flags = Flags, state = none, settings = Settings};
-begun({Id, Span, Flags}, State, #{export := none} = Settings) ->
-    #trace{trace_id = Id, span_id = Span, parent = none, flags = Flags, state = State, settings = Settings};
+    Id = <<Connection/binary, (hornbeam_trace_context:digits(Low))/binary>>,
+    begun({Id, Span, Flags}, none, none, Settings);
+begun({_, _, _} = Parent, State, #{export := none} = Settings) ->
+    begun(Parent, none, State, Settings);
 begun({Id, Parent, Flags}, State, Settings) ->
-    #trace{trace_id = Id, span_id = hornbeam_trace_context:hex(rand:bytes(8)), parent = Parent, flags = Flags, state = State, settings = Settings}.
+    {_, _, Span} = random(),
+    begun({Id, Span, Flags}, Parent, State, Settings).
 
-%% Not a secret, so the quick generator will do; ids are not zero.
+begun({Id, Span, Flags}, Parent, State, Settings) ->
+    #trace{trace_id = Id, span_id = Span, parent = Parent, flags = Flags, state = State, settings = Settings,
+           text = hornbeam_trace_context:traceparent(Id, Span, Flags)}.
+
+%% Of an id of a trace the last 56 bits are anew for each request, and all others for each connection; so it is with those of spans, of which the
+%% first byte is not zero. Not a secret, so the quick generator will do.
 random() ->
-    case rand:bytes(24) of
-        <<0:128, _/binary>> -> random();
-        <<_:128, 0:64>> -> random();
-        Random -> Random
-    end.
+    Connection = case get(?MODULE) of
+        undefined ->
+            Made = {hornbeam_trace_context:hex(rand:bytes(9)), hornbeam_trace_context:hex(<<(rand:uniform(255))>>)},
+            put(?MODULE, Made),
+            Made;
+        Known ->
+            Known
+    end,
+    {OfTraces, OfSpans} = Connection,
+    {OfTraces, draw(), <<OfSpans/binary, (hornbeam_trace_context:digits(draw()))/binary>>}.
+
+%% An id of a trace is not all zero either.
+draw() -> rand:uniform(?BITS_56 - 1).
 
 fields(#trace{settings = #{sentry := Sentry}} = Trace, State, Fields0) ->
     Given = [{<<"traceparent">>, traceparent(Trace)} | [{<<"tracestate">>, State} || State =/= none]],
     Fields = [Field || {Name, _} = Field <- Fields0, Name =/= <<"traceparent">>, Name =/= <<"tracestate">>],
     Fields ++ Given ++ [{<<"sentry-trace">>, sentry(Trace)} || Sentry, not lists:keymember(<<"sentry-trace">>, 1, Fields)].
 
-traceparent(#trace{trace_id = Id, span_id = Span, flags = Flags}) -> hornbeam_trace_context:traceparent(Id, Span, Flags).
+traceparent(#trace{text = Text}) -> Text.
 
 sentry(#trace{trace_id = Id, span_id = Span, flags = Flags}) -> <<Id/binary, $-, Span/binary, $-, ($0 + Flags band 1)>>.
 
 %% @doc For what is logged meanwhile.
 -spec metadata(trace()) -> map().
-metadata(#trace{trace_id = Id, span_id = Span, flags = Flags}) -> hornbeam_trace_context:metadata(Id, Span, Flags).
+metadata(#trace{trace_id = Id, span_id = Span, text = Text}) -> #{trace_id => Id, span_id => Span, traceparent => Text}.
 
 -spec ids(trace()) -> {hornbeam_trace_context:id(), hornbeam_trace_context:id()}.
 ids(#trace{trace_id = Id, span_id = Span}) -> {Id, Span}.

@@ -23,6 +23,7 @@ current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "hornbeam_traceparent", default=None
 )
 _LENGTH: Final = 55
+_ODD: Final = "13579bdf"
 
 
 def traceparent() -> str | None:
@@ -44,8 +45,8 @@ def ids() -> list[str] | None:
 
 def scope(parent: str) -> dict[str, Any]:
     """What an application finds of it in its scope."""
-    sampled = bool(int(parent[53:55], 16) & 1)
-    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": sampled}
+    # The last digit of the flags is odd.
+    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in _ODD}
 
 
 class joined:
