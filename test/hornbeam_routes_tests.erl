@@ -4,7 +4,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 routes_test_() ->
-    {foreach, fun table/0, fun ets:delete/1,
+    {foreach, fun table/0, fun(Table) -> [hornbeam_routes:forget(Server) || Server <- [one, two]], ets:delete(Table) end,
      [fun(_) -> {Name, Test} end || {Name, Test} <- [{"rows", fun rows/0}, {"bound", fun bound/0}, {"at once", fun at_once/0},
                                                        {"exemplars", fun exemplars/0}, {"forgotten", fun forgotten/0}]]}.
 

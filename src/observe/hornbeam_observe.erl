@@ -61,6 +61,9 @@ received(Size, #observed{received = Received} = Observed) ->
 -spec happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
 happened(waits, Observed) ->
     Observed#observed{waits = erlang:monotonic_time()};
+%% Who has not waited was placed as it came; to read the clock again costs a third of a microsecond.
+happened({placed, Slot}, #observed{waits = undefined, queued = 0, started = Started} = Observed) ->
+    Observed#observed{worker = Slot, placed = Started};
 happened({placed, Slot}, #observed{waits = undefined} = Observed) ->
     Observed#observed{worker = Slot, placed = erlang:monotonic_time()};
 happened({placed, Slot}, #observed{waits = Since, queued = Before} = Observed) ->

@@ -10,6 +10,9 @@
 %%%     {{route, Server, Route}}                 one for each template; their number is {{routes, Server}, Count}
 %%%     {{exemplar, Server, Method, Route, Class, Bucket}, TraceId, Microseconds, Time (ms)}    the last one that was traced
 %%%
+%%% What is written is found by {hornbeam_routes, Server, Method, Route, Class} among the persistent terms, {Counters, Slowest}, since ETS would
+%%% copy two references for each request, which costs a microsecond. A new one disturbs nobody; they go with the server.
+%%%
 %%% Bounds: metrics_max_routes templates; those beyond are one, "other". A method that HTTP does not name is "OTHER".
 -module(hornbeam_routes).
 
@@ -28,18 +31,22 @@
 %% @doc A request is over. Exemplar: the id of its trace, if it is kept.
 -spec observe(where(), {Method :: binary(), Route :: binary()}, Status :: pos_integer(), Microseconds :: non_neg_integer(),
               PythonMicroseconds :: non_neg_integer(), Exemplar :: binary() | none) -> ok.
-observe({Server, _} = Where, {Method0, Route}, Status, Microseconds, Python, Exemplar) ->
+observe(Where, {Method0, Route}, Status, Microseconds, Python, Exemplar) ->
     Method = method(Method0),
-    {{_, _, Known, Class} = _Key, Counters, Slowest} = row(Where, Method, Route, min(5, max(1, Status div 100))),
+    Class = min(5, max(1, Status div 100)),
+    {Counters, Slowest} = row(Where, Method, Route, Class),
     counters:add(Counters, 1, 1),
     counters:add(Counters, 2, Microseconds),
     counters:add(Counters, 3, Python),
     Bucket = hornbeam_metrics:bucket(Microseconds),
     _ = Bucket =:= none orelse counters:add(Counters, 3 + Bucket, 1),
     slowest(Microseconds, atomics:get(Slowest, 1), Slowest),
-    _ = Exemplar =:= none orelse
-        ets:insert(?TABLE, {{exemplar, Server, Method, Known, Class, Bucket}, Exemplar, Microseconds, erlang:system_time(millisecond)}),
+    _ = Exemplar =:= none orelse exemplar(Where, {Method, Route, Class, Bucket}, Exemplar, Microseconds),
     ok.
+
+exemplar({Server, _} = Where, {Method, Route, Class, Bucket}, Trace, Microseconds) ->
+    Key = {exemplar, Server, Method, admitted(Where, Route), Class, Bucket},
+    ets:insert(?TABLE, {Key, Trace, Microseconds, erlang:system_time(millisecond)}).
 
 slowest(Microseconds, Before, Slowest) when Microseconds > Before ->
     case atomics:compare_exchange(Slowest, 1, Before, Microseconds) of
@@ -50,19 +57,21 @@ slowest(_Microseconds, _Before, _Slowest) ->
     ok.
 
 row({Server, _} = Where, Method, Route, Class) ->
-    case ets:lookup(?TABLE, {Server, Method, Route, Class}) of
-        [Row] -> Row;
-        [] -> new_row(Server, Method, admitted(Where, Route), Class)
+    case persistent_term:get({?MODULE, Server, Method, Route, Class}, none) of
+        none -> new_row(Server, Method, admitted(Where, Route), Class);
+        Row -> Row
     end.
 
 %% Two may make it at once: the second takes that of the first.
 new_row(Server, Method, Route, Class) ->
     Key = {Server, Method, Route, Class},
     case ets:lookup(?TABLE, Key) of
-        [Row] ->
-            Row;
+        [{_, Counters, Slowest}] ->
+            {Counters, Slowest};
         [] ->
-            _ = ets:insert_new(?TABLE, {Key, counters:new(3 + ?BUCKETS, [write_concurrency]), atomics:new(2, [{signed, false}])}),
+            Row = {counters:new(3 + ?BUCKETS, [write_concurrency]), atomics:new(2, [{signed, false}])},
+            _ = ets:insert_new(?TABLE, {Key, element(1, Row), element(2, Row)}) andalso
+                persistent_term:put({?MODULE, Server, Method, Route, Class}, Row),
             new_row(Server, Method, Route, Class)
     end.
 
@@ -110,6 +119,8 @@ class(Number) -> <<($0 + Number), "xx">>.
 
 -spec forget(Server :: atom()) -> ok.
 forget(Server) ->
+    lists:foreach(fun([Method, Route, Class]) -> persistent_term:erase({?MODULE, Server, Method, Route, Class}) end,
+                  ets:match(?TABLE, {{Server, '$1', '$2', '$3'}, '_', '_'})),
     true = ets:match_delete(?TABLE, {{Server, '_', '_', '_'}, '_', '_'}),
     true = ets:match_delete(?TABLE, {{exemplar, Server, '_', '_', '_', '_'}, '_', '_', '_'}),
     true = ets:match_delete(?TABLE, {{route, Server, '_'}}),
