@@ -61,11 +61,11 @@ received(Size, #observed{received = Received} = Observed) ->
 -spec happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
 happened(waits, Observed) ->
     Observed#observed{waits = erlang:monotonic_time()};
-happened({placed, Slot}, #observed{waits = undefined, started = Started, trace = Trace} = Observed) ->
-    %% At once, unless somebody will see how soon.
-    Placed = case Trace =/= none andalso hornbeam_trace:sampled_id(Trace) =/= none of
-        true -> erlang:monotonic_time();
-        false -> Started
+happened({placed, Slot}, #observed{waits = undefined, queued = Queued, started = Started, trace = Trace} = Observed) ->
+    %% Who has not waited was placed as it came, unless somebody will see how soon: to read the clock costs as much as all of the counting.
+    Placed = case Queued =:= 0 andalso (Trace =:= none orelse hornbeam_trace:sampled_id(Trace) =:= none) of
+        true -> Started;
+        false -> erlang:monotonic_time()
     end,
     Observed#observed{worker = Slot, placed = Placed};
 happened({placed, Slot}, #observed{waits = Since, queued = Before} = Observed) ->
