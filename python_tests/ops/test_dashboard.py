@@ -32,9 +32,13 @@ def server() -> Iterator[Hornbeam]:
         yield running
 
 
+# A connection for each: who waits for a processor may find that a kept one has been closed.
+ONCE = httpx.Limits(max_keepalive_connections=0)
+
+
 @pytest.fixture(scope="module")
 def visitor(server: Hornbeam) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=dashboard_url(server), timeout=60) as client:
+    with httpx.Client(base_url=dashboard_url(server), timeout=60, limits=ONCE) as client:
         yield client
 
 
@@ -67,7 +71,7 @@ def hashed(password: str) -> str:
 
 @contextmanager
 def stranger(server: Hornbeam) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=dashboard_url(server), timeout=60) as client:
+    with httpx.Client(base_url=dashboard_url(server), timeout=60, limits=ONCE) as client:
         yield client
 
 
@@ -362,7 +366,7 @@ def test_a_session_that_is_over_ends_its_events(guarded: Hornbeam) -> None:
             lines = stream.iter_lines()
             assert next(lines) == "event: parts"
             with httpx.Client(
-                base_url=client.base_url, cookies=client.cookies, timeout=60
+                base_url=client.base_url, cookies=client.cookies, timeout=60, limits=ONCE
             ) as other:
                 other.post("/logout", data={"csrf": token})
             assert "event: end" in list(lines)

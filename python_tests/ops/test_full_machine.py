@@ -182,7 +182,8 @@ def test_whoever_logs_faster_than_the_server_takes_it_waits(tmp_path: Path, how:
     """No record is lost on the way to Erlang, and the worker is not taken for one that breaks the
     protocol (which a backlog of 64 MiB would be)."""
     log = tmp_path / "log"
-    with Redirected(f"2>{log}", "full_app:app", max_worker_backlog=67_108_864) as server:
+    options = {"max_worker_backlog": 67_108_864, "log_rate": "infinity"}
+    with Redirected(f"2>{log}", "full_app:app", **options) as server:
         before, workers = memory(server.beam()), pids(server)
         flooded = httpx.get(f"{server.url}/flood?mb=100&{how}", timeout=120)
         assert flooded.status_code == 200

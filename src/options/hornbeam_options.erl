@@ -243,7 +243,7 @@ mask_value(Key, Items) when Key =:= mounts, is_list(Items); Key =:= services, is
 mask_value(Key, Value) ->
     case spec(Key) of
         {ok, #{secret := true}} when is_map(Value) -> maps:map(fun(_, _) -> <<"***">> end, Value);
-        {ok, #{secret := true}} when Value =/= <<>> -> <<"***">>;
+        {ok, #{secret := true}} when Value =/= <<>>, Value =/= [] -> <<"***">>;
         _ -> Value
     end.
 
