@@ -12,7 +12,7 @@ import contextvars
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -360,8 +360,11 @@ class Server:
 
 
 def _field(scope: Scope, name: bytes) -> str:
-    values: Iterator[bytes] = (value for key, value in scope["headers"] if key == name)
-    return next(values, b"").decode("latin-1")
+    # What the server has added stands at the end, once.
+    for key, value in reversed(scope["headers"]):
+        if key == name:
+            return str(value, "latin-1")
+    return ""
 
 
 def run(transport: Transport) -> int:
