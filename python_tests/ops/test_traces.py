@@ -20,6 +20,12 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 OURS = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])")
 
+# Registered in Erlang.
+FUNCTIONS = """
+    ok = hornbeam:register_function(current, hornbeam_trace_context, current),
+    ok = hornbeam:register_function(log_error, fun(Text) -> logger:error(Text) end).
+"""
+
 
 class Traced:
     """A server whose spans go to a receiver."""
@@ -59,6 +65,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
             log_format="json",
             service="seen=traces_app:Seen",
             mount="/wsgi=traces_app:wsgi",
+            rpc_allow=["hornbeam_trace_context:current", "logger:error"],
+            env={"HORNBEAM_ERL_FLAGS": f"-eval '{FUNCTIONS}'"},
         ) as server,
     ):
         yield Traced(server, receiver, log)
@@ -220,14 +228,31 @@ def test_calls_of_other_processes_take_it_on(traced: Traced) -> None:
     told, _ = traced.told("/passed-on")
     parent = told["current"]
     assert told["passed_on"] == dict.fromkeys(told["passed_on"], parent)
-    assert len(told["passed_on"]) == 6
+    assert len(told["passed_on"]) == 8
     trace_id = ours(parent)[0]
 
     def logged() -> bool:
         messages = {line["message"] for line in traced.lines(trace_id)}
-        return messages >= {"in the service", "in the task"}
+        return messages >= {"in the service", "in the batch", "in the task"}
 
-    wait_until(logged, 60, "lines of the service and the task")
+    wait_until(logged, 60, "lines of the service, the batch and the task")
+
+
+def test_functions_in_erlang_take_it_on(traced: Traced) -> None:
+    wait_until(lambda: traced.client.get("/erlang").status_code == 200, 60, "they are registered")
+    told, _ = traced.told("/erlang")
+    parent = told["current"]
+    assert len(told["erlang"]) == 5
+    assert all(seen == [parent] for seen in told["erlang"].values()), told
+    trace_id, span_id, _ = ours(parent)
+
+    def logged() -> bool:
+        lines = {line["message"]: line["span_id"] for line in traced.lines(trace_id)}
+        casts = ("cast", "rpc_cast", "plain cast", "plain rpc_cast")
+        expected = {f"in a{'n' if cast[0] == 'r' else ''} {cast}": span_id for cast in casts}
+        return lines == expected
+
+    wait_until(logged, 60, "what they log has the ids")
 
 
 def test_json_sampling_and_the_variables_of_opentelemetry() -> None:
@@ -296,6 +321,7 @@ def test_without_the_option_there_is_nothing() -> None:
             "scope": None,
             "current": None,
             "passed_on": None,
+            "erlang": None,
         }
 
 
