@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from certificates import Authority
 from harness import Hornbeam, StartError, wait_until
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from trace_receiver import Receiver, attributes
@@ -298,18 +299,30 @@ def test_without_a_receiver_a_parent_stays_as_it_is() -> None:
 
 def test_what_is_not_taken_is_tried_again_and_what_cannot_be_is_given_up() -> None:
     with Receiver() as receiver:
-        receiver.answers = [(503, {"retry-after": "0"}), (429, {"retry-after": "0"}), (400, {})]
+        receiver.answers = [(status, {"retry-after": "0"}) for status in (429, 502, 503, 504, 400)]
         with Hornbeam("traces_app:app", trace_endpoint=receiver.url) as server:
             first = ours(httpx.get(server.url).json()["current"])[0]
             server.wait_for_output(
                 r"the spans of 1 requests were given up: \S+ answers 400", timeout=60
             )
-            assert [body for _, _, body in receiver.posts] == [receiver.posts[0][2]] * 3
+            assert [body for _, _, body in receiver.posts] == [receiver.posts[0][2]] * 5
             second = ours(httpx.get(server.url).json()["current"])[0]
             receiver.trace(second)
             assert first not in {span.trace_id.hex() for span in receiver.spans()}
             last = ours(httpx.get(server.url).json()["current"])[0]
         receiver.trace(last)  # what is left is sent as the server stops
+
+
+def test_https_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+    """Whom it does not trust: EUnit hornbeam_trace_http_tests."""
+    authority = Authority(tmp_path / "tls").create()
+    env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority.cert)}
+    with (
+        Receiver(authority.issue("localhost")) as receiver,
+        Hornbeam("traces_app:app", trace_endpoint=receiver.url, env=env) as server,
+    ):
+        told = httpx.get(server.url).json()
+        receiver.trace(ours(told["current"])[0], 3)
 
 
 def test_without_the_option_there_is_nothing() -> None:
