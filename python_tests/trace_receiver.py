@@ -6,9 +6,11 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import ssl
 import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,9 +23,9 @@ Answer = tuple[int, dict[str, str]]
 
 
 class Receiver:
-    """Takes spans on a free port of 127.0.0.1."""
+    """Takes spans on a free port of 127.0.0.1; by TLS, with a certificate and its key."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
         self.answers: list[Answer] = []  # the next ones; then 200
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.batches: list[ExportTraceServiceRequest] = []  # that were answered with 200
@@ -43,6 +45,16 @@ class Receiver:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._scheme = "https"
+            self._server.socket = context.wrap_socket(
+                self._server.socket,
+                server_side=True,
+                do_handshake_on_connect=False,  # in the thread of the request
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Receiver:
@@ -62,7 +74,7 @@ class Receiver:
     @property
     def base(self) -> str:
         """Its address without a path."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:

@@ -12,7 +12,26 @@ services_test_() ->
       || Test <- [fun operations/0, fun pubsub/0, fun patterns/0, fun ends_with_the_process/0, fun callbacks/0, fun rpc/0,
                   fun one_message_for_many_subscriptions_is_one_frame/0, fun flow_of_events/0, fun deadline/0,
                   fun garbage/0, fun call_without_server/0, fun taken/0, fun subscriptions_are_bounded/0, fun walks_take_turns/0,
-                  fun arguments_are_bounded/0, fun an_answer_is_bounded/0, fun errors_are_short/0]]}.
+                  fun arguments_are_bounded/0, fun an_answer_is_bounded/0, fun errors_are_short/0, fun traces/0]]}.
+
+%% The argument after the last one is a traceparent; a bad one is none.
+traces() ->
+    Parent = <<"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01">>,
+    ok = hornbeam:register_function("trace", hornbeam_trace_context, current),
+    Settings = #{rpc_allow => [{hornbeam_trace_context, current}]},
+    Here = atom_to_binary(node()),
+    Asked = [{hornbeam_service_callbacks, call, [5000, <<"trace">>, []]},
+             {hornbeam_service_rpc, rpc_call, [60000, Here, <<"hornbeam_trace_context">>, <<"current">>, []]}],
+    [?assertEqual(Expected, in_a_call(Module:handle(Operation, Arguments ++ Trace, Settings)))
+     || {Module, Operation, Arguments} <- Asked, {Trace, Expected} <- [{[], {ok, []}}, {[Parent], {ok, [Parent]}}, {[<<"x">>], {ok, []}}]],
+    [?assertMatch({error, type_error, _}, Module:handle(Operation, Arguments ++ Trace, Settings))
+     || {Module, Operation, Arguments} <- Asked, Trace <- [[1], [Parent, Parent]]],
+    ok = hornbeam:unregister_function("trace").
+
+in_a_call({run, _Timeout, Fun}) ->
+    Self = self(),
+    {_, Monitor} = spawn_monitor(fun() -> Self ! {answer, Fun()} end),
+    receive {answer, Answer} -> demonitor(Monitor, [flush]), Answer end.
 
 operations() ->
     ?assertEqual(wire_vectors:read(<<"operations">>), hornbeam_services:operations()).

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
 
-from hornbeam_erlang import aio, register_hook, service, traceparent
+from hornbeam_erlang import (
+    aio,
+    batched,
+    call,
+    cast,
+    node,
+    register_hook,
+    rpc_call,
+    rpc_cast,
+    service,
+    traceparent,
+)
 from hornbeam_worker import logs
 
 logger = logging.getLogger("traces_app")
@@ -25,6 +37,15 @@ class Seen:
 
     async def loop(self) -> str | None:
         return traceparent()
+
+    @batched(max_size=1)
+    def batch(self, items: list[None]) -> list[str | None]:
+        logger.info("in the batch")
+        return [traceparent() for _ in items]
+
+    @batched(max_size=1)
+    async def async_batch(self, items: list[None]) -> list[str | None]:
+        return [traceparent() for _ in items]
 
     def nested(self) -> Any:
         logger.info("in the service")
@@ -50,9 +71,28 @@ async def passed_on() -> dict[str, Any]:
         "thread": await seen.thread(),
         "loop": await seen.loop(),
         "nested": await seen.nested(),
+        "batch": await seen.batch(None),
+        "async_batch": await seen.async_batch(None),
         "hook": await aio.execute("seen", "look"),
         "plain_task": await aio.await_task(tasks[0], timeout=60),
         "async_task": await aio.await_task(tasks[1], timeout=60),
+    }
+
+
+async def in_erlang() -> dict[str, Any]:
+    """What functions are told that run in Erlang: each answers with its process' traces."""
+    current = ("hornbeam_trace_context", "current")
+    here = node()
+    await aio.cast("log_error", "in a cast")
+    await aio.rpc_cast(here, "logger", "error", ["in an rpc_cast"])
+    cast("log_error", "in a plain cast")
+    rpc_cast(here, "logger", "error", ["in a plain rpc_cast"])
+    return {
+        "call": await aio.call("current"),
+        "plain_call": call("current"),
+        "thread_call": await asyncio.to_thread(call, "current"),
+        "rpc_call": await aio.rpc_call(here, *current, []),
+        "plain_rpc_call": rpc_call(here, *current),
     }
 
 
@@ -86,6 +126,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         "scope": scope["extensions"].get("hornbeam.trace"),
         "current": traceparent(),
         "passed_on": await passed_on() if path == "/passed-on" else None,
+        "erlang": await in_erlang() if path == "/erlang" else None,
     }
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

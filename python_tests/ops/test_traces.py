@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from certificates import Authority
 from harness import Hornbeam, StartError, wait_until
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from trace_receiver import Receiver, attributes
@@ -19,6 +20,12 @@ from trace_receiver import Receiver, attributes
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 OURS = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([01])")
+
+# Registered in Erlang.
+FUNCTIONS = """
+    ok = hornbeam:register_function(current, hornbeam_trace_context, current),
+    ok = hornbeam:register_function(log_error, fun(Text) -> logger:error(Text) end).
+"""
 
 
 class Traced:
@@ -59,6 +66,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
             log_format="json",
             service="seen=traces_app:Seen",
             mount="/wsgi=traces_app:wsgi",
+            rpc_allow=["hornbeam_trace_context:current", "logger:error"],
+            env={"HORNBEAM_ERL_FLAGS": f"-eval '{FUNCTIONS}'"},
         ) as server,
     ):
         yield Traced(server, receiver, log)
@@ -220,14 +229,31 @@ def test_calls_of_other_processes_take_it_on(traced: Traced) -> None:
     told, _ = traced.told("/passed-on")
     parent = told["current"]
     assert told["passed_on"] == dict.fromkeys(told["passed_on"], parent)
-    assert len(told["passed_on"]) == 6
+    assert len(told["passed_on"]) == 8
     trace_id = ours(parent)[0]
 
     def logged() -> bool:
         messages = {line["message"] for line in traced.lines(trace_id)}
-        return messages >= {"in the service", "in the task"}
+        return messages >= {"in the service", "in the batch", "in the task"}
 
-    wait_until(logged, 60, "lines of the service and the task")
+    wait_until(logged, 60, "lines of the service, the batch and the task")
+
+
+def test_functions_in_erlang_take_it_on(traced: Traced) -> None:
+    wait_until(lambda: traced.client.get("/erlang").status_code == 200, 60, "they are registered")
+    told, _ = traced.told("/erlang")
+    parent = told["current"]
+    assert len(told["erlang"]) == 5
+    assert all(seen == [parent] for seen in told["erlang"].values()), told
+    trace_id, span_id, _ = ours(parent)
+
+    def logged() -> bool:
+        lines = {line["message"]: line["span_id"] for line in traced.lines(trace_id)}
+        casts = ("cast", "rpc_cast", "plain cast", "plain rpc_cast")
+        expected = {f"in a{'n' if cast[0] == 'r' else ''} {cast}": span_id for cast in casts}
+        return lines == expected
+
+    wait_until(logged, 60, "what they log has the ids")
 
 
 def test_json_sampling_and_the_variables_of_opentelemetry() -> None:
@@ -273,18 +299,30 @@ def test_without_a_receiver_a_parent_stays_as_it_is() -> None:
 
 def test_what_is_not_taken_is_tried_again_and_what_cannot_be_is_given_up() -> None:
     with Receiver() as receiver:
-        receiver.answers = [(503, {"retry-after": "0"}), (429, {"retry-after": "0"}), (400, {})]
+        receiver.answers = [(status, {"retry-after": "0"}) for status in (429, 502, 503, 504, 400)]
         with Hornbeam("traces_app:app", trace_endpoint=receiver.url) as server:
             first = ours(httpx.get(server.url).json()["current"])[0]
             server.wait_for_output(
                 r"the spans of 1 requests were given up: \S+ answers 400", timeout=60
             )
-            assert [body for _, _, body in receiver.posts] == [receiver.posts[0][2]] * 3
+            assert [body for _, _, body in receiver.posts] == [receiver.posts[0][2]] * 5
             second = ours(httpx.get(server.url).json()["current"])[0]
             receiver.trace(second)
             assert first not in {span.trace_id.hex() for span in receiver.spans()}
             last = ours(httpx.get(server.url).json()["current"])[0]
         receiver.trace(last)  # what is left is sent as the server stops
+
+
+def test_https_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+    """Whom it does not trust: EUnit hornbeam_trace_http_tests."""
+    authority = Authority(tmp_path / "tls").create()
+    env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority.cert)}
+    with (
+        Receiver(authority.issue("localhost")) as receiver,
+        Hornbeam("traces_app:app", trace_endpoint=receiver.url, env=env) as server,
+    ):
+        told = httpx.get(server.url).json()
+        receiver.trace(ours(told["current"])[0], 3)
 
 
 def test_without_the_option_there_is_nothing() -> None:
@@ -296,6 +334,7 @@ def test_without_the_option_there_is_nothing() -> None:
             "scope": None,
             "current": None,
             "passed_on": None,
+            "erlang": None,
         }
 
 

@@ -12,6 +12,7 @@
 %%%                          hornbeam_cache_store   computed results, and their figures
 %%%   hornbeam_cache_asks    hornbeam_cache         who waits for one: written by workers, too
 %%%   hornbeam_callbacks     hornbeam_callbacks     the functions registered for Python
+%%%   hornbeam_rpc_traced    hornbeam_rpc_traced    which other nodes take a trace with a call
 %%%   hornbeam_hooks         hornbeam_hook_registry who handles each hook
 %%%   hornbeam_hook_tasks    hornbeam_hook_tasks    calls of hooks whose value is fetched later
 %%%   hornbeam_topics, hornbeam_subscribers, hornbeam_subscriptions
@@ -53,6 +54,7 @@ init([]) ->
     hornbeam_cache_namespaces = ets:new(hornbeam_cache_namespaces, Options),
     hornbeam_cache_asks = ets:new(hornbeam_cache_asks, [{write_concurrency, true} | Options]),
     hornbeam_callbacks = ets:new(hornbeam_callbacks, Options),
+    hornbeam_rpc_traced = ets:new(hornbeam_rpc_traced, Options),
     hornbeam_hook_tasks = ets:new(hornbeam_hook_tasks, Options),
     hornbeam_topics = ets:new(hornbeam_topics, Options),
     hornbeam_peer_topics = ets:new(hornbeam_peer_topics, Options),

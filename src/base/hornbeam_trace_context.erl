@@ -1,7 +1,7 @@
 %%% The context of a trace as it travels: the fields traceparent and tracestate (W3C Trace Context, level 1 with the flags of level 2), read and written.
 %%%
-%%% Called by: hornbeam_trace (of a request), hornbeam_trace_spans (hex/1); hornbeam_service_calls, hornbeam_hook_run (join/1, current/0: the trace of
-%%% a process, which its logger metadata have). Calls: nothing. The rest is pure.
+%%% Called by: hornbeam_trace (of a request), hornbeam_trace_spans (hex/1); hornbeam_service_calls, hornbeam_hook_run, hornbeam_service_callbacks, hornbeam_service_rpc,
+%%% hornbeam_rpc, hornbeam_rpc_traced (join/1, current/0: the trace of a process, which its logger metadata have). Calls: nothing. The rest is pure.
 %%%
 %%%     traceparent   version "-" trace-id "-" parent-id "-" flags       00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 %%%                   2 digits    32 digits    16 digits     2 digits    all hexadecimal and lower-case; ids are not all zero

@@ -1,6 +1,6 @@
 %%% Python's calls to other nodes: what may be called (the option rpc_allow), names to atoms, errors.
 %%%
-%%% Called by: hornbeam_services; hornbeam_hook_calls (allowed/5, unreachable/1). Calls: hornbeam_rpc. No atom is made: a name that is no atom of this node yet
+%%% Called by: hornbeam_services; hornbeam_hook_calls (allowed/5, unreachable/1). Calls: hornbeam_rpc, hornbeam_trace_context. No atom is made: a name that is no atom of this node yet
 %%% names nothing that it could reach. The options rpc_allow and cluster_nodes make theirs when they are read.
 -module(hornbeam_service_rpc).
 -behaviour(hornbeam_services).
@@ -13,19 +13,29 @@
 -define(MAX_MS, 16#ffffffff).
 %% Atoms are shorter; what is longer is not quoted in an error either.
 -define(IS_NAME(Name), (is_binary(Name) andalso byte_size(Name) =< 1024)).
+%% The traceparent, where there is one.
+-define(IS_TRACE(Trace), (Trace =:= [] orelse is_binary(hd(Trace)) andalso tl(Trace) =:= [])).
 -define(ARE_NAMES(A, B, C), ?IS_NAME(A), ?IS_NAME(B), ?IS_NAME(C)).
 
 -spec handle(atom(), [term()], map()) -> hornbeam_services:outcome().
-handle(rpc_call, [Timeout, Node, Module, Function, Arguments], Settings)
-        when is_integer(Timeout), Timeout > 0, Timeout =< ?MAX_MS, ?ARE_NAMES(Node, Module, Function), is_list(Arguments) ->
+handle(rpc_call, [Timeout, Node, Module, Function, Arguments | Trace], Settings)
+        when is_integer(Timeout), Timeout > 0, Timeout =< ?MAX_MS, ?ARE_NAMES(Node, Module, Function), is_list(Arguments), ?IS_TRACE(Trace) ->
     allowed(Node, Module, Function, Settings, fun(N, M, F) ->
         %% The process outlives erpc's own timeout a little, so that this is what is told.
-        {run, min(?MAX_MS, Timeout + 1000), fun() -> answer(N, hornbeam_rpc:call(N, M, F, Arguments, Timeout)) end}
+        {run, min(?MAX_MS, Timeout + 1000),
+         fun() ->
+             ok = hornbeam_trace_context:join(Trace),
+             answer(N, hornbeam_rpc:call(N, M, F, Arguments, Timeout))
+         end}
     end);
-handle(rpc_cast, [Node, Module, Function, Arguments], Settings)
-        when ?ARE_NAMES(Node, Module, Function), is_list(Arguments) ->
+handle(rpc_cast, [Node, Module, Function, Arguments | Trace], Settings)
+        when ?ARE_NAMES(Node, Module, Function), is_list(Arguments), ?IS_TRACE(Trace) ->
     allowed(Node, Module, Function, Settings, fun(N, M, F) ->
-        {start, ?CONNECT_TIMEOUT, fun() -> {ok, hornbeam_rpc:cast(N, M, F, Arguments)} end}
+        {start, ?CONNECT_TIMEOUT,
+         fun() ->
+             ok = hornbeam_trace_context:join(Trace),
+             {ok, hornbeam_rpc:cast(N, M, F, Arguments)}
+         end}
     end);
 handle(nodes, [], _) ->
     {ok, [atom_to_binary(Node) || Node <- hornbeam_rpc:nodes()]};

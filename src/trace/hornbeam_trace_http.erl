@@ -62,8 +62,9 @@ open(<<"https">>, Host, Address, Port, Options, Certificate, Deadline) ->
         none -> {cacerts, public_key:cacerts_get()};
         File -> {cacertfile, File}
     end,
-    Tls = [{verify, verify_peer}, Trusted, {depth, 10}, {server_name_indication, Host},
-           {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}],
+    %% Of an address, the one that is connected to is what the certificate is to have.
+    Name = case inet:parse_address(Host) of {ok, _} -> []; {error, _} -> [{server_name_indication, Host}] end,
+    Tls = [{verify, verify_peer}, Trusted, {depth, 10}, {customize_hostname_check, [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]} | Name],
     case ssl:connect(Address, Port, Options ++ Tls, left(Deadline)) of
         {ok, Socket} -> {ok, {tls, Socket}};
         {error, Reason} -> {error, Reason}

@@ -10,6 +10,8 @@ Called by `service`, which has one of these for each batched method. The calls c
 One batch of a method runs at a time: so the method need not be ready for threads, and what comes
 meanwhile makes the next batch, at once when the oldest of it has waited long enough. max_size is no
 more than the calls that a process takes at once (concurrency): nobody waits for who cannot come.
+
+A batch is a part of one trace: that of the oldest of its calls that has one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hornbeam_erlang import _trace
 from hornbeam_worker.host import Host
 from hornbeam_worker.performance import Performance
 
@@ -84,8 +87,9 @@ class Batcher:
     def _in_thread(self, calls: list[Performance]) -> None:
         live = _begun(calls)
         try:
-            if live:
-                _give(live, self._function([item for _, item in live]))
+            with _traced(live):
+                if live:
+                    _give(live, self._function([item for _, item in live]))
         except BaseException as error:  # also SystemExit: it ends these calls, not the thread
             _fail(live, error)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker ends
@@ -94,8 +98,9 @@ class Batcher:
     async def _in_loop(self, calls: list[Performance]) -> None:
         live = _begun(calls)
         try:
-            if live:
-                _give(live, await self._function([item for _, item in live]))
+            with _traced(live):
+                if live:
+                    _give(live, await self._function([item for _, item in live]))
         except asyncio.CancelledError as error:
             _fail(live, error)
             raise
@@ -125,6 +130,10 @@ def _item(call: Performance) -> tuple[Performance, Any] | None:
         call.fail(error)
         return None
     return call, positional[0]
+
+
+def _traced(live: _Live) -> _trace.joined:
+    return _trace.joined(next((call.parent for call, _ in live if call.parent), None))
 
 
 def _give(live: _Live, results: Sequence[Any]) -> None:

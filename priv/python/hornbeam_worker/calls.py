@@ -24,6 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NoReturn
 
+from hornbeam_erlang import _trace
 from hornbeam_erlang._backend import ABSENT, HookRequest, ServiceFeed, ServiceRequest
 from hornbeam_erlang._errors import raise_error
 from hornbeam_erlang._hook_handlers import Handlers
@@ -35,6 +36,8 @@ from hornbeam_worker.transport import Transport
 __all__ = ["Calls"]
 
 _AWAIT: Final = OPERATIONS["hook_await"]
+# What they run has one more argument where something is traced: of which span it is a child.
+_TRACED: Final = frozenset(OPERATIONS[name] for name in ("call", "cast", "rpc_call", "rpc_cast"))
 _OK: Final = 0
 _ABSENT_STATUS: Final = 2
 _MORE: Final = 3
@@ -258,6 +261,8 @@ class Calls:
 
 
 def _payload(operation: int, arguments: list[Any]) -> bytes:
+    if operation in _TRACED and (parent := _trace.traceparent()) is not None:
+        arguments = [*arguments, parent]
     try:
         packed = values.pack(arguments)
     except (TypeError, ValueError):

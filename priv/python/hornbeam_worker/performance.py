@@ -77,7 +77,7 @@ class Performance:
         self._wants_stream = bool(flags & _STREAM)
         self._for_erlang = bool(flags & _FOR_ERLANG)
         self._deadline = time.monotonic() + left / 1000 if left else None
-        self._parent: str | None = None  # the traceparent of its caller's span
+        self.parent: str | None = None  # the traceparent of its caller's span
         self._flow = _Flow(server)
         # Settled when the thread, or the batch, has finished: with None, or with what is left for
         # the loop to await.
@@ -157,12 +157,12 @@ class Performance:
 
     async def _call_in_loop(self, method: Method) -> None:
         positional, keywords = self.arguments()
-        with _deadline.until(self._deadline), _trace.joined(self._parent):
+        with _deadline.until(self._deadline), _trace.joined(self.parent):
             await self._await(method.function(*positional, **keywords))
 
     async def _await(self, value: Any) -> None:
         """What a call has made that only the loop can finish."""
-        with _deadline.until(self._deadline), _trace.joined(self._parent):
+        with _deadline.until(self._deadline), _trace.joined(self.parent):
             if inspect.isawaitable(value):
                 value = await value
             if not self._wants_stream:
@@ -190,7 +190,7 @@ class Performance:
         left: Awaitable[Any] | None = None
         try:
             positional, keywords = self.arguments()
-            with _deadline.until(self._deadline), _trace.joined(self._parent):
+            with _deadline.until(self._deadline), _trace.joined(self.parent):
                 value = method.function(*positional, **keywords)
                 if inspect.isawaitable(value) or isinstance(value, AsyncIterator):
                     left = self._await(value)
@@ -226,7 +226,7 @@ class Performance:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise GivenUpError("the time of this call was over before its turn came")
         positional, keywords, *parent = envelope.unpack(self._envelope)
-        self._parent = parent[0] if parent else None
+        self.parent = parent[0] if parent else None
         self._envelope = memoryview(b"")
         return positional, keywords
 
