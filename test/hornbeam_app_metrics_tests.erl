@@ -10,7 +10,7 @@ metrics_test_() ->
     {foreach, fun tables/0, fun([A, B]) -> ets:delete(A), ets:delete(B) end,
      [fun(_) -> {Name, Test} end || {Name, Test} <- [{"sums at once", fun at_once/0}, {"limit", fun limit/0}, {"gauges", fun gauges/0},
                                                        {"histogram", fun histogram/0}, {"otherwise", fun otherwise/0}, {"forgotten", fun forgotten/0},
-                                                       {"what Python sends", fun arguments/0}]]}.
+                                                       {"what Python sends", fun arguments/0}, {"beyond all numbers", fun largest/0}]]}.
 
 tables() ->
     [ets:new(hornbeam_app_metrics, [named_table, public, set]), ets:new(hornbeam_app_gauges, [named_table, public, ordered_set])].
@@ -55,6 +55,20 @@ gauges() ->
     {Killed, Ref} = spawn_monitor(fun() -> Set(max, 100) end),
     receive {'DOWN', Ref, process, Killed, _} -> ok end,
     ?assertEqual([3], Read(max)).
+
+%% Erlang has no infinity; neither the push nor the reading of all others ends with it.
+largest() ->
+    Most = 1.7976931348623157e308,
+    Push = fun(Family, Series) -> ?assertEqual({ok, 0}, hornbeam_app_metrics:push(one, Family, [Series], 0, 10)) end,
+    Summary = {<<"s">>, summary, <<>>, none, []},
+    [begin
+         Push(?COUNTER(<<"c">>), {[], 1.7e308}),
+         Push(Summary, {[], {-1.7e308, [1]}}),
+         Pid = spawn_link(fun() -> Push(?GAUGE(sum), {[], 1.7e308}), receive stop -> ok end end),
+         await:until(fun() -> ets:match(hornbeam_app_gauges, {{Pid, '_', '_', '_'}, '_', '_'}) =/= [] end)
+     end || _ <- [1, 2]],
+    ?assertEqual([{<<"c_total">>, [{"", [], Most}]}, {<<"g">>, [{"", [], Most}]}, {<<"s">>, [{"_count", [], 2}, {"_sum", [], -Most}]}],
+                 [{Name, Lines} || {Name, _, _, Lines} <- hornbeam_app_metrics:read(one)]).
 
 histogram() ->
     Family = {<<"h">>, histogram, <<>>, none, [0.5, 1.0]},

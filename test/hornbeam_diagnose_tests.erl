@@ -52,6 +52,12 @@ scope(Method, Path) ->
     iolist_to_binary(hornbeam_msgpack:encode([Method, none, Path, <<>>, <<"1.1">>, <<"http">>, <<>>, [<<"127.0.0.1">>, 80], none,
                                               [[{bytes, <<"x-request-id">>}, {bytes, <<"r1">>}]], none])).
 
+%% A client chooses it; it goes into lines of the log and to terminals.
+rows_have_one_line_test_() ->
+    [?_assertMatch([#{path := Shown}], hornbeam_worker_rows:describe([{1, self(), 0, scope(<<"GET">>, Path), request}]))
+     || {Path, Shown} <- [{<<"/a\nb\r\e[2J", 0, 127>>, <<"/a%0Ab%0D%1B[2J%00%7F">>}, {<<"/é/日"/utf8>>, <<"/é/日"/utf8>>},
+                          {<<"/", 16#9b/utf8, 16#2028/utf8>>, <<"/%C2%9B%E2%80%A8">>}, {<<"/", 255, "a">>, <<"/%FFa">>}]].
+
 names_of_workers_test() ->
     ?assertEqual([<<"1">>, <<"/api/2">>, <<"model/3">>],
                  [hornbeam_worker_rows:name({s, Place}, N) || {Place, N} <- [{<<>>, 1}, {<<"/api">>, 2}, {{service, <<"model">>}, 3}]]).

@@ -82,6 +82,23 @@ def sign_in(client: httpx.Client, given: str) -> httpx.Response:
 # Who may see it
 
 
+def test_what_a_stranger_sends_fills_no_log(guarded: Hornbeam) -> None:
+    """Refused before anybody has signed in, and no record of a crash is left."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    with stranger(guarded) as client:
+        for fields in ((b"authorization", b"Bearer \xff"), (b"cookie", b"=;;;=")):
+            assert client.get("/", headers=[fields]).status_code in (303, 401), fields
+        for body, status in ((b"secret=%zz", 400), (b"secret=" + b"x" * 70_000, 413)):
+            assert client.post("/login", content=body, headers=form).status_code == status
+    assert "crash" not in guarded.output
+    assert "exit with reason" not in guarded.output
+
+
+@pytest.mark.parametrize("path", ["/log?text=%FF&level=error", "/log?%FF=a", "/?span=%zz"])
+def test_what_is_no_text_is_not_looked_for(visitor: httpx.Client, path: str) -> None:
+    page(visitor, path)
+
+
 @pytest.mark.parametrize(
     ("bind", "files", "text"),
     [

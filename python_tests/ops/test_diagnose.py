@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -53,7 +54,7 @@ def wsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
 def asked(server: Hornbeam, path: str, file: Path) -> Iterator[None]:
     """A request that goes on until the block is left, which makes the file that it waits for."""
     answers: list[int] = []
-    url = f"{server.url}{path}{file}"
+    url = f"{server.url}{path}{quote(str(file))}"
 
     def ask() -> None:
         answers.append(httpx.get(url, timeout=120).status_code)
@@ -103,6 +104,18 @@ def test_the_stack_of_a_task_goes_down_to_what_it_waits_for(
     assert "in waiting_for" in others
     assert 'thread "MainThread": the event loop, which answers this' in text
     assert 'thread "hornbeam-watch"' in text
+
+
+def test_a_path_begins_no_line_of_its_own(server: Hornbeam, tmp_path: Path) -> None:
+    """Clients choose paths, which go to logs and terminals: control characters are shown as %XX."""
+    with asked(server, "/wait", tmp_path / "a\nFAKE\x1b"):
+        shown = f"GET /wait{tmp_path}/a%0AFAKE%1B"
+        assert len(told(server, "requests").splitlines()) == 2
+        for text in (told(server, "requests"), told(server, "stack", "1")):
+            assert shown in text, text
+        server.wait_for_output(f"slow request: {shown} has been in worker 1", 60)
+    assert "\x1b" not in server.output
+    assert "\nFAKE" not in server.output
 
 
 def test_the_stack_of_a_loop_that_is_blocked(server: Hornbeam, tmp_path: Path) -> None:

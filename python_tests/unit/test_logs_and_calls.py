@@ -16,7 +16,7 @@ import msgpack
 import pytest
 from harness import wait_until
 
-from hornbeam_worker import credit, frames, logs
+from hornbeam_worker import credit, frames, logged, logs
 from hornbeam_worker.asgi.lifespan import Lifespan
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.failure import FailureKind, StartFailure
@@ -258,3 +258,13 @@ def test_a_lifespan_that_fails_is_a_start_failure(mode: Any) -> None:
         assert (failure.value.kind, failure.value.text) == (FailureKind.LIFESPAN_FAILED, "no")
 
     asyncio.run(main())
+
+
+def test_what_a_client_chose_stays_in_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    for given, shown in (
+        ("/a\nb\x1b[2J", "/a%0Ab%1B[2J"),
+        ("/é", "/é"),
+        ("/\x9b\u2028", "/%C2%9B%E2%80%A8"),
+    ):
+        logged.error(logging.getLogger("hornbeam.asgi"), "GET %s", given, of=None)
+        assert caplog.messages[-1] == f"GET {shown}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -84,12 +85,46 @@ def test_threads_lose_nothing() -> None:
         lambda: metrics.counter("a").inc(b=1),
         lambda: metrics.counter("a", "", ["b"]).inc(),
         lambda: metrics.gauge("a").set(math.inf),
+        lambda: metrics.counter("a").inc(10**400),
+        lambda: metrics.gauge("a").set(-(10**400)),
         lambda: metrics.histogram("a").observe(math.nan),
     ],
 )
 def test_what_is_wrong_is_the_callers(wrong: Callable[[], Any]) -> None:
     with pytest.raises(ValueError):
         wrong()
+
+
+def test_one_bad_text_or_number_costs_nothing_else() -> None:
+    """What cannot be sent as it is would take all others of the same push with it."""
+    words = metrics.counter("words", "Half a \udcff.", ["word"])
+    for word in ("\udcff", "é" * 900, "x" * 1200, "fine"):
+        words.inc(word=word)
+    much = metrics.counter("much")
+    for _ in range(2):
+        much.inc(1.7e308)
+    labels = {("word", "?"), ("word", "é" * 500), ("word", "x" * 1000), ("word", "fine")}
+    found = lines()
+    assert {key[1][0] for key in found if key[0] == "words_total"} == labels
+    assert found["much_total", ()] == sys.float_info.max
+
+
+def test_a_collector_that_fails_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Iterator[tuple[_metrics.Family, list[list[Any]]]]:
+        yield _metrics.Family("before", "counter", ""), [[1]]
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_metrics, "_sources", [fails])
+    metrics.counter("own").inc()
+    assert lines() == {("own_total", ()): 1, ("before_total", ()): 1}
+
+
+def test_names_that_prometheus_may_not_take_are_others() -> None:
+    registry = CollectorRegistry()
+    Counter("shop.orders é", "Orders.", ["of:kind"], registry=registry).labels("a.b").inc()
+    Counter("hornbeam.own", "The server's.", registry=registry).inc()
+    found = [(family.name, rows) for family, rows in Source(registry)() if rows]
+    assert found == [("shop_orders__", [[1.0, "of_kind", "a.b"]])]
 
 
 def test_what_one_process_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

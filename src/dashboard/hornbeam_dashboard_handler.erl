@@ -62,7 +62,9 @@ post(Path, Visitor, Req0, Name) ->
         {ok, Form, Req} -> posted(Path, Form, Visitor, Req, Name);
         forged ->
             logger:warning("dashboard: a forged request of ~ts was refused", [from(Req0)]),
-            problem(403, "This did not come from a page of the dashboard; load the page again.", Req0)
+            problem(403, "This did not come from a page of the dashboard; load the page again.", Req0);
+        {malformed, Status} ->
+            problem(Status, "This is no form of the dashboard.", Req0)
     end.
 
 posted(<<"/logout">>, _Form, #{id := Id}, Req, Name) ->
@@ -86,6 +88,7 @@ sign_in(Req0, Name) ->
     Client = hornbeam_dashboard_request:client(Req0),
     case hornbeam_dashboard_request:form(Req0, anonymous) of
         forged -> problem(403, "This did not come from a page of the dashboard.", Req0);
+        {malformed, Status} -> problem(Status, "This is no form of the dashboard.", Req0);
         {ok, Form, Req} ->
             case hornbeam_dashboard_sessions:may_try(Name, Client) of
                 {ok, Guard} -> tried(is_right(maps:get(<<"secret">>, Form, <<>>), Guard), Req, Name);

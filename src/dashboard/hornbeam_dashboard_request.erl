@@ -1,6 +1,8 @@
 %%% The gate of the dashboard: what every request meets first, and how it is answered.
 %%%
-%%% Called by: hornbeam_dashboard_handler, _events, _assets. Calls: hornbeam_dashboard_access (the rules), hornbeam_dashboard_sessions, hornbeam_servers, Cowboy.
+%%% Called by: hornbeam_dashboard_handler, _events, _assets. Calls: hornbeam_dashboard_access (the rules), hornbeam_dashboard_sessions, hornbeam_servers, hornbeam_headers, Cowboy.
+%%%
+%%% What a stranger sends that is malformed is as if it were not there, or is refused; it is no crash, whose record would fill the log.
 -module(hornbeam_dashboard_request).
 
 -export([host/2, enter/2, form/2, reply/4, redirect/2, remember/2, forget/1, client/1, context/4]).
@@ -26,12 +28,12 @@ enter(Req, Name) ->
     end.
 
 known(#{headers := #{<<"authorization">> := <<Scheme:7/binary, Token/binary>>}}, Name) when Scheme =:= <<"Bearer ">>; Scheme =:= <<"bearer ">> ->
-    case hornbeam_dashboard_sessions:bearer(Name, string:trim(Token)) of
+    case hornbeam_dashboard_sessions:bearer(Name, hornbeam_headers:trim(Token)) of
         true -> {ok, #{by => token, csrf => <<>>}};
         false -> unknown
     end;
 known(Req, Name) ->
-    Id = case lists:keyfind(cookie(Req), 1, cowboy_req:parse_cookies(Req)) of
+    Id = case lists:keyfind(cookie(Req), 1, read(fun() -> cowboy_req:parse_cookies(Req) end)) of
         {_, Value} -> Value;
         false -> none
     end,
@@ -40,23 +42,36 @@ known(Req, Name) ->
         none -> unknown
     end.
 
+%% What is malformed says nothing: no error of ours that a stranger could fill the log with.
+read(Parse) ->
+    try Parse()
+    catch exit:{request_error, _, _} -> []
+    end.
+
 %% Browsers keep one set of cookies for all ports of a host.
 cookie(#{port := Port}) -> <<"hornbeam_dashboard_", (integer_to_binary(Port))/binary>>.
 
-%% @doc The fields of a form that this page's own visitor has sent.
--spec form(cowboy_req:req(), visitor() | anonymous) -> {ok, #{binary() => binary()}, cowboy_req:req()} | forged.
+%% @doc The fields of a form that this page's own visitor has sent; or with what status it is refused.
+-spec form(cowboy_req:req(), visitor() | anonymous) -> {ok, #{binary() => binary()}, cowboy_req:req()} | forged | {malformed, 400 | 408 | 413}.
 form(#{headers := Headers} = Req0, Visitor) ->
-    case hornbeam_dashboard_access:is_own(Headers) of
-        true ->
-            {ok, Fields, Req} = cowboy_req:read_urlencoded_body(Req0, #{length => ?MAX_FORM, period => 5000}),
-            Form = maps:from_list([{Key, Value} || {Key, Value} <- Fields, is_binary(Value)]),
-            case is_sent_back(Form, Visitor) of
+    try cowboy_req:read_urlencoded_body(Req0, #{length => ?MAX_FORM, period => 5000}) of
+        {ok, Fields, Req} ->
+            Form = texts(Fields),
+            case hornbeam_dashboard_access:is_own(Headers) andalso is_sent_back(Form, Visitor) of
                 true -> {ok, Form, Req};
                 false -> forged
-            end;
-        false ->
-            forged
+            end
+    catch
+        exit:{request_error, payload_too_large, _} -> {malformed, 413};
+        exit:{request_error, timeout, _} -> {malformed, 408};
+        exit:{request_error, _, _} -> {malformed, 400}
     end.
+
+%% Those that are text: all that is shown or looked for is.
+texts(Fields) ->
+    maps:from_list([{Key, Value} || {Key, Value} <- Fields, is_text(Key), is_text(Value)]).
+
+is_text(Value) -> is_binary(Value) andalso unicode:characters_to_binary(Value) =:= Value.
 
 is_sent_back(_Form, anonymous) -> true;
 is_sent_back(_Form, #{by := token}) -> true;
@@ -92,5 +107,4 @@ client(_) -> local.
 %% @doc For a page.
 -spec context(Name :: atom(), Path :: binary(), visitor(), cowboy_req:req()) -> hornbeam_dashboard_page:context().
 context(Name, Path, #{csrf := Csrf}, Req) ->
-    Query = maps:from_list([{Key, Value} || {Key, Value} <- cowboy_req:parse_qs(Req), is_binary(Value)]),
-    #{name => Name, path => Path, csrf => Csrf, query => Query}.
+    #{name => Name, path => Path, csrf => Csrf, query => texts(read(fun() -> cowboy_req:parse_qs(Req) end))}.

@@ -38,7 +38,7 @@ about(call, About) ->
 about(_Kind, Scope) when is_binary(Scope) ->
     case hornbeam_msgpack:decode_raw(Scope) of
         {ok, [Method, Path, RawPath, _Query, _Version, _Scheme, _Root, Client, _Server, Fields | _]} ->
-            #{method => binary:copy(Method), path => binary:copy(case Path of none -> RawPath; _ -> Path end), client => client(Client),
+            #{method => binary:copy(Method), path => printable(case Path of none -> RawPath; _ -> Path end), client => client(Client),
               request_id => field(<<"x-request-id">>, Fields)};
         _ ->
             about(none, none)
@@ -46,12 +46,23 @@ about(_Kind, Scope) when is_binary(Scope) ->
 about(_Kind, none) ->
     #{method => <<>>, path => <<>>, client => none, request_id => none}.
 
+%% A client chose it, and it goes into lines of the log and to terminals: control characters (of both sets) and what else ends a line are %XX again.
+printable(Text) -> printable(Text, <<>>).
+
+printable(<<C, Rest/binary>>, Acc) when C < $\s; C =:= 127 -> printable(Rest, <<Acc/binary, (percent(<<C>>))/binary>>);
+printable(<<C/utf8, Rest/binary>>, Acc) when C >= 128, C < 160; C =:= 16#2028; C =:= 16#2029 -> printable(Rest, <<Acc/binary, (percent(<<C/utf8>>))/binary>>);
+printable(<<C/utf8, Rest/binary>>, Acc) -> printable(Rest, <<Acc/binary, C/utf8>>);
+printable(<<C, Rest/binary>>, Acc) -> printable(Rest, <<Acc/binary, (percent(<<C>>))/binary>>);
+printable(<<>>, Acc) -> Acc.
+
+percent(Bytes) -> << <<$%, (binary:encode_hex(<<Byte>>))/binary>> || <<Byte>> <= Bytes >>.
+
 client([Address, Port]) when is_integer(Port) -> <<Address/binary, ":", (integer_to_binary(Port))/binary>>;
 client(_) -> none.
 
 field(Name, Fields) ->
     case [Value || [N, Value] <- Fields, N =:= Name] of
-        [Value | _] -> binary:copy(Value);
+        [Value | _] -> printable(Value);
         [] -> none
     end.
 

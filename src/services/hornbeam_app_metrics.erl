@@ -34,6 +34,7 @@
 -define(TABLE, ?MODULE).
 -define(GAUGES, hornbeam_app_gauges).
 -define(MAX_FAMILIES, 1000).
+-define(LARGEST, 1.7976931348623157e308).
 
 %% @doc What one worker has to say of one metric; Dropped: how many changes it has dropped itself. How many series were refused; or why all were.
 -spec push(Server :: atom(), family(), [series()], Dropped :: non_neg_integer(), MaxSeries :: pos_integer()) -> {ok, Refused :: non_neg_integer()} | {error, declared_otherwise | too_many}.
@@ -125,7 +126,7 @@ add(Key, Delta) ->
 %% A float is in it: again, until nobody else has been faster.
 swap(Key, Delta) ->
     case ets:lookup(?TABLE, Key) of
-        [{_, Before} = Row] -> ets:select_replace(?TABLE, [{Row, [], [{const, {Key, Before + Delta}}]}]) =:= 1 orelse swap(Key, Delta);
+        [{_, Before} = Row] -> ets:select_replace(?TABLE, [{Row, [], [{const, {Key, plus(Before, Delta)}}]}]) =:= 1 orelse swap(Key, Delta);
         [] -> true
     end.
 
@@ -140,9 +141,19 @@ left(Worker) ->
 -type hornbeam_metrics_family() :: {binary(), kind(), binary(), [{iodata(), [{iodata(), iodata()}], number()}]}.
 read(Server) ->
     Families = lists:sort(ets:match(?TABLE, {{family, Server, '$1'}, '$2', '$3', '$4', '$5'})),
-    [{total(Kind, Name), Kind, Help, lists:append([lines(Kind, Bounds, One) || One <- lists:sort(series(Server, Name, Kind, Mode))])}
+    Found = found(Server),
+    [{total(Kind, Name), Kind, Help, lists:append([lines(Kind, Bounds, One) || One <- lists:sort(series(Kind, Mode, maps:get({Kind =:= gauge, Name}, Found, [])))])}
      || [Name, Kind, Help, Mode, Bounds] <- Families]
     ++ refusals(lists:sort(ets:match(?TABLE, {{refused, Server, '$1'}, '$2'}))).
+
+%% What there is by metric, {IsGauge, Name}: each table is gone through once, however many metrics there are.
+found(Server) ->
+    Rows = ets:select(?TABLE, [{'$1', [{'=:=', {element, 1, {element, 1, '$1'}}, Kind}, {'=:=', {element, 2, {element, 1, '$1'}}, Server}], ['$1']}
+                               || Kind <- [sum, count]]),
+    Gauges = ets:match_object(?GAUGES, {{'_', Server, '_', '_'}, '_', '_'}),
+    Add = fun(Key, Row, Found) -> maps:update_with(Key, fun(Before) -> [Row | Before] end, [Row], Found) end,
+    Sums = lists:foldl(fun(Row, Found) -> Add({false, element(3, element(1, Row))}, Row, Found) end, #{}, Rows),
+    lists:foldl(fun({{_, _, Name, _}, _, _} = Row, Found) -> Add({true, Name}, Row, Found) end, Sums, Gauges).
 
 refusals([]) -> [];
 refusals(Refused) ->
@@ -152,32 +163,30 @@ refusals(Refused) ->
 total(counter, Name) -> <<Name/binary, "_total">>;
 total(_Kind, Name) -> Name.
 
-series(Server, Name, counter, none) ->
-    [{Labels, Value} || [Labels, Value] <- ets:match(?TABLE, {{sum, Server, Name, '$1'}, '$2'})];
-series(Server, Name, gauge, Mode) ->
-    Rows = ets:match(?GAUGES, {{'$1', Server, Name, '$2'}, '$3', '$4'}),
-    maps:to_list(lists:foldl(fun([Worker, Labels, Value, Time], Sums) ->
+series(counter, none, Rows) ->
+    [{Labels, Value} || {{sum, _, _, Labels}, Value} <- Rows];
+series(gauge, Mode, Rows) ->
+    maps:to_list(lists:foldl(fun({{Worker, _, _, Labels}, Value, Time}, Sums) ->
                                      case is_process_alive(Worker) of
                                          true -> maps:update_with(Labels, fun(Other) -> merged(Mode, {Time, Value}, Other) end, {Time, Value}, Sums);
                                          false -> Sums
                                      end
                              end, #{}, Rows));
-series(Server, Name, _Kind, none) ->
-    [{Labels, {sum_of(Server, Name, Labels), tl(tuple_to_list(Row))}}
-     || Row <- ets:select(?TABLE, [{'$1', [{'=:=', {element, 1, {element, 1, '$1'}}, count}, {'=:=', {element, 2, {element, 1, '$1'}}, Server},
-                                           {'=:=', {element, 3, {element, 1, '$1'}}, Name}], ['$1']}]),
-        Labels <- [element(4, element(1, Row))]].
+series(_Kind, none, Rows) ->
+    Sums = maps:from_list([{Labels, Sum} || {{sum, _, _, Labels}, Sum} <- Rows]),
+    [{Labels, {maps:get(Labels, Sums, 0), Counts}} || Row <- Rows, [{count, _, _, Labels} | Counts] <- [tuple_to_list(Row)]].
 
-sum_of(Server, Name, Labels) ->
-    case ets:lookup(?TABLE, {sum, Server, Name, Labels}) of
-        [{_, Sum}] -> Sum;
-        [] -> 0
-    end.
-
-merged(sum, {Time, Value}, {_, Other}) -> {Time, Value + Other};
+merged(sum, {Time, Value}, {_, Other}) -> {Time, plus(Value, Other)};
 merged(max, {Time, Value}, {_, Other}) -> {Time, max(Value, Other)};
 merged(min, {Time, Value}, {_, Other}) -> {Time, min(Value, Other)};
 merged(last, Newer, Older) -> max(Newer, Older).
+
+%% Erlang has no infinity: what is beyond the largest number is that.
+plus(A, B) ->
+    try A + B
+    catch error:badarith when A > 0 -> ?LARGEST;
+          error:badarith -> -?LARGEST
+    end.
 
 lines(counter, _, {Labels, Value}) -> [{"", Labels, Value}];
 lines(gauge, _, {Labels, {_Time, Value}}) -> [{"", Labels, Value}];

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import math
+import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
@@ -26,12 +27,16 @@ from hornbeam_erlang._operations import OPERATIONS
 
 __all__ = ["Family", "Metric", "declare", "flush", "push", "watch"]
 
+logger = logging.getLogger("hornbeam.metrics")
+
 PERIOD: Final = 0.5
 # Series in one call.
 _AT_ONCE: Final = 500
 # What one process keeps of a metric: labels that are made up by clients end here.
 MOST: Final = 10_000
 _LARGEST: Final = 2**62
+_MOST_NUMBER: Final = sys.float_info.max
+# Bytes of UTF-8, as hornbeam_service_metrics takes them.
 _LONGEST: Final = 1000
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,198}")
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -78,7 +83,7 @@ class Metric:
 
     def add(self, key: Key, amount: float) -> None:
         """Of a counter."""
-        if not 0 <= amount < math.inf:
+        if not 0 <= amount <= _MOST_NUMBER:
             raise ValueError(f"a counter grows by a number that is not negative, not by {amount!r}")
         with self._lock:
             if self._has_room(key, self._sums):
@@ -87,7 +92,7 @@ class Metric:
 
     def observe(self, key: Key, value: float) -> None:
         """Of a histogram."""
-        if not -math.inf < value < math.inf:
+        if not -_MOST_NUMBER <= value <= _MOST_NUMBER:
             raise ValueError(f"{value!r} cannot be observed")
         place = bisect.bisect_left(self.family.bounds, value)
         with self._lock:
@@ -103,7 +108,7 @@ class Metric:
         """Of a gauge."""
         with self._lock:
             new = self._values.get(key, 0) + value if add else value
-            if not -math.inf < new < math.inf:
+            if not -_MOST_NUMBER <= new <= _MOST_NUMBER:
                 raise ValueError(f"a gauge is a finite number, not {new!r}")
             if self._has_room(key, self._values):
                 self._values[key] = new
@@ -136,21 +141,38 @@ class Metric:
             return [self._row(value, key) for key, value in values], dropped
         if self.family.kind == "counter":
             return [self._row(value, key) for key, value in sums.items()], dropped
-        rows = [self._row([_number(sums[key]), *row], key) for key, row in counts.items()]
-        return rows, dropped
+        return [self._row([sums[key], *row], key) for key, row in counts.items()], dropped
 
     def _row(self, value: Any, key: Key) -> list[Any]:
-        row: list[Any] = [value if isinstance(value, list) or value is None else _number(value)]
+        row: list[Any] = [value]
         for name, text in zip(self.labels, key, strict=True):
-            row += (name, text[:_LONGEST])
+            row += (name, text)
         return row
 
 
 def _number(value: float) -> float:
-    """As it can travel: exact while it is an integer of 62 bits."""
-    if isinstance(value, int):
-        return int(value) if -_LARGEST < value < _LARGEST else float(value)
-    return float(value)
+    """As it can travel: exact while it is an integer of 62 bits, and never infinite."""
+    if isinstance(value, int) and -_LARGEST < value < _LARGEST:
+        return int(value)
+    return float(max(-_MOST_NUMBER, min(_MOST_NUMBER, value)))
+
+
+def _text(text: str, most: int = _LONGEST) -> str:
+    """As it can travel: Unicode, and not too long."""
+    if text.isascii():
+        return text[:most]
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+
+
+def _clean(row: list[Any]) -> list[Any]:
+    """A series as it can travel, whatever an application or a library has put into it: what
+    cannot be sent would take all others with it."""
+    value, *labels = row
+    if isinstance(value, list):
+        value = [_number(value[0]), *value[1:]]
+    elif value is not None:
+        value = _number(value)
+    return [value, *map(_text, labels)]
 
 
 _metrics: dict[str, Metric] = {}
@@ -159,6 +181,7 @@ _lock = threading.Lock()
 _flushing = threading.Lock()
 _changed = threading.Event()
 _thread: threading.Thread | None = None
+_failed = False  # a source, which was said
 
 
 def declare(family: Family, labels: Iterable[str]) -> Metric:
@@ -232,13 +255,19 @@ os.register_at_fork(after_in_child=_forget_thread)
 
 def flush() -> None:
     """Pushes what has changed, now. Never waits for an answer."""
+    global _failed
     with _flushing:
         _changed.clear()
         with _lock:
             metrics, sources = list(_metrics.values()), list(_sources)
         families = [(metric.family, *metric.take()) for metric in metrics]
-        for source in sources:
-            families += [(family, rows, 0) for family, rows in source()]
+        try:
+            for source in sources:
+                families.extend((family, rows, 0) for family, rows in source())
+        except Exception:  # a collector of the application's
+            if not _failed:
+                _failed = True
+                logger.warning("metrics of a library cannot be read", exc_info=True)
         push((family, rows, dropped) for family, rows, dropped in families if rows or dropped)
 
 
@@ -247,9 +276,9 @@ def push(families: Iterable[tuple[Family, list[list[Any]], int]]) -> None:
     batch: list[Any] = []
     size = 0
     for family, rows, dropped in families:
-        head = [family.name, family.kind, family.help[:200], family.mode, list(family.bounds)]
+        head = [family.name, family.kind, _text(family.help, 200), family.mode, list(family.bounds)]
         for at in range(0, len(rows) or 1, _AT_ONCE):
-            part = rows[at : at + _AT_ONCE]
+            part = [_clean(row) for row in rows[at : at + _AT_ONCE]]
             batch.append([*head, part, 0 if at else dropped])
             size += len(part)
             if size >= _AT_ONCE:

@@ -13,14 +13,17 @@ its tracebacks twice.
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from typing import Any, Final
 
 from hornbeam_worker.logs import OWN
 
-__all__ = ["error", "watch"]
+__all__ = ["error", "printable", "watch"]
 
 _MARK: Final = "_hornbeam_logged_by"
+# Of both sets, and what else ends a line.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def watch() -> None:
@@ -42,7 +45,9 @@ def watch() -> None:
 def error(
     logger: logging.Logger, message: str, *arguments: object, of: BaseException | None
 ) -> None:
-    """Logs an error with the traceback of an exception, unless that has been logged before."""
+    """Logs an error with the traceback of an exception, unless that has been logged before. Texts
+    among the arguments may be a client's."""
+    arguments = tuple(printable(each) if isinstance(each, str) else each for each in arguments)
     name = getattr(of, _MARK, None)
     if of is None or name is None:
         logger.error(message, *arguments, exc_info=of)
@@ -50,6 +55,12 @@ def error(
     delattr(of, _MARK)  # some raise the same object again, for another request
     text = f"{message}: %s (the logger %r has its traceback)"
     logger.error(text, *arguments, _short(of), name)
+
+
+def printable(text: str) -> str:
+    """What a client chose, such as a path, as it may stand in a line of the log and on a terminal:
+    control characters are %XX again."""
+    return _CONTROL.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
 
 
 def _short(exception: BaseException) -> str:

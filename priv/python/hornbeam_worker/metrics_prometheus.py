@@ -6,12 +6,14 @@ one process, and no files are shared.
 
 Over the workers counters, histograms and summaries are sums, a gauge is what its multiprocess_mode
 says: max, min, mostrecent, else the sum. What prometheus_client says of the process itself
-(process_*, python_*) is left out, and so are names that begin with hornbeam_.
+(process_*, python_*) is left out, and so are names that begin with hornbeam_. Letters of names that
+not every Prometheus takes (dots, for instance) are underscores.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ __all__ = ["Source", "attach"]
 
 _MODES: Final = {"max": "max", "livemax": "max", "min": "min", "livemin": "min"}
 _LAST: Final = ("mostrecent", "livemostrecent")
+_LEGAL: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,189}")
 _NOT_OURS: Final = ("process_", "python_", "hornbeam_")
 
 Labels = tuple[tuple[str, str], ...]
@@ -44,7 +47,7 @@ class Source:
     def __call__(self) -> Iterable[tuple[Family, list[list[Any]]]]:
         there: set[tuple[str, Labels]] = set()
         for metric in self._registry.collect():
-            if metric.name.startswith(_NOT_OURS):
+            if _legal(metric.name).startswith(_NOT_OURS):
                 continue
             for family, series in _families(self._registry, metric):
                 rows = []
@@ -52,7 +55,8 @@ class Source:
                     there.add((family.name, labels))
                     if (row := self._row(family, labels, numbers)) is not None:
                         rows.append(row)
-                yield family, rows + self._gone(family, there)
+                legal = family._replace(name=_legal(family.name))
+                yield legal, rows + self._gone(family, there)
 
     def _row(self, family: Family, labels: Labels, numbers: list[float]) -> list[Any] | None:
         key = (family.name, labels)
@@ -87,7 +91,14 @@ def _less(numbers: list[float], before: list[float]) -> list[float]:
 
 
 def _flat(labels: Labels) -> list[str]:
-    return [part[:1000] for pair in labels for part in pair]
+    return [part for name, value in labels for part in (_legal(name).replace(":", "_"), value)]
+
+
+def _legal(name: str) -> str:
+    """A name as every Prometheus takes it; newer clients allow any, with dots for instance."""
+    if _LEGAL.fullmatch(name):
+        return name
+    return re.sub(r"[^a-zA-Z0-9_:]", "_", name if name[:1].isalpha() else f"_{name}")[:190]
 
 
 def _families(

@@ -57,9 +57,12 @@ class Routes:
         """The block of bytes that a frame has (hornbeam_frame); `began` by perf_counter_ns."""
         if (route := scope.get("route")) is None:
             return self._block(self._asgi_route, scope, began)
-        context = found.get(_CONTEXT) if (found := scope.get("fastapi")) else None
-        key = (id(route), scope["root_path"], id(context))
-        known = self._by_route.get(key)
+        try:
+            context = found.get(_CONTEXT) if (found := scope.get("fastapi")) else None
+            key = (id(route), scope["root_path"], id(context))
+            known = self._by_route.get(key)
+        except Exception:  # what an application has put there is something else
+            return self._block(self._asgi_route, scope, began)
         if known is not None:
             spent = (perf_counter_ns() - began) // 1000
             if spent < _TIME_MOST:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 from hornbeam_worker.host import Stream
+from hornbeam_worker.logged import printable
 
 __all__ = ["of_process", "of_stream"]
 
@@ -53,7 +54,7 @@ def _threads(running: dict[int, Stream]) -> Iterator[str]:
     for ident, frame in sorted(current.items(), key=lambda item: item[0] != own):
         thread = known.get(ident)
         name = f'"{thread.name}"' if thread else "of unknown name"
-        what = f": {running[ident].about()}" if ident in running else ""
+        what = f": {printable(running[ident].about())}" if ident in running else ""
         if ident == own:
             yield f"thread {name}: the event loop, which answers this"
         else:
@@ -63,7 +64,9 @@ def _threads(running: dict[int, Stream]) -> Iterator[str]:
 
 
 def _tasks(streams: Mapping[int, Stream]) -> Iterator[str]:
-    abouts = {id(stream.task): stream.about() for stream in streams.values() if stream.task}
+    abouts = {
+        id(stream.task): printable(stream.about()) for stream in streams.values() if stream.task
+    }
     tasks = asyncio.all_tasks()
     for number, task in enumerate(sorted(tasks, key=lambda task: id(task) not in abouts)):
         if number == _MOST_TASKS:
