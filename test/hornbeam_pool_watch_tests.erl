@@ -53,7 +53,7 @@ behind() ->
     end),
     shown(fun() -> hornbeam_status:text(hornbeam:info()) end,
           [["^  1 +busy +", integer_to_list(OsPid), " +0 .* - +[0-9]+ ms +[1-9]"], "^  2 +ready "]),
-    shown(fun() -> hornbeam_metrics_text:render(default) end,
+    shown(fun() -> hornbeam_metrics_text:render(default, text) end,
           ["hornbeam_workers.mount=\"/\",state=\"busy\". 1\n",
            "hornbeam_worker_behind_seconds.mount=\"/\",worker=\"1\",[^}]*. [1-9]",
            "hornbeam_worker_queue_messages.mount=\"/\",worker=\"1\",[^}]*. [1-9]"]),
