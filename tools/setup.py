@@ -33,6 +33,7 @@ NGHTTP = Tool(("h2load",), "nghttp2-client")
 OPENSSL = Tool(("openssl",), "openssl")
 WRK = Tool(("wrk",), "wrk")
 REDIS = Tool(("redis-server",), "redis-server")
+ETCD = (Tool(("etcd",), "etcd-server"), Tool(("etcdctl",), "etcd-client"))
 # It may stand where only root looks for commands.
 NGINX = Tool(("nginx", "/usr/sbin/nginx"), "nginx")
 HAPROXY = Tool(("haproxy", "/usr/sbin/haproxy"), "haproxy")
@@ -57,7 +58,9 @@ GROUPS = {
     ),
     "check": Group("run the static checks", "check.txt"),
     "wheel": Group("build the wheel", "wheel.txt", (OPENSSL,)),
-    "bench": Group("measure against other servers", "bench.txt", (WRK, REDIS, NGHTTP, NGINX, CC)),
+    "bench": Group(
+        "measure against other servers", "bench.txt", (WRK, REDIS, *ETCD, NGHTTP, NGINX, CC)
+    ),
     # Without a browser its tests skip themselves, so its absence does not fail the set-up.
     "browser": Group("test in a real browser", tools=(CHROMIUM, CHROMEDRIVER), optional=True),
     # So it is without Node.
