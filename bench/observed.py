@@ -1,11 +1,12 @@
 """What it costs to look at requests: CPU time of a FastAPI request without anybody who looks, with
 metrics_bind, with traces of which 1 % go to a receiver, and with both and an open dashboard.
 
-    .venv/bin/python bench/observed.py [--rounds 8] [--seconds 4]
+    make bench-observed    # .venv/bin/python bench/observed.py [--rounds 8] [--seconds 4] [--write]
 
 Servers of one worker take turns on the same machine, each asked for the same time by
 wrk; what counts is the CPU time of the VM and its worker (/proc/PID/stat), not the wall clock, so
-what else the machine does matters little. Prints each round, the medians and the least.
+what else the machine does matters less. A second server without anybody who looks shows how much
+that is. Prints each round, and the medians; bench/results/observed.md with --write.
 """
 
 from __future__ import annotations
@@ -24,22 +25,25 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-ROOT = Path(__file__).resolve().parent.parent
+from machine import commit, shape
+from servers import RESULTS, ROOT
+
 sys.path.insert(0, str(ROOT / "python_tests"))
 
-from harness import Hornbeam  # noqa: E402
+from harness import Hornbeam
 
 METRICS = {"metrics_bind": "127.0.0.1:0"}
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-def cpu(server: Hornbeam) -> float:
-    """Seconds of CPU time of the VM and its workers so far."""
-    total = 0.0
-    for pid in (server.beam(), *server.workers()):
+def cpu(server: Hornbeam) -> tuple[float, float]:
+    """µs of CPU time so far: of the VM, of its workers."""
+
+    def of(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / _TICK
-    return total
+        return (int(fields[11]) + int(fields[12])) / _TICK * 1e6
+
+    return of(server.beam()), sum(map(of, server.workers()))
 
 
 def load(server: Hornbeam, seconds: int) -> int:
@@ -91,43 +95,78 @@ def kinds(endpoint: str) -> dict[str, dict[str, Any]]:
     traces = {"trace_endpoint": endpoint, "trace_sample": "1%"}
     return {
         "nothing": {},
+        "again": {},
         "metrics": METRICS,
         "traces": traces,
         "all": {**METRICS, **traces, "dashboard_bind": "127.0.0.1:0"},
     }
 
 
-def main() -> None:
-    """Runs the rounds."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=int, default=4)
-    options = parser.parse_args()
+NAMES = {
+    "nothing": "nobody looks",
+    "again": "the same once more",
+    "metrics": "`metrics_bind`",
+    "traces": "`trace_endpoint`, `trace_sample` 1 %",
+    "all": "both, and an open dashboard",
+}
+Costs = dict[str, list[tuple[float, float]]]
+
+
+def measure(rounds: int, seconds: int) -> Costs:
+    """Of each kind and round: µs of a request in the VM, and in its worker."""
     with ExitStack() as stack:
         servers = {
             kind: stack.enter_context(Hornbeam("metrics_fastapi:app", **more))
             for kind, more in kinds(stack.enter_context(receiver())).items()
         }
-        costs: dict[str, list[float]] = {kind: [] for kind in servers}
+        costs: Costs = {kind: [] for kind in servers}
         look(servers["all"])
         for server in servers.values():
             load(server, 2)
-        for number in range(options.rounds):
+        for number in range(rounds):
             order = list(servers.items())
             for kind, server in order if number % 2 else reversed(order):
                 before = cpu(server)
-                count = load(server, options.seconds)
-                costs[kind].append((cpu(server) - before) / count * 1e6)
-            print(
-                "  ".join(f"{kind} {values[-1]:.1f} us" for kind, values in costs.items()),
-                flush=True,
-            )
-    # What else runs on the machine only adds: the least is what it takes.
-    for name, of in (("median", statistics.median), ("least", min)):
-        found = {kind: of(values) for kind, values in costs.items()}
-        for kind, value in found.items():
-            more = value / found["nothing"] * 100 - 100
-            print(f"{name}: {kind} {value:.1f} us of CPU, {more:+.1f} %")
+                count = load(server, seconds)
+                vm, workers = (now - was for now, was in zip(cpu(server), before, strict=True))
+                costs[kind].append((vm / count, workers / count))
+            rows = (f"{kind} {sum(values[-1]):.1f}" for kind, values in costs.items())
+            print("  ".join(rows), "us", flush=True)
+    return costs
+
+
+def report(costs: Costs) -> str:
+    """bench/results/observed.md."""
+    lines = [
+        "# What it costs to look at requests", "",
+        "<!-- Written by `make bench-observed`. -->", "",
+        f"{shape()}; Hornbeam at {commit()}; load average before: {os.getloadavg()[0]:.1f}.", "",
+        "CPU time of a request of FastAPI (`python_tests/apps/metrics_fastapi.py`: a path with a",
+        "number, JSON), one worker, 8 connections. Medians of rounds in which the servers take",
+        "turns; `bench/observed.py` says how.", "",
+        "| | the VM, µs | the worker, µs | both | more |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]  # fmt: skip
+    least = statistics.median(map(sum, costs["nothing"]))
+    for kind, rows in costs.items():
+        vm, worker = (statistics.median(values) for values in zip(*rows, strict=True))
+        both = statistics.median(map(sum, rows))
+        more = f"{both / least * 100 - 100:+.1f} %"
+        lines.append(f"| {NAMES[kind]} | {vm:.1f} | {worker:.1f} | {both:.1f} | {more} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    text = report(measure(options.rounds, options.seconds))
+    print(text)
+    if options.write:
+        (RESULTS / "observed.md").write_text(text)
 
 
 if __name__ == "__main__":
