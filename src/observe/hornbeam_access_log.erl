@@ -1,7 +1,7 @@
 %%% The access log: one line for each request, in the combined format or as JSON.
 %%%
 %%% Called by: hornbeam_server (a child), hornbeam_observe (write/6, in the connection's process), hornbeam_metrics_text
-%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_output (standard output), hornbeam_log (whether in colour).
+%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_bounded, hornbeam_output (standard output), hornbeam_log (whether in colour).
 %%%
 %%% A connection's process only picks what the line needs and sends it here; this process makes the text, as many lines as have
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
@@ -28,6 +28,7 @@
 -define(LAST_MS, 500).
 -define(MODE, 8#640).
 -define(APPEND, [append, raw, binary]).
+%% As hornbeam_bounded has them.
 -define(QUEUED, 1).
 -define(DROPPED, 2).
 
@@ -86,15 +87,9 @@ dropped(Name) ->
 -spec write(ref(), hornbeam_exchange:head(), Status :: pos_integer(), Sent :: non_neg_integer(),
             Duration :: integer(), hornbeam_access_line:ids()) -> ok.
 write(#ref{writer = Writer, fields = Fields, counters = Counters}, Head, Status, Sent, Duration, Ids) ->
-    case atomics:add_get(Counters, ?QUEUED, 1) =< ?MAX_QUEUE andalso whereis(Writer) of
-        Pid when is_pid(Pid) ->
-            Pid ! {line, os:system_time(millisecond),
-                   hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Ids)},
-            ok;
-        _ ->
-            atomics:sub(Counters, ?QUEUED, 1),
-            atomics:add(Counters, ?DROPPED, 1)
-    end.
+    hornbeam_bounded:send(Writer, Counters, ?MAX_QUEUE, fun() ->
+        {line, os:system_time(millisecond), hornbeam_access_line:values(Fields, Head, Status, Sent, Duration, Ids)}
+    end).
 
 -spec init({ref(), map()}) -> {ok, #state{}} | {stop, term()}.
 init({#ref{counters = Counters} = Ref, #{access_log := Given, access_log_file := Path, use_colors := Colours}}) ->

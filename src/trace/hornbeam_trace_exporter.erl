@@ -1,7 +1,7 @@
 %%% Sends the spans of a server by OTLP over HTTP, many at once, and never makes a request wait.
 %%%
 %%% Called by: hornbeam_server (a child, where spans go somewhere), hornbeam_trace (put/2, in the connection's process), hornbeam_metrics_text
-%%% (counts/1), hornbeam_server_remains (forget/1). Calls: hornbeam_trace_settings, hornbeam_trace_spans (from what a request was to spans),
+%%% (counts/1), hornbeam_server_remains (forget/1). Calls: hornbeam_bounded, hornbeam_trace_settings, hornbeam_trace_spans (from what a request was to spans),
 %%% hornbeam_trace_otlp, hornbeam_trace_http.
 %%%
 %%%     connections ──what a request was──▶ this process ──?BATCH of them, or ?DELAY ms──▶ a process for the sending ──▶ OTLP
@@ -28,10 +28,10 @@
 -define(FIRST_WAIT, 1000).
 -define(SAY, 10000).
 -define(LAST_MS, 2000).
-%% Counters.
+%% Counters; the first two as hornbeam_bounded has them.
 -define(WAITING, 1).
--define(SENT, 2).
--define(DROPPED, 3).
+-define(DROPPED, 2).
+-define(SENT, 3).
 -define(FAILED, 4).
 
 -record(ref, {writer :: atom(), counters :: atomics:atomics_ref()}).
@@ -89,14 +89,7 @@ counts(Name) ->
 %% @doc A request is over. Never blocks and never fails.
 -spec put(ref(), hornbeam_trace_spans:request()) -> ok.
 put(#ref{writer = Writer, counters = Counters}, Request) ->
-    case atomics:add_get(Counters, ?WAITING, 1) =< ?MAX_WAITING andalso whereis(Writer) of
-        Pid when is_pid(Pid) ->
-            Pid ! {request, Request},
-            ok;
-        _ ->
-            atomics:sub(Counters, ?WAITING, 1),
-            atomics:add(Counters, ?DROPPED, 1)
-    end.
+    hornbeam_bounded:send(Writer, Counters, ?MAX_WAITING, fun() -> {request, Request} end).
 
 -spec init({ref(), hornbeam_trace_settings:export(), hornbeam_trace_spans:server()}) -> {ok, #state{}}.
 init({#ref{counters = Counters} = Ref, Export, Server}) ->
