@@ -52,6 +52,7 @@ ports_test() ->
     Taken = #{bind => [{tcp, {127, 0, 0, 1}, Port, <<"127.0.0.1">>}], metrics_bind => [], cluster => <<>>},
     [{wrong, What}] = said(hornbeam_doctor_ports:examine(Taken, not_running)),
     ?assertMatch({match, _}, re:run(What, "^address: 127\\.0\\.0\\.1:" ++ Text ++ " is used by .*\\(pid " ++ os:getpid() ++ "\\)$")),
+    ?assertEqual([{wrong, What}], said(hornbeam_doctor_ports:examine(Taken#{bind := [], dashboard_bind => maps:get(bind, Taken)}, not_running))),
     ?assertEqual([], hornbeam_doctor_ports:examine(Taken, running)),
     ok = gen_tcp:close(Socket),
     ?assertEqual([{ok, "address: 127.0.0.1:" ++ Text ++ " is free"}], said(hornbeam_doctor_ports:examine(Taken, not_running))),
@@ -85,7 +86,8 @@ options_test() ->
     [?assertMatch([{Kind, "options: " ++ _}], Found(maps:merge(#{workers => 1}, More)))
      || {Kind, More} <- [{warning, #{workers => 1000}}, {warning, #{max_worker_memory => 16#FFFFFFFFFFF}}, {wrong, #{worker_class => wsgi, lifespan => on}},
                          {warning, #{slow_request => 5000, timeout => 5000, queue_timeout => 100}}, {warning, #{queue_timeout => 9000, timeout => 5000}},
-                         {warning, #{forwarded_allow_ips => ["*"], bind => "0.0.0.0:0"}}, {warning, #{metrics_bind => "0.0.0.0:0"}}, {warning, #{debug => true}}]],
+                         {warning, #{forwarded_allow_ips => ["*"], bind => "0.0.0.0:0"}}, {warning, #{metrics_bind => "0.0.0.0:0"}},
+                         {wrong, #{bind => "127.0.0.1:4000", dashboard_bind => "localhost:4000"}}, {warning, #{debug => true}}]],
     {ok, Config} = hornbeam_options:resolve(Given#{workers => 1}),
     ?assertMatch([{warning, _, _}], hornbeam_doctor_options:examine(Config#{cluster := {static, []}, cluster_insecure := true})).
 

@@ -32,6 +32,7 @@ header(Name, Path, Tools) ->
          Tools, "</div></header>"].
 
 part({live, Id, Html}) -> ["<section id=\"", Id, "\" class=\"live\">", Html, "</section>"];
+part({fixed, Make}) when is_function(Make) -> Make();
 part({fixed, Html}) -> Html.
 
 menu(Path) ->

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_dashboard_handler (a whole page), hornbeam_dashboard_events (what has changed of it), hornbeam_dashboard_layout (the menu). Calls: the pages.
 %%%
 %%% A page is a list of parts. One that is live has an id, and is sent again every live/0 ms to those who look, if it is another then; one that is
-%%% fixed is sent with the page alone. Every page is complete without JavaScript.
+%%% fixed is sent with the page alone; a function makes it then, and not each time that the live ones are made. Every page is complete without JavaScript.
 -module(hornbeam_dashboard_page).
 
 -export([all/0, find/1, parts/2]).
@@ -11,7 +11,7 @@
 
 %% csrf: what a form sends back.
 -type context() :: #{name := atom(), csrf := binary(), query := #{binary() => binary()}, path := binary()}.
--type part() :: {live, Id :: binary(), hornbeam_dashboard_html:html()} | {fixed, hornbeam_dashboard_html:html()}.
+-type part() :: {live, Id :: binary(), hornbeam_dashboard_html:html()} | {fixed, hornbeam_dashboard_html:html() | fun(() -> hornbeam_dashboard_html:html())}.
 
 -callback title() -> string().
 -callback parts(context()) -> [part()].

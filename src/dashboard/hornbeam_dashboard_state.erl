@@ -30,7 +30,7 @@ parts(#{query := Query}) ->
     Info = hornbeam_state:info(),
     Facts = [{"Entries", maps:get(entries, Info)}, {"The table takes", bytes(Words * erlang:system_info(wordsize))}]
         ++ [{"Bytes of keys and values", bytes(N)} || #{bytes := N} <- [Info]] ++ [{"Evicted", N} || #{evicted := N} <- [Info]],
-    [{live, <<"state">>, facts(Facts)}, {fixed, asked(Query)}, {live, <<"cache">>, cache()}].
+    [{live, <<"state">>, facts(Facts)}, {fixed, fun() -> asked(Query) end}, {live, <<"cache">>, cache()}].
 
 asked(#{<<"key">> := Encoded}) -> value(Encoded);
 asked(#{<<"look">> := _}) -> contents(hornbeam_state_store:sizes(?LOOKED_AT));

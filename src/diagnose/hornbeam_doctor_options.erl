@@ -9,7 +9,7 @@
 
 -spec examine(Config :: map()) -> [hornbeam_doctor:finding()].
 examine(Config) ->
-    case lists:append([Rule(Config) || Rule <- [fun workers/1, fun memory/1, fun wsgi/1, fun slow/1, fun queue/1, fun proxies/1, fun metrics/1, fun links/1, fun debug/1]]) of
+    case lists:append([Rule(Config) || Rule <- [fun workers/1, fun memory/1, fun wsgi/1, fun slow/1, fun queue/1, fun proxies/1, fun addresses/1, fun metrics/1, fun links/1, fun debug/1]]) of
         [] -> [{ok, "options: fit together", ""}];
         Found -> Found
     end.
@@ -43,6 +43,12 @@ proxies(#{forwarded_allow_ips := Proxies, bind := Binds}) ->
      || lists:any(fun is_everybody/1, Proxies), lists:any(fun is_public/1, Binds)].
 
 is_everybody(Proxy) -> Proxy =:= all.
+
+%% What is free now can be had once.
+addresses(#{bind := Binds, metrics_bind := Metrics, dashboard_bind := Dashboard}) ->
+    All = [{tcp, Ip, Port, list_to_binary(inet:ntoa(Ip))} || {tcp, Ip, Port, _} <- Binds ++ Metrics ++ Dashboard, Port > 0],
+    [{wrong, ["options: ", hornbeam_option_bind:format(Bind), " is named twice (bind, metrics_bind, dashboard_bind)"], "The start fails: each needs an address of its own."}
+     || Bind <- lists:usort(All -- lists:usort(All))].
 
 metrics(#{metrics_bind := Metrics}) ->
     [{warning, ["options: /metrics is on ", hornbeam_option_bind:format(Bind)], "Others than this machine can read it there: see that a firewall keeps the public out."} || Bind <- Metrics, is_public(Bind)].

@@ -9,7 +9,7 @@
 examine(_Config, running) ->
     [];
 examine(#{bind := Binds, metrics_bind := Metrics} = Config, not_running) ->
-    [address(Bind, hornbeam_socket:probe(Bind)) || Bind <- Binds ++ Metrics, not is_fd(Bind)] ++ cluster(Config).
+    [address(Bind, hornbeam_socket:probe(Bind)) || Bind <- Binds ++ Metrics ++ maps:get(dashboard_bind, Config, []), not is_fd(Bind)] ++ cluster(Config).
 
 %% A descriptor is there when the server is started, and not now.
 is_fd({fd, _}) -> true;

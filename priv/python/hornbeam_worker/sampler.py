@@ -41,6 +41,7 @@ _WAITS: Final = frozenset(
         (concurrent.futures.thread.__file__, "_worker"),
         (socket.__file__, "accept"),
         (str(_HERE / "wsgi" / "crew.py"), "_work"),
+        (str(_HERE / "allocations.py"), "grown"),
         (str(_HERE / "threads.py"), "_next"),
         (str(_HERE / "orphan.py"), "_wait"),
         (str(_HERE / "server.py"), "run"),
