@@ -262,10 +262,11 @@ def named(step: Step, output: Iterable[str]) -> list[str]:
 
 
 def alone(step: Step, names: Sequence[str]) -> Step:
-    """A step for what has failed in another."""
+    """A step for what has failed in another: of Common Test with its suite."""
     name = f"{step.name}, again"
-    if step.name == "ct":  # it has written down what failed
-        return Step(name, ("rebar3", "ct", "--retry"))
+    if step.name == "ct":
+        suites = dict.fromkeys(f"test/{each.partition(' ')[0]}" for each in names)
+        return Step(name, ("rebar3", "ct", f"--suite={','.join(suites)}"))
     if step.name == "eunit":
         return Step(name, ("rebar3", "eunit", f"--module={','.join(names)}"))
     return _pytest(name, *names)

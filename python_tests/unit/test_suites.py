@@ -73,7 +73,10 @@ def test_what_runs_again() -> None:
     modules = "hornbeam_x_tests"
     assert again("eunit", EUNIT) == ["rebar3", "eunit", f"--module={modules}"]
     assert named(Step("ct", ()), CT.splitlines()) == ["x_SUITE ==> a_case", "x_SUITE ==> b_case"]
-    assert again("ct", CT) == ["rebar3", "ct", "--retry"]
+    ct = ["rebar3", "ct", "--suite=test/x_SUITE"]
+    assert again("ct", CT) == ct
+    two = CT + "%%% y_SUITE ==> c_case: FAILED\n"
+    assert again("ct", two) == ["rebar3", "ct", "--suite=test/x_SUITE,test/y_SUITE"]
     text = "FAILED t/test_b.py::test_c[a b] - assert 1\nERROR t/test_d.py\nFAILED t/test_d.py::x\n"
     assert again("pytest", text)[-3:] == [
         "t/test_b.py::test_c[a b]",
