@@ -19,7 +19,7 @@ nothing_is_put_in_as_it_is_test() ->
     Bad = "<script>",
     Made = [hornbeam_dashboard_html:table({Bad, Bad}, [Bad, {number, Bad}], [[list_to_binary(Bad), 'a<script>']]),
             hornbeam_dashboard_html:table({Bad, Bad}, [Bad], []), hornbeam_dashboard_html:facts([{Bad, Bad}]), hornbeam_dashboard_html:section(Bad, []),
-            hornbeam_dashboard_html:cell(hornbeam_dashboard_html:link(Bad, Bad)), hornbeam_dashboard_html:button(Bad, Bad, [{"x", Bad}])],
+            hornbeam_dashboard_html:cell(hornbeam_dashboard_html:anchor(Bad, Bad)), hornbeam_dashboard_html:button(Bad, Bad, [{"x", Bad}])],
     ?assertEqual(nomatch, binary:match(iolist_to_binary(Made), <<"<script>">>)).
 
 hosts_test_() ->

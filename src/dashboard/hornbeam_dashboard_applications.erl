@@ -6,7 +6,7 @@
 
 -export([title/0, live/0, parts/1]).
 
--import(hornbeam_dashboard_html, [table/3, link/2]).
+-import(hornbeam_dashboard_html, [table/3, anchor/2]).
 
 -spec title() -> string().
 title() -> "Applications".
@@ -28,7 +28,7 @@ parts(#{name := Name}) ->
 
 pools(Caption, Kind, Pools) ->
     table(Caption, [Kind, "Application", "Interface" | [{number, Heading} || Heading <- ["Workers ready", "Workers", "In flight", "Waiting", "Refused", "Restarts", "Replaced"]]],
-          [[link("/workers", Place), App, interface(Workers), Ready, length(Workers), InFlight, Waiting, Refused, Restarts, Retired]
+          [[anchor("/workers", Place), App, interface(Workers), Ready, length(Workers), InFlight, Waiting, Refused, Restarts, Retired]
            || #{place := Place, app := App, workers := Workers, ready := Ready, in_flight := InFlight, waiting := Waiting, refused := Refused,
                 restarts := Restarts, retired := Retired} <- Pools]).
 

@@ -5,7 +5,7 @@
 %%%     cell()   what is shown: text, a number, none; or {html, Made}, which was made here and is put in as it is
 -module(hornbeam_dashboard_html).
 
--export([escape/1, cell/1, table/3, facts/1, section/2, link/2, button/3, bytes/1, duration/1, number/1, query/1]).
+-export([escape/1, cell/1, table/3, facts/1, section/2, anchor/2, button/3, bytes/1, duration/1, number/1, query/1]).
 -export_type([cell/0, html/0]).
 
 -type html() :: iodata().
@@ -64,8 +64,8 @@ section(Heading, Html) ->
     ["<h2>", escape(Heading), "</h2>", Html].
 
 %% @doc Path: of the dashboard itself, as it is written there.
--spec link(Path :: iodata(), Text :: cell()) -> cell().
-link(Path, Text) ->
+-spec anchor(Path :: iodata(), Text :: cell()) -> cell().
+anchor(Path, Text) ->
     {html, ["<a href=\"", escape(Path), "\">", cell(Text), "</a>"]}.
 
 %% @doc A form of one button: Fields and the token go back to the path. Label: what it does, and to what, for who does not see the row.

@@ -87,6 +87,6 @@ nodes_(Name) ->
     case hornbeam_server:info(Name) of
         #{cluster := #{nodes := Nodes, quorum := Quorum, name := Cluster}} ->
             Up = 1 + length([Node || #{state := up} = Node <- Nodes]),
-            section("Cluster", facts([{"Cluster", Cluster}, {"Nodes up", Up}, {"Majority", Quorum}, {"Nodes", hornbeam_dashboard_html:link("/cluster", "each of them")}]));
+            section("Cluster", facts([{"Cluster", Cluster}, {"Nodes up", Up}, {"Majority", Quorum}, {"Nodes", hornbeam_dashboard_html:anchor("/cluster", "each of them")}]));
         _ -> []
     end.

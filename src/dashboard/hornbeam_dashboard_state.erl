@@ -8,7 +8,7 @@
 
 -export([title/0, live/0, parts/1]).
 
--import(hornbeam_dashboard_html, [table/3, facts/1, bytes/1, duration/1, link/2, escape/1, query/1]).
+-import(hornbeam_dashboard_html, [table/3, facts/1, bytes/1, duration/1, anchor/2, escape/1, query/1]).
 
 -define(LOOKED_AT, 50000).
 -define(SHOWN, 50).
@@ -34,7 +34,7 @@ parts(#{query := Query}) ->
 
 asked(#{<<"key">> := Encoded}) -> value(Encoded);
 asked(#{<<"look">> := _}) -> contents(hornbeam_state_store:sizes(?LOOKED_AT));
-asked(_) -> ["<p>", hornbeam_dashboard_html:cell(link("/state?look=1", "Look what is in it")), ": keys and sizes, no values.</p>"].
+asked(_) -> ["<p>", hornbeam_dashboard_html:cell(anchor("/state?look=1", "Look what is in it")), ": keys and sizes, no values.</p>"].
 
 contents(Rows) ->
     Prefixes = maps:to_list(lists:foldl(fun({Key, Bytes, _}, Acc) ->
@@ -74,7 +74,7 @@ left(Ms) -> duration(Ms).
 
 show(Key) ->
     case base64:encode(term_to_binary(Key)) of
-        Encoded when byte_size(Encoded) =< ?LONGEST_ADDRESS -> link(["/state", query([{<<"key">>, Encoded}])], "Show");
+        Encoded when byte_size(Encoded) =< ?LONGEST_ADDRESS -> anchor(["/state", query([{<<"key">>, Encoded}])], "Show");
         _ -> none
     end.
 
