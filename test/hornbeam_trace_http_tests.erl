@@ -21,7 +21,9 @@ https_test_() ->
         ?assertEqual({ok, 503, 7}, Post("localhost", Trusted)),
         ?assertMatch({error, {tls_alert, {unknown_ca, _}}}, Post("localhost", Stranger)),
         ?assertMatch({error, {tls_alert, {unknown_ca, _}}}, Post("localhost", none)),
-        ?assertMatch({error, {tls_alert, {handshake_failure, _}}}, Post("127.0.0.1", Trusted)),
+        %% The alert has another name in OTP 29.
+        {error, {tls_alert, {_, Why}}} = Post("127.0.0.1", Trusted),
+        ?assertNotEqual(nomatch, string:find(Why, "hostname_check_failed")),
         unlink(Pid),
         exit(Pid, kill),
         ok = ssl:close(Listening),
