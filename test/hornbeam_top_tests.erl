@@ -37,10 +37,10 @@ rows(Lines) -> [string:lexemes(Line, " ") || Line <- lists:nthtail(length(Lines)
 
 percentile_test() ->
     Buckets = [10, 10 | lists:duplicate(11, 20)],
-    ?assertEqual(none, hornbeam_top_screen:percentile(50, Buckets, 0)),
-    ?assertEqual(1000.0, hornbeam_top_screen:percentile(50, Buckets, 20)),
-    ?assertEqual(3750.0, hornbeam_top_screen:percentile(75, Buckets, 20)),
-    ?assertEqual(more, hornbeam_top_screen:percentile(99, lists:duplicate(13, 0), 20)).
+    ?assertEqual(none, hornbeam_metrics:ranked(0.0, Buckets, 0)),
+    ?assertEqual(1000.0, hornbeam_metrics:ranked(10.0, Buckets, 20)),
+    ?assertEqual(3750.0, hornbeam_metrics:ranked(15.0, Buckets, 20)),
+    ?assertEqual(more, hornbeam_metrics:ranked(19.8, lists:duplicate(13, 0), 20)).
 
 not_counted_test() ->
     Figures = figures(60000, [], [class(<<"2xx">>, 0, lists:duplicate(13, 0))]),

@@ -95,8 +95,15 @@ def test_requests_in_progress(server: Hornbeam, tmp_path: Path) -> None:
 def test_the_stack_of_a_task_goes_down_to_what_it_waits_for(
     server: Hornbeam, tmp_path: Path
 ) -> None:
+    texts: list[str] = []
+
+    def waits() -> bool:
+        texts.append(told(server, "stack", "1"))
+        return "waits for <_GatheringFuture" in texts[-1] and "in waiting_for" in texts[-1]
+
     with asked(server, "/wait", tmp_path / "go"):
-        text = told(server, "stack", "1")
+        wait_until(waits, 60, "it has come to where it waits")
+    text = texts[-1]
     _, _, task = text.partition(f": GET /wait{tmp_path}/go\n")
     own, _, others = task.partition("\n\n")
     assert re.search(r"in app\n.*\n.*in outer\n    await asyncio.gather", own), text

@@ -1,9 +1,9 @@
 %%% The page of `hornbeam top': two takes of figures to lines of text. Pure.
 %%%
-%%% Called by: hornbeam_top. Calls: hornbeam_metrics (bounds/0).
+%%% Called by: hornbeam_top. Calls: hornbeam_metrics (ranked/3).
 -module(hornbeam_top_screen).
 
--export([lines/3, order/1, percentile/3]).
+-export([lines/3, order/1]).
 -export_type([figures/0, order/0]).
 
 -type figures() :: #{binary() => term()}.
@@ -75,21 +75,12 @@ answered(#{<<"answered">> := Before}, #{<<"answered">> := Now}, Seconds) ->
             Total = lists:sum([N || {_, N, _} <- New]),
             Buckets = lists:foldl(fun({_, _, Each}, Sum) -> add(Each, Sum) end, [], New),
             [io_lib:format("errors/s ~.1f", [Errors]),
-             [io_lib:format("   p~b ~ts", [P, duration(percentile(P, Buckets, Total))]) || P <- [50, 90, 99]]]
+             [io_lib:format("   p~b ~ts", [P, duration(hornbeam_metrics:ranked(P * Total / 100, Buckets, Total))]) || P <- [50, 90, 99]]]
     end.
 
 subtract(A, B) -> [X - Y || {X, Y} <- lists:zip(A, B)].
 add(A, []) -> A;
 add(A, B) -> [X + Y || {X, Y} <- lists:zip(A, B)].
-
-%% @doc Of cumulative buckets, in microseconds, even within a bucket; `more' is beyond the last.
--spec percentile(P :: 1..99, Buckets :: [non_neg_integer()], Total :: non_neg_integer()) -> none | more | float().
-percentile(_P, _Buckets, 0) -> none;
-percentile(P, Buckets, Total) -> within(P * Total / 100, lists:zip(hornbeam_metrics:bounds(), Buckets), 0, 0).
-
-within(_Wanted, [], _Bound, _Count) -> more;
-within(Wanted, [{Bound, Count} | _], Lower, Below) when Count >= Wanted, Count > Below -> Lower + (Bound - Lower) * (Wanted - Below) / (Count - Below);
-within(Wanted, [{Bound, Count} | Rest], _, _) -> within(Wanted, Rest, Bound, Count).
 
 duration(none) -> "-";
 duration(more) -> "more";

@@ -126,12 +126,9 @@ point(#sample{time = Before} = A, #sample{time = After} = B, Now) ->
 %% @doc How long that part of the requests took at most, in ms. Buckets are cumulative, without the one for infinity. A reading is not one moment: a request may
 %% be in a bucket and not yet in the number of all.
 -spec percentile(Part :: float(), {Requests :: integer(), Buckets :: [integer()]}) -> float() | none.
-percentile(_Part, {Requests, _Buckets}) when Requests =< 0 -> none;
-percentile(Part, {Requests, Buckets}) -> within(Part * Requests, lists:zip(Buckets, hornbeam_metrics:bounds()), 0, 0) / 1000.
-
-within(Rank, [{Count, Bound} | _], Below, From) when Count >= Rank, Count > Below ->
-    From + (Bound - From) * max(0, Rank - Below) / (Count - Below);
-within(Rank, [{Count, Bound} | Rest], Below, _From) ->
-    within(Rank, Rest, max(Count, Below), Bound);
-within(_Rank, [], _Below, From) ->
-    From.
+percentile(Part, {Requests, Buckets}) ->
+    case hornbeam_metrics:ranked(Part * Requests, Buckets, Requests) of
+        none -> none;
+        more -> lists:last(hornbeam_metrics:bounds()) / 1000;
+        Microseconds -> Microseconds / 1000
+    end.

@@ -1,7 +1,7 @@
 %%% The access log: one line for each request, in the combined format or as JSON.
 %%%
 %%% Called by: hornbeam_server (a child), hornbeam_observe (write/6, in the connection's process), hornbeam_metrics_text
-%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_bounded, hornbeam_output (standard output), hornbeam_log (whether in colour).
+%%% (dropped/1). Calls: hornbeam_access_line, hornbeam_bounded, hornbeam_lasting, hornbeam_output (standard output), hornbeam_log (whether in colour).
 %%%
 %%% A connection's process only picks what the line needs and sends it here; this process makes the text, as many lines as have
 %%% come, and writes them at once. Its queue is bounded (?MAX_QUEUE, an atomic counter): what a slow disk
@@ -60,21 +60,15 @@ start_link(Name, Config) ->
 %% @doc What connections need to write. The counters outlive the writer.
 -spec ref(Name :: atom(), Config :: map()) -> ref().
 ref(Name, #{access_log := Format, access_log_fields := Fields}) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none ->
-            %% An atom of the server's name, which is one itself.
-            Ref = #ref{writer = list_to_atom("hornbeam_access_log." ++ atom_to_list(Name)),
-                       fields = hornbeam_access_line:fields(Format, Fields), counters = atomics:new(2, [])},
-            persistent_term:put({?MODULE, Name}, Ref),
-            Ref;
-        Ref ->
-            Ref
-    end.
+    hornbeam_lasting:get({?MODULE, Name}, fun() ->
+        %% An atom of the server's name, which is one itself.
+        #ref{writer = list_to_atom("hornbeam_access_log." ++ atom_to_list(Name)),
+             fields = hornbeam_access_line:fields(Format, Fields), counters = atomics:new(2, [])}
+    end).
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
-    _ = persistent_term:erase({?MODULE, Name}),
-    ok.
+    hornbeam_lasting:forget({?MODULE, Name}).
 
 -spec dropped(Name :: atom()) -> non_neg_integer().
 dropped(Name) ->

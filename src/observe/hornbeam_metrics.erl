@@ -1,6 +1,6 @@
 %%% The figures of a server that are counted as requests pass, and the table of all that is published.
 %%%
-%%% Called by: hornbeam_observe (observe/5, parts/5), hornbeam_metrics_text (the table, read/1, read_parts/1), hornbeam_routes (buckets). Calls: nothing.
+%%% Called by: hornbeam_observe (observe/5, parts/5), hornbeam_metrics_text (the table, read/1, read_parts/1), hornbeam_routes (buckets), hornbeam_series and hornbeam_top_screen (ranked/3). Calls: hornbeam_lasting.
 %%%
 %%% One array of counters for each server, with a row for each class of status, and one of where the time has gone:
 %%%
@@ -11,7 +11,7 @@
 %%% without a lock; `write_concurrency' gives each scheduler a copy, which reading adds up.
 -module(hornbeam_metrics).
 
--export([ref/1, forget/1, observe/5, parts/5, read/1, read_parts/1, table/0, bounds/0, bucket/1, cumulative/1]).
+-export([ref/1, forget/1, observe/5, parts/5, read/1, read_parts/1, table/0, bounds/0, bucket/1, cumulative/1, ranked/3]).
 -export_type([ref/0, class/0, row/0, parts/0]).
 
 -opaque ref() :: counters:counters_ref().
@@ -91,19 +91,11 @@ bounds() ->
 %% @doc A server's counters, made at the first call.
 -spec ref(Name :: atom()) -> ref().
 ref(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none ->
-            Ref = counters:new(?PARTS + ?ROW, [write_concurrency]),
-            persistent_term:put({?MODULE, Name}, Ref),
-            Ref;
-        Ref ->
-            Ref
-    end.
+    hornbeam_lasting:get({?MODULE, Name}, fun() -> counters:new(?PARTS + ?ROW, [write_concurrency]) end).
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
-    _ = persistent_term:erase({?MODULE, Name}),
-    ok.
+    hornbeam_lasting:forget({?MODULE, Name}).
 
 %% @doc A request is over.
 -spec observe(ref(), Status :: pos_integer(), Microseconds :: non_neg_integer(), Received :: non_neg_integer(), Sent :: non_neg_integer()) -> ok.
@@ -141,6 +133,19 @@ bucket(Microseconds) ->
 bucket(Microseconds, [Bound | _], Number) when Microseconds =< Bound -> Number;
 bucket(Microseconds, [_ | Bounds], Number) -> bucket(Microseconds, Bounds, Number + 1);
 bucket(_Microseconds, [], _Number) -> none.
+
+%% @doc How long those of All take of which so many (Rank) take no longer, in microseconds: of cumulative buckets, even within each, which may be
+%% differences of two readings; `none' of nothing, `more' beyond the last one.
+-spec ranked(Rank :: number(), [Count :: integer()], All :: integer()) -> none | more | float().
+ranked(_Rank, _Buckets, All) when All =< 0 -> none;
+ranked(Rank, Buckets, _All) -> within(Rank, lists:zip(Buckets, ?BOUNDS), 0, 0).
+
+within(Rank, [{Count, Bound} | _], Below, From) when Count >= Rank, Count > Below ->
+    From + (Bound - From) * max(0, Rank - Below) / (Count - Below);
+within(Rank, [{Count, Bound} | Rest], Below, _From) ->
+    within(Rank, Rest, max(Count, Below), Bound);
+within(_Rank, [], _Below, _From) ->
+    more.
 
 %% @doc All rows; `buckets' are cumulative, as Prometheus has them, without the one for infinity.
 -spec read(ref()) -> [{class(), row()}].

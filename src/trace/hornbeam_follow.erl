@@ -1,7 +1,7 @@
 %%% Requests as they end, for whoever wants to see them: `hornbeam trace', the dashboard.
 %%%
 %%% Called by: hornbeam_observe in the connection's process (watch/1, ended/2), hornbeam_trace_command and the dashboard (subscribe/2, taken/1,
-%%% unsubscribe/1), hornbeam_server_remains (forget/1). Calls: hornbeam_prefix.
+%%% unsubscribe/1), hornbeam_server_remains (forget/1). Calls: hornbeam_lasting, hornbeam_prefix.
 %%%
 %%% The subscriptions of a server are one persistent term, which changes with each of them, and a counter of them: while nobody follows, a
 %%% request reads that counter and no more. Each match is a message {hornbeam_follow, Ref, Ended, Missed} to the subscriber, who says
@@ -31,19 +31,12 @@
 %% @doc What the observer of a server keeps.
 -spec watch(Server :: atom()) -> watch().
 watch(Server) ->
-    case persistent_term:get({?MODULE, Server}, none) of
-        none ->
-            Watch = #watch{server = Server, number = atomics:new(1, [])},
-            persistent_term:put({?MODULE, Server}, {Watch, []}),
-            Watch;
-        {Watch, _} ->
-            Watch
-    end.
+    {Watch, _} = hornbeam_lasting:get({?MODULE, Server}, fun() -> {#watch{server = Server, number = atomics:new(1, [])}, []} end),
+    Watch.
 
 -spec forget(Server :: atom()) -> ok.
 forget(Server) ->
-    _ = persistent_term:erase({?MODULE, Server}),
-    ok.
+    hornbeam_lasting:forget({?MODULE, Server}).
 
 -spec is_followed(watch()) -> boolean().
 is_followed(#watch{number = Number}) -> atomics:get(Number, 1) > 0.

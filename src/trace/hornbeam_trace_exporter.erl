@@ -1,7 +1,7 @@
 %%% Sends the spans of a server by OTLP over HTTP, many at once, and never makes a request wait.
 %%%
 %%% Called by: hornbeam_server (a child, where spans go somewhere), hornbeam_trace (put/2, in the connection's process), hornbeam_metrics_text
-%%% (counts/1), hornbeam_server_remains (forget/1). Calls: hornbeam_bounded, hornbeam_trace_settings, hornbeam_trace_spans (from what a request was to spans),
+%%% (counts/1), hornbeam_server_remains (forget/1). Calls: hornbeam_bounded, hornbeam_lasting, hornbeam_trace_settings, hornbeam_trace_spans (from what a request was to spans),
 %%% hornbeam_trace_otlp, hornbeam_trace_http.
 %%%
 %%%     connections ──what a request was──▶ this process ──?BATCH of them, or ?DELAY ms──▶ a process for the sending ──▶ OTLP
@@ -62,20 +62,14 @@ start_link(Name, Config) ->
 %% @doc What connections need to write. The counters outlive the process.
 -spec ref(Name :: atom()) -> ref().
 ref(Name) ->
-    case persistent_term:get({?MODULE, Name}, none) of
-        none ->
-            %% An atom of the server's name, which is one itself.
-            Ref = #ref{writer = list_to_atom("hornbeam_trace." ++ atom_to_list(Name)), counters = atomics:new(4, [])},
-            persistent_term:put({?MODULE, Name}, Ref),
-            Ref;
-        Ref ->
-            Ref
-    end.
+    hornbeam_lasting:get({?MODULE, Name}, fun() ->
+        %% An atom of the server's name, which is one itself.
+        #ref{writer = list_to_atom("hornbeam_trace." ++ atom_to_list(Name)), counters = atomics:new(4, [])}
+    end).
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
-    _ = persistent_term:erase({?MODULE, Name}),
-    ok.
+    hornbeam_lasting:forget({?MODULE, Name}).
 
 %% @doc Requests whose spans were sent, dropped since too many waited, or given up.
 -spec counts(Name :: atom()) -> none | #{sent | dropped | failed => non_neg_integer()}.
