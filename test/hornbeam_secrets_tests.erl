@@ -36,7 +36,7 @@ states_are_masked_test_() ->
           ?assertEqual(nomatch, string:find(text(hornbeam_pool:format_status(#{state => Pool})), "hush"))
       end,
       fun() ->
-          {ok, _, Worker, _} = hornbeam_worker:init(#{number => 1, pool => self(), mount => mount(), answered => true,
+          {ok, _, Worker, _} = hornbeam_worker:init(#{number => 1, pool => self(), mount => mount(), answered => true, preload => none,
                                                       waiting => {atomics:new(1, []), 1}}),
           ?assertNotEqual(nomatch, string:find(text(Worker), "hush")),
           ?assertEqual(nomatch, string:find(text(hornbeam_worker:format_status(#{data => Worker})), "hush"))

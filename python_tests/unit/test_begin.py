@@ -12,6 +12,7 @@ import pytest
 from hornbeam_worker import frames, logs
 from hornbeam_worker.events import Events
 from hornbeam_worker.frames import Frame
+from hornbeam_worker.loader import Loaded
 from hornbeam_worker.server import Server
 from hornbeam_worker.transport import Transport
 
@@ -60,7 +61,7 @@ def server(seen: list[str], **boot: Any) -> Server:
     made = Server(
         cast(Transport, Sink()), asyncio.get_running_loop(),
         {"request_id": False, "trace": False, **BOOT, **boot},
-        cast(Events, EventsOfNobody()), cast(logs.Window, LogWindow()),
+        cast(Events, EventsOfNobody()), cast(logs.Window, LogWindow()), lambda: Loaded(app, False),
     )  # fmt: skip
     made.app = app
     return made

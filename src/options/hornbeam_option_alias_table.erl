@@ -82,7 +82,8 @@ workers() ->
      {["--blocking-threads"], [?R], {to, threads}, "of a WSGI application"},
      {["--blocking-threads-idle-timeout", "--runtime-threads", "--runtime-blocking-threads", "--runtime-mode",
        "--task-impl"], [?R], {refuse, "leave it out: Erlang's schedulers follow the machine's cores; for more of Python use --workers"}, ""},
-     {["--preload", "--preload-app"], [?G], {refuse, "every worker imports the application itself, so that a reload has new code"}, ""},
+     {["--preload"], [?G], same, "a reload imports the application anew"},
+     {["--preload-app"], [?G], {to, preload}, "a reload imports the application anew"},
      {["--worker-tmp-dir"], [?G], {refuse, "leave it out: workers are watched through their pipe, not through files"}, ""}].
 
 development() ->

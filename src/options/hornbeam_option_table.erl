@@ -127,6 +127,9 @@ python() ->
        doc => "Virtual environment whose interpreter runs the workers; \"\" for none."},
      #{group => python, key => pythonpath, type => {list, directory}, default => ["."], scope => mount,
        doc => "Directories put in front of sys.path."},
+     #{group => python, key => preload, type => boolean, default => false, scope => mount,
+       doc => "Imports the application once, in a process that then forks the workers: they share its memory, and the second one starts at once. "
+              "Needs Linux. See docs/preload.md for what must not be imported so."},
      #{group => python, key => chdir, type => {optional, directory}, default => "", scope => server,
        doc => "Directory that the workers run in, and that relative paths of the other Python options start from; \"\" "
               "for the server's own."},

@@ -8,17 +8,17 @@
 %%% travels under other names (?PREFIX).
 -module(hornbeam_account).
 
--export([check/2, command/2, variables/1]).
+-export([check/3, command/3, variables/1]).
 
 -define(PREFIX, "HORNBEAM_SET_").
 -define(ANSWER, 10000).
 
 -type command() :: {Program :: file:filename(), Arguments :: [iodata()]}.
 
-%% @doc Whether a worker can become the account of these options, and run this.
--spec check(Worker :: {file:filename(), Main :: file:filename()}, map()) -> ok | {error, {account, binary()}}.
-check(Worker, Settings) ->
-    {Launcher, Arguments} = launcher("check", Worker, Settings),
+%% @doc Whether a worker can become the account of these options, and run this. Taker: account.py.
+-spec check(Taker :: file:filename(), command(), map()) -> ok | {error, {account, binary()}}.
+check(Taker, Worker, Settings) ->
+    {Launcher, Arguments} = launcher([Taker, "check"], Worker, Settings),
     Port = open_port({spawn_executable, Launcher}, [{args, Arguments}, stream, binary, exit_status, stderr_to_stdout, hide]),
     %% The caller may be anybody's process, which is to get no message of its end.
     true = unlink(Port),
@@ -35,16 +35,16 @@ answer(Port, Said) ->
     end.
 
 %% @doc What becomes the account and then the worker.
--spec command(Worker :: {file:filename(), Main :: file:filename()}, map()) -> command().
-command(Worker, Settings) ->
-    launcher("run", Worker, Settings).
+-spec command(Taker :: file:filename(), command(), map()) -> command().
+command(Taker, Worker, Settings) ->
+    launcher([Taker, "run"], Worker, Settings).
 
-launcher(Task, {Interpreter, Main}, #{user := User, group := Group}) ->
+launcher(Task, {Interpreter, Arguments}, #{user := User, group := Group}) ->
     Launcher = case os:find_executable("python3") of
         false -> Interpreter;
         Own -> Own
     end,
-    {Launcher, ["-I", "-S", filename:join(filename:dirname(Main), "account.py"), Task, User, Group, Interpreter, Main]}.
+    {Launcher, ["-I", "-S"] ++ Task ++ [User, Group, Interpreter | Arguments]}.
 
 %% @doc Variables of the worker as account.py is to find them.
 -spec variables([{string(), string()}]) -> [{string(), string()}].

@@ -57,7 +57,8 @@
 -record(preparing, {
     from :: gen_server:from() | first_start,
     monitor :: reference() | undefined,
-    mount :: hornbeam_mounts:mount()
+    mount :: hornbeam_mounts:mount(),
+    preload = none :: hornbeam_preload:preload()
 }).
 
 -record(state, {
@@ -67,6 +68,7 @@
     shared :: atomics:atomics_ref(),
     %% Static after init/1; changed by a reload:
     mount :: hornbeam_mounts:mount(),
+    preload = none :: hornbeam_preload:preload(),
     preparing :: #preparing{} | undefined,
     %% By what is running:
     plan = hornbeam_pool_plan:new() :: hornbeam_pool_plan:plan(),
@@ -239,7 +241,8 @@ init({Sup, Id}) ->
 
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
 handle_continue(start_workers, #state{id = {Server, _} = Id, sup = Sup, mount = Mount} = State) ->
-    Ready = State#state{worker_sup = worker_sup(Sup)},
+    WorkerSup = worker_sup(Sup),
+    Ready = State#state{worker_sup = WorkerSup, preload = hornbeam_preload:for_mount(WorkerSup, Mount)},
     case hornbeam_servers:is_open(Server) andalso hornbeam_mounts:is_served(Id) of
         false -> {noreply, plan({prepare, workers(Mount)}, Ready)};
         true -> {noreply, plan({restart, workers(Mount)}, Ready#state{preparing = undefined, phase = running})}
@@ -255,13 +258,14 @@ handle_call(workers, _From, #state{members = Members, plan = Plan} = State) ->
     Roles = hornbeam_pool_plan:members(Plan),
     {reply, [{Worker, Key, maps:get(Key, Roles), Slot}
              || {Worker, #member{key = Key, slot = Slot}} <- maps:to_list(Members)], State};
-handle_call({prepare, Mount}, {Pid, _} = From, #state{phase = running, preparing = undefined} = State) ->
-    Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount},
+handle_call({prepare, Mount}, {Pid, _} = From, #state{phase = running, preparing = undefined, worker_sup = WorkerSup} = State) ->
+    Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount, preload = hornbeam_preload:for_mount(WorkerSup, Mount)},
     {noreply, plan({prepare, workers(Mount)}, State#state{preparing = Preparing})};
 handle_call({prepare, _Mount}, _From, State) ->
     {reply, {error, reload_in_progress}, State};
-handle_call(commit, _From, #state{preparing = #preparing{mount = Mount}} = State) ->
-    {reply, ok, wake(plan(commit, decided(State#state{mount = Mount})))};
+handle_call(commit, _From, #state{preparing = #preparing{mount = Mount, preload = Preload} = Preparing, preload = Before} = State) ->
+    Committed = decided(State#state{mount = Mount, preload = Preload, preparing = Preparing#preparing{preload = Before}}),
+    {reply, ok, wake(plan(commit, Committed))};
 handle_call({relieve, Number, How}, _From, State) ->
     case [Key || {N, _} = Key <- hornbeam_pool_plan:serving(State#state.plan), N =:= Number, is_open(Key, State)] of
         [Key] -> {reply, ok, relieved(How, Key, State)};
@@ -289,7 +293,9 @@ relieved(drain, Key, State) ->
     %% For the plan it is a worker that has ended: another one takes its place.
     act({drain, Key}, State).
 
-decided(#state{preparing = #preparing{monitor = Monitor}} = State) ->
+%% Nobody needs the process any more that is left in `preparing'.
+decided(#state{preparing = #preparing{monitor = Monitor, preload = Preload}} = State) ->
+    ok = hornbeam_preload:leave(Preload),
     _ = Monitor =/= undefined andalso demonitor(Monitor, [flush]),
     State#state{preparing = undefined}.
 
@@ -333,7 +339,7 @@ handle_cast({retire, Worker, Reason}, #state{members = Members, shared = Shared}
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({'DOWN', Monitor, process, _, _}, #state{preparing = #preparing{monitor = Monitor}} = State) ->
     %% Whoever asked for the generation has gone without deciding.
-    {noreply, plan(abort, State#state{preparing = undefined})};
+    {noreply, plan(abort, decided(State))};
 handle_info({'DOWN', _, process, Worker, Reason}, #state{members = Members} = State) ->
     {#member{key = {Number, _} = Key}, Rest} = maps:take(Worker, Members),
     _ = Reason =:= normal orelse logger:error("worker ~b of ~ts ended unexpectedly: ~tp", [Number, name(State), Reason]),
@@ -375,11 +381,8 @@ plan(Event, #state{plan = Plan0} = State0) ->
     publish(lists:foldl(fun act/2, State0#state{plan = Plan}, Actions)).
 
 act({start, {Number, _} = Key, Which}, #state{worker_sup = Sup, shared = Shared} = State) ->
-    Mount = case {Which, State#state.preparing} of
-        {next, #preparing{mount = Next}} -> Next;
-        _ -> State#state.mount
-    end,
-    Config = #{number => Number, pool => self(), waiting => {Shared, ?WAITING}, mount => Mount,
+    {Mount, Preload} = generation(Which, State),
+    Config = #{number => Number, pool => self(), waiting => {Shared, ?WAITING}, mount => Mount, preload => Preload,
                %% The first failure of a generation is the answer to whoever asked for it.
                answered => Which =:= next},
     {ok, Worker} = hornbeam_worker_sup:start_worker(Sup, Config),
@@ -402,6 +405,9 @@ act({prepared, Result}, #state{preparing = #preparing{from = From}} = State) ->
         ok -> State;
         {error, _} -> decided(State)
     end.
+
+generation(next, #state{preparing = #preparing{from = From, mount = Mount, preload = Preload}}) when From =/= first_start -> {Mount, Preload};
+generation(_, #state{mount = Mount, preload = Preload}) -> {Mount, Preload}.
 
 publish(#state{id = Id, shared = Shared, mount = Mount} = State) ->
     #mount{settings = #{max_concurrency := MaxLoad, max_queue := MaxQueue}} = Mount,

@@ -4,13 +4,23 @@
 %%% Calls: hornbeam_signaller, hornbeam_option_env_file, hornbeam_account (where it runs as somebody else).
 -module(hornbeam_python).
 
--export([check/1, interpreter/1, packages/0, open/1, write/2, kill/1, signal/2]).
+-export([check/1, interpreter/1, packages/0, open/2, write/2, kill/1, signal/2]).
+-export_type([role/0]).
 
-%% @doc Whether a worker could be started: its interpreter is there and, where one is given, its account.
--spec check(map()) -> ok | {error, {python_not_found, binary()} | {account, binary()}}.
+%% A worker; what forks workers and is found by this name; what asks that for a fork (hornbeam_preload).
+-type role() :: worker | {preload, Name :: binary()} | {fork, Name :: binary()}.
+
+%% @doc Whether a worker could be started: its interpreter is there, its account where one is given, and what `preload' needs.
+-spec check(map()) -> ok | {error, {python_not_found, binary()} | {account, binary()} | {bad_option, preload, binary()}}.
+check(#{preload := true} = Settings) ->
+    %% Sockets without a file, descriptors through them, whose they are.
+    case os:type() of
+        {unix, linux} -> check(Settings#{preload := false});
+        _ -> {error, {bad_option, preload, <<"needs Linux">>}}
+    end;
 check(Settings) ->
     case {interpreter(Settings), has_account(Settings)} of
-        {{ok, Interpreter}, true} -> hornbeam_account:check({Interpreter, main()}, Settings);
+        {{ok, Interpreter}, true} -> hornbeam_account:check(file("account.py"), {Interpreter, [main()]}, Settings);
         {{ok, _}, false} -> ok;
         {{error, Reason}, _} -> {error, Reason}
     end.
@@ -39,7 +49,14 @@ packages() ->
     end.
 
 main() ->
-    filename:join([packages(), "hornbeam_worker", "__main__.py"]).
+    file("__main__.py").
+
+file(Name) ->
+    filename:join([packages(), "hornbeam_worker", Name]).
+
+arguments(worker) -> [main()];
+arguments({preload, Name}) -> [main(), "preload", Name];
+arguments({fork, Name}) -> ["-I", "-S", file("launch.py"), Name].
 
 %% @doc Starts a worker process. Its descriptors 3 (read) and 4 (write) are the port; stdin, stdout and
 %% stderr stay what the BEAM's are, so that the application's print goes where it always went.
@@ -49,12 +66,12 @@ main() ->
 %% the heartbeat of the very worker that it should watch.
 %%
 %% An error is what may pass: the interpreter has vanished, or a file of variables; no descriptor, process or port is left.
--spec open(map()) -> {ok, port()} | {error, {python_not_found, binary()} | {env_file, binary()} | {cannot_start, atom()}}.
-open(Settings) ->
+-spec open(map(), role()) -> {ok, port()} | {error, {python_not_found, binary()} | {env_file, binary()} | {cannot_start, atom()}}.
+open(Settings, Role) ->
     case interpreter(Settings) of
         {ok, Interpreter} ->
             case variables(Settings) of
-                {ok, Variables} -> open(Interpreter, Variables, Settings);
+                {ok, Variables} -> open({Interpreter, arguments(Role)}, Variables, Settings);
                 {error, Reason} -> {error, Reason}
             end;
         {error, Reason} ->
@@ -76,11 +93,11 @@ files([File | Rest], Done) ->
         {error, Text} -> {error, {env_file, unicode:characters_to_binary([Text, ": ", File])}}
     end.
 
-open(Interpreter, Env, #{chdir := Chdir} = Settings) ->
+open(Command, Env, #{chdir := Chdir} = Settings) ->
     Given = [{to_list(K), to_list(V)} || {K, V} <- maps:to_list(Env)],
     {{Program, Arguments}, Variables} = case has_account(Settings) of
-        false -> {{Interpreter, [main()]}, Given};
-        true -> {hornbeam_account:command({Interpreter, main()}, Settings), hornbeam_account:variables(Given)}
+        false -> {Command, Given};
+        true -> {hornbeam_account:command(file("account.py"), Command, Settings), hornbeam_account:variables(Given)}
     end,
     try erlang:open_port({spawn_executable, Program},
                          [{args, Arguments}, nouse_stdio, stream, binary, exit_status, hide,

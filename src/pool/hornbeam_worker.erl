@@ -54,7 +54,8 @@
 -define(LEAST_PATIENCE, 300).
 
 -type config() :: #{number := pos_integer(), pool := pid(), waiting := hornbeam_pool_waiting:counter(),
-                    mount := hornbeam_mounts:mount(), answered := boolean()}.
+                    mount := hornbeam_mounts:mount(), answered := boolean(),
+                    preload := hornbeam_preload:preload()}.
 -type state() :: starting | ready | draining | stopping | backoff.
 -define(TAKES(State), (State =:= ready orelse State =:= draining)).
 
@@ -63,6 +64,7 @@
     number :: pos_integer(),
     pool :: pid(),
     mount :: hornbeam_mounts:mount(),
+    preload :: hornbeam_preload:preload(),
     places :: hornbeam_worker_places:places(),
     life :: hornbeam_worker_life:life(),
     stop_by = none :: none | integer(), % the server stops: until when tasks may run (monotonic ms)
@@ -137,9 +139,9 @@ farewell(Worker) ->
 callback_mode() -> handle_event_function.
 
 -spec init(config()) -> {ok, state(), #data{}, [gen_statem:action()]}.
-init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered}) ->
+init(#{number := Number, pool := Pool, waiting := Waiting, mount := Mount, answered := Answered, preload := Preload}) ->
     process_flag(trap_exit, true),
-    Data = #data{number = Number, pool = Pool, mount = Mount, places = hornbeam_worker_places:new(Number, Pool, Waiting),
+    Data = #data{number = Number, pool = Pool, mount = Mount, preload = Preload, places = hornbeam_worker_places:new(Number, Pool, Waiting),
                  life = hornbeam_worker_life:new(Number, Answered)},
     {ok, backoff, Data, [{state_timeout, 0, start}, {{timeout, sweep}, ?SWEEP, sweep}]}.
 
@@ -219,6 +221,9 @@ handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid} = Data) -
     hornbeam_python:kill(OsPid),
     #mount{settings = #{startup_timeout := Timeout}} = Data#data.mount,
     {keep_state, Data#data{failure = {startup_timeout, Timeout}}};
+handle_event(info, {preload_failed, Reason}, starting, #data{os_pid = OsPid, failure = Before} = Data) ->
+    hornbeam_python:kill(OsPid),
+    {keep_state, case Before of undefined -> Data#data{failure = Reason}; _ -> Data end};
 handle_event({timeout, sweep}, sweep, _State, #data{session = Session}) ->
     _ = Session =:= undefined orelse hornbeam_worker_session:sweep(Session),
     {keep_state_and_data, [{{timeout, sweep}, ?SWEEP, sweep}]};
@@ -284,9 +289,9 @@ refuse_rest(Places) ->
 
 %%% The life of a Python process
 
-start_python(#data{mount = #mount{settings = #{startup_timeout := Timeout} = Settings}, life = Life} = Data) ->
-    case hornbeam_python:open(Settings) of
-        {ok, Port} -> {next_state, starting, started(Port, Data), [{state_timeout, Timeout, not_ready}]};
+start_python(#data{mount = #mount{settings = #{startup_timeout := Timeout} = Settings}, preload = Preload, life = Life} = Data) ->
+    case hornbeam_python:open(Settings, hornbeam_preload:name(Preload)) of
+        {ok, Port} -> ok = hornbeam_preload:asks(Preload), {next_state, starting, started(Port, Data), [{state_timeout, Timeout, not_ready}]};
         {error, Reason} -> not_started(Reason, hornbeam_worker_life:not_started(Reason, Life), Data)
     end.
 
@@ -313,9 +318,10 @@ next({Events, Session}, State0, Data0) ->
     {State, Data, Timers} = lists:foldl(fun event/2, {State0, Data0#data{session = Session}, []}, Events),
     {next_state, State, Data, Timers}.
 
-event({hello, About}, {starting, #data{number = Number, mount = Mount, crash = Crash} = Data, Timers}) ->
+event({hello, About}, {starting, #data{number = Number, mount = Mount, crash = Crash} = Data0, Timers}) ->
+    #data{os_pid = OsPid} = Data = is(About, Data0),
     ok = hornbeam_python:write(Data#data.port, hornbeam_worker_life:boot(Number, Mount)),
-    {starting, Data#data{crash = hornbeam_worker_crash:told(About, Crash)}, Timers};
+    {starting, Data#data{crash = hornbeam_worker_crash:told(About, OsPid, Crash)}, Timers};
 event({ready, About}, {starting, Data, _Timers}) ->
     became_ready(About, Data);
 event({failed, Failure}, {starting, #data{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = Data, _Timers}) ->
@@ -331,6 +337,15 @@ event({broken, Failure}, {State, #data{places = Places, os_pid = OsPid, life = L
     hornbeam_worker_life:killed(Failure, OsPid, Life),
     hornbeam_python:kill(OsPid),
     {State, Data#data{failure = Failure}, Timers}.
+
+%% One that was forked is another process than the one that has asked for it.
+is(#{<<"pid">> := OsPid}, #data{preload = Preload, places = Places, failure = Failure} = Data) when is_integer(OsPid), OsPid > 0 ->
+    ok = hornbeam_preload:forked(Preload),
+    hornbeam_worker_places:runs(OsPid, Places),
+    _ = Failure =:= undefined orelse hornbeam_python:kill(OsPid),
+    Data#data{os_pid = OsPid};
+is(_About, Data) ->
+    Data.
 
 became_ready(About, #data{places = Places0, pool = Pool, life = Life, mount = #mount{settings = Settings} = Mount} = Data) ->
     #{worker_heartbeat := Limit} = Settings,
@@ -368,9 +383,10 @@ retire(Reason, #data{pool = Pool, mount = #mount{pool = Id}}) ->
 python_ended(_Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
     ok = hornbeam_worker_session:ended(case State of draining -> died; stopping -> drained end, Session),
     {stop, normal, Data#data{port = undefined}};
-python_ended(Status, State, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health, mount = Mount} = Data) ->
+python_ended(PortStatus, State, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health, mount = Mount} = Data) ->
     hornbeam_worker_places:close(Places),
     hornbeam_worker_places:runs(undefined, Places),
+    Status = hornbeam_preload:ended(Data#data.preload, Data#data.os_pid, PortStatus),
     Reason = hornbeam_worker_life:reason(Status, Failure),
     Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
     Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),

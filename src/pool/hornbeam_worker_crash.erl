@@ -9,7 +9,7 @@
 %%% is what it said with its last answer to a ping.
 -module(hornbeam_worker_crash).
 
--export([new/4, told/2, report/4, text/1, close/1]).
+-export([new/4, told/3, report/4, text/1, close/1]).
 -export_type([crash/0]).
 
 -include("hornbeam.hrl").
@@ -33,17 +33,18 @@
 new(Number, Mount, OsPid, LastId) ->
     #crash{number = Number, mount = Mount, os_pid = OsPid, started = erlang:monotonic_time(millisecond), first = LastId}.
 
-%% @doc What it says in its first frame.
--spec told(About :: map(), crash()) -> crash().
-told(#{<<"crash">> := Descriptor}, #crash{os_pid = OsPid, file = none} = Crash) when is_integer(Descriptor), Descriptor >= 0, OsPid =/= undefined ->
+%% @doc What it says in its first frame, and its number, which another had if it was forked.
+-spec told(About :: map(), OsPid :: pos_integer() | undefined, crash()) -> crash().
+told(#{<<"crash">> := Descriptor}, OsPid, #crash{file = none} = Crash0) when is_integer(Descriptor), Descriptor >= 0, OsPid =/= undefined ->
+    Crash = Crash0#crash{os_pid = OsPid},
     Path = ["/proc/", integer_to_list(OsPid), "/fd/", integer_to_list(Descriptor)],
     %% What it names may be anything: a pipe would be waited for.
     case file:read_file_info(Path, [raw]) of
         {ok, #file_info{type = regular}} -> Crash#crash{file = opened(file:open(Path, [raw, read, binary]))};
         _ -> Crash
     end;
-told(_About, Crash) ->
-    Crash.
+told(_About, OsPid, Crash) ->
+    Crash#crash{os_pid = OsPid}.
 
 opened({ok, File}) -> File;
 opened({error, _}) -> none.

@@ -37,8 +37,8 @@
 new(Number, Answered) ->
     #life{number = Number, answered = Answered}.
 
-%% @doc The `boot' frame: what the process runs.
--spec boot(Number :: pos_integer(), hornbeam_mounts:mount()) -> iodata().
+%% @doc The `boot' frame: what the process runs. Number 0: it forks those that have one.
+-spec boot(Number :: non_neg_integer(), hornbeam_mounts:mount()) -> iodata().
 boot(Number, #mount{app = App, settings = Settings} = Mount) ->
     Keys = [worker_class, threads, workers, factory, lifespan, root_path, pythonpath, window, body_prefetch, log_level, log_config, loop,
             call_poll_time, shutdown_timeout, request_id, trace, metrics_opentelemetry, max_concurrency],

@@ -15,7 +15,7 @@ init() ->
 
 %% @doc Logs a record: `level' (a number of Python's logging), `logger', `message', and `traceback'
 %% when there is one. The event's metadata carry its parts for other handlers and formatters (hornbeam_log_format).
--spec write(Worker :: pos_integer(), Record :: map()) -> ok.
+-spec write(Worker :: pos_integer() | preload, Record :: map()) -> ok.
 write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Message} = Record)
         when is_integer(Number), is_binary(Name), is_binary(Message) ->
     {Trace, Below} = case Record of
@@ -23,9 +23,12 @@ write(Worker, #{<<"level">> := Number, <<"logger">> := Name, <<"message">> := Me
         _ -> {none, []}
     end,
     Meta = #{hornbeam_worker => Worker, python_logger => Name, python_record => {Message, Trace}},
-    ?LOG(level(Number), "worker ~b ~ts: ~ts~ts", [Worker, Name, Message, Below], lists:foldl(fun maps:merge/2, Meta, [request_id(Record), trace(Record), pid(Record), place(Record)]));
+    ?LOG(level(Number), "~ts ~ts: ~ts~ts", [who(Worker), Name, Message, Below], lists:foldl(fun maps:merge/2, Meta, [request_id(Record), trace(Record), pid(Record), place(Record)]));
 write(Worker, Record) ->
-    ?LOG_ERROR("worker ~b sent a log record of another form: ~tp", [Worker, Record]).
+    ?LOG_ERROR("~ts sent a log record of another form: ~tp", [who(Worker), Record]).
+
+who(preload) -> "preload";
+who(Worker) -> ["worker ", integer_to_list(Worker)].
 
 request_id(#{<<"request_id">> := Id}) when is_binary(Id) -> #{request_id => unicode:characters_to_list(Id)};
 request_id(_) -> #{}.

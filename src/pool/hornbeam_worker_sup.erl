@@ -1,9 +1,9 @@
-%%% The workers of one pool. `temporary': the pool monitors them and starts a successor itself.
+%%% The workers of one pool, and the processes that fork them (hornbeam_preload). `temporary': the pool monitors them and starts a successor itself.
 %%% simple_one_for_one ends all of them at the same time, so a stop takes as long as the slowest.
 -module(hornbeam_worker_sup).
 -behaviour(supervisor).
 
--export([start_link/0, init/1, start_worker/2]).
+-export([start_link/0, init/1, start_worker/2, start_preload/3, start_child/2]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
@@ -12,13 +12,22 @@ start_link() ->
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
     {ok, {#{strategy => simple_one_for_one}, [
-        #{id => worker, start => {hornbeam_worker, start_link, []},
+        #{id => worker, start => {?MODULE, start_child, []},
           restart => temporary, shutdown => infinity}
     ]}}.
 
 -spec start_worker(Sup :: pid(), hornbeam_worker:config()) -> {ok, pid()} | {error, term()}.
 start_worker(Sup, Config) ->
-    case supervisor:start_child(Sup, [Config]) of
-        {ok, Pid} when is_pid(Pid) -> {ok, Pid};
-        {error, Reason} -> {error, Reason}
-    end.
+    started(supervisor:start_child(Sup, [worker, Config])).
+
+-spec start_preload(Sup :: pid(), Name :: binary(), hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
+start_preload(Sup, Name, Mount) ->
+    started(supervisor:start_child(Sup, [{preload, Name}, Mount])).
+
+started({ok, Pid}) when is_pid(Pid) -> {ok, Pid};
+started({error, Reason}) -> {error, Reason}.
+
+-spec start_child(worker, hornbeam_worker:config()) -> {ok, pid()} | {error, term()};
+                 ({preload, binary()}, hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
+start_child(worker, Config) -> hornbeam_worker:start_link(Config);
+start_child({preload, Name}, Mount) -> hornbeam_preload:start_link(Name, Mount).

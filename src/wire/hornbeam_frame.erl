@@ -66,6 +66,7 @@
 %%%     call          47    operation:u8, msgpack array of arguments        (stream = call id)
 %%%     result        48    flags:u8 (1 last, 2 an exception), msgpack (hornbeam_call) or envelope; not the last: a value of a stream
 %%%     diagnosed     49    number:u32 of the question, msgpack map: its answer, of at most ?MAX_ANSWER bytes
+%%%     exited        4A    OS pid:u32, status:u32 as a shell reports it: a process that this one has forked (hornbeam_preload)
 %%%     response      50    flags:u8, status:u16, size:u32, [measured], headers (msgpack array of pairs), body
 %%%     data          51    flags:u8, bytes of the response's body
 %%%     demand        52    flags:u8, count:u32   bytes of the request's body that were consumed
@@ -100,7 +101,7 @@
 -type stream_id() :: 0..16#ffffffff.
 -type to_worker() :: boot | drain | stop | ping | reply | event | invoke | perform | diagnose | request | body | body_end
                    | credit | disconnect | ws_open | ws_text | ws_binary | ws_close.
--type from_worker() :: hello | ready | failed | drained | pong | log | call | result | diagnosed | response
+-type from_worker() :: hello | ready | failed | drained | pong | log | call | result | diagnosed | exited | response
                      | data | demand | abort | inform | trailers | pathsend | ws_accept
                      | ws_send_text | ws_send_bytes | ws_end | ws_subscribe | ws_unsubscribe.
 -type type() :: to_worker() | from_worker().
@@ -313,6 +314,8 @@ parse(failed, <<Kind, Text/binary>>) when byte_size(Text) =< ?MAX_HEAD ->
     failure(Kind, Text);
 parse(drained, <<>>) ->
     {ok, drained};
+parse(exited, <<OsPid:32, Status:32>>) ->
+    {ok, {OsPid, Status}};
 parse(call, <<Operation, Arguments/binary>>) ->
     {ok, {Operation, Arguments}};
 parse(_, _) ->
@@ -382,6 +385,7 @@ code(log) -> 16#46;
 code(call) -> 16#47;
 code(result) -> 16#48;
 code(diagnosed) -> 16#49;
+code(exited) -> 16#4A;
 code(response) -> 16#50;
 code(data) -> 16#51;
 code(demand) -> 16#52;
@@ -401,6 +405,7 @@ type(16#41) -> hello;
 type(16#42) -> ready;
 type(16#43) -> failed;
 type(16#44) -> drained;
+type(16#4A) -> exited;
 type(16#45) -> pong;
 type(16#46) -> log;
 type(16#47) -> call;

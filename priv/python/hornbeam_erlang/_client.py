@@ -14,10 +14,13 @@ from hornbeam_erlang._backend import Backend, HookRequest, ServiceFeed, ServiceR
 from hornbeam_erlang._hook_handlers import Handlers
 from hornbeam_erlang._hub import Hub, Mailbox
 
-__all__ = ["acall", "backend", "call", "connect", "disconnect", "is_connected", "post"]
+__all__ = [
+    "Nothing", "acall", "backend", "begin_preloading", "call", "connect", "disconnect",
+    "end_preloading", "is_connected", "is_preloading", "post",
+]  # fmt: skip
 
 
-class _Nothing:
+class Nothing:
     """This process is no worker. The first call decides whether it gets the stand-in."""
 
     @property
@@ -81,9 +84,10 @@ class _Nothing:
         return made
 
 
-_NOTHING: Final = _Nothing()
+_NOTHING: Final = Nothing()
 _backend: Backend = _NOTHING
 _call: Callable[[int, list[Any]], Any] = _NOTHING.call
+_preloading = False
 
 
 def connect(new: Backend) -> Backend:
@@ -96,6 +100,24 @@ def connect(new: Backend) -> Backend:
 def disconnect() -> None:
     """Nothing carries calls any more."""
     connect(_NOTHING)
+
+
+def begin_preloading(new: Backend) -> None:
+    """The application is imported in this process for workers that are forked from it."""
+    global _preloading
+    _preloading = True
+    connect(new)
+
+
+def end_preloading() -> None:
+    """This process is one of those workers."""
+    global _preloading
+    _preloading = False
+
+
+def is_preloading() -> bool:
+    """Between the two."""
+    return _preloading
 
 
 def is_connected() -> bool:

@@ -227,7 +227,7 @@ def _begin() -> None:
 def _start() -> None:
     global _thread
     with _lock:
-        if _thread is None and _client.is_connected():
+        if _thread is None and _client.is_connected() and not _client.is_preloading():
             _thread = threading.Thread(target=_run, name="hornbeam-metrics", daemon=True)
             _thread.start()
 
@@ -243,14 +243,22 @@ def _run() -> None:
 
 
 def _forget_thread() -> None:
-    """A forked child has the numbers of its parent, which says them itself."""
+    """A forked child has the numbers of its parent, which says them itself; that of `preload` does
+    not."""
     global _thread, _lock, _flushing
     _thread, _lock, _flushing = None, threading.Lock(), threading.Lock()
-    _metrics.clear()
-    _sources.clear()
+    if not _client.is_preloading():
+        _metrics.clear()
+        _sources.clear()
 
 
 os.register_at_fork(after_in_child=_forget_thread)
+
+
+def resume() -> None:
+    """Says what was counted before there was anybody to say it to."""
+    if _changed.is_set():
+        _start()
 
 
 def flush() -> None:

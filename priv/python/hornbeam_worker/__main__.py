@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
+    arguments = sys.argv[1:]
     folder = Path(__file__).resolve().parent.parent
     sys.path[:] = [*sys.path[1:], str(folder)]
     sys.argv[:] = [str(folder / "hornbeam" / "__main__.py")]
 
     from hornbeam_worker.main import main
 
-    main()
+    main(arguments)

@@ -1,11 +1,11 @@
 """Becomes a user and a group of the operating system, then the interpreter of a worker.
 
 `hornbeam_account` runs this file by its path, isolated: `account.py run|check USER GROUP PROGRAM
-FILE`. `check` looks whether the account can be had and may use the program and the file. "" for
-USER or GROUP leaves that to the other: a user comes with the groups that the system says, a group
-alone with none besides. Any Python 3 of the system may run it: it imports nothing of Hornbeam's and
-nothing that is not the interpreter's own, and nothing at all once it has become somebody else, who
-may not be able to read it.
+ARGUMENT...`. `check` looks whether the account can be had and may use the program and the file that
+its last argument is. "" for USER or GROUP leaves that to the other: a user comes with the groups
+that the system says, a group alone with none besides. Any Python 3 of the system may run it: it
+imports nothing of Hornbeam's and nothing that is not the interpreter's own, and nothing at all once
+it has become somebody else, who may not be able to read it.
 
 HOME, USER and LOGNAME become the user's; what `env` and `env_file` say comes after that.
 """
@@ -35,7 +35,7 @@ class Account(NamedTuple):
 
 def main(arguments: list[str]) -> NoReturn:
     """Ends as the program, or says why not and exits with 1."""
-    task, user, group, program, file = arguments
+    task, user, group, program, *rest = arguments
     account = find(user, group)
     if not is_allowed(account):
         sys.exit(
@@ -47,10 +47,10 @@ def main(arguments: list[str]) -> NoReturn:
     except OSError as error:  # root without CAP_SETUID, say
         sys.exit(f"the account cannot be taken: {error.strerror}")
     if task == "check":
-        may_use(account, program, file)
+        may_use(account, program, rest[-1])
         sys.exit(0)
     try:
-        os.execve(program, [program, file], environment(account, bool(user)))
+        os.execve(program, [program, *rest], environment(account, bool(user)))
     except OSError as error:
         sys.exit(f"{program}: {error.strerror}")
 

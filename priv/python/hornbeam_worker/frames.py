@@ -59,6 +59,7 @@ LOG: Final = 0x46
 CALL: Final = 0x47
 RESULT: Final = 0x48
 DIAGNOSED: Final = 0x49
+EXITED: Final = 0x4A
 RESPONSE: Final = 0x50
 DATA: Final = 0x51
 DEMAND: Final = 0x52

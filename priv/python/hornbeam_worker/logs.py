@@ -18,7 +18,7 @@ waits, as it would for a terminal; not longer than `PATIENCE`, after which recor
 counted until the BEAM goes on, and the next one says how many.
 
 A forked child has the pipe of its parent, which must not hear two voices: it logs to standard
-error.
+error. One that becomes a worker (`preload`) installs its own pipe.
 """
 
 from __future__ import annotations
@@ -115,6 +115,9 @@ class Window:
             self._changed.notify_all()
 
 
+_handlers: list[ErlangHandler] = []
+
+
 class ErlangHandler(logging.Handler):
     """Sends each record as a LOG frame: level, logger, message and traceback."""
 
@@ -124,7 +127,12 @@ class ErlangHandler(logging.Handler):
         self._window = window
         self._dropped = 0  # guarded by the handler's own lock
         self._in_child: logging.Handler | None = None
+        _handlers.append(self)
         os.register_at_fork(after_in_child=self._on_fork)
+
+    def reconnect(self, send: Callable[[bytes], None], window: Window) -> None:
+        """This process is a worker now, forked when its application had been imported."""
+        self._send, self._window, self._in_child = send, window, None
 
     def another(self) -> ErlangHandler:
         """One more to the same place."""
@@ -237,6 +245,10 @@ def handler() -> logging.Handler:
 def install(level: str, send: Callable[[bytes], None], window: Window) -> None:
     """From now on; `level` is that of the logger "hornbeam"."""
     global _installed
+    if _installed is not None:
+        for one in _handlers:
+            one.reconnect(send, window)
+        return
     _installed = ErlangHandler(send, window)
     own = logging.getLogger(OWN)
     names = [name for name in logging.Logger.manager.loggerDict if name.startswith(f"{OWN}.")]

@@ -10,12 +10,16 @@ import io
 import os
 import signal
 import sys
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from hornbeam_worker import frames, health, orphan
 from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.transport import Transport
+
+if TYPE_CHECKING:
+    from hornbeam_worker.preload import Forked
 
 __all__ = ["main"]
 
@@ -25,8 +29,9 @@ OOM_SCORE = 500
 INTERRUPTED = 130
 
 
-def main() -> NoReturn:
-    """Runs the worker; called once, by `__main__`."""
+def main(arguments: list[str]) -> NoReturn:
+    """Runs the worker, or, with "preload" and a name, what forks workers; called once, by
+    `__main__`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Whole lines, at once, even when it is a pipe or PYTHONUNBUFFERED is set (which makes two
         # writes of a print): the lines of several workers do not mix.
@@ -34,28 +39,65 @@ def main() -> NoReturn:
     leave_signals_to_the_vm()
     offer_to_the_kernel()
     restore_descriptor_limit()
-    transport = Transport()
-    orphan.watch(transport.read_fd())
-    transport.send_threadsafe(hello(health.keep_crash()))
-    try:
+    orphan.tell_the_kernel()
+    transport, preloaded = Transport(), None
+    if arguments:
+        forked = preload(transport, arguments[1])
+        leave_signals_to_the_vm()
+        transport, preloaded = Transport(), forked.preloaded
+        begin(transport, os.getpid())
+        forked.answer()
+    else:
+        begin(transport)
+    with told(transport):
         check_interpreter()
         # Imports msgpack, so only now.
         from hornbeam_worker.server import run
 
-        status = run(transport)
+        status = run(transport, preloaded)
+    transport.flush_blocking()
+    sys.exit(status)
+
+
+def preload(transport: Transport, name: str) -> Forked:
+    """Returns in each worker, forked when the application has been imported."""
+    transport.send_threadsafe(hello({}))
+    with told(transport):
+        check_interpreter()
+        from hornbeam_worker.preload import run
+
+        return run(transport, name)
+
+
+def begin(transport: Transport, pid: int | None = None) -> None:
+    """Says hello. `pid`: of a process that the VM has not started itself."""
+    orphan.watch(transport.read_fd())
+    about = {"crash": health.keep_crash(), "pid": pid}
+    transport.send_threadsafe(hello({key: n for key, n in about.items() if n is not None}))
+
+
+@contextmanager
+def told(transport: Transport) -> Iterator[None]:
+    """The BEAM is told why a worker cannot start, which ends the process."""
+    try:
+        yield
     except StartFailure as failure:
         transport.send_threadsafe(failure.frame())
         status = FAILED
     except KeyboardInterrupt:  # raised by the application: a traceback would be of no use
         status = INTERRUPTED
+    else:
+        return
     transport.flush_blocking()
     sys.exit(status)
 
 
-def hello(crash: int | None) -> bytes:
+def hello(about: dict[str, int]) -> bytes:
     """The first frame. Its msgpack is made by hand: the package may be what is missing."""
-    about = b"\x80" if crash is None else b"\x81\xa5crash\xce" + crash.to_bytes(4, "big")
-    return frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + about)
+    packed = bytes([0x80 + len(about)])
+    for key, number in about.items():
+        packed += bytes([0xA0 + len(key)]) + key.encode() + b"\xce" + number.to_bytes(4, "big")
+    return frames.encode(frames.HELLO, 0, frames.PROTOCOL_VERSION.to_bytes(2, "big") + packed)
 
 
 def leave_signals_to_the_vm() -> None:

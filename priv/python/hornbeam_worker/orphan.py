@@ -11,7 +11,8 @@ round. GRACE seconds after the BEAM has gone the process ends, whatever it does:
   signal as its seconds. That needs no interpreter. SIGALRM then ends the process, unless the
   application handles that signal.
 
-Elsewhere C code that keeps the lock for ever has to be killed by hand.
+Elsewhere C code that keeps the lock for ever has to be killed by hand. A worker that was forked
+has another parent, which kills it in time (`preload`), so the kernel is not told of it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
-__all__ = ["GRACE", "watch"]
+__all__ = ["GRACE", "leave_the_kernel_out", "tell_the_kernel", "watch"]
 
 # SIGTRAP has the number 5 on every Linux, and nobody but a debugger of processes sends it.
 _PARENT_HAS_ENDED: Final = signal.SIGTRAP
@@ -34,13 +36,13 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def watch(fd: int) -> None:
     """From now on this process ends with the BEAM, whose end of the pipe `fd` is the other one."""
-    if sys.platform == "linux":
-        _tell_the_kernel()
     threading.Thread(target=_wait, args=(fd,), name="hornbeam-watch", daemon=True).start()
-    # A BEAM that had gone before the kernel was told is seen by the thread, and by the first read.
 
 
-def _tell_the_kernel() -> None:
+def tell_the_kernel() -> None:
+    """The same, by the kernel. A BEAM that had gone before is seen by the first read."""
+    if sys.platform != "linux":
+        return
     try:
         import ctypes
 
@@ -50,6 +52,14 @@ def _tell_the_kernel() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, int(_PARENT_HAS_ENDED))
     except (ImportError, OSError, AttributeError):  # no ctypes, or no such functions: the thread
         return
+
+
+def leave_the_kernel_out() -> None:
+    """Takes that back; it ends with a fork by itself."""
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def _wait(fd: int) -> None:

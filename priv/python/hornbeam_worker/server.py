@@ -30,12 +30,14 @@ from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.frames import Frame
 from hornbeam_worker.host import Stream
 from hornbeam_worker.invocation import Invocation
+from hornbeam_worker.loader import Loaded
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
 if TYPE_CHECKING:  # what only some workers need is imported there
     from hornbeam_worker.bridges import Bridges
     from hornbeam_worker.performance import Method
+    from hornbeam_worker.preload import Preloaded
     from hornbeam_worker.service import Service
     from hornbeam_worker.wsgi.crew import Crew
 
@@ -63,6 +65,7 @@ class Server:
         boot: dict[str, Any],
         events: Events,
         log_window: logs.Window,
+        load: Callable[[], Loaded],
     ) -> None:
         self.transport = transport
         self.loop = loop
@@ -73,6 +76,7 @@ class Server:
         self.prefetch: int = boot["body_prefetch"]
         self.measure: Callable[[Any, int], bytes] | None = None
         self._boot = boot
+        self._load = load
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
         self._cycles: dict[int, Stream] = {}
@@ -109,8 +113,7 @@ class Server:
         """Imports the application. What is said to be WSGI is imported before the loop runs, as
         its code expects: it may query Django's database, or run a loop of its own."""
         boot = self._boot
-        loaded = loader.load(boot["app"], boot["worker_class"], factory=boot["factory"])
-        self.app, self._is_wsgi = loaded
+        self.app, self._is_wsgi = self._load()
         if boot["measure"]:
             from hornbeam_worker import routes
 
@@ -367,10 +370,10 @@ def _field(scope: Scope, name: bytes) -> str:
     return ""
 
 
-def run(transport: Transport) -> int:
+def run(transport: Transport, preloaded: Preloaded | None = None) -> int:
     """Waits for the boot frame, then runs the server in a loop of its own until it ends.
 
-    Returns the exit status.
+    Returns the exit status. `preloaded`: the application has been imported.
     """
     try:
         first = transport.read_first()
@@ -380,12 +383,24 @@ def run(transport: Transport) -> int:
     log_window = logs.Window(transport.wait_in_loop)
     logs.install(boot["log_level"], transport.send_threadsafe, log_window)
     logged.watch()
-    loader.extend_path(boot["pythonpath"])
-    log_config.configure(boot["log_config"])
+    if preloaded is None:
+        loader.extend_path(boot["pythonpath"])
+        log_config.configure(boot["log_config"])
     loop = _new_loop(boot["loop"])
     asyncio.set_event_loop(loop)
     calls = Calls(transport, boot["window"])
-    server = Server(transport, loop, boot, Events(calls), log_window)
+
+    def load() -> Loaded:
+        if preloaded is None:
+            return loader.load(boot["app"], boot["worker_class"], factory=boot["factory"])
+        try:
+            preloaded.declared.declare(calls)
+        except Exception as error:
+            text = loader.application_traceback(error)
+            raise StartFailure(FailureKind.IMPORT_FAILED, text) from None
+        return preloaded.loaded
+
+    server = Server(transport, loop, boot, Events(calls), log_window, load)
 
     def at_eof() -> None:
         calls.fail_all()

@@ -12,7 +12,7 @@ does, the transport is `full`: those who send bodies wait in `room`, so that ten
 that begin at once (each with a window of its own) are neither all held here nor all in front of the
 next pong.
 
-Reading. The loop calls `_readable` when there is something. A synchronous call from the loop's
+Reading. The loop calls `receive` when there is something. A synchronous call from the loop's
 thread (`wait_in_loop`) reads by itself until its own reply has come: replies are resolved at once,
 and so is what is urgent (`_is_urgent`), which starts or wakes others but runs nothing of the
 application's here; all other frames are kept in order for the loop's next iteration. Neither sees
@@ -89,6 +89,16 @@ class Transport:
         """The descriptor that hangs up when the BEAM has gone."""
         return self._read_fd
 
+    def at_eof(self) -> bool:
+        """Whether the BEAM has closed its end."""
+        return self._eof
+
+    def close(self) -> None:
+        """Gives up the pipe, which another process has as well: a fork's. What was not written
+        is written there."""
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
     def read_first(self) -> Frame:
         """Blocks for the first frame, before there is a loop; ConnectionError if none comes."""
         first: list[Frame] = []
@@ -113,7 +123,7 @@ class Transport:
         """Attaches to the running loop. Frames sent before are written now."""
         self._loop = loop
         self._context = contextvars.copy_context()
-        loop.add_reader(self._read_fd, self._readable)
+        loop.add_reader(self._read_fd, self.receive)
         loop.call_soon(self._deliver_deferred)
         self.flush()
         if self._unwritten:  # since before there was a loop to wait for room
@@ -244,7 +254,8 @@ class Transport:
 
     # Reading
 
-    def _readable(self) -> None:
+    def receive(self) -> None:
+        """Reads what is there, and delivers it. The loop's; without a loop anybody's."""
         self._deliver_deferred()
         for frame in self._read():
             if frame.type == frames.REPLY:
