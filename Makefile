@@ -28,7 +28,7 @@ TSC := { [ ! -d clients/javascript/node_modules ] || npm --prefix clients/javasc
 step    = $(2) || failed="$$failed $(1)";
 verdict = if [ "$$failed" ]; then echo "make $@: FAILED:$$failed"; exit 1; else echo "make $@: all passed"; fi
 
-.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-cluster bench-observed bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster test-cluster crash-tasks fuzz \
+.PHONY: help setup compile docs run shell quick test platforms check wheel wheel-check site bench bench-smoke bench-channels bench-cluster bench-observed bench-preload bench-services bench-state bench-tasks bench-websocket chaos chaos-cluster test-cluster crash-tasks fuzz \
     clean distclean
 
 help: ## List the commands
@@ -128,6 +128,10 @@ bench-cluster: compile ## Measure the replicated state against etcd and Redis: 1
 bench-observed: compile ## Measure what metrics, traces and an open dashboard cost a request, into bench/results/observed.md
 	@$(SETUP) bench test
 	@$(PYTHON) bench/observed.py --rounds 12 --write $(BENCH)
+
+bench-preload: compile ## Measure what preload saves of a Django application's memory, into bench/results/preload.md
+	@$(SETUP) bench test
+	@$(PYTHON) bench/preload.py --write $(BENCH)
 
 bench-services: compile ## Measure service pools: calls, streams, batches, large arguments, into bench/results/services.md
 	@$(SETUP) bench

@@ -22,7 +22,7 @@ from servers import APPS, ROOT, Command, Recipe, program
 
 __all__ = [
     "BACKLOG", "ENDLESS", "IDLE", "NGINX_FOLDERS", "OURS", "PEERS", "WSGI", "Make", "before",
-    "commands", "hornbeam", "uvicorn", "versions",
+    "commands", "gunicorn", "hornbeam", "uvicorn", "versions",
 ]  # fmt: skip
 
 BACKLOG = "4096"
@@ -83,12 +83,12 @@ def hypercorn(app: str, workers: int = 1) -> Recipe:
     return recipe
 
 
-def gunicorn(app: str, workers: int = 1) -> Recipe:
+def gunicorn(app: str, workers: int = 1, *, preload: bool = False) -> Recipe:
     """gunicorn with as many threads as Hornbeam has for a WSGI application."""
     words = [
         sys.executable, "-m", "gunicorn", app, "--worker-class", "gthread", "--workers",
         str(workers), "--threads", "4", "--backlog", BACKLOG, "--keep-alive", IDLE,
-        "--log-level", "warning",
+        "--log-level", "warning", *(["--preload"] if preload else []),
     ]  # fmt: skip
     return lambda port, _: [Command([*words, "--bind", f"127.0.0.1:{port}"])]
 

@@ -71,14 +71,25 @@ subscribers() ->
     {Nothing, Waiting} = hornbeam_log_ring:next(First),
     ?assertEqual([], Nothing),
     _ = [?LOG_ERROR("~b", [N]) || N <- [1, 2, 3]],
-    told(Ref),
-    {Lines, Again} = hornbeam_log_ring:next(Waiting),
-    {More, Last} = hornbeam_log_ring:next(Again),
-    ?assertEqual([<<"1">>, <<"2">>, <<"3">>], [Message || #{message := Message} <- Lines ++ More]),
+    {Lines, Last} = new(3, Ref, Waiting),
+    ?assertEqual([<<"1">>, <<"2">>, <<"3">>], [Message || #{message := Message} <- Lines]),
     ?LOG_ERROR("4"),
     told(Ref),
     ?assertMatch({[#{message := <<"4">>}], _}, hornbeam_log_ring:next(Last)),
     ok = hornbeam_log_ring:unsubscribe(Last).
+
+%% So many lines, and then none.
+new(0, _Ref, Subscription) ->
+    hornbeam_log_ring:next(Subscription);
+new(Count, Ref, Subscription) ->
+    case hornbeam_log_ring:next(Subscription) of
+        {[], Waiting} ->
+            told(Ref),
+            new(Count, Ref, Waiting);
+        {Lines, Again} ->
+            {More, Last} = new(Count - length(Lines), Ref, Again),
+            {Lines ++ More, Last}
+    end.
 
 told(Ref) ->
     receive {hornbeam_log_ring, Ref} -> ok after ?WAIT -> error(not_told) end.

@@ -29,6 +29,7 @@ cases() ->
      {["-w", "4"], #{workers => 4}},
      {["--limit-max-requests", "9"], #{max_requests => 9}},
      {["--limit-max-requests-jitter", "9"], #{max_requests_jitter => 9}},
+     {["--preload-app"], #{preload => true}},
      {["--workers-lifetime", "3600"], #{max_worker_lifetime => 3600000}},
      {["--workers-max-rss", "512"], #{max_worker_memory => 512 * 1048576}},
      {["--respawn-failed-workers"], #{}},

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import hornbeam_erlang
@@ -42,6 +43,11 @@ if "sockets" in DOES:
     opened = socket.create_server(("127.0.0.1", 0))
 
 
+def files() -> list[str]:
+    folder = Path("/proc/self/fd")
+    return sorted(os.readlink(link) for link in folder.iterdir() if link.is_symlink())  # noqa: PTH115
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await receive()
@@ -58,8 +64,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["path"] == "/hook":
         said = await hornbeam_erlang.aio.execute("preload.hook", "act")
     elif scope["path"] == "/files":
-        said = sorted(os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
-                      if os.path.lexists(f"/proc/self/fd/{name}"))  # fmt: skip
+        said = files()
     else:
         said = [os.getpid(), os.getppid(), IMPORTED_IN, random.random(), sys.argv]
     body = repr(said).encode()

@@ -83,7 +83,7 @@ workers() ->
      {["--blocking-threads-idle-timeout", "--runtime-threads", "--runtime-blocking-threads", "--runtime-mode",
        "--task-impl"], [?R], {refuse, "leave it out: Erlang's schedulers follow the machine's cores; for more of Python use --workers"}, ""},
      {["--preload"], [?G], same, "a reload imports the application anew"},
-     {["--preload-app"], [?G], {to, preload}, "a reload imports the application anew"},
+     {["--preload-app"], [?G], {sets, [{preload, "true"}]}, "a reload imports the application anew"},
      {["--worker-tmp-dir"], [?G], {refuse, "leave it out: workers are watched through their pipe, not through files"}, ""}].
 
 development() ->

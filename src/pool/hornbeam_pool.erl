@@ -242,7 +242,7 @@ init({Sup, Id}) ->
 -spec handle_continue(start_workers, #state{}) -> {noreply, #state{}}.
 handle_continue(start_workers, #state{id = {Server, _} = Id, sup = Sup, mount = Mount} = State) ->
     WorkerSup = worker_sup(Sup),
-    Ready = State#state{worker_sup = WorkerSup, preload = hornbeam_preload:for_mount(WorkerSup, Mount)},
+    Ready = State#state{worker_sup = WorkerSup, preload = hornbeam_worker_sup:start_preload(WorkerSup, Mount)},
     case hornbeam_servers:is_open(Server) andalso hornbeam_mounts:is_served(Id) of
         false -> {noreply, plan({prepare, workers(Mount)}, Ready)};
         true -> {noreply, plan({restart, workers(Mount)}, Ready#state{preparing = undefined, phase = running})}
@@ -259,7 +259,7 @@ handle_call(workers, _From, #state{members = Members, plan = Plan} = State) ->
     {reply, [{Worker, Key, maps:get(Key, Roles), Slot}
              || {Worker, #member{key = Key, slot = Slot}} <- maps:to_list(Members)], State};
 handle_call({prepare, Mount}, {Pid, _} = From, #state{phase = running, preparing = undefined, worker_sup = WorkerSup} = State) ->
-    Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount, preload = hornbeam_preload:for_mount(WorkerSup, Mount)},
+    Preparing = #preparing{from = From, monitor = monitor(process, Pid), mount = Mount, preload = hornbeam_worker_sup:start_preload(WorkerSup, Mount)},
     {noreply, plan({prepare, workers(Mount)}, State#state{preparing = Preparing})};
 handle_call({prepare, _Mount}, _From, State) ->
     {reply, {error, reload_in_progress}, State};

@@ -1,6 +1,6 @@
 %%% The Python process that has imported an application and forks its workers (the option `preload'): one for each generation of a pool.
 %%%
-%%% Owns its port. Called by: hornbeam_pool (for_mount/2, leave/1), hornbeam_worker (asks/1, forked/1, ended/3), hornbeam_worker_sup (start_link/2).
+%%% Owns its port. Called by: hornbeam_pool (leave/1), hornbeam_worker_sup (for_mount/2, start_link/2), hornbeam_worker (asks/1, forked/1, ended/3).
 %%% Calls: hornbeam_python, hornbeam_worker_life (boot/2), hornbeam_frame, hornbeam_worker_log. Its other side is hornbeam_worker/preload.py.
 %%%
 %%% A worker starts launch.py on its port as another would start Python. That brings the pipe to the process here, by a socket whose name both were
@@ -54,13 +54,13 @@
 }).
 
 %% @doc For a generation of workers with a mount's settings; linked to the calling pool.
--spec for_mount(WorkerSup :: pid(), hornbeam_mounts:mount()) -> preload().
-for_mount(Sup, #mount{settings = #{preload := true, worker_class := Class, workers := Workers}} = Mount) when Class =/= service, Workers > 0 ->
+-spec for_mount(hornbeam_mounts:mount(), Start :: fun((Name :: binary(), hornbeam_mounts:mount()) -> {ok, pid()})) -> preload().
+for_mount(#mount{settings = #{preload := true, worker_class := Class, workers := Workers}} = Mount, Start) when Class =/= service, Workers > 0 ->
     Name = <<"hornbeam-preload-", (binary:encode_hex(crypto:strong_rand_bytes(16)))/binary>>,
-    {ok, Pid} = hornbeam_worker_sup:start_preload(Sup, Name, Mount),
+    {ok, Pid} = Start(Name, Mount),
     true = link(Pid),
     {Pid, Name};
-for_mount(_Sup, _Mount) ->
+for_mount(_Mount, _Start) ->
     none.
 
 -spec start_link(Name :: binary(), hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.

@@ -3,7 +3,7 @@
 -module(hornbeam_worker_sup).
 -behaviour(supervisor).
 
--export([start_link/0, init/1, start_worker/2, start_preload/3, start_child/2]).
+-export([start_link/0, init/1, start_worker/2, start_preload/2, start_child/2]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
@@ -20,9 +20,10 @@ init([]) ->
 start_worker(Sup, Config) ->
     started(supervisor:start_child(Sup, [worker, Config])).
 
--spec start_preload(Sup :: pid(), Name :: binary(), hornbeam_mounts:mount()) -> {ok, pid()} | {error, term()}.
-start_preload(Sup, Name, Mount) ->
-    started(supervisor:start_child(Sup, [{preload, Name}, Mount])).
+%% @doc What forks the workers of a generation, if its settings say so.
+-spec start_preload(Sup :: pid(), hornbeam_mounts:mount()) -> hornbeam_preload:preload().
+start_preload(Sup, Mount) ->
+    hornbeam_preload:for_mount(Mount, fun(Name, M) -> started(supervisor:start_child(Sup, [{preload, Name}, M])) end).
 
 started({ok, Pid}) when is_pid(Pid) -> {ok, Pid};
 started({error, Reason}) -> {error, Reason}.

@@ -98,6 +98,11 @@ class Options(TypedDict, total=False):
     # Directories put in front of sys.path.
     pythonpath: str | PathLike[str] | Sequence[str | PathLike[str]] | None
 
+    # Imports the application once, in a process that then forks the workers:
+    # they share its memory, and the second one starts at once. Needs Linux.
+    # See docs/preload.md for what must not be imported so.
+    preload: bool | None
+
     # Directory that the workers run in, and that relative paths of the other
     # Python options start from; "" for the server's own.
     chdir: str | PathLike[str] | None
@@ -731,6 +736,7 @@ FLAGS = {
     "python": "python",
     "venv": "venv",
     "pythonpath": "pythonpath",
+    "preload": "preload",
     "chdir": "chdir",
     "env": "env",
     "env_file": "env-file",

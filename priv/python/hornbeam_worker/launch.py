@@ -1,9 +1,9 @@
 """Asks `preload` for a worker, and hands over the pipe that it was started with.
 
 `hornbeam_python` runs this file by its path, isolated: `launch.py NAME`. It imports nothing of
-Hornbeam's. NAME is that of an abstract Unix socket; until somebody there has answered it asks again,
-for as long as the BEAM keeps the pipe. It ends when the worker has said hello (status 0), or could
-not be forked (71).
+Hornbeam's. NAME is that of an abstract Unix socket; until somebody there has answered it asks
+again, for as long as the BEAM keeps the pipe. It ends when the worker has said hello (status 0), or
+could not be forked (71).
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from hornbeam_worker.failure import FailureKind, StartFailure
 from hornbeam_worker.interface import Interface
 
 __all__ = [
-    "Application", "Loaded", "application_traceback", "attribute", "extend_path", "load", "make",
+    "Application", "Loaded", "Preloaded", "application_traceback", "attribute", "extend_path",
+    "load", "make",
 ]  # fmt: skip
 
 Application = Callable[..., Any]
@@ -31,6 +32,14 @@ class Loaded(NamedTuple):
 
     app: Application
     is_wsgi: bool
+
+
+class Preloaded(NamedTuple):
+    """What a forked worker finds: the application, and what says, by the worker's own way to Erlang
+    (`calls.Calls`), what was declared as it was imported."""
+
+    loaded: Loaded
+    declare: Callable[[Any], None]
 
 
 # What an application is called where only its module is named; with `factory`, these go first.

@@ -45,10 +45,10 @@ from hornbeam_erlang import _client
 from hornbeam_erlang._preloading import Preloading
 from hornbeam_worker import frames, loader, log_config, logs, orphan
 from hornbeam_worker.frames import Frame
-from hornbeam_worker.loader import Loaded
+from hornbeam_worker.loader import Loaded, Preloaded
 from hornbeam_worker.transport import Transport
 
-__all__ = ["NO", "YES", "Forked", "Preloaded", "run"]
+__all__ = ["NO", "YES", "Forked", "run"]
 
 logger = logging.getLogger("hornbeam.preload")
 
@@ -63,13 +63,6 @@ _LOOK: Final = 0.5
 _CREDENTIALS: Final = struct.Struct("3i")
 # How many are named in a warning.
 _NAMED: Final = 5
-
-
-class Preloaded(NamedTuple):
-    """What a worker finds: the application, and what was declared as it was imported."""
-
-    loaded: Loaded
-    declared: Preloading
 
 
 class Forked(NamedTuple):
@@ -95,7 +88,7 @@ def run(transport: Transport, name: str) -> Forked:
     logs.install(boot["log_level"], transport.send_threadsafe, window)
     parent = _Parent(transport, window, name)
     declared = Preloading()
-    preloaded = Preloaded(_load(boot, declared), declared)
+    preloaded = Preloaded(_load(boot, declared), declared.declare)
     orphan.leave_the_kernel_out()
     transport.send_threadsafe(frames.encode(frames.READY, 0, msgpack.packb({})))
     return Forked(preloaded, parent.serve())

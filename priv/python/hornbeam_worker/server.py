@@ -30,14 +30,13 @@ from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
 from hornbeam_worker.frames import Frame
 from hornbeam_worker.host import Stream
 from hornbeam_worker.invocation import Invocation
-from hornbeam_worker.loader import Loaded
+from hornbeam_worker.loader import Loaded, Preloaded
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
 if TYPE_CHECKING:  # what only some workers need is imported there
     from hornbeam_worker.bridges import Bridges
     from hornbeam_worker.performance import Method
-    from hornbeam_worker.preload import Preloaded
     from hornbeam_worker.service import Service
     from hornbeam_worker.wsgi.crew import Crew
 
@@ -394,7 +393,7 @@ def run(transport: Transport, preloaded: Preloaded | None = None) -> int:
         if preloaded is None:
             return loader.load(boot["app"], boot["worker_class"], factory=boot["factory"])
         try:
-            preloaded.declared.declare(calls)
+            preloaded.declare(calls)
         except Exception as error:
             text = loader.application_traceback(error)
             raise StartFailure(FailureKind.IMPORT_FAILED, text) from None
