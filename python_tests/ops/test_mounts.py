@@ -350,6 +350,18 @@ def test_a_worker_runs_as_its_user(server: Hornbeam, nobody: list[str]) -> None:
     await_workers(server, 5)
 
 
+def test_who_forks_workers_is_their_user_too(server: Hornbeam, nobody: list[str]) -> None:
+    user = pwd.getpwnam("nobody")
+    assert control(server, "mount", f"who.example.org={APP}", *nobody, "--preload")[0]
+    facts = ask(server, "/who", "who.example.org")
+    assert (facts["uid"], facts["set"]) == ([user.pw_uid] * 3, "it")
+    parent = int(Path(f"/proc/{facts['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    assert Path(f"/proc/{parent}").stat().st_uid == user.pw_uid
+    assert "preload" in Path(f"/proc/{parent}/cmdline").read_text()
+    assert control(server, "unmount", "who.example.org")[0]
+    await_workers(server, 5)
+
+
 def test_what_a_user_may_not_use_is_said(server: Hornbeam, nobody: list[str], folder: Path) -> None:
     hidden = folder / "hidden"
     hidden.mkdir(mode=0o700)
