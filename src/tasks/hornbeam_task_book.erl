@@ -33,7 +33,8 @@
     queue = hornbeam_task_queue:new() :: hornbeam_task_queue:queue(),
     running = #{} :: #{Id :: binary() => {hornbeam_invocation:invocation(), Queue :: binary()}},
     attempts = #{} :: #{reference() => Id :: binary()},                 % the same
-    storing = #{} :: #{Id :: binary() => [gen_server:from()]},
+    storing = #{} :: #{Id :: binary() => {begun | held, [gen_server:from()]}}, % on their way to the disk: whether they may run already
+    sound = true :: boolean(),                                          % the store's last write has gone well
     waiting = hornbeam_task_waiters:new() :: hornbeam_task_waiters:waiters(),
     unique = #{} :: #{binary() => Id :: binary()},
     kept :: hornbeam_task_kept:kept(),
@@ -147,7 +148,7 @@ admit(_Task, _From, #book{stop_by = Deadline} = Book) when Deadline =/= none ->
 admit(#task{unique = Key}, From, #book{unique = Unique, storing = Storing} = Book) when is_map_key(Key, Unique) ->
     #{Key := Id} = Unique,
     case Storing of
-        #{Id := Others} -> {noreply, Book#book{storing = Storing#{Id := [From | Others]}}};
+        #{Id := {Which, Others}} -> {noreply, Book#book{storing = Storing#{Id := {Which, [From | Others]}}}};
         #{} -> {reply, {ok, Id}, Book}
     end;
 admit(Task, From, Book) ->
@@ -156,9 +157,9 @@ admit(Task, From, Book) ->
         Refusal -> {reply, {error, Refusal}, Book}
     end.
 
-refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, bytes = Bytes, storing = Storing, server = Server} = Book) ->
+refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, bytes = Bytes, server = Server} = Book) ->
     #{task_max_queue := MaxQueue, task_max_bytes := MaxBytes} = Book#book.config,
-    case hornbeam_task_queue:size(Queue) + map_size(Storing) >= MaxQueue of
+    case hornbeam_task_queue:size(Queue) + held(Book) >= MaxQueue of
         true -> {full, <<"too many tasks wait (task_max_queue)">>};
         false when Bytes > MaxBytes -> {full, <<"the tasks that wait take too much memory (task_max_bytes)">>};
         false ->
@@ -174,36 +175,54 @@ refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, byte
             end
     end.
 
-enter(#task{durable = Durable} = Given, From, #book{seq = Last, server = Server, storing = Storing} = Book0) ->
+%% Those that are in no queue yet.
+held(#book{sound = true}) -> 0;
+held(#book{storing = Storing}) -> map_size(Storing).
+
+enter(#task{durable = Durable} = Given, From, #book{seq = Last, sound = Sound} = Book0) ->
     Seq = max(Last + 1, erlang:system_time(microsecond)),
     #task{id = Id} = Task = Given#task{seq = Seq},
     ok = hornbeam_task_table:insert(Task),
     Book = counted(Task, named(Task, Book0#book{seq = Seq})),
     case Durable of
-        true ->
-            {ok, Store} = hornbeam_task_table:store(Server),
-            ok = hornbeam_task_store:write(Store, {put, Task}, true),
-            {noreply, Book#book{storing = Storing#{Id => [From]}}};
-        false ->
-            {reply, {ok, Id}, dispatch(enqueue(Task, Book))}
+        false -> {reply, {ok, Id}, dispatch(enqueue(Task, Book))};
+        true when Sound -> {noreply, storing(begun, Task, From, dispatch(enqueue(Task, Book)))};
+        true -> {noreply, storing(held, Task, From, Book)}
     end.
+
+%% Whoever spawned it is answered when it is on disk; it begins at once, for to begin takes a tenth of what the disk takes. What ends all of this in
+%% between leaves one of which nobody was told. While the disk fails none begins before it is there.
+storing(Which, #task{id = Id} = Task, From, #book{server = Server, storing = Storing} = Book) ->
+    {ok, Store} = hornbeam_task_table:store(Server),
+    ok = hornbeam_task_store:write(Store, {put, Task}, true),
+    Book#book{storing = Storing#{Id => {Which, [From]}}}.
 
 %% It may have been cancelled meanwhile, and forgotten.
 stored({Id, Result}, #book{storing = Storing0} = Book0) ->
-    {Callers, Storing} = maps:take(Id, Storing0),
+    {{Which, Callers}, Storing} = maps:take(Id, Storing0),
     Answer = case Result of ok -> {ok, Id}; {error, Text} -> {error, {not_stored, Text}} end,
     lists:foreach(fun(From) -> gen_server:reply(From, Answer) end, Callers),
-    Book = Book0#book{storing = Storing},
+    Book = Book0#book{storing = Storing, sound = Result =:= ok},
     case {Result, hornbeam_task_table:find(Id)} of
-        {ok, {ok, #task{state = pending} = Task}} -> enqueue(Task, Book);
-        {{error, _}, {ok, #task{state = pending} = Task}} -> withdrawn(Task, discounted(Task, Book));
-        {{error, _}, {ok, Task}} -> withdrawn(Task, Book);
+        {ok, {ok, #task{state = pending} = Task}} when Which =:= held -> enqueue(Task, Book);
+        {{error, _}, {ok, Task}} -> withdrawn(Which, Task, left(Which, Task, Book));
         _ -> Book
     end.
 
-withdrawn(#task{id = Id} = Task, #book{kept = Kept} = Book) ->
+%% Neither waits nor runs any more, and does not count.
+left(Which, #task{id = Id} = Task, #book{running = Running, queue = Queue} = Book) ->
+    case {hornbeam_task:is_final(Task), Running, Which} of
+        {true, _, _} -> Book;
+        {false, #{Id := {Attempt, _}}, _} -> ok = hornbeam_invocation:stop(Attempt), discounted(Task, released(Id, Book));
+        {false, _, begun} -> discounted(Task, Book#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)});
+        {false, _, held} -> discounted(Task, Book)
+    end.
+
+%% What became of one that has begun may have been written since.
+withdrawn(Which, #task{id = Id, server = Server} = Task, #book{kept = Kept, waiting = Waiting} = Book) ->
     ok = hornbeam_task_table:delete(Id),
-    unnamed(Task, Book#book{kept = hornbeam_task_kept:remove(Id, Kept)}).
+    _ = [hornbeam_task_store:write(Store, {del, Id}, false) || Which =:= begun, {ok, Store} <- [hornbeam_task_table:store(Server)]],
+    unnamed(Task, Book#book{kept = hornbeam_task_kept:remove(Id, Kept), waiting = hornbeam_task_waiters:answer(Id, not_found, Waiting)}).
 
 named(#task{unique = none}, Book) -> Book;
 named(#task{state = Over}, Book) when Over =:= failed; Over =:= cancelled -> Book;
@@ -253,8 +272,15 @@ start(Id, Pool, #book{running = Running, attempts = Attempts} = Book) ->
     Task = Waited#task{state = running, attempts = Before + 1, started = now_ms()},
     ok = hornbeam_task_table:update(Id, [{#task.state, running}, {#task.attempts, Before + 1}, {#task.started, Task#task.started}]),
     Attempt = hornbeam_invocation:start(Pool, hornbeam_task:frame(Task), Timeout),
+    ok = give_way(),
     ok = tell(Task),
     Book#book{running = Running#{Id => {Attempt, Name}}, attempts = Attempts#{hornbeam_invocation:ref(Attempt) => Id}}.
+
+%% The worker's process may write the frame before the rest is done here, where nobody else waits for this one. (Where some do, one write is better for
+%% many frames.)
+give_way() ->
+    _ = process_info(self(), message_queue_len) =:= {message_queue_len, 0} andalso erlang:yield(),
+    ok.
 
 attempted(Id, Message, #book{running = Running} = Book) ->
     #{Id := {Attempt, Name}} = Running,
@@ -322,10 +348,10 @@ forget(#task{id = Id, server = Server, durable = Durable} = Task, #book{kept = K
 cancelled(true, _Task, Book) ->
     {reply, false, Book};
 cancelled(false, #task{id = Id} = Task, #book{running = Running, queue = Queue, storing = Storing} = Book0) ->
-    Book = case Running of
-        #{Id := {Attempt, _}} -> ok = hornbeam_invocation:stop(Attempt), released(Id, Book0);
-        #{} when is_map_key(Id, Storing) -> Book0;
-        #{} -> Book0#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)}
+    Book = case {Running, Storing} of
+        {#{Id := {Attempt, _}}, _} -> ok = hornbeam_invocation:stop(Attempt), released(Id, Book0);
+        {_, #{Id := {held, _}}} -> Book0;
+        _ -> Book0#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)}
     end,
     {reply, true, dispatch(over(Task#task{state = cancelled, result = none}, Book))}.
 

@@ -7,9 +7,11 @@ function in a thread.
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from hornbeam_erlang._names import find, known
@@ -51,8 +53,11 @@ def run(
     arguments, keywords, parent = _unpacked(body)
     token = _current.set(context)
     try:
-        with joined(parent):
+        if parent is None:
             value = find(function)(*arguments, **keywords)
+        else:
+            with joined(parent):
+                value = find(function)(*arguments, **keywords)
     finally:
         _current.reset(token)
     return _awaited(value, context, parent) if inspect.isawaitable(value) else value
@@ -64,18 +69,32 @@ def coroutine(
     """The same for an async function, without running anything of it; None for any other, and while
     its module is not imported."""
     found = known(function)
-    if not inspect.iscoroutinefunction(found):
+    if _is_plain(found) or not inspect.iscoroutinefunction(found):
         return None
     arguments, keywords, parent = _unpacked(body)
     context = TaskContext(task_id, attempt, unique, queue)
     return _awaited(found(*arguments, **keywords), context, parent)
 
 
+def _is_plain(found: object) -> bool:
+    """Whether it is a function of `def` and nothing else: seen at a glance, unlike the rest."""
+    return (
+        type(found) is FunctionType
+        and not found.__code__.co_flags & inspect.CO_COROUTINE
+        and not found.__dict__
+    )
+
+
 def _unpacked(body: bytes) -> tuple[list[Any], dict[str, Any], str | None]:
+    _function, arguments, keywords, *parent = _unpack()(body)
+    return arguments, keywords, parent[0] if parent else None
+
+
+@functools.cache
+def _unpack() -> Callable[[bytes], Any]:
     from hornbeam_worker import values  # needs msgpack, which an import of this package does not
 
-    _function, arguments, keywords, *parent = values.unpack(body)
-    return arguments, keywords, parent[0] if parent else None
+    return values.unpack
 
 
 async def _awaited(value: Awaitable[Any], context: TaskContext, parent: str | None) -> Any:

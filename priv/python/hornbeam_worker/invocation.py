@@ -88,7 +88,8 @@ class Invocation:
         left: Awaitable[Any] | None = None
         try:
             target, arguments, keywords = self._call or values.unpack(self._payload)
-            value = find(target)(*arguments, **keywords)
+            function = _run.run if target == _TASK else find(target)
+            value = function(*arguments, **keywords)
             if inspect.isawaitable(value):
                 left = value
             else:
