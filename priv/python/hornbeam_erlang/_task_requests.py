@@ -104,10 +104,14 @@ def milliseconds(what: str, given: Duration) -> int:
 def options(given: TaskOptions) -> dict[str, Any]:
     """Those options of a task that are given, as they travel; TypeError, ValueError for those that
     cannot be."""
-    if unknown := given.keys() - _CHECKS.keys():
-        raise TypeError(f"a task takes no {', '.join(sorted(unknown))}")
-    sent = {name: _CHECKS[name](name, value) for name, value in given.items()}
-    return {name: value for name, value in sent.items() if value is not None}
+    sent: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _CHECKS:
+            unknown = given.keys() - _CHECKS.keys()
+            raise TypeError(f"a task takes no {', '.join(sorted(unknown))}")
+        if (checked := _CHECKS[name](name, value)) is not None:
+            sent[name] = checked
+    return sent
 
 
 def _whole(least: int, most: int) -> Callable[[str, Any], int]:
@@ -149,7 +153,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "backoff": _backoff,
     "timeout": lambda what, given: None if given is None else max(1, milliseconds(what, given)),
     "delay": milliseconds,
-    "durable": lambda _what, given: bool(given),
+    "durable": lambda _what, given: True if given else None,
 }
 
 

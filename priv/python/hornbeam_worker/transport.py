@@ -245,7 +245,8 @@ class Transport:
     # Reading
 
     def _readable(self) -> None:
-        self._deliver_deferred()
+        if self._deferred:
+            self._deliver_deferred()
         for frame in self._read():
             if frame.type == frames.REPLY:
                 self._on_reply(frame.stream, frame.payload)
