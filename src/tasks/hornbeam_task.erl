@@ -88,7 +88,9 @@ is_final(State) -> lists:member(State, [done, failed, cancelled]).
 %% @doc The payload of the `invoke' frame of an attempt (hornbeam_call has its form).
 -spec frame(task()) -> iodata().
 frame(#task{id = Id, attempts = Attempt, unique = Unique, queue = Queue, function = Function, body = Body}) ->
-    hornbeam_msgpack:encode([?RUN, [Function, Id, Attempt, Unique, Queue, {bytes, Body}], #{}]).
+    %% The body is packed already.
+    Arguments = hornbeam_msgpack:array([hornbeam_msgpack:encode(Argument) || Argument <- [Function, Id, Attempt, Unique, Queue]] ++ [Body]),
+    hornbeam_msgpack:array([hornbeam_msgpack:encode(?RUN), Arguments, hornbeam_msgpack:encode(#{})]).
 
 %% @doc What a call's answer means to a task. Its attempts count this one already.
 -spec ended({ok, binary()} | {error, hornbeam_invocation:failure()}, task()) -> ending().

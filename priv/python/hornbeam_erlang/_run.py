@@ -7,7 +7,6 @@ function in a thread.
 from __future__ import annotations
 
 import contextvars
-import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -34,46 +33,57 @@ class TaskContext:
     queue: str
 
 
-_current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar(
+# Of the task that runs: what a TaskContext is made of.
+_current: contextvars.ContextVar[tuple[str, int, str | None, str] | None] = contextvars.ContextVar(
     "hornbeam_task", default=None
 )
 
 
 def current_task() -> TaskContext | None:
     """The task that the caller runs in, or None."""
-    return _current.get()
+    known = _current.get()
+    return None if known is None else TaskContext(*known)
 
 
 def run(
-    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
+    function: str,
+    task_id: str,
+    attempt: int,
+    unique: str | None,
+    queue: str,
+    call: list[Any],
+    found: Callable[..., Any] | None = None,
 ) -> Any:
-    """Calls the task's function; `body` is [function, arguments, keyword arguments], and the
-    traceparent of who spawned it, where there is one."""
-    context = TaskContext(task_id, attempt, unique, queue)
-    arguments, keywords, parent = _unpacked(body)
+    """Calls the task's function, which is `found` where that is known; `call` is [function,
+    arguments, keyword arguments], and the traceparent of who spawned it, where there is one."""
+    _function, arguments, keywords, *rest = call
+    context = (task_id, attempt, unique, queue)
     token = _current.set(context)
     try:
-        if parent is None:
-            value = find(function)(*arguments, **keywords)
+        if found is None:
+            found = find(function)
+        if rest:
+            with joined(rest[0]):
+                value = found(*arguments, **keywords)
         else:
-            with joined(parent):
-                value = find(function)(*arguments, **keywords)
+            value = found(*arguments, **keywords)
     finally:
         _current.reset(token)
-    return _awaited(value, context, parent) if inspect.isawaitable(value) else value
+    return _awaited(value, context, rest) if inspect.isawaitable(value) else value
 
 
-def coroutine(
-    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
-) -> Coroutine[Any, Any, Any] | None:
-    """The same for an async function, without running anything of it; None for any other, and while
-    its module is not imported."""
+def coroutine(asked: list[Any]) -> Coroutine[Any, Any, Any] | None:
+    """The same for an async function, without running anything of it; None for any other, which is
+    added to what `run` is `asked`, and while its module is not imported."""
+    function, task_id, attempt, unique, queue, call = asked
     found = known(function)
-    if _is_plain(found) or not inspect.iscoroutinefunction(found):
+    if _is_plain(found):
+        asked.append(found)
         return None
-    arguments, keywords, parent = _unpacked(body)
-    context = TaskContext(task_id, attempt, unique, queue)
-    return _awaited(found(*arguments, **keywords), context, parent)
+    if not inspect.iscoroutinefunction(found):
+        return None
+    _function, arguments, keywords, *rest = call
+    return _awaited(found(*arguments, **keywords), (task_id, attempt, unique, queue), rest)
 
 
 def _is_plain(found: object) -> bool:
@@ -85,19 +95,9 @@ def _is_plain(found: object) -> bool:
     )
 
 
-def _unpacked(body: bytes) -> tuple[list[Any], dict[str, Any], str | None]:
-    _function, arguments, keywords, *parent = _unpack()(body)
-    return arguments, keywords, parent[0] if parent else None
-
-
-@functools.cache
-def _unpack() -> Callable[[bytes], Any]:
-    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
-
-    return values.unpack
-
-
-async def _awaited(value: Awaitable[Any], context: TaskContext, parent: str | None) -> Any:
+async def _awaited(
+    value: Awaitable[Any], context: tuple[str, int, str | None, str], rest: list[Any]
+) -> Any:
     _current.set(context)
-    with joined(parent):
+    with joined(rest[0] if rest else None):
         return await value

@@ -141,7 +141,7 @@ class Invocation:
 def _coroutine(target: str, arguments: Any, keywords: Any) -> Coroutine[Any, Any, Any] | None:
     """The call of an async function; None for any other, and while its module is not imported."""
     if target == _TASK:
-        return _run.coroutine(*arguments)
+        return _run.coroutine(arguments)
     function = known(target)
     if inspect.iscoroutinefunction(function):
         coroutine: Coroutine[Any, Any, Any] = function(*arguments, **keywords)
