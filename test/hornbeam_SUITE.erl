@@ -2,19 +2,21 @@
 -module(hornbeam_SUITE).
 
 -include_lib("stdlib/include/assert.hrl").
+-include("../src/hornbeam_task.hrl").
 
 -export([all/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2, end_per_testcase/2]).
 -export([starts_and_answers/1, starts_from_options_alone/1, errors/1, errors_leave_nothing/1,
          errors_are_reported_once/1, two_servers/1, services/1, the_same_name_twice/1, stop_returns_everything/1,
          stop_while_clients_are_connected/1, a_server_does_not_need_its_starter/1,
          a_server_that_ends_by_itself/1, a_server_that_ended_is_started_again/1,
-         mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, funs_are_hooks/1, log/2]).
+         mounts_come_and_go/1, a_mount_that_was_added_fails_too_often/1, funs_are_hooks/1, a_durable_task_begins_at_once/1, log/2]).
 
 all() ->
     [starts_and_answers, starts_from_options_alone, errors, errors_leave_nothing, errors_are_reported_once,
      two_servers, services, the_same_name_twice, stop_returns_everything, stop_while_clients_are_connected,
      a_server_does_not_need_its_starter, a_server_that_ends_by_itself,
-     a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often, funs_are_hooks].
+     a_server_that_ended_is_started_again, mounts_come_and_go, a_mount_that_was_added_fails_too_often, funs_are_hooks,
+     a_durable_task_begins_at_once].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(hornbeam),
@@ -55,6 +57,28 @@ starts_from_options_alone(_Config) ->
     {ok, _} = hornbeam:start((options())#{mounts => [{"/api", "core_http:app"}]}),
     ?assertEqual(<<"hello">>, get(url(default), "/api/hello")),
     ?assertEqual({error, no_application}, hornbeam:start(options())).
+
+%% Whoever spawned it is answered when it is on disk, which may be when it has run.
+a_durable_task_begins_at_once(Config) ->
+    {priv_dir, Folder} = lists:keyfind(priv_dir, 1, Config),
+    Options = #{data_dir => filename:join(Folder, "durable"), task_workers => 1},
+    Add = fun(A, B) -> hornbeam_tasks:add(default, <<"tasks_app:add">>, [A, B], #{<<"durable">> => true}) end,
+    {ok, _} = start("tasks_app:app", Options),
+    {ok, First} = Add(1, 2),
+    {ok, #task{state = done}} = hornbeam_tasks:await(default, First, infinity),
+    {ok, Store} = hornbeam_task_table:store(default),
+    ok = sys:suspend(Store),
+    Case = self(),
+    Asks = spawn_link(fun() -> Case ! {self(), Add(3, 4)} end),
+    await:until(fun() -> [State || #task{state = State} <- hornbeam_task_table:of_server(default)] =:= [done, done] end),
+    receive {Asks, Early} -> error({answered, Early}) after 0 -> ok end,
+    [_, #task{id = Second, stored = false}] = hornbeam_task_table:of_server(default),
+    ok = sys:resume(Store),
+    receive {Asks, Answer} -> ?assertEqual({ok, Second}, Answer) end,
+    ok = hornbeam:stop(),
+    {ok, _} = start("tasks_app:app", Options),
+    ?assertMatch([#task{id = First, state = done, attempts = 1}, #task{id = Second, state = done, attempts = 1}],
+                 hornbeam_task_table:of_server(default)).
 
 two_servers(_Config) ->
     {ok, _} = start("core_http:app", #{}),

@@ -15,7 +15,7 @@ book_test_() ->
          [ok = application:stop(App) || App <- lists:reverse(Started)]
      end,
      [{timeout, 60, Test} || Test <- [fun full/0, fun many_queues/0, fun results_are_bounded/0, fun a_waiter_that_goes/0, fun again_after_a_crash/0,
-                                      fun stopping/0, fun progress_is_bounded/0, fun schedules/0]]}.
+                                      fun storing/0, fun a_disk_that_fails/0, fun cancelled_before_it_is_stored/0, fun stopping/0, fun progress_is_bounded/0, fun schedules/0]]}.
 
 config(Options) ->
     {ok, Config} = hornbeam_options:validate(maps:merge(#{app => "m:a"}, Options)),
@@ -93,6 +93,65 @@ again_after_a_crash() ->
     Book = hornbeam_task_book:begin_again(book(#{})),
     ?assertMatch([#task{id = Id, state = pending}], hornbeam_task_table:of_server(?SERVER)),
     {{ok, Id}, _} = admit(task(#{<<"unique">> => <<"k">>}), Book).
+
+%% This process is the store of the server.
+durable(Book0) ->
+    ok = hornbeam_task_table:set_store(?SERVER, self()),
+    Tag = make_ref(),
+    #task{id = Id} = Task = task(#{<<"durable">> => true}),
+    {noreply, Book} = hornbeam_task_book:admit(Task, {self(), Tag}, Book0),
+    receive {'$gen_cast', {write, {put, #task{id = Id, state = pending}}, _}} -> ok end,
+    {Id, Tag, Book}.
+
+stored(Id, Result, Book) -> hornbeam_task_book:message({hornbeam_task_store, [{Id, Result}]}, Book).
+
+%% One begins while it is on its way to the disk, unless the last one has not come there.
+storing() ->
+    New = hornbeam_task_storing:new(),
+    begun = hornbeam_task_storing:way(New),
+    Both = hornbeam_task_storing:add(<<"2">>, held, from_2, hornbeam_task_storing:add(<<"1">>, begun, from_1, New)),
+    ?assertEqual({1, 2}, {hornbeam_task_storing:held(Both), hornbeam_task_storing:size(Both)}),
+    ?assertEqual([false, true], [hornbeam_task_storing:is_held(Id, Both) || Id <- [<<"1">>, <<"2">>]]),
+    error = hornbeam_task_storing:join(<<"3">>, from_3, Both),
+    {ok, Joined} = hornbeam_task_storing:join(<<"1">>, from_3, Both),
+    {begun, [from_3, from_1], Failed} = hornbeam_task_storing:take(<<"1">>, false, Joined),
+    held = hornbeam_task_storing:way(Failed),
+    {held, [from_2], Well} = hornbeam_task_storing:take(<<"2">>, true, Failed),
+    begun = hornbeam_task_storing:way(Well),
+    ?assertEqual({0, 0, false}, {hornbeam_task_storing:held(Well), hornbeam_task_storing:size(Well), hornbeam_task_storing:is_member(<<"2">>, Well)}).
+
+a_disk_that_fails() ->
+    {First, Tag1, Book1} = durable(book(#{task_max_queue => 1})),
+    Waits = make_ref(),
+    {noreply, Book2} = hornbeam_task_book:await(First, {self(), Waits}, Book1),
+    {{error, {full, _}}, _} = admit(task(#{}), Book2),
+    Book3 = stored(First, {error, <<"no space">>}, Book2),
+    receive {Tag1, {error, {not_stored, <<"no space">>}}} -> ok end,
+    receive {Waits, not_found} -> ok end,
+    receive {'$gen_cast', {write, {del, First}, none}} -> ok end,
+    ?assertEqual({error, {0, 0}}, {hornbeam_task_table:find(First), hornbeam_task_book:running(Book3)}),
+    %% The next one counts although it is in no queue yet; then it is.
+    {Second, Tag2, Book4} = durable(Book3),
+    {{error, {full, _}}, _} = admit(task(#{}), Book4),
+    Book5 = stored(Second, ok, Book4),
+    receive {Tag2, {ok, Second}} -> ok end,
+    {{error, {full, _}}, _} = admit(task(#{}), Book5),
+    {reply, true, Book6} = hornbeam_task_book:cancel(Second, Book5),
+    {{ok, _}, _} = admit(task(#{}), Book6).
+
+cancelled_before_it_is_stored() ->
+    {First, Tag1, Book1} = durable(book(#{task_max_queue => 1})),
+    {reply, true, Book2} = hornbeam_task_book:cancel(First, Book1),
+    %% Not again before the disk has let go of it.
+    {reply, false, Book3} = hornbeam_task_book:retry(First, Book2),
+    Failed = stored(First, {error, <<"no space">>}, Book3),
+    receive {Tag1, {error, {not_stored, _}}} -> ok end,
+    {Second, Tag2, Book4} = durable(Failed),
+    {reply, true, Book5} = hornbeam_task_book:cancel(Second, Book4),
+    Book6 = stored(Second, ok, Book5),
+    receive {Tag2, {ok, Second}} -> ok end,
+    {reply, true, Book7} = hornbeam_task_book:retry(Second, Book6),
+    {{error, {full, _}}, _} = admit(task(#{}), Book7).
 
 stopping() ->
     ?assertMatch({error, {stopping, _}}, hornbeam_tasks:add(no_such_server, <<"m:f">>, [1], #{})),

@@ -19,12 +19,24 @@ prop_queue() ->
         end)).
 
 step() ->
-    oneof([{add, oneof([<<"a">>, <<"b">>, <<"c">>]), range(-2, 2), range(0, 20)}, next, next, {finish, range(1, 10)}, {remove, range(1, 10)},
-           {pass, range(1, 10)}]).
+    oneof([{add, name(), range(-2, 2), range(0, 20)}, {arrive, name(), range(-2, 2), range(-1, 2)}, next, next, {finish, range(1, 10)},
+           {remove, range(1, 10)}, {pass, range(1, 10)}]).
+
+name() -> oneof([<<"a">>, <<"b">>, <<"c">>]).
 
 run({add, Name, Priority, Delay}, #world{queue = Queue, waiting = Waiting, seq = Seq, now = Now} = World) ->
     Entry = #{id => integer_to_binary(Seq), queue => Name, priority => Priority, seq => Seq, due => Now + Delay},
     checked(World#world{queue = hornbeam_task_queue:add(Entry, Now, Queue), waiting = Waiting#{integer_to_binary(Seq) => Entry}, seq = Seq + 1});
+%% One that needs no place in the queue is the one that would have been next.
+run({arrive, Name, Priority, Delay}, #world{queue = Queue, running = Running, seq = Seq, now = Now} = World) ->
+    Entry = #{id => integer_to_binary(Seq), queue => Name, priority => Priority, seq => Seq, due => max(0, Now + Delay)},
+    case hornbeam_task_queue:pass(Entry, Now, Queue) of
+        {ok, Passed} ->
+            #world{waiting = Waiting} = World,
+            Entry = best(World#world{waiting = Waiting#{Seq => Entry}}),
+            checked(World#world{queue = Passed, running = [Entry | Running], seq = Seq + 1});
+        wait -> run({add, Name, Priority, max(0, Delay)}, World)
+    end;
 run(next, #world{queue = Queue0, waiting = Waiting, running = Running, now = Now} = World) ->
     Queue = hornbeam_task_queue:due(Now, Queue0),
     case {best(World), hornbeam_task_queue:next(Queue)} of

@@ -82,7 +82,7 @@ def started(host: WorkerHost, function: str, *arguments: Any, target: str = "") 
 
 def task(host: WorkerHost, function: str, *arguments: Any) -> Invocation:
     name = f"{NAME}:{function}"
-    body = values.pack([name, list(arguments), {}])
+    body = [name, list(arguments), {}]
     return started(host, "", name, "id", 2, "key", "mails", body, target=RUN)
 
 

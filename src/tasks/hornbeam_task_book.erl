@@ -2,7 +2,7 @@
 %%%
 %%% Owns the rows of hornbeam_task_table. Called by: hornbeam_tasks, in whose process all of it runs, and which gets the messages for message/2.
 %%% Calls: hornbeam_task, hornbeam_task_queue (which is next), hornbeam_task_places (how many may run), hornbeam_task_kept (what is over),
-%%% hornbeam_task_waiters, hornbeam_invocation (a stream on a worker, which takes a place as a request does),
+%%% hornbeam_task_limits, hornbeam_task_storing (those on their way to the disk), hornbeam_task_waiters, hornbeam_invocation (a stream on a worker, which takes a place as a request does),
 %%% hornbeam_task_store (those that are durable), hornbeam_pubsub (the topic "task:ID").
 %%%
 %%% Limits: task_max_queue tasks wait; those that wait, and those that are over, each take task_max_bytes at most: more of the first are
@@ -33,7 +33,7 @@
     queue = hornbeam_task_queue:new() :: hornbeam_task_queue:queue(),
     running = #{} :: #{Id :: binary() => {hornbeam_invocation:invocation(), Queue :: binary()}},
     attempts = #{} :: #{reference() => Id :: binary()},                 % the same
-    storing = #{} :: #{Id :: binary() => [gen_server:from()]},
+    storing = hornbeam_task_storing:new() :: hornbeam_task_storing:storing(),
     waiting = hornbeam_task_waiters:new() :: hornbeam_task_waiters:waiters(),
     unique = #{} :: #{binary() => Id :: binary()},
     kept :: hornbeam_task_kept:kept(),
@@ -89,8 +89,10 @@ cancel(Id, Book) ->
     with(Id, fun(Task) -> cancelled(hornbeam_task:is_final(Task), Task, Book) end, Book).
 
 -spec retry(Id :: binary(), book()) -> reply(boolean() | not_found).
-retry(Id, Book) ->
-    with(Id, fun(#task{state = Was} = Task) -> retried(Was =:= failed orelse Was =:= cancelled, Task, Book) end, Book).
+retry(Id, #book{storing = Storing} = Book) ->
+    %% It may be cancelled, and the disk has not let go of it yet.
+    CanBe = not hornbeam_task_storing:is_member(Id, Storing),
+    with(Id, fun(#task{state = Was} = Task) -> retried(CanBe andalso (Was =:= failed orelse Was =:= cancelled), Task, Book) end, Book).
 
 -spec purge(hornbeam_task:state() | all, book()) -> reply(non_neg_integer()).
 purge(Which, #book{server = Server} = Book) ->
@@ -130,7 +132,7 @@ stop(#book{stop_by = Deadline} = Book) -> {Deadline, Book}.
 
 %% @doc How many run, and how many are on their way to the disk.
 -spec running(book()) -> {non_neg_integer(), non_neg_integer()}.
-running(#book{running = Running, storing = Storing}) -> {map_size(Running), map_size(Storing)}.
+running(#book{running = Running, storing = Storing}) -> {map_size(Running), hornbeam_task_storing:size(Storing)}.
 
 %% @doc How many are lost when this process ends.
 -spec lost(book()) -> non_neg_integer().
@@ -146,9 +148,9 @@ admit(_Task, _From, #book{stop_by = Deadline} = Book) when Deadline =/= none ->
     {reply, {error, {stopping, <<"the server is being stopped">>}}, Book};
 admit(#task{unique = Key}, From, #book{unique = Unique, storing = Storing} = Book) when is_map_key(Key, Unique) ->
     #{Key := Id} = Unique,
-    case Storing of
-        #{Id := Others} -> {noreply, Book#book{storing = Storing#{Id := [From | Others]}}};
-        #{} -> {reply, {ok, Id}, Book}
+    case hornbeam_task_storing:join(Id, From, Storing) of
+        {ok, Joined} -> {noreply, Book#book{storing = Joined}};
+        error -> {reply, {ok, Id}, Book}
     end;
 admit(Task, From, Book) ->
     case refused(Task, Book) of
@@ -156,54 +158,78 @@ admit(Task, From, Book) ->
         Refusal -> {reply, {error, Refusal}, Book}
     end.
 
-refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, bytes = Bytes, storing = Storing, server = Server} = Book) ->
-    #{task_max_queue := MaxQueue, task_max_bytes := MaxBytes} = Book#book.config,
-    case hornbeam_task_queue:size(Queue) + map_size(Storing) >= MaxQueue of
-        true -> {full, <<"too many tasks wait (task_max_queue)">>};
-        false when Bytes > MaxBytes -> {full, <<"the tasks that wait take too much memory (task_max_bytes)">>};
-        false ->
-            case {hornbeam_task_queue:has_room(Name, Queue), Durable andalso hornbeam_task_table:store(Server)} of
-                {false, _} -> {full, <<"there are too many queues: 1000 may have tasks at a time">>};
-                {true, error} -> {wrong, <<"a durable task needs the option data_dir, or a cluster">>};
-                {true, _} when Bytes =:= 0 -> none;
-                {true, _} ->
-                    case Bytes + hornbeam_task:bytes(Task) > MaxBytes of
-                        true -> {full, <<"the tasks that wait take too much memory (task_max_bytes)">>};
-                        false -> none
-                    end
-            end
+refused(#task{queue = Name, durable = Durable} = Task, #book{queue = Queue, storing = Storing, server = Server, config = Config} = Book) ->
+    Waiting = #{number => hornbeam_task_queue:size(Queue) + hornbeam_task_storing:held(Storing), bytes => Book#book.bytes,
+                has_room => hornbeam_task_queue:has_room(Name, Queue)},
+    case hornbeam_task_limits:refused(Task, Waiting, Config) of
+        none when Durable -> without_store(hornbeam_task_table:store(Server));
+        none -> none;
+        Limit -> {full, hornbeam_task_limits:text(Limit)}
     end.
 
-enter(#task{durable = Durable} = Given, From, #book{seq = Last, server = Server, storing = Storing} = Book0) ->
+without_store({ok, _}) -> none;
+without_store(error) -> {wrong, <<"a durable task needs the option data_dir, or a cluster">>}.
+
+enter(#task{durable = false} = Given, _From, Book0) ->
+    {#task{id = Id} = Task, Book} = numbered(Given, Book0),
+    {reply, {ok, Id}, arrived(Task, Book)};
+enter(#task{durable = true} = Given, From, #book{server = Server, storing = Storing} = Book0) ->
+    {#task{id = Id} = Task, Book1} = numbered(Given, Book0),
+    Way = hornbeam_task_storing:way(Storing),
+    Book = case Way of
+        begun -> arrived(Task, Book1);
+        held -> _ = inserted(Task), Book1
+    end,
+    {ok, Store} = hornbeam_task_table:store(Server),
+    ok = hornbeam_task_store:write(Store, {put, Task}, true),
+    {noreply, Book#book{storing = hornbeam_task_storing:add(Id, Way, From, Storing)}}.
+
+numbered(Given, #book{seq = Last} = Book) ->
     Seq = max(Last + 1, erlang:system_time(microsecond)),
-    #task{id = Id} = Task = Given#task{seq = Seq},
-    ok = hornbeam_task_table:insert(Task),
-    Book = counted(Task, named(Task, Book0#book{seq = Seq})),
-    case Durable of
-        true ->
-            {ok, Store} = hornbeam_task_table:store(Server),
-            ok = hornbeam_task_store:write(Store, {put, Task}, true),
-            {noreply, Book#book{storing = Storing#{Id => [From]}}};
-        false ->
-            {reply, {ok, Id}, dispatch(enqueue(Task, Book))}
+    Task = Given#task{seq = Seq},
+    {Task, counted(Task, named(Task, Book#book{seq = Seq}))}.
+
+%% It begins at once, without a row that says that it waits, where no other one does and there is a place.
+arrived(Task, #book{queue = Queue0} = Book) ->
+    case hornbeam_task_queue:pass(hornbeam_task:entry(Task), now_ms(), Queue0) of
+        {ok, Queue} ->
+            case places(Book) of
+                {Pool, Free} when Free > 0 -> dispatch(run(inserted(begun(Task)), Pool, Book#book{queue = Queue}));
+                _ -> waits(Task, Book)
+            end;
+        wait -> waits(Task, Book)
     end.
 
-%% It may have been cancelled meanwhile, and forgotten.
+waits(Task, Book) -> dispatch(enqueue(inserted(Task), Book)).
+
+inserted(Task) -> ok = hornbeam_task_table:insert(Task), Task.
+
+%% Whoever spawned it hears of it. It may have been cancelled meanwhile, and forgotten.
 stored({Id, Result}, #book{storing = Storing0} = Book0) ->
-    {Callers, Storing} = maps:take(Id, Storing0),
+    {Way, Callers, Storing} = hornbeam_task_storing:take(Id, Result =:= ok, Storing0),
     Answer = case Result of ok -> {ok, Id}; {error, Text} -> {error, {not_stored, Text}} end,
     lists:foreach(fun(From) -> gen_server:reply(From, Answer) end, Callers),
     Book = Book0#book{storing = Storing},
     case {Result, hornbeam_task_table:find(Id)} of
-        {ok, {ok, #task{state = pending} = Task}} -> enqueue(Task, Book);
-        {{error, _}, {ok, #task{state = pending} = Task}} -> withdrawn(Task, discounted(Task, Book));
-        {{error, _}, {ok, Task}} -> withdrawn(Task, Book);
+        {ok, {ok, #task{state = pending} = Task}} when Way =:= held -> enqueue(Task, Book);
+        {{error, _}, {ok, Task}} -> withdrawn(Way, Task, left(Way, Task, Book));
         _ -> Book
     end.
 
-withdrawn(#task{id = Id} = Task, #book{kept = Kept} = Book) ->
+%% Neither waits nor runs any more, and does not count.
+left(Way, #task{id = Id} = Task, #book{running = Running, queue = Queue} = Book) ->
+    case {hornbeam_task:is_final(Task), Running, Way} of
+        {true, _, _} -> Book;
+        {false, #{Id := {Attempt, _}}, _} -> ok = hornbeam_invocation:stop(Attempt), discounted(Task, released(Id, Book));
+        {false, _, begun} -> discounted(Task, Book#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)});
+        {false, _, held} -> discounted(Task, Book)
+    end.
+
+%% What became of one that has begun may have been written since.
+withdrawn(Way, #task{id = Id, server = Server} = Task, #book{kept = Kept, waiting = Waiting} = Book) ->
     ok = hornbeam_task_table:delete(Id),
-    unnamed(Task, Book#book{kept = hornbeam_task_kept:remove(Id, Kept)}).
+    _ = [hornbeam_task_store:write(Store, {del, Id}, false) || Way =:= begun, {ok, Store} <- [hornbeam_task_table:store(Server)]],
+    unnamed(Task, Book#book{kept = hornbeam_task_kept:remove(Id, Kept), waiting = hornbeam_task_waiters:answer(Id, not_found, Waiting)}).
 
 named(#task{unique = none}, Book) -> Book;
 named(#task{state = Over}, Book) when Over =:= failed; Over =:= cancelled -> Book;
@@ -248,13 +274,25 @@ begin_some({Pool, Free}, #book{queue = Queue0} = Book) when Free > 0 ->
 begin_some(_, Book) ->
     Book.
 
-start(Id, Pool, #book{running = Running, attempts = Attempts} = Book) ->
-    {ok, #task{attempts = Before, timeout = Timeout, queue = Name} = Waited} = hornbeam_task_table:find(Id),
-    Task = Waited#task{state = running, attempts = Before + 1, started = now_ms()},
-    ok = hornbeam_task_table:update(Id, [{#task.state, running}, {#task.attempts, Before + 1}, {#task.started, Task#task.started}]),
+start(Id, Pool, Book) ->
+    {ok, Waited} = hornbeam_task_table:find(Id),
+    #task{attempts = Attempts, started = Started} = Task = begun(Waited),
+    ok = hornbeam_task_table:update(Id, [{#task.state, running}, {#task.attempts, Attempts}, {#task.started, Started}]),
+    run(Task, Pool, Book).
+
+begun(#task{attempts = Before} = Task) -> Task#task{state = running, attempts = Before + 1, started = now_ms()}.
+
+run(#task{id = Id, timeout = Timeout, queue = Name} = Task, Pool, #book{running = Running, attempts = Attempts} = Book) ->
     Attempt = hornbeam_invocation:start(Pool, hornbeam_task:frame(Task), Timeout),
+    ok = give_way(),
     ok = tell(Task),
     Book#book{running = Running#{Id => {Attempt, Name}}, attempts = Attempts#{hornbeam_invocation:ref(Attempt) => Id}}.
+
+%% The worker's process may write the frame before the rest is done here, where nobody else waits for this one. (Where some do, one write is better for
+%% many frames.)
+give_way() ->
+    _ = process_info(self(), message_queue_len) =:= {message_queue_len, 0} andalso erlang:yield(),
+    ok.
 
 attempted(Id, Message, #book{running = Running} = Book) ->
     #{Id := {Attempt, Name}} = Running,
@@ -301,14 +339,8 @@ over(#task{id = Id} = Task0, Book0) ->
         _ -> unnamed(Task, Book#book{waiting = Waiting})
     end).
 
-%% A failed durable one stays until somebody forgets it: a dead letter.
-keep(#task{id = Id, state = How, durable = Durable, finished = At} = Task, #book{kept = Kept, config = #{task_result_ttl := Ttl}} = Book) ->
-    Until = case {How, Durable, Ttl} of
-        {failed, true, _} -> dead;
-        {_, _, infinity} -> infinity;
-        _ -> At + Ttl
-    end,
-    Book#book{kept = hornbeam_task_kept:add(Id, At, Until, hornbeam_task:bytes(Task), Kept)}.
+keep(#task{id = Id, finished = At} = Task, #book{kept = Kept, config = #{task_result_ttl := Ttl}} = Book) ->
+    Book#book{kept = hornbeam_task_kept:add(Id, At, hornbeam_task:kept_until(Task, Ttl), hornbeam_task:bytes(Task), Kept)}.
 
 expire(#book{kept = Kept0, config = #{task_max_bytes := Max}} = Book) ->
     {Ids, Kept} = hornbeam_task_kept:expire(now_ms(), Max, Kept0),
@@ -322,17 +354,14 @@ forget(#task{id = Id, server = Server, durable = Durable} = Task, #book{kept = K
 cancelled(true, _Task, Book) ->
     {reply, false, Book};
 cancelled(false, #task{id = Id} = Task, #book{running = Running, queue = Queue, storing = Storing} = Book0) ->
-    Book = case Running of
-        #{Id := {Attempt, _}} -> ok = hornbeam_invocation:stop(Attempt), released(Id, Book0);
-        #{} when is_map_key(Id, Storing) -> Book0;
-        #{} -> Book0#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)}
+    Book = case {Running, hornbeam_task_storing:is_held(Id, Storing)} of
+        {#{Id := {Attempt, _}}, _} -> ok = hornbeam_invocation:stop(Attempt), released(Id, Book0);
+        {_, true} -> Book0;
+        {_, false} -> Book0#book{queue = hornbeam_task_queue:remove(hornbeam_task:entry(Task), Queue)}
     end,
     {reply, true, dispatch(over(Task#task{state = cancelled, result = none}, Book))}.
 
 retried(false, _Task, Book) ->
-    {reply, false, Book};
-%% Cancelled, and the disk has not let go of it yet.
-retried(true, #task{id = Id}, #book{storing = Storing} = Book) when is_map_key(Id, Storing) ->
     {reply, false, Book};
 retried(true, #task{id = Id} = Over, #book{kept = Kept} = Book) ->
     Task = Over#task{state = pending, attempts = 0, result = none, finished = none, due = now_ms()},

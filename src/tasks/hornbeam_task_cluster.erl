@@ -49,10 +49,8 @@ added({ok, {ok, {error, Limit}}}) -> {error, refusal(Limit)};
 added({ok, {error, Reason}}) -> {error, {cluster, Reason}};
 added(gone) -> {error, {cluster, in_doubt}}.
 
-refusal(queue) -> {full, <<"too many tasks wait (task_max_queue)">>};
-refusal(bytes) -> {full, <<"the tasks that wait take too much memory (task_max_bytes)">>};
-refusal(queues) -> {full, <<"there are too many queues: 1000 may have tasks at a time">>};
-refusal(unknown) -> {full, <<"the cluster's members are of an earlier version">>}.
+refusal(unknown) -> {full, <<"the cluster's members are of an earlier version">>};
+refusal(Limit) -> {full, hornbeam_task_limits:text(Limit)}.
 
 -spec find(Server :: atom(), Id :: binary()) -> {ok, hornbeam_task:task()} | not_found | error().
 find(Server, Id) ->

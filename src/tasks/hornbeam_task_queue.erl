@@ -7,7 +7,7 @@
 %%% of queues, which is bounded (?MAX_QUEUES).
 -module(hornbeam_task_queue).
 
--export([new/0, limits/2, add/3, next/1, finished/2, remove/2, due/2, next_due/1, size/1, ready/1, has_room/2]).
+-export([new/0, limits/2, add/3, pass/3, next/1, finished/2, remove/2, due/2, next_due/1, size/1, ready/1, has_room/2]).
 -export_type([queue/0, entry/0]).
 
 -define(MAX_QUEUES, 1000).
@@ -49,6 +49,19 @@ enter(Name, Key, #queue{ready = Ready} = Queue) ->
     Set = maps:get(Name, Ready, gb_sets:new()),
     Queue#queue{ready = Ready#{Name => gb_sets:add_element(Key, Set)}}.
 
+%% @doc One that is next as it comes, since no other one waits whose time has come: it runs. wait: it is to be added.
+-spec pass(entry(), Now :: non_neg_integer(), queue()) -> {ok, queue()} | wait.
+pass(#{queue := Name, due := Due}, Now, #queue{ready = Ready} = Queue) when Due =< Now, map_size(Ready) =:= 0 ->
+    case next_due(Queue) > Now andalso is_open(Name, Queue) of
+        true -> {ok, runs(Name, Queue)};
+        false -> wait
+    end;
+pass(_Entry, _Now, _Queue) ->
+    wait.
+
+runs(Name, #queue{running = Running} = Queue) ->
+    Queue#queue{running = maps:update_with(Name, fun(N) -> N + 1 end, 1, Running)}.
+
 %% @doc Takes the next one, which then runs.
 -spec next(queue()) -> {Id :: binary(), queue()} | none.
 next(#queue{ready = Ready} = Queue) ->
@@ -56,8 +69,8 @@ next(#queue{ready = Ready} = Queue) ->
         [] ->
             none;
         [{{_, _, Id} = Key, Name} | _] ->
-            #queue{running = Running, size = Size} = Taken = leave(Name, Key, Queue),
-            {Id, Taken#queue{running = maps:update_with(Name, fun(N) -> N + 1 end, 1, Running), size = Size - 1}}
+            #queue{size = Size} = Taken = leave(Name, Key, Queue),
+            {Id, runs(Name, Taken#queue{size = Size - 1})}
     end.
 
 is_open(Name, #queue{running = Running, limits = Limits}) ->

@@ -4,7 +4,7 @@
 %%% hornbeam_reload; any OTP application (add/4). Calls: hornbeam_task_book, which decides everything; hornbeam_tasks_sup (ensure/1), hornbeam_task, hornbeam_task_table,
 %%% hornbeam_task_cluster: a durable task is the cluster's where there is one, and what is not found here is looked for there.
 %%%
-%%% A durable task is answered for, and runs, when the store says that it is on disk. What is running when a server stops has
+%%% A durable task is answered for when the store says that it is on disk; it may have begun before (hornbeam_task_storing). What is running when a server stops has
 %%% graceful_timeout, like requests; then it is given up. A durable one runs again after the next start.
 %%%
 %%% Failure modes: this process is killed: its calls end with it, and its successor finds the rows: what was running waits again. A

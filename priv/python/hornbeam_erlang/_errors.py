@@ -167,7 +167,8 @@ class TaskNotFoundError(TaskError, LookupError):
 
 
 class TaskRefusedError(TaskError):
-    """A task was not taken; `kind`: "full", "not_stored" or "stopping"."""
+    """A task was not taken; `kind`: "full", "stopping" or "not_stored" (the disk has failed; it
+    may have begun)."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

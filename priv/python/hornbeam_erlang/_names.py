@@ -17,8 +17,10 @@ _imported: Final[set[str]] = set()
 def find(target: str) -> Any:
     """What "module:attribute.attribute" names; imports the module."""
     module, attributes = _parts(target)
-    found: Any = importlib.import_module(module)
-    _imported.add(module)
+    found: Any = sys.modules.get(module) if module in _imported else None
+    if found is None:
+        found = importlib.import_module(module)
+        _imported.add(module)
     for name in attributes.split("."):
         found = getattr(found, name)
     return found

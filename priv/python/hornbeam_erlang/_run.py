@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from hornbeam_erlang._names import find, known
@@ -32,53 +33,71 @@ class TaskContext:
     queue: str
 
 
-_current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar(
+# Of the task that runs: what a TaskContext is made of.
+_current: contextvars.ContextVar[tuple[str, int, str | None, str] | None] = contextvars.ContextVar(
     "hornbeam_task", default=None
 )
 
 
 def current_task() -> TaskContext | None:
     """The task that the caller runs in, or None."""
-    return _current.get()
+    known = _current.get()
+    return None if known is None else TaskContext(*known)
 
 
 def run(
-    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
+    function: str,
+    task_id: str,
+    attempt: int,
+    unique: str | None,
+    queue: str,
+    call: list[Any],
+    found: Callable[..., Any] | None = None,
 ) -> Any:
-    """Calls the task's function; `body` is [function, arguments, keyword arguments], and the
-    traceparent of who spawned it, where there is one."""
-    context = TaskContext(task_id, attempt, unique, queue)
-    arguments, keywords, parent = _unpacked(body)
+    """Calls the task's function, which is `found` where that is known; `call` is [function,
+    arguments, keyword arguments], and the traceparent of who spawned it, where there is one."""
+    _function, arguments, keywords, *rest = call
+    context = (task_id, attempt, unique, queue)
     token = _current.set(context)
     try:
-        with joined(parent):
-            value = find(function)(*arguments, **keywords)
+        if found is None:
+            found = find(function)
+        if rest:
+            with joined(rest[0]):
+                value = found(*arguments, **keywords)
+        else:
+            value = found(*arguments, **keywords)
     finally:
         _current.reset(token)
-    return _awaited(value, context, parent) if inspect.isawaitable(value) else value
+    return _awaited(value, context, rest) if inspect.isawaitable(value) else value
 
 
-def coroutine(
-    function: str, task_id: str, attempt: int, unique: str | None, queue: str, body: bytes
-) -> Coroutine[Any, Any, Any] | None:
-    """The same for an async function, without running anything of it; None for any other, and while
-    its module is not imported."""
+def coroutine(asked: list[Any]) -> Coroutine[Any, Any, Any] | None:
+    """The same for an async function, without running anything of it; None for any other, which is
+    added to what `run` is `asked`, and while its module is not imported."""
+    function, task_id, attempt, unique, queue, call = asked
     found = known(function)
+    if _is_plain(found):
+        asked.append(found)
+        return None
     if not inspect.iscoroutinefunction(found):
         return None
-    arguments, keywords, parent = _unpacked(body)
-    context = TaskContext(task_id, attempt, unique, queue)
-    return _awaited(found(*arguments, **keywords), context, parent)
+    _function, arguments, keywords, *rest = call
+    return _awaited(found(*arguments, **keywords), (task_id, attempt, unique, queue), rest)
 
 
-def _unpacked(body: bytes) -> tuple[list[Any], dict[str, Any], str | None]:
-    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
+def _is_plain(found: object) -> bool:
+    """Whether it is a function of `def` and nothing else: seen at a glance, unlike the rest."""
+    return (
+        type(found) is FunctionType
+        and not found.__code__.co_flags & inspect.CO_COROUTINE
+        and not found.__dict__
+    )
 
-    _function, arguments, keywords, *parent = values.unpack(body)
-    return arguments, keywords, parent[0] if parent else None
 
-
-async def _awaited(value: Awaitable[Any], context: TaskContext, parent: str | None) -> Any:
+async def _awaited(
+    value: Awaitable[Any], context: tuple[str, int, str | None, str], rest: list[Any]
+) -> Any:
     _current.set(context)
-    with joined(parent):
+    with joined(rest[0] if rest else None):
         return await value

@@ -70,7 +70,7 @@ class Tasks:
     def _attempt(self, task: dict[str, Any]) -> Any:
         number: str = task["id"]
         known = (number, task["attempts"], task["unique"], task["queue"])
-        value = _run.run(task["function"], *known, self._bodies[number])
+        value = _run.run(task["function"], *known, self._on_task_body(number))
         return asyncio.run(_await(value)) if inspect.isawaitable(value) else value
 
     def _on_task_info(self, number: str) -> Any:

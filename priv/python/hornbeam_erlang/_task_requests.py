@@ -3,6 +3,7 @@ those that wait and their twins in `aio`."""
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ Duration = float | str | timedelta
 FINAL: Final = frozenset(["done", "failed", "cancelled"])
 _STATES: Final = ("pending", "running", "retrying", "done", "failed", "cancelled")
 _MAX_MS: Final = 0xFFFFFFFF
+_SPAWN: Final = OPERATIONS["task_spawn"]
 _TEXT: Final = re.compile(
     r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", re.ASCII
 )
@@ -102,10 +104,14 @@ def milliseconds(what: str, given: Duration) -> int:
 def options(given: TaskOptions) -> dict[str, Any]:
     """Those options of a task that are given, as they travel; TypeError, ValueError for those that
     cannot be."""
-    if unknown := given.keys() - _CHECKS.keys():
-        raise TypeError(f"a task takes no {', '.join(sorted(unknown))}")
-    sent = {name: _CHECKS[name](name, value) for name, value in given.items()}
-    return {name: value for name, value in sent.items() if value is not None}
+    sent: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _CHECKS:
+            unknown = given.keys() - _CHECKS.keys()
+            raise TypeError(f"a task takes no {', '.join(sorted(unknown))}")
+        if (checked := _CHECKS[name](name, value)) is not None:
+            sent[name] = checked
+    return sent
 
 
 def _whole(least: int, most: int) -> Callable[[str, Any], int]:
@@ -147,26 +153,31 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "backoff": _backoff,
     "timeout": lambda what, given: None if given is None else max(1, milliseconds(what, given)),
     "delay": milliseconds,
-    "durable": lambda _what, given: bool(given),
+    "durable": lambda _what, given: True if given else None,
 }
 
 
 def body(path: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> bytes:
     """Function and arguments, and the traceparent where there is one; TypeError for what cannot
     travel."""
-    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
-
     whole: list[Any] = [path, list(args), dict(kwargs or {})]
     if (parent := traceparent()) is not None:
         whole.append(parent)
-    return values.pack_argument("args", whole)
+    return _pack()("args", whole)
+
+
+@functools.cache
+def _pack() -> Callable[[str, object], bytes]:
+    from hornbeam_worker import values  # needs msgpack, which an import of this package does not
+
+    return values.pack_argument
 
 
 def spawn(
     function: Function, args: Sequence[Any], kwargs: Mapping[str, Any] | None, given: TaskOptions
 ) -> Request:
     path = path_of(function)
-    return OPERATIONS["task_spawn"], [path, body(path, args, kwargs), options(given)]
+    return _SPAWN, [path, body(path, args, kwargs), options(given)]
 
 
 def spawned(answer: Any) -> str:

@@ -207,7 +207,13 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Adds bytes; the frames that they complete, in order. FrameError for garbage."""
-        if self._chunks:
+        if not self._chunks:
+            if len(data) >= HEADER_SIZE:  # mostly one frame alone
+                size, kind, stream = _HEADER.unpack_from(data)
+                if size + 4 == len(data) and size < LARGE and kind in _TO_WORKER:
+                    self._after_large = False
+                    return [Frame(kind, stream, data[HEADER_SIZE:])]
+        else:
             self._chunks.append(data)
             self._have += len(data)
             if self._have < self._need:

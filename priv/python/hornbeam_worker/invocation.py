@@ -88,7 +88,8 @@ class Invocation:
         left: Awaitable[Any] | None = None
         try:
             target, arguments, keywords = self._call or values.unpack(self._payload)
-            value = find(target)(*arguments, **keywords)
+            function = _run.run if target == _TASK else find(target)
+            value = function(*arguments, **keywords)
             if inspect.isawaitable(value):
                 left = value
             else:
@@ -140,7 +141,7 @@ class Invocation:
 def _coroutine(target: str, arguments: Any, keywords: Any) -> Coroutine[Any, Any, Any] | None:
     """The call of an async function; None for any other, and while its module is not imported."""
     if target == _TASK:
-        return _run.coroutine(*arguments)
+        return _run.coroutine(arguments)
     function = known(target)
     if inspect.iscoroutinefunction(function):
         coroutine: Coroutine[Any, Any, Any] = function(*arguments, **keywords)

@@ -256,7 +256,8 @@ class Transport:
 
     def receive(self) -> None:
         """Reads what is there, and delivers it. The loop's; without a loop anybody's."""
-        self._deliver_deferred()
+        if self._deferred:
+            self._deliver_deferred()
         for frame in self._read():
             if frame.type == frames.REPLY:
                 self._on_reply(frame.stream, frame.payload)

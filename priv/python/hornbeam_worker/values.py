@@ -83,7 +83,7 @@ def pack(value: object, name: str = "value") -> bytes:
         except _TupleFoundError:
             data = packer.pack_tuples(value, _check(value))
         else:
-            if _is_doubtful(data):
+            if _is_doubtful(data) and not _is_flat(value):
                 _check(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise _refusal(value, name) or error from None
@@ -182,6 +182,16 @@ def _is_doubtful(data: bytes) -> bool:
         or _count(data, _BIN_AND_EXT) > 0
         or (len(data) > MAX_DEPTH and _count(data, _ARRAY_AND_MAP) > MAX_DEPTH)
     )
+
+
+def _is_flat(value: object) -> bool:
+    """Whether it is a list of scalars, as the arguments of most calls are."""
+    if type(value) is not list:
+        return False
+    for part in value:
+        if type(part) not in _SCALARS and not (type(part) is dict and not part):
+            return False
+    return True
 
 
 def _count(data: bytes, which: bytes) -> int:
