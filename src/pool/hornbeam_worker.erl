@@ -207,9 +207,9 @@ handle_event({timeout, drained}, drained, draining, Data) ->
     drained(Data);
 handle_event({timeout, drained}, drained, _State, _Data) ->
     keep_state_and_data;
-handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPid}) ->
+handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPid} = Data) ->
     hornbeam_worker_exit:kill(Number, OsPid),
-    keep_state_and_data;
+    {keep_state, Data#data{failure = shutdown_timeout}};
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid, failure = Failure}) when Failure =/= undefined ->
@@ -261,7 +261,8 @@ terminate(_Reason, State, #data{places = Places} = Data) ->
 
 %% While the lifespan's shutdown runs, its log records and its calls to Erlang are served as ever.
 await_exit(#data{number = Number, port = Port, os_pid = OsPid, stop_at = StopAt} = Data) ->
-    Left = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
+    {Status, Left} = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
+    ok = has_left(Status, stopping, Left),
     hornbeam_worker_session:ended(drained, Left#data.session).
 
 last_words({open, _Id, Owner, _Frame}, #data{places = Places} = Data) ->
@@ -365,22 +366,37 @@ weighed(Figures, #data{retirement = Retirement0, os_pid = OsPid} = Data) ->
 retire(Reason, #data{pool = Pool, mount = #mount{pool = Id}}) ->
     hornbeam_worker_report:retire(Pool, Id, Reason).
 
-python_ended(_Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
+python_ended(Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
+    ok = has_left(Status, State, Data),
     ok = hornbeam_worker_session:ended(case State of draining -> died; stopping -> drained end, Session),
     {stop, normal, Data#data{port = undefined}};
-python_ended(Status, State, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health, mount = Mount} = Data) ->
+python_ended(Status, State, #data{places = Places, mount = Mount} = Data) ->
     hornbeam_worker_places:close(Places),
     hornbeam_worker_places:runs(undefined, Places),
-    Reason = hornbeam_worker_life:reason(Status, Failure),
-    Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
-    Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),
-    ok = hornbeam_worker_crash:close(Crash),
+    {Reason, Report} = crashed(Status, Data),
     {Wait, Life} = hornbeam_worker_life:ended(State, Reason, Report, Data#data.life),
     hornbeam_worker_report:lost(Data#data.pool, Mount#mount.pool, Reason),
     ok = hornbeam_worker_session:ended(died, Data#data.session),
     {next_state, backoff,
      Data#data{port = undefined, os_pid = undefined, session = undefined, health = undefined, retirement = undefined, crash = undefined, life = Life},
      [{state_timeout, Wait, start}]}.
+
+%% One that was to leave: as it should, or by a crash.
+has_left(Status, State, #data{failure = Failure, life = Life} = Data) ->
+    case hornbeam_worker_life:is_crash(State, Status, Failure) of
+        true ->
+            {Reason, Report} = crashed(Status, Data),
+            hornbeam_worker_life:left(State, Reason, Report, Life);
+        false ->
+            ok
+    end.
+
+crashed(Status, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health}) ->
+    Reason = hornbeam_worker_life:reason(Status, Failure),
+    Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
+    Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),
+    ok = hornbeam_worker_crash:close(Crash),
+    {Reason, Report}.
 
 %%% What it is asked (hornbeam_worker_questions)
 
