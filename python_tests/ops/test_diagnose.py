@@ -237,6 +237,40 @@ def test_what_a_worker_keeps(server: Hornbeam) -> None:
     assert re.match(r"\d+\.\d [kM]B in \+\d+ objects\n  File \".*diagnose_app\.py\"", largest), text
 
 
+def test_a_process_that_is_stopped_is_said_to_be(server: Hornbeam) -> None:
+    (pid,) = server.workers()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for command in (("stack", "1"), ("profile", "1", "300"), ("memory", "1", "300")):
+            ok, text = control(server, *command)
+            assert not ok
+            assert text.startswith("the process is stopped (T), as by SIGSTOP"), (command, text)
+            assert f"kill -CONT {pid}" in text
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert "event loop" in told(server, "stack", "1")
+
+
+def test_one_that_is_stopped_meanwhile_is_not_waited_for(server: Hornbeam) -> None:
+    (pid,) = server.workers()
+    said: list[tuple[bool, str]] = []
+    thread = threading.Thread(target=lambda: said.append(control(server, "profile", "1", "300")))
+    thread.start()
+    try:
+        wait_until(lambda: "sampler" in told(server, "stack", "1"), 60, "it is sampled")
+        os.kill(pid, signal.SIGSTOP)
+        thread.join(100)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert said and said[0][1].startswith("the process is stopped (T)")
+
+
+def test_a_loop_that_is_blocked_cannot_be_profiled(server: Hornbeam, tmp_path: Path) -> None:
+    with asked(server, "/block", tmp_path / "go"):
+        ok, text = control(server, "profile", "1", "300")
+        assert (ok, text.partition(",")[0]) == (False, "its event loop is blocked")
+
+
 def test_mistakes_of_the_command(server: Hornbeam) -> None:
     assert "takes a worker" in control(server, "stack")[1]
     assert control(server, "profile", "1", "0") == (False, "--seconds is from 1 to 300")

@@ -400,12 +400,19 @@ crashed(Status, #data{places = Places, failure = Failure, crash = Crash, session
 
 %%% What it is asked (hornbeam_worker_questions)
 
-asked({ask, Question}, From, #data{session = Session} = Data) when Session =/= undefined ->
+asked(Question, From, #data{os_pid = OsPid} = Data) ->
+    case Question =/= streams andalso hornbeam_python:stopped(OsPid) of
+        State when State =:= $T; State =:= $t -> gen_statem:reply(From, {error, {stopped, State, OsPid}}), Data;
+        _ -> answered(Question, From, Data)
+    end.
+
+answered({ask, Question}, From, #data{session = Session} = Data) when Session =/= undefined ->
     Data#data{session = hornbeam_worker_session:ask(From, Question, Session)};
-asked(Question, From, #data{session = Session, health = Health} = Data) ->
+answered(Question, From, #data{session = Session, health = Health} = Data) ->
     gen_statem:reply(From, case Question of
         streams when Session =/= undefined -> {ok, hornbeam_worker_session:streams(Session)};
         signal -> hornbeam_worker_health:signal(Health);
+        stopped when Session =/= undefined -> {ok, no};
         _ -> {error, not_ready}
     end),
     Data.
