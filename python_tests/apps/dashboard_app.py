@@ -41,6 +41,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await aio.publish("go", None)
         case "/log":
             logging.getLogger("shop").error("said: %s", HOSTILE)
+        case "/series":
+            await aio.call("series", scope["query_string"].decode())
         case "/fail":
             status = 500
     await send({"type": "http.response.start", "status": status, "headers": []})

@@ -26,9 +26,28 @@ PASSWORD = "correct horse battery"
 TOKEN = "a-token-of-more-than-twenty-signs"
 
 
+# The process that remembers the points of the charts: killed, kept away, back again.
+SERIES = """
+    ok = hornbeam:register_function(series, fun(What) ->
+        case {What, whereis(hornbeam_series@default)} of
+            {<<"kill">>, Pid} -> true = exit(Pid, kill), ok;
+            {<<"away">>, Pid} ->
+                {_, Dictionary} = process_info(Pid, dictionary),
+                {_, [Sup | _]} = lists:keyfind(list_to_atom([36 | "ancestors"]), 1, Dictionary),
+                ok = persistent_term:put(series, Sup),
+                ok = supervisor:terminate_child(Sup, series);
+            {<<"back">>, undefined} ->
+                {ok, _} = supervisor:restart_child(persistent_term:get(series), series), ok
+        end
+    end).
+"""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with observed(env={"HORNBEAM_ENV": "SECRET_KEY=hush-hush"}) as running:
+    flags = f"-eval '{SERIES}'"
+    env = {"HORNBEAM_ENV": "SECRET_KEY=hush-hush", "HORNBEAM_ERL_FLAGS": flags}
+    with observed(env=env) as running:
         yield running
 
 
@@ -373,6 +392,36 @@ def test_events_bring_what_has_changed(visitor: httpx.Client) -> None:
             if seen == {"parts", "point"}:
                 break
     assert visitor.get("/events/nothing").status_code == 404
+
+
+def test_a_page_that_is_open_outlives_what_remembers_the_points(
+    server: Hornbeam, visitor: httpx.Client
+) -> None:
+    """It shows nothing while that is away, and points again when it is back."""
+
+    def series(what: str) -> None:
+        assert httpx.get(f"{server.url}/series?{what}", timeout=60).status_code == 200
+
+    with visitor.stream("GET", "/events/") as stream:
+        lines = stream.iter_lines()
+
+        def until(wanted: str) -> None:
+            assert any(line.startswith(wanted) for line in lines), wanted
+
+        until("event: point")
+        series("kill")
+        until("event: point")
+        series("away")
+        try:
+            for _ in range(3):  # one for each look
+                until(":")
+            assert "Overview" in visitor.get("/").text
+            assert visitor.get("/series").json()["points"] == []
+        finally:
+            series("back")
+        until("event: point")
+    assert "hornbeam_dashboard_events" not in server.output
+    assert "cowboy" not in server.output
 
 
 def test_a_session_that_is_over_ends_its_events(guarded: Hornbeam) -> None:
