@@ -23,7 +23,7 @@ def observed(**options: Any) -> Hornbeam:
 
 def dashboard_url(server: Hornbeam) -> str:
     """From the log, as a person finds it."""
-    return server.wait_for_output(r"dashboard on (http://[^\s,]+)", 60).group(1)
+    return server.wait_for_output(r"dashboard on (https?://[^\s,]+)", 60).group(1)
 
 
 class Page(HTMLParser):

@@ -23,7 +23,7 @@ dashboard_test_() ->
     {setup, fun folder/0, fun file:del_dir_r/1,
      fun(Folder) ->
          Hash = hornbeam_password:hash(<<"secret">>),
-         Config = #{dashboard_bind => [{tcp, {127, 0, 0, 1}, 0, <<"127.0.0.1">>}], dashboard_password_file => <<>>, dashboard_token_file => <<>>},
+         Config = #{dashboard_bind => [{tcp, {127, 0, 0, 1}, 0, <<"127.0.0.1">>}], dashboard_password_file => <<>>, dashboard_token_file => <<>>, dashboard_certfile => <<>>},
          Plain = fun(Text, Path) -> unicode:characters_to_list(string:replace(unicode:characters_to_list(Text), Path, "FILE")) end,
          Found = fun(Given, Path) ->
              [{Kind, What, ToDo}] = hornbeam_doctor_dashboard:examine(Given),
@@ -48,6 +48,8 @@ dashboard_test_() ->
                         Found(Config#{dashboard_token_file := <<"/no/such/file">>}, "/no/such/file")),
           ?_assertMatch({wrong, "dashboard: FILE: illegal operation on a directory", "The start fails. Take another file."},
                         Found(Config#{dashboard_token_file := list_to_binary(Folder)}, Folder)),
+          ?_assertMatch([{warning, ["dashboard: it speaks HTTP on ", _], _}],
+                        hornbeam_doctor_dashboard:examine(Config#{dashboard_bind := [{tcp, {0, 0, 0, 0}, 9090, <<"0.0.0.0">>}]})),
           ?_assertEqual([], hornbeam_doctor_dashboard:examine(Config#{dashboard_bind := [], dashboard_token_file := <<"/no/such/file">>}))]
      end}.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import subprocess
 import threading
 from base64 import b64decode
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from apps.dashboard_app import HOSTILE
+from certificates import Authority
 from harness import ROOT, Hornbeam, StartError, wait_until
 
 from dashboard import PAGES, Page, column, csrf, dashboard_url, observed, page
@@ -188,6 +190,48 @@ def test_behind_tls_the_cookie_is_for_tls_alone(guarded: Hornbeam) -> None:
         assert "Secure" in sign_in(client, TOKEN).headers["set-cookie"]
 
 
+def test_it_speaks_tls_itself(tmp_path: Path) -> None:
+    """Pages, events and buttons; the cookie is for TLS alone; who speaks HTTP fills no log."""
+    authority = Authority(tmp_path / "tls").create()
+    cert, key = authority.issue("localhost")
+    token = secret(tmp_path / "token", TOKEN)
+    with Hornbeam(
+        "dashboard_app:app", dashboard_bind="0.0.0.0:0", dashboard_token_file=str(token),
+        dashboard_certfile=str(cert), dashboard_keyfile=str(key),
+    ) as server:  # fmt: skip
+        url = dashboard_url(server).replace("0.0.0.0", "localhost")
+        assert url.startswith("https://localhost:")
+        context = ssl.create_default_context(cafile=str(authority.cert))
+        with httpx.Client(base_url=url, verify=context, timeout=60, limits=ONCE) as client:
+            answer = sign_in(client, TOKEN)
+            assert "; Secure" in answer.headers["set-cookie"]
+            assert answer.status_code == 303
+            assert "Workers" in client.get("/workers").text
+            with client.stream("GET", "/events/workers") as stream:
+                assert next(stream.iter_lines()) == "event: parts"
+            moved = client.post("/actions", data={"csrf": "x"}, headers={"origin": url})
+            assert moved.status_code == 403
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(url.replace("https", "http"), timeout=60)
+    assert "speaks HTTP" not in server.output
+    assert "rash" not in server.output
+    assert "error" not in server.output
+
+
+def test_a_certificate_that_cannot_be_used_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cert").write_text("none")
+    with (
+        pytest.raises(StartError) as failed,
+        Hornbeam(
+            "dashboard_app:app", dashboard_bind="127.0.0.1:0",
+            dashboard_certfile=str(tmp_path / "cert"),
+        ),
+    ):  # fmt: skip
+        pass
+    assert f"cannot use {tmp_path}/cert: " in failed.value.output
+    assert "rash" not in failed.value.output
+
+
 def test_a_script_shows_the_token(guarded: Hornbeam) -> None:
     with stranger(guarded) as client:
         good, bad = ({"authorization": f"Bearer {text}"} for text in (TOKEN, TOKEN + "x"))
@@ -212,10 +256,11 @@ def test_tries_to_sign_in_are_limited(tmp_path: Path) -> None:
     token = secret(tmp_path / "token", TOKEN)
     with (
         Hornbeam(
-            "dashboard_app:app", dashboard_bind="127.0.0.1:0", dashboard_token_file=str(token)
+            "dashboard_app:app", dashboard_bind="0.0.0.0:0", dashboard_token_file=str(token)
         ) as server,
         stranger(server) as client,
     ):
+        server.wait_for_output(r"the dashboard on 0\.0\.0\.0:\d+ speaks HTTP", 60)
         # One more is let through every 15 seconds: a slow machine may see one or two of them.
         answers = [sign_in(client, "wrong") for _ in range(40)]
         codes = [answer.status_code for answer in answers]

@@ -37,7 +37,7 @@
                     hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_dashboard,
                     hornbeam_doctor_options]).
 %% Our own that only a part calls.
--define(ROOMS, [{metrics, [hornbeam_side_listener]},
+-define(ROOMS, [{metrics, [hornbeam_side_listener]}, {dashboard, [hornbeam_metrics_ssl]},
                 {slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
                 {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,
