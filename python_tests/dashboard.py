@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from harness import Hornbeam
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 PAGES = (
     "/", "/applications", "/workers", "/routes", "/requests", "/background",
@@ -89,3 +92,13 @@ def csrf(client: httpx.Client) -> str:
     match = re.search(r'name="csrf" value="([^"]+)"', client.get("/workers").text)
     assert match
     return match.group(1)
+
+
+def cells(browser: Chrome, section: str) -> dict[str, list[str]]:
+    """The rows of a table by their first cells, as a browser shows them now."""
+    rows: list[list[str]] = browser.execute_script(
+        """return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]
+             .map(row => [...row.cells].map(cell => cell.innerText))""",
+        section,
+    )
+    return {first: rest for first, *rest in rows}
