@@ -18,7 +18,7 @@
 %% Looks at a process that takes its time, ?SLICE ms after each other; without an answer to the first question in ?LOOKS of them its loop is blocked. A
 %% machine that stands still costs one of them, not all.
 -define(SLICE, 1000).
--define(LOOKS, 5).
+-define(LOOKS, 15).
 
 -record(questions, {
     next = 1 :: pos_integer(),
