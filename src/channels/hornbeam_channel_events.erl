@@ -190,7 +190,7 @@ allowed({ok, [<<"ok">>, Flags]}, #stream{request = #{method := <<"HEAD">>}} = St
 allowed({ok, [<<"ok">>, Flags]}, #stream{server = Server, settings = #{websocket_max_connections := Max} = Settings} = Stream) when is_map(Flags) ->
     case hornbeam_websockets:enter(Server, Max) of
         ok ->
-            ok = hornbeam_websockets:register(Server, self(), none),
+            ok = hornbeam_websockets:register(Server, self()),
             %% For years perhaps: what is needed no more goes.
             begun(hornbeam_history:keeper(maps:get(<<"history">>, Flags, none)),
                   Stream#stream{enters = true, request = #{}, settings = maps:with([window, websocket_slow_consumer, events_heartbeat], Settings),

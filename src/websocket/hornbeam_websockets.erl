@@ -13,7 +13,7 @@
 -module(hornbeam_websockets).
 -behaviour(gen_server).
 
--export([enter/2, leave/1, register/3, is_open/1, add/2, stats/1, drain/1]).
+-export([enter/2, leave/1, register/2, register/3, is_open/1, add/2, stats/1, drain/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export_type([counter/0, watch/0]).
 
@@ -44,6 +44,10 @@ leave(Server) ->
     ok.
 
 %% @doc A handshake has succeeded: the place is given back when the process ends.
+-spec register(Server :: atom(), pid()) -> ok.
+register(Server, Pid) -> register(Server, Pid, none).
+
+%% @doc The same, of one that somebody watches.
 -spec register(Server :: atom(), pid(), watch()) -> ok.
 register(Server, Pid, Watch) ->
     _ = count(Server, opened, 1),
