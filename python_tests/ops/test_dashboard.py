@@ -20,6 +20,7 @@ import pytest
 from apps.dashboard_app import HOSTILE
 from certificates import Authority
 from harness import ROOT, Hornbeam, StartError, wait_until
+from websockets.sync.client import connect
 
 from dashboard import PAGES, Page, column, csrf, dashboard_url, observed, page
 from ops.support import pids
@@ -604,6 +605,19 @@ def test_routes_are_those_of_the_metrics(server: Hornbeam, visitor: httpx.Client
     wait_until(same, 60, "both say the same")
     for by in ("slow", "failing", "time", "count", HOSTILE):
         assert visitor.get(f"/routes?by={by}").status_code == 200
+
+
+def test_websockets_that_have_ended_are_told_by_route(
+    server: Hornbeam, visitor: httpx.Client
+) -> None:
+    for name in "ab":
+        with connect(f"{server.url.replace('http', 'ws')}/rooms/{name}", open_timeout=60):
+            pass
+
+    def told() -> list[list[str]]:
+        return page(visitor, "/routes").tables.get("WebSockets that have ended", [])[1:]
+
+    wait_until(lambda: [row[:2] for row in told()] == [["/rooms/{name}", "2"]], 60, "two")
 
 
 def test_dev_has_one_on_loopback_and_run_has_none(tmp_path: Path) -> None:

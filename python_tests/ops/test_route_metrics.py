@@ -10,6 +10,7 @@ import pytest
 from harness import Hornbeam, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
+from websocket_http2 import Http2
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -112,6 +113,10 @@ def test_websockets_have_routes_too(server: Hornbeam) -> None:
             assert status == f"{refused.response.status_code // 100}xx"
         else:
             assert status == "1xx"
+    with Http2(server) as client:
+        client.open("/nested/rooms/a")
+    expected["CONNECT", "/nested/rooms/{name}", "2xx"] = 1
+    open_for["", "/nested/rooms/{name}", ""] += 1
 
     def more(before: dict[tuple[str, str, str], float], of: str) -> dict[Any, float]:
         now = counts(server, of)
