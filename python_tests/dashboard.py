@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from harness import Hornbeam
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 PAGES = (
     "/", "/applications", "/workers", "/routes", "/requests", "/background",
@@ -23,7 +26,7 @@ def observed(**options: Any) -> Hornbeam:
 
 def dashboard_url(server: Hornbeam) -> str:
     """From the log, as a person finds it."""
-    return server.wait_for_output(r"dashboard on (http://[^\s,]+)", 60).group(1)
+    return server.wait_for_output(r"dashboard on (https?://[^\s,]+)", 60).group(1)
 
 
 class Page(HTMLParser):
@@ -89,3 +92,13 @@ def csrf(client: httpx.Client) -> str:
     match = re.search(r'name="csrf" value="([^"]+)"', client.get("/workers").text)
     assert match
     return match.group(1)
+
+
+def cells(browser: Chrome, section: str) -> dict[str, list[str]]:
+    """The rows of a table by their first cells, as a browser shows them now."""
+    rows: list[list[str]] = browser.execute_script(
+        """return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]
+             .map(row => [...row.cells].map(cell => cell.innerText))""",
+        section,
+    )
+    return {first: rest for first, *rest in rows}

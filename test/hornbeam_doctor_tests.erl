@@ -12,6 +12,47 @@ files_test() ->
     Config = Config0#{max_connections => 1000},
     ?assertEqual([ok, warning, wrong], [kind(hornbeam_doctor_machine:files(Limit, Config)) || Limit <- [4096, 900, 64]]).
 
+system_test() ->
+    ?assertEqual([], hornbeam_doctor_machine:system({unix, linux})),
+    [{warning, What, ToDo}] = hornbeam_doctor_machine:system({unix, freebsd}),
+    ?assertEqual("system: freebsd, where Hornbeam is not tested", lists:flatten(What)),
+    ?assertMatch({match, _}, re:run(ToDo, "no /proc")),
+    ?assertEqual(unknown, hornbeam_terminal:raw({unix, darwin})).
+
+dashboard_test_() ->
+    {setup, fun folder/0, fun file:del_dir_r/1,
+     fun(Folder) ->
+         Hash = hornbeam_password:hash(<<"secret">>),
+         Config = #{dashboard_bind => [{tcp, {127, 0, 0, 1}, 0, <<"127.0.0.1">>}], dashboard_password_file => <<>>, dashboard_token_file => <<>>, dashboard_certfile => <<>>},
+         Plain = fun(Text, Path) -> unicode:characters_to_list(string:replace(unicode:characters_to_list(Text), Path, "FILE")) end,
+         Found = fun(Given, Path) ->
+             [{Kind, What, ToDo}] = hornbeam_doctor_dashboard:examine(Given),
+             {Kind, Plain(What, Path), Plain(ToDo, Path)}
+         end,
+         Of = fun(Option, Name, Text, Mode) ->
+             Path = filename:join(Folder, Name),
+             ok = file:write_file(Path, Text),
+             ok = file:change_mode(Path, Mode),
+             Found(Config#{Option := list_to_binary(Path)}, Path)
+         end,
+         [?_assertEqual({ok, "dashboard: FILE has its password", ""}, Of(dashboard_password_file, "good", [Hash, "\n"], 8#600)),
+          ?_assertEqual({ok, "dashboard: FILE has its token", ""}, Of(dashboard_token_file, "token", "01234567890123456789", 8#640)),
+          ?_assertEqual({wrong, "dashboard: FILE: others may read or write it; chmod 600", "The start fails. chmod 600 FILE"},
+                        Of(dashboard_password_file, "open", Hash, 8#644)),
+          ?_assertMatch({wrong, "dashboard: FILE: it is empty", "The start fails. It is not the password itself: (umask 077; hornbeam password > FILE)"},
+                        Of(dashboard_password_file, "empty", "\n", 8#600)),
+          ?_assertMatch({wrong, "dashboard: FILE: it does not hold what hornbeam password prints", _}, Of(dashboard_password_file, "plain", "secret", 8#600)),
+          ?_assertMatch({wrong, "dashboard: FILE: a token has 20 characters or more", "The start fails. Make one: " ++ _},
+                        Of(dashboard_token_file, "short", "0123", 8#600)),
+          ?_assertMatch({wrong, "dashboard: FILE: no such file or directory", "The start fails. Make one: " ++ _},
+                        Found(Config#{dashboard_token_file := <<"/no/such/file">>}, "/no/such/file")),
+          ?_assertMatch({wrong, "dashboard: FILE: illegal operation on a directory", "The start fails. Take another file."},
+                        Found(Config#{dashboard_token_file := list_to_binary(Folder)}, Folder)),
+          ?_assertMatch([{warning, ["dashboard: it speaks HTTP on ", _], _}],
+                        hornbeam_doctor_dashboard:examine(Config#{dashboard_bind := [{tcp, {0, 0, 0, 0}, 9090, <<"0.0.0.0">>}]})),
+          ?_assertEqual([], hornbeam_doctor_dashboard:examine(Config#{dashboard_bind := [], dashboard_token_file := <<"/no/such/file">>}))]
+     end}.
+
 memory_test() ->
     ?assertMatch([{ok, _, _}], hornbeam_doctor_machine:memory([{500, 1000}])),
     ?assertMatch([{warning, _, _}], hornbeam_doctor_machine:memory([{500, 1000}, {99, 1000}])),

@@ -28,6 +28,12 @@ a_record_of_a_worker_test() ->
                    "\"message\":\"m\x{c3}\x{bc}\",\"exception\":\"Traceback\\u000A  x\",\"request_id\":\"id-1\",\"trace_id\":\"t1\",\"span_id\":\"s1\",\"worker\":2,\"pid\":7}\n"/utf8>>,
                  json(event(error, {"worker ~b", [2]}, Meta))).
 
+the_crash_of_a_worker_is_an_object_test() ->
+    Crash = #{pid => 7, signal => <<"SIGSEGV">>, stack => [<<"a \"b\"">>, <<"c">>]},
+    {ok, Line} = hornbeam_json:decode(json(event(error, {"worker ~b ended", [2]}, #{hornbeam_worker => 2, hornbeam_crash => Crash}))),
+    ?assertMatch(#{<<"message">> := <<"worker 2 ended">>, <<"worker">> := 2,
+                   <<"crash">> := #{<<"pid">> := 7, <<"signal">> := <<"SIGSEGV">>, <<"stack">> := [<<"a \"b\"">>, <<"c">>]}}, Line).
+
 reports_and_broken_texts_are_lines_as_well_test_() ->
     Events = [event(error, {report, #{label => {supervisor, child_terminated}, report => [{a, "b\nc"}]}}, #{domain => [otp, sasl]}),
               event(error, {string, [<<255>>, "\n\n", 16#1F600]}, #{}),

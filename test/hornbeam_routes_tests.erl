@@ -6,7 +6,7 @@
 routes_test_() ->
     {foreach, fun table/0, fun ets:delete/1,
      [fun(_) -> {Name, Test} end || {Name, Test} <- [{"rows", fun rows/0}, {"bound", fun bound/0}, {"at once", fun at_once/0},
-                                                       {"exemplars", fun exemplars/0}, {"forgotten", fun forgotten/0}]]}.
+                                                       {"exemplars", fun exemplars/0}, {"websockets", fun websockets/0}, {"forgotten", fun forgotten/0}]]}.
 
 table() ->
     ets:new(hornbeam_routes, [named_table, public, set]).
@@ -30,6 +30,18 @@ bound() ->
     ok = hornbeam_routes:observe({one, 3}, {<<"POST">>, <<"/2">>}, 404, 1, 1, none),
     ?assertEqual([{<<>>, 1}, {<<"/1">>, 1}, {<<"/2">>, 1}, {<<"/2">>, 1}, {<<"/3">>, 1}, {<<"other">>, 7}],
                  lists:sort([{Route, Count} || #{route := Route, count := Count} <- hornbeam_routes:read(one)])).
+
+%% They share the templates of requests, and their number.
+websockets() ->
+    ok = hornbeam_routes:observe({one, 2}, {<<"GET">>, <<"/a">>}, 101, 1, 1, none),
+    [ok = hornbeam_routes:websocket({one, 2}, Route, Seconds * 1000000)
+     || {Route, Seconds} <- [{<<"/a">>, 1}, {<<"/a">>, 9}, {<<"/b">>, 100000}, {<<"/c">>, 2}, {<<"/d">>, 3}, {<<>>, 4}]],
+    ok = hornbeam_routes:websocket({two, 2}, <<"/a">>, 1),
+    ?assertEqual([{<<>>, 1, 4000000, [0, 1, 1, 1, 1, 1, 1]}, {<<"/a">>, 2, 10000000, [1, 2, 2, 2, 2, 2, 2]},
+                  {<<"/b">>, 1, 100000000000, [0, 0, 0, 0, 0, 0, 0]}, {<<"other">>, 2, 5000000, [0, 2, 2, 2, 2, 2, 2]}], hornbeam_routes:websockets(one)),
+    ?assertEqual(7, length(hornbeam_routes:open_bounds())),
+    ok = hornbeam_routes:forget(one),
+    ?assertMatch({[], [{<<"/a">>, 1, 1, _}]}, {hornbeam_routes:websockets(one), hornbeam_routes:websockets(two)}).
 
 %% Many processes make the same row and the last place.
 at_once() ->

@@ -120,7 +120,9 @@ waits() ->
     {0, Again} = hornbeam_worker_life:ended(ready, why, report(), hornbeam_worker_life:ready(Life)),
     ?assertMatch({500, _}, Fail(1, Again)).
 
-report() -> #{pid => 4711, fatal => none, uptime => 1000, requests => 1, in_progress => [], max_memory => none, cpu => none, figures_age => none, core => none}.
+report() ->
+    #{worker => <<"1">>, app => <<"a:b">>, pid => 4711, reason => <<"why">>, status => none, fatal => none, uptime => 1000, requests => 1, in_progress => [],
+      max_memory => none, cpu => none, figures_age => none, core => none}.
 
 told_once() ->
     {new, 500, Life} = hornbeam_worker_life:not_started(why, hornbeam_worker_life:new(1, true)),

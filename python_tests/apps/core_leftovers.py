@@ -29,6 +29,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         print("shutdown in", os.getpid())
+        if "CRASHES" in os.environ:
+            ctypes.string_at(0)
         await send({"type": "lifespan.shutdown.complete"})
         return
     if block := BLOCKS.get(scope["path"]):

@@ -19,6 +19,11 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 message = await receive()
                 await send({"type": f"{message['type']}.complete"})
         return
+    if scope["type"] == "websocket":
+        scope["path_template"] = "/rooms/{name}"
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        return
     status = 200
     scope["path_template"] = scope["path"] if len(scope["path"]) < 10 else f"/long/{HOSTILE}"
     match scope["path"].removesuffix(HOSTILE):
@@ -41,6 +46,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await aio.publish("go", None)
         case "/log":
             logging.getLogger("shop").error("said: %s", HOSTILE)
+        case "/series":
+            await aio.call("series", scope["query_string"].decode())
         case "/fail":
             status = 500
     await send({"type": "http.response.start", "status": status, "headers": []})

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Request, get, post
+from litestar import Litestar, Request, WebSocket, get, post, websocket
 from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException
 from litestar.response import File, Response, Stream
@@ -85,8 +85,15 @@ async def cookies() -> Response[str]:
     return response
 
 
+@websocket("/rooms/{name:str}")
+async def room(name: str, socket: WebSocket[Any, Any, Any]) -> None:
+    await socket.accept()
+    async for text in socket.iter_data("text"):
+        await socket.send_text(text)
+
+
 app = Litestar(
-    [item, body, upload, stream, background, finished, file, error, refused, cookies],
+    [room, item, body, upload, stream, background, finished, file, error, refused, cookies],
     on_startup=[start],
     request_max_body_size=None,
 )

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-from quart import Quart, Response, abort, current_app, request, send_file
+from quart import Quart, Response, abort, current_app, request, send_file, websocket
 
 app = Quart(__name__)
 done: list[str] = []
@@ -89,3 +89,9 @@ async def cookies() -> Response:
     response.set_cookie("a", "1")
     response.set_cookie("b", "2")
     return response
+
+
+@app.websocket("/rooms/<name>")
+async def room(name: str) -> None:
+    while True:
+        await websocket.send(await websocket.receive())

@@ -18,7 +18,8 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 done: list[str] = []
 
@@ -87,6 +88,13 @@ async def cookies(_request: Request) -> Response:
     return response
 
 
+async def room(websocket: WebSocket) -> None:
+    """What it is sent, until the client has enough."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
 app = Starlette(
     lifespan=lifespan,
     routes=[
@@ -100,5 +108,6 @@ app = Starlette(
         Route("/error", error),
         Route("/refused", refused),
         Route("/cookies", cookies),
+        WebSocketRoute("/rooms/{name}", room),
     ],
 )

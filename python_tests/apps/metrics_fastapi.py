@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, WebSocket, WebSocketException
 from fastapi.responses import StreamingResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 inner = APIRouter(prefix="/deep")
 
@@ -25,7 +25,6 @@ async def deep(number: int) -> int:
 outer = APIRouter(prefix="/nested")
 outer.include_router(inner)
 app = FastAPI()
-app.include_router(outer)
 
 
 @app.get("/items/{number}")
@@ -59,10 +58,35 @@ async def stream(rest: float = 0) -> StreamingResponse:
     return StreamingResponse(parts())
 
 
+@outer.websocket("/rooms/{name}")
+async def room(socket: WebSocket, name: str) -> None:
+    """One that may not be entered, one that fails, and others."""
+    if name == "closed":
+        raise WebSocketException(code=1008)
+    if name == "broken":
+        raise RuntimeError("this is meant to fail")
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(text)
+
+
 async def leaf(request: Request) -> Response:
     """Below two mounts."""
     return PlainTextResponse(str(request.path_params))
 
 
-leaves = Starlette(routes=[Route("/leaf/{n:int}", leaf), Route("/leaf/{n:int}/{m}", leaf)])
+async def listen(socket: WebSocket) -> None:
+    """A WebSocket below two mounts."""
+    await socket.accept()
+    await socket.close()
+
+
+app.include_router(outer)
+leaves = Starlette(
+    routes=[
+        Route("/leaf/{n:int}", leaf),
+        Route("/leaf/{n:int}/{m}", leaf),
+        WebSocketRoute("/listen/{n:int}", listen),
+    ]
+)
 app.mount("/below/{tenant}", Starlette(routes=[Mount("/more", leaves)]))

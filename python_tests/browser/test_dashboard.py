@@ -18,7 +18,7 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from dashboard import PAGES, dashboard_url, observed
+from dashboard import PAGES, cells, dashboard_url, observed
 
 # Set to a folder, it gets the screenshots that docs/images holds.
 IMAGES = os.environ.get("HORNBEAM_SCREENSHOTS")
@@ -80,16 +80,6 @@ def text(browser: Chrome, selector: str) -> str:
 def shot(browser: Chrome, name: str) -> None:
     if IMAGES:
         browser.save_screenshot(str(Path(IMAGES) / f"dashboard_{name}.png"))
-
-
-def cells(browser: Chrome, section: str) -> dict[str, list[str]]:
-    """The rows of a table by their first cells."""
-    rows: list[list[str]] = browser.execute_script(
-        """return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)]
-             .map(row => [...row.cells].map(cell => cell.innerText))""",
-        section,
-    )
-    return {first: rest for first, *rest in rows}
 
 
 def complaints(browser: Chrome) -> list[str]:

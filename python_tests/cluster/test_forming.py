@@ -16,8 +16,10 @@ from typing import Any
 import httpx
 import pytest
 from harness import ROOT, Hornbeam, StartError, wait_until
+from javascript_places import CHROMEDRIVER, CHROMIUM, chrome
 
 from cluster.dns_server import DnsServer
+from dashboard import cells, dashboard_url
 
 COOKIE = "a-secret-of-the-tests-of-the-cluster"
 
@@ -140,6 +142,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
                 cluster_cert=str(folder / f"127.0.0.{number}.pem"),
                 cluster_key=str(folder / f"127.0.0.{number}-key.pem"),
                 env={"HORNBEAM_CLUSTER_COOKIE": ""},
+                **({"dashboard_bind": "127.0.0.1:0"} if number == 1 else {}),
             )
             for number in (1, 2, 3)
         ]
@@ -174,6 +177,52 @@ def test_a_node_that_is_killed_is_noticed_and_comes_back(trio: list[Node]) -> No
     for node in trio:
         node.is_up_with(3)
     assert a.figure("reconnects_total") == before + 1
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: python3 tools/setup.py browser"
+)
+def test_the_dashboard_shows_each_node_as_it_is(trio: list[Node], tmp_path: Path) -> None:
+    """The page of the cluster, that is open all the while, and the number on the overview."""
+    a, b, c = trio
+    for node in trio:
+        node.is_up_with(3)
+    browser = chrome(tmp_path / "profile", "--window-size=1200,860", logs=True)
+    facts = "return Object.fromEntries([...document.querySelectorAll('#' + arguments[0] + ' dt')]"
+    facts += ".map(name => [name.innerText, name.nextElementSibling.innerText]))"
+
+    def states() -> dict[str, str]:
+        return {name: row[0] for name, row in cells(browser, "nodes").items()}
+
+    try:
+        browser.get(dashboard_url(a.server) + "/cluster")
+        up = {a.name: "this one", b.name: "up", c.name: "up"}
+        wait_until(lambda: states() == up, 60, "all are up")
+        wait_until(
+            lambda: [row[2] for row in cells(browser, "nodes").values()] == ["true"] * 3,
+            60,
+            "each is a member",
+        )
+        said = browser.execute_script(facts, "cluster")
+        assert (said["This node"], said["Majority"]) == (a.name, "true")
+        c.end()
+        try:
+            wait_until(lambda: states() == up | {c.name: "down"}, 60, "one is down")
+            # Its link was closed, or by now nothing listens there.
+            wait_until(lambda: cells(browser, "nodes")[c.name][-1], 60, "and why")
+        finally:
+            c.start()
+        wait_until(lambda: states() == up, 60, "it is back")
+        browser.get(dashboard_url(a.server))
+        wait_until(
+            lambda: browser.execute_script(facts, "nodes").get("Nodes up") == "3", 60, "three"
+        )
+        logs = browser.get_log("browser")  # type: ignore[no-untyped-call]
+        assert [log["message"] for log in logs] == []
+    finally:
+        browser.quit()
+    for node in trio:
+        node.is_up_with(3)
 
 
 def test_a_node_that_stands_still_is_noticed_in_time(trio: list[Node]) -> None:

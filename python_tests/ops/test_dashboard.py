@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import subprocess
 import threading
 from base64 import b64decode
@@ -17,7 +18,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 from apps.dashboard_app import HOSTILE
+from certificates import Authority
 from harness import ROOT, Hornbeam, StartError, wait_until
+from websockets.sync.client import connect
 
 from dashboard import PAGES, Page, column, csrf, dashboard_url, observed, page
 from ops.support import pids
@@ -26,9 +29,28 @@ PASSWORD = "correct horse battery"
 TOKEN = "a-token-of-more-than-twenty-signs"
 
 
+# The process that remembers the points of the charts: killed, kept away, back again.
+SERIES = """
+    ok = hornbeam:register_function(series, fun(What) ->
+        case {What, whereis(hornbeam_series@default)} of
+            {<<"kill">>, Pid} -> true = exit(Pid, kill), ok;
+            {<<"away">>, Pid} ->
+                {_, Dictionary} = process_info(Pid, dictionary),
+                {_, [Sup | _]} = lists:keyfind(list_to_atom([36 | "ancestors"]), 1, Dictionary),
+                ok = persistent_term:put(series, Sup),
+                ok = supervisor:terminate_child(Sup, series);
+            {<<"back">>, undefined} ->
+                {ok, _} = supervisor:restart_child(persistent_term:get(series), series), ok
+        end
+    end).
+"""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Hornbeam]:
-    with observed(env={"HORNBEAM_ENV": "SECRET_KEY=hush-hush"}) as running:
+    flags = f"-eval '{SERIES}'"
+    env = {"HORNBEAM_ENV": "SECRET_KEY=hush-hush", "HORNBEAM_ERL_FLAGS": flags}
+    with observed(env=env) as running:
         yield running
 
 
@@ -169,6 +191,48 @@ def test_behind_tls_the_cookie_is_for_tls_alone(guarded: Hornbeam) -> None:
         assert "Secure" in sign_in(client, TOKEN).headers["set-cookie"]
 
 
+def test_it_speaks_tls_itself(tmp_path: Path) -> None:
+    """Pages, events and buttons; the cookie is for TLS alone; who speaks HTTP fills no log."""
+    authority = Authority(tmp_path / "tls").create()
+    cert, key = authority.issue("localhost")
+    token = secret(tmp_path / "token", TOKEN)
+    with Hornbeam(
+        "dashboard_app:app", dashboard_bind="0.0.0.0:0", dashboard_token_file=str(token),
+        dashboard_certfile=str(cert), dashboard_keyfile=str(key),
+    ) as server:  # fmt: skip
+        url = dashboard_url(server).replace("0.0.0.0", "localhost")
+        assert url.startswith("https://localhost:")
+        context = ssl.create_default_context(cafile=str(authority.cert))
+        with httpx.Client(base_url=url, verify=context, timeout=60, limits=ONCE) as client:
+            answer = sign_in(client, TOKEN)
+            assert "; Secure" in answer.headers["set-cookie"]
+            assert answer.status_code == 303
+            assert "Workers" in client.get("/workers").text
+            with client.stream("GET", "/events/workers") as stream:
+                assert next(stream.iter_lines()) == "event: parts"
+            moved = client.post("/actions", data={"csrf": "x"}, headers={"origin": url})
+            assert moved.status_code == 403
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(url.replace("https", "http"), timeout=60)
+    assert "speaks HTTP" not in server.output
+    assert "rash" not in server.output
+    assert "error" not in server.output
+
+
+def test_a_certificate_that_cannot_be_used_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cert").write_text("none")
+    with (
+        pytest.raises(StartError) as failed,
+        Hornbeam(
+            "dashboard_app:app", dashboard_bind="127.0.0.1:0",
+            dashboard_certfile=str(tmp_path / "cert"),
+        ),
+    ):  # fmt: skip
+        pass
+    assert f"cannot use {tmp_path}/cert: " in failed.value.output
+    assert "rash" not in failed.value.output
+
+
 def test_a_script_shows_the_token(guarded: Hornbeam) -> None:
     with stranger(guarded) as client:
         good, bad = ({"authorization": f"Bearer {text}"} for text in (TOKEN, TOKEN + "x"))
@@ -193,10 +257,11 @@ def test_tries_to_sign_in_are_limited(tmp_path: Path) -> None:
     token = secret(tmp_path / "token", TOKEN)
     with (
         Hornbeam(
-            "dashboard_app:app", dashboard_bind="127.0.0.1:0", dashboard_token_file=str(token)
+            "dashboard_app:app", dashboard_bind="0.0.0.0:0", dashboard_token_file=str(token)
         ) as server,
         stranger(server) as client,
     ):
+        server.wait_for_output(r"the dashboard on 0\.0\.0\.0:\d+ speaks HTTP", 60)
         # One more is let through every 15 seconds: a slow machine may see one or two of them.
         answers = [sign_in(client, "wrong") for _ in range(40)]
         codes = [answer.status_code for answer in answers]
@@ -375,6 +440,36 @@ def test_events_bring_what_has_changed(visitor: httpx.Client) -> None:
     assert visitor.get("/events/nothing").status_code == 404
 
 
+def test_a_page_that_is_open_outlives_what_remembers_the_points(
+    server: Hornbeam, visitor: httpx.Client
+) -> None:
+    """It shows nothing while that is away, and points again when it is back."""
+
+    def series(what: str) -> None:
+        assert httpx.get(f"{server.url}/series?{what}", timeout=60).status_code == 200
+
+    with visitor.stream("GET", "/events/") as stream:
+        lines = stream.iter_lines()
+
+        def until(wanted: str) -> None:
+            assert any(line.startswith(wanted) for line in lines), wanted
+
+        until("event: point")
+        series("kill")
+        until("event: point")
+        series("away")
+        try:
+            for _ in range(3):  # one for each look
+                until(":")
+            assert "Overview" in visitor.get("/").text
+            assert visitor.get("/series").json()["points"] == []
+        finally:
+            series("back")
+        until("event: point")
+    assert "hornbeam_dashboard_events" not in server.output
+    assert "cowboy" not in server.output
+
+
 def test_a_session_that_is_over_ends_its_events(guarded: Hornbeam) -> None:
     with stranger(guarded) as client:
         sign_in(client, TOKEN)
@@ -510,6 +605,19 @@ def test_routes_are_those_of_the_metrics(server: Hornbeam, visitor: httpx.Client
     wait_until(same, 60, "both say the same")
     for by in ("slow", "failing", "time", "count", HOSTILE):
         assert visitor.get(f"/routes?by={by}").status_code == 200
+
+
+def test_websockets_that_have_ended_are_told_by_route(
+    server: Hornbeam, visitor: httpx.Client
+) -> None:
+    for name in "ab":
+        with connect(f"{server.url.replace('http', 'ws')}/rooms/{name}", open_timeout=60):
+            pass
+
+    def told() -> list[list[str]]:
+        return page(visitor, "/routes").tables.get("WebSockets that have ended", [])[1:]
+
+    wait_until(lambda: [row[:2] for row in told()] == [["/rooms/{name}", "2"]], 60, "two")
 
 
 def test_dev_has_one_on_loopback_and_run_has_none(tmp_path: Path) -> None:

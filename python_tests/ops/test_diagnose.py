@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -236,6 +237,40 @@ def test_what_a_worker_keeps(server: Hornbeam) -> None:
     assert re.match(r"\d+\.\d [kM]B in \+\d+ objects\n  File \".*diagnose_app\.py\"", largest), text
 
 
+def test_a_process_that_is_stopped_is_said_to_be(server: Hornbeam) -> None:
+    (pid,) = server.workers()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for command in (("stack", "1"), ("profile", "1", "300"), ("memory", "1", "300")):
+            ok, text = control(server, *command)
+            assert not ok
+            assert text.startswith("the process is stopped (T), as by SIGSTOP"), (command, text)
+            assert f"kill -CONT {pid}" in text
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert "event loop" in told(server, "stack", "1")
+
+
+def test_one_that_is_stopped_meanwhile_is_not_waited_for(server: Hornbeam) -> None:
+    (pid,) = server.workers()
+    said: list[tuple[bool, str]] = []
+    thread = threading.Thread(target=lambda: said.append(control(server, "profile", "1", "300")))
+    thread.start()
+    try:
+        wait_until(lambda: "sampler" in told(server, "stack", "1"), 60, "it is sampled")
+        os.kill(pid, signal.SIGSTOP)
+        thread.join(100)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert said and said[0][1].startswith("the process is stopped (T)")
+
+
+def test_a_loop_that_is_blocked_cannot_be_profiled(server: Hornbeam, tmp_path: Path) -> None:
+    with asked(server, "/block", tmp_path / "go"):
+        ok, text = control(server, "profile", "1", "300")
+        assert (ok, text.partition(",")[0]) == (False, "its event loop is blocked")
+
+
 def test_mistakes_of_the_command(server: Hornbeam) -> None:
     assert "takes a worker" in control(server, "stack")[1]
     assert control(server, "profile", "1", "0") == (False, "--seconds is from 1 to 300")
@@ -263,6 +298,62 @@ def test_a_crash_is_one_record(server: Hornbeam) -> None:
         told(server, "status"),
         re.MULTILINE,
     )
+
+
+def crashes(server: Hornbeam) -> list[dict[str, Any]]:
+    """The lines of a log of JSON that have the object."""
+    lines = (json.loads(line) for line in server.output.splitlines() if line.startswith("{"))
+    return [line for line in lines if "crash" in line]
+
+
+def test_a_crash_has_fields_of_its_own_in_a_log_of_json(wsgi: Hornbeam) -> None:
+    before = len(crashes(wsgi))
+    assert httpx.post(f"{wsgi.url}/crash", timeout=60).status_code == 502
+    wait_until(lambda: len(crashes(wsgi)) > before, 60, "it is logged")
+    line = crashes(wsgi)[-1]
+    assert line["level"] == "error"
+    assert "signal 11 (SIGSEGV)" in line["message"].splitlines()[0]
+    crash = line["crash"]
+    assert (crash["signal"], crash["status"], crash["app"]) == ("SIGSEGV", 139, "diagnose_app:app")
+    assert "signal 11" in crash["reason"]
+    assert [(row["method"], row["path"]) for row in crash["in_progress"]] == [("POST", "/crash")]
+    assert crash["stack"][0].startswith("Fatal Python error: Segmentation fault")
+    assert any("in string_at" in row for row in crash["stack"])
+    assert crash["pid"] > 1 and crash["requests"] >= 1 and crash["uptime_ms"] > 0
+    assert crash["worker"] == "1"
+
+
+def test_a_crash_of_a_worker_that_is_to_leave_is_a_record_too(
+    wsgi: Hornbeam, tmp_path: Path
+) -> None:
+    """It has a request in progress while a reload has replaced it."""
+    go, answers = tmp_path / "go", []
+
+    def ask() -> None:
+        with httpx.Client(timeout=120) as client:
+            answers.append(client.post(f"{wsgi.url}/wait{go}").status_code)
+
+    thread = threading.Thread(target=ask)
+    try:
+        thread.start()
+        wait_until(lambda: "/wait" in told(wsgi, "requests"), 60, "it is in progress")
+        (pid,) = re.findall(r" ready (\d+) 1 ", spaced(told(wsgi, "status")))
+        told(wsgi, "reload")
+        wait_until(lambda: f" draining {pid} " in spaced(told(wsgi, "status")), 60, "it drains")
+        os.kill(int(pid), signal.SIGSEGV)
+        thread.join()
+    finally:
+        go.touch()
+        thread.join()
+    assert answers == [502]
+    wait_until(lambda: crashes(wsgi)[-1:] and crashes(wsgi)[-1]["crash"]["pid"] == int(pid), 60, "")
+    line = crashes(wsgi)[-1]
+    assert "ended before it had finished what it had: Python was ended by" in line["message"]
+    assert [row["path"] for row in line["crash"]["in_progress"]] == [f"/wait{go}"]
+
+
+def spaced(text: str) -> str:
+    return re.sub(" +", " ", text)
 
 
 def test_a_status_that_python_exits_with(server: Hornbeam) -> None:

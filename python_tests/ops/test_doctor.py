@@ -27,6 +27,9 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "tls").create()
     cert, key = authority.issue("localhost")
     key.chmod(0o644)
+    password = tmp_path / "password"
+    password.write_text("secret")
+    password.chmod(0o600)
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "timedatectl").write_text("#!/bin/sh\necho no\n")
@@ -39,6 +42,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         done = doctor(
             "diagnose_app:app", f"--bind={address}", f"--python={bare}", f"--pythonpath={APPS}",
             f"--certfile={cert}", f"--keyfile={key}", "--slow-request=90000", "--name=doctor-test",
+            "--dashboard-bind=127.0.0.1:0", f"--dashboard-password-file={password}",
             PATH=f"{tools}:{os.environ['PATH']}",
         )  # fmt: skip
     text = done.stdout
@@ -49,10 +53,11 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         rf"WRONG    address: {address} is used by .*\(pid {os.getpid()}\).*",
         rf"warning  TLS: {re.escape(str(cert))} is valid for \d+ days, until \d{{4}}-\d\d-\d\d",
         rf"warning  TLS: every user of this machine can read the key in {re.escape(str(key))}",
+        rf"WRONG    dashboard: {password}: it does not hold what hornbeam password prints",
         r"warning  options: slow_request \(90000 ms\) is not below timeout \(60000 ms\)",
     ):
         assert re.search(f"^{pattern}{SECOND_LINE}", text, re.MULTILINE), (pattern, text)
-    assert re.search(r"^\d in order, 4 warnings, 2 wrong$", text, re.MULTILINE), text
+    assert re.search(r"^\d in order, 4 warnings, 3 wrong$", text, re.MULTILINE), text
     assert done.returncode == 1
 
 

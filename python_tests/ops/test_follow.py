@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -115,18 +117,22 @@ def entry(datagram: bytes) -> dict[str, str]:
     return fields
 
 
+def logging_to(journal: socket.socket, folder: Path) -> Hornbeam:
+    """A server whose standard error is said to be this journal."""
+    path = folder / "journal"
+    journal.bind(str(path))
+    journal.settimeout(60)
+    server = Hornbeam(
+        "traces_app:app", trace=True, request_id=True, env={"HORNBEAM_JOURNAL_SOCKET": str(path)}
+    )
+    stream = 'JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$@"'
+    server.command = ["sh", "-c", stream, "sh", *server.command]
+    return server
+
+
 def test_under_systemd_the_log_goes_to_the_journal_with_fields(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
-        journal.bind(str(path))
-        journal.settimeout(60)
-        server = Hornbeam(
-            "traces_app:app", trace=True, request_id=True,
-            env={"HORNBEAM_JOURNAL_SOCKET": str(path)},
-        )  # fmt: skip
-        stream = 'JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$@"'
-        server.command = ["sh", "-c", stream, "sh", *server.command]
-        with server:
+        with logging_to(journal, tmp_path) as server:
             httpx.get(f"{server.url}/journal", headers={"x-request-id": "r-1"}, timeout=60)
             fields: dict[str, str] = {}
             while fields.get("HORNBEAM_LOGGER") != "traces_app":
@@ -143,6 +149,20 @@ def test_under_systemd_the_log_goes_to_the_journal_with_fields(tmp_path: Path) -
             "HORNBEAM_REQUEST_ID": "r-1",
         }
         assert "two" not in server.output
+
+
+def test_a_crash_of_a_worker_has_fields_of_its_own_in_the_journal(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        fields = {}
+        with logging_to(journal, tmp_path) as server:
+            (pid,) = server.workers()
+            os.kill(pid, signal.SIGSEGV)
+            while "HORNBEAM_CRASH_PID" not in fields:
+                fields = entry(journal.recv(200_000))
+    assert fields["HORNBEAM_CRASH_PID"] == str(pid)
+    assert fields["HORNBEAM_CRASH_SIGNAL"] == "SIGSEGV"
+    assert fields["HORNBEAM_CRASH_IN_PROGRESS"] == "[]"
+    assert fields["HORNBEAM_CRASH_STACK"].startswith("Fatal Python error: Segmentation fault\n")
 
 
 def test_a_journal_that_standard_error_is_not_is_not_meant(tmp_path: Path) -> None:

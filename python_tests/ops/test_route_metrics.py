@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 from harness import Hornbeam, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
+from websocket_http2 import Http2
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 ROUTES = "hornbeam_route_duration_seconds"
+OPEN_FOR = "hornbeam_websocket_open_seconds"
 OPEN = {"accept": "application/openmetrics-text; version=1.0.0; charset=utf-8, text/plain;q=0.5"}
 MOUNTS = [
     "/starlette=framework_starlette:app",
@@ -39,6 +44,18 @@ ASKED = {
     "/wsgi/groups": ("GET", "/wsgi/groups", "2xx"),
     "/bottle/hello/me": ("GET", "/bottle/hello/<name>", "2xx"),
 }
+# WebSockets: what is asked for, the template, and how the handshake is answered.
+CONNECTED = [
+    ("/nested/rooms/a", "/nested/rooms/{name}", "1xx"),
+    ("/nested/rooms/b", "/nested/rooms/{name}", "1xx"),
+    ("/nested/rooms/closed", "/nested/rooms/{name}", "4xx"),
+    ("/nested/rooms/broken", "/nested/rooms/{name}", "5xx"),
+    ("/below/t1/more/listen/1", "/below/{tenant}/more/listen/{n}", "1xx"),
+    ("/starlette/rooms/a", "/starlette/rooms/{name}", "1xx"),
+    ("/quart/rooms/a", "/quart/rooms/<name>", "1xx"),
+    ("/litestar/rooms/a", "/litestar/rooms/{name}", "1xx"),
+    ("/nested/nothing", "", "4xx"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hornbeam]:
         mount=MOUNTS,
         env=env,
         metrics_bind="127.0.0.1:0",
-        metrics_max_routes=13,
+        metrics_max_routes=18,
     ) as server:
         yield server
 
@@ -60,15 +77,15 @@ def base(server: Hornbeam) -> str:
     return server.wait_for_output(r"metrics on (http://\S+)").group(1)
 
 
-def counts(server: Hornbeam) -> dict[tuple[str, str, str], float]:
+def counts(server: Hornbeam, of: str = ROUTES) -> dict[tuple[str, str, str], float]:
     """Requests by method, route and class of status."""
     families = text_families(httpx.get(base(server) + "/metrics", timeout=60).text)
     return {
-        (labels["method"], labels.get("route", ""), labels["status"]): value
+        (labels.get("method", ""), labels.get("route", ""), labels.get("status", "")): value
         for family in families
-        if family.name == ROUTES
+        if family.name == of
         for name, labels, value, *_ in family.samples
-        if name == f"{ROUTES}_count"
+        if name == f"{of}_count"
     }
 
 
@@ -79,6 +96,34 @@ def test_each_framework_names_its_routes(server: Hornbeam) -> None:
         expected[key] = expected.get(key, 0) + 1
     wait_until(lambda: sum(counts(server).values()) == len(ASKED), 60, "all are counted")
     assert counts(server) == expected
+
+
+def test_websockets_have_routes_too(server: Hornbeam) -> None:
+    """The answer to the handshake, and how long those were open that have ended."""
+    before, ended = counts(server), counts(server, OPEN_FOR)
+    expected: dict[tuple[str, str, str], float] = {}
+    open_for: dict[tuple[str, str, str], float] = {}
+    for path, route, status in CONNECTED:
+        key = ("GET", route, status)
+        expected[key] = expected.get(key, 0) + 1
+        try:
+            with connect(server.url.replace("http", "ws") + path, open_timeout=60):
+                open_for[("", route, "")] = open_for.get(("", route, ""), 0) + 1
+        except InvalidStatus as refused:
+            assert status == f"{refused.response.status_code // 100}xx"
+        else:
+            assert status == "1xx"
+    with Http2(server) as client:
+        client.open("/nested/rooms/a")
+    expected["CONNECT", "/nested/rooms/{name}", "2xx"] = 1
+    open_for["", "/nested/rooms/{name}", ""] += 1
+
+    def more(before: dict[tuple[str, str, str], float], of: str) -> dict[Any, float]:
+        now = counts(server, of)
+        return {key: n - before.get(key, 0) for key, n in now.items() if n != before.get(key, 0)}
+
+    wait_until(lambda: more(before, ROUTES) == expected, 60, "the handshakes are counted")
+    wait_until(lambda: more(ended, OPEN_FOR) == open_for, 60, "those that have ended are")
 
 
 def parts(server: Hornbeam) -> dict[str, float]:
@@ -107,11 +152,11 @@ def test_the_parts_of_the_time(server: Hornbeam) -> None:
 
 
 def test_more_routes_than_are_wanted_are_one(server: Hornbeam) -> None:
-    """metrics_max_routes is 13, and so many templates there are already."""
+    """metrics_max_routes is 18, and so many templates there are already."""
     for path in ("/docs", "/openapi.json", "/redoc", "/flask/address"):
         httpx.get(server.url + path, timeout=60)
     wait_until(lambda: any(key[1] == "other" for key in counts(server)), 60, "others are counted")
-    assert len({route for _, route, _ in counts(server)} - {"", "other"}) == 13
+    assert len({route for _, route, _ in counts(server)} - {"", "other"}) == 18
 
 
 def test_open_metrics(server: Hornbeam) -> None:

@@ -52,6 +52,16 @@ def test_a_thread_that_hangs_does_not_outlast_shutdown_timeout() -> None:
     assert output.count("did not finish its shutdown in time and is killed") == 1
 
 
+def test_a_crash_in_the_shutdown_is_a_record() -> None:
+    with Hornbeam(APP, env={"CRASHES": "1"}) as server:
+        assert httpx.get(server.url).status_code == 200
+    assert re.search(
+        r"worker 1 \(pid \d+\) ended in its shutdown: Python was ended by signal 11 \(SIGSEGV\)",
+        server.output,
+    )
+    assert "Fatal Python error: Segmentation fault" in server.output
+
+
 def test_a_start_that_fails_is_not_held_up_by_what_it_leaves() -> None:
     env = {"LEAVES": "hanging_thread stubborn", "FAILS": "1"}
     server = Hornbeam(APP, env=env, shutdown_timeout=1500, startup_timeout=3_600_000)

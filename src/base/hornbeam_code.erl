@@ -34,9 +34,10 @@
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
                     hornbeam_log_ring, hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
                     hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal,
-                    hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_options]).
+                    hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_dashboard,
+                    hornbeam_doctor_options]).
 %% Our own that only a part calls.
--define(ROOMS, [{metrics, [hornbeam_side_listener]},
+-define(ROOMS, [{metrics, [hornbeam_side_listener]}, {dashboard, [hornbeam_metrics_ssl]},
                 {slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
                 {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,

@@ -5,14 +5,14 @@
 %%% hornbeam_json.
 %%%
 %%% JSON: one object per line (RFC 8259), the same for what Erlang and what Python logs: time (RFC 3339, UTC), level, logger, message, pid, and where
-%%% there are such exception, request_id, trace_id, span_id, worker and node. Records of workers bring theirs as metadata
+%%% there are such exception, request_id, trace_id, span_id, worker, node and crash, an object (hornbeam_worker_crash:fields/1). Records of workers bring theirs as metadata
 %%% (hornbeam_worker_log): python_logger, python_record, python_pid.
 -module(hornbeam_log_format).
 
 -export([formatter/3, format/2, check_config/1, fields/1]).
 
 %% In a line -> in an event's metadata.
--define(META, [{request_id, request_id}, {trace_id, trace_id}, {span_id, span_id}, {worker, hornbeam_worker}, {pid, python_pid}]).
+-define(META, [{crash, hornbeam_crash}, {request_id, request_id}, {trace_id, trace_id}, {span_id, span_id}, {worker, hornbeam_worker}, {pid, python_pid}]).
 
 -type config() :: json | {colours, logger:formatter_config()}.
 
@@ -48,7 +48,7 @@ fields(#{level := Level, meta := Meta} = Event) ->
     [{time_us, maps:get(time, Meta)}, {level, Level}, {logger, bytes(logger(Meta))}, {message, bytes(Message)}
      | [{Name, given(Value)} || {Name, Value} <- Known, Value =/= none]].
 
-given(Number) when is_integer(Number) -> Number;
+given(Value) when is_integer(Value); is_map(Value) -> Value;
 given(Text) -> bytes(Text).
 
 message(#{meta := #{python_record := {Message, Trace}}}) ->
@@ -61,6 +61,7 @@ logger(#{domain := [otp | _]}) -> "otp";
 logger(_) -> "hornbeam".
 
 value(Number) when is_integer(Number) -> integer_to_binary(Number);
+value(Map) when is_map(Map) -> hornbeam_json:encode(Map);
 value(Atom) when is_atom(Atom) -> value(atom_to_binary(Atom));
 value(Text) -> [$", hornbeam_json:escape(bytes(Text)), $"].
 

@@ -1,6 +1,6 @@
 %%% Events of OTP's logger as entries of systemd's journal, with fields, by its native protocol.
 %%%
-%%% Called by: hornbeam_log (open/1, write/2 in the process that logs). Calls: hornbeam_log_format (fields/1), gen_udp.
+%%% Called by: hornbeam_log (open/1, write/2 in the process that logs). Calls: hornbeam_log_format (fields/1), hornbeam_json, gen_udp.
 %%%
 %%% An entry is one datagram to ?SOCKET: KEY=VALUE, a line each; a value with line breaks is KEY, its length as 64 bits little-endian, itself.
 %%% Whether standard error is the journal systemd says by JOURNAL_STREAM: device and inode of the stream that it has given
@@ -51,9 +51,15 @@ entry(#{level := Level} = Event) ->
     Fields = hornbeam_log_format:fields(Event),
     Message = lists:join($\n, [Text || {Key, Text} <- Fields, Key =:= message orelse Key =:= exception]),
     [field("MESSAGE", cut(iolist_to_binary(Message))), field("PRIORITY", [priority(Level)]), field("SYSLOG_IDENTIFIER", "hornbeam")
-     | [field(["HORNBEAM_", string:uppercase(atom_to_list(Key))], value(Value)) || {Key, Value} <- Fields, not lists:member(Key, [message, exception, time_us, level])]].
+     | [named(["HORNBEAM_", string:uppercase(atom_to_list(Key))], Value) || {Key, Value} <- Fields, not lists:member(Key, [message, exception, time_us, level])]].
+
+%% What an object has is a field each.
+named(Name, Map) when is_map(Map) -> [named([Name, $_, string:uppercase(atom_to_list(Key))], Value) || {Key, Value} <- lists:sort(maps:to_list(Map))];
+named(Name, Value) -> field(Name, value(Value)).
 
 value(Number) when is_integer(Number) -> integer_to_binary(Number);
+value([Line | _] = Lines) when is_binary(Line) -> cut(iolist_to_binary(lists:join($\n, Lines)));
+value(List) when is_list(List) -> cut(iolist_to_binary(hornbeam_json:encode(List)));
 value(Text) -> cut(Text).
 
 cut(Text) when byte_size(Text) > ?LONGEST -> binary:part(Text, 0, ?LONGEST);

@@ -2,7 +2,7 @@
 %%%
 %%%     pbkdf2_sha512$210000$SALT$HASH      salt and hash in base64
 %%%
-%%% Called by: hornbeam_password_command (hash/1), hornbeam_dashboard_access (is_hash/1, verify/2). Calls: crypto. Pure, but for the salt.
+%%% Called by: hornbeam_password_command (hash/1), hornbeam_dashboard_secret (is_hash/1), hornbeam_dashboard_access (verify/2). Calls: crypto. Pure, but for the salt.
 %%%
 %%% The rounds are made here one by one and not by crypto:pbkdf2_hmac/5, which holds its scheduler for all of them: 135 ms in which a server with one
 %%% scheduler answers nobody. This takes 0.4 s of a core, of which others get their share. The hash has the length of one block of the function.

@@ -3,7 +3,7 @@
 %%% Called by: whoever logs or returns a reason. Calls: hornbeam_options (the text of a bad option). Pure.
 -module(hornbeam_reason).
 
--export([format/1]).
+-export([format/1, signal/1]).
 
 %% @doc A reason as text for a person, without a line break at the end.
 -spec format(term()) -> iolist().
@@ -42,7 +42,7 @@ format({python_killed, OomKills}) ->
     io_lib:format("Python was ended by signal 9 (SIGKILL), perhaps by the kernel because memory was used up, as it has ended ~b "
                   "of this control group's processes so far", [OomKills]);
 format({python_exited, {exit_status, Status}}) when Status > 128 ->
-    ["Python was ended by signal ", signal(Status - 128)];
+    ["Python was ended by signal ", signal_text(Status - 128)];
 format({python_exited, {exit_status, Status}}) ->
     io_lib:format("Python exited with status ~b", [Status]);
 format({python_exited, {pipe_closed, _Reason}}) ->
@@ -123,12 +123,25 @@ listen_reason(Other) -> io_lib:format("~tp", [Other]).
 text(Bytes) ->
     string:trim(Bytes, trailing, "\n").
 
+signal_text(Number) ->
+    case name(Number) of
+        none -> integer_to_list(Number);
+        Name -> io_lib:format("~b (~s)", [Number, Name])
+    end.
+
+%% @doc The signal that an exit status stands for, by its name or number.
+-spec signal(Status :: integer() | none) -> binary() | none.
+signal(Status) when is_integer(Status), Status > 128 ->
+    case name(Status - 128) of
+        none -> integer_to_binary(Status - 128);
+        Name -> list_to_binary(Name)
+    end;
+signal(_Status) ->
+    none.
+
 %% Linux's numbers, which are the same on all its common architectures.
-signal(Number) ->
+name(Number) ->
     Names = #{1 => "SIGHUP", 2 => "SIGINT", 3 => "SIGQUIT", 4 => "SIGILL", 5 => "SIGTRAP", 6 => "SIGABRT", 7 => "SIGBUS", 8 => "SIGFPE", 9 => "SIGKILL",
               10 => "SIGUSR1", 11 => "SIGSEGV", 12 => "SIGUSR2", 13 => "SIGPIPE", 14 => "SIGALRM", 15 => "SIGTERM", 24 => "SIGXCPU",
               25 => "SIGXFSZ", 31 => "SIGSYS"},
-    case Names of
-        #{Number := Name} -> io_lib:format("~b (~s)", [Number, Name]);
-        #{} -> integer_to_list(Number)
-    end.
+    maps:get(Number, Names, none).

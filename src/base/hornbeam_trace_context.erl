@@ -8,16 +8,18 @@
 %%%     tracestate    key "=" value, separated by commas, 32 at most
 %%%
 %%% What is malformed is as if it were not there: without a good traceparent both fields are, with a bad tracestate only that. Of a version that
-%%% is not known yet what the first one has is read (3.2.4).
+%%% is not known yet what the first one has is read (3.2.4). Of members with the same key the first one stays, which is the latest on the trace's
+%%% way (3.3.1.3): the list of a client that did not look is worth more than none. A key may begin with a digit, as level 2 has it.
 -module(hornbeam_trace_context).
 
--export([read/1, parse/1, is_state/1, traceparent/3, metadata/3, join/1, current/0, hex/1, digits/1]).
+-export([read/1, parse/1, state/1, traceparent/3, metadata/3, join/1, current/0, hex/1, digits/1]).
 -export_type([id/0, flags/0, parent/0]).
 
 -define(IS_HEX(C), (C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f)).
 -define(IS_LOWER(C), (C >= $a andalso C =< $z)).
 -define(IS_DIGIT(C), (C >= $0 andalso C =< $9)).
--define(IS_KEY(C), (?IS_LOWER(C) orelse ?IS_DIGIT(C) orelse C =:= $_ orelse C =:= $- orelse C =:= $* orelse C =:= $/)).
+-define(IS_FIRST(C), (?IS_LOWER(C) orelse ?IS_DIGIT(C))).
+-define(IS_KEY(C), (?IS_FIRST(C) orelse C =:= $_ orelse C =:= $- orelse C =:= $* orelse C =:= $/)).
 %% The two digits of each byte: half the time of one after the other.
 -define(HEX, {
     16#3030, 16#3031, 16#3032, 16#3033, 16#3034, 16#3035, 16#3036, 16#3037, 16#3038, 16#3039, 16#3061, 16#3062, 16#3063, 16#3064, 16#3065, 16#3066,
@@ -86,22 +88,30 @@ is_id(Id) -> is_hex(Id).
 is_hex(<<C, Rest/binary>>) when ?IS_HEX(C) -> is_hex(Rest);
 is_hex(Rest) -> Rest =:= <<>>.
 
-%% Several fields are one (RFC 9110, 5.3).
-state([]) -> none;
+%% @doc The values of tracestate, in their order, as one (RFC 9110, 5.3); none where they say nothing or are not what they should be.
+-spec state([binary()]) -> binary() | none.
 state(Values) ->
     State = iolist_to_binary(lists:join($,, Values)),
-    case is_state(State) of
-        true -> State;
+    Members = members(State),
+    Keys = [key(Member) || Member <- Members],
+    case Keys =/= [] andalso length(Keys) =< ?MAX_MEMBERS andalso not lists:member(none, Keys) of
+        true -> without_repeated(State, lists:zip(Keys, Members));
         false -> none
     end.
 
-%% @doc Whether it is a tracestate. An empty one says nothing.
--spec is_state(binary()) -> boolean().
-is_state(State) when byte_size(State) > ?MAX_STATE -> false;
-is_state(State) ->
-    Members = [Member || Given <- binary:split(State, <<",">>, [global]), Member <- [string:trim(Given, both, " \t")], Member =/= <<>>],
-    Keys = [key(Member) || Member <- Members],
-    Keys =/= [] andalso length(Keys) =< ?MAX_MEMBERS andalso not lists:member(none, Keys) andalso Keys -- lists:usort(Keys) =:= [].
+members(State) when byte_size(State) > ?MAX_STATE -> [];
+members(State) ->
+    [Member || Given <- binary:split(State, <<",">>, [global]), Member <- [string:trim(Given, both, " \t")], Member =/= <<>>].
+
+%% As it came, where no key is there twice.
+without_repeated(State, Members) ->
+    case length(lists:ukeysort(1, Members)) =:= length(Members) of
+        true -> State;
+        false -> iolist_to_binary(lists:join($,, first_ones(Members)))
+    end.
+
+first_ones([]) -> [];
+first_ones([{Key, Member} | Members]) -> [Member | first_ones([Other || {Another, _} = Other <- Members, Another =/= Key])].
 
 key(Member) ->
     case binary:split(Member, <<"=">>) of
@@ -117,9 +127,9 @@ key(Member) ->
 %% A vendor's, or one of several of its tenants (3.3.1.3.1).
 is_key(<<C, _/binary>> = Key) ->
     case binary:split(Key, <<"@">>) of
-        [Name] -> ?IS_LOWER(C) andalso byte_size(Name) =< 256 andalso is_key_chars(Name);
+        [Name] -> ?IS_FIRST(C) andalso byte_size(Name) =< 256 andalso is_key_chars(Name);
         [Tenant, <<S, _/binary>> = System] ->
-            (?IS_LOWER(C) orelse ?IS_DIGIT(C)) andalso ?IS_LOWER(S) andalso byte_size(Tenant) =< 241 andalso byte_size(System) =< 14
+            ?IS_FIRST(C) andalso ?IS_FIRST(S) andalso byte_size(Tenant) =< 241 andalso byte_size(System) =< 14
                 andalso is_key_chars(Tenant) andalso is_key_chars(System);
         _ -> false
     end;

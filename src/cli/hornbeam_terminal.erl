@@ -5,18 +5,21 @@
 %%% terminal back as well, when this VM ends in any way (priv/python/hornbeam/launcher.py).
 -module(hornbeam_terminal).
 
--export([raw/0, restore/1, size/0, keys/0]).
+-export([raw/1, restore/1, size/0, keys/0]).
 -export_type([saved/0]).
 
 -opaque saved() :: string().
 
-%% @doc From now on keys come one by one, and are not shown. `none' where standard input or output is no terminal.
--spec raw() -> {ok, saved()} | none.
-raw() ->
+%% @doc From now on keys come one by one, and are not shown. `none' where standard input or output is no terminal, `unknown' on a system
+%% (os:type/0) that has no /proc.
+-spec raw({unix | win32, atom()}) -> {ok, saved()} | none | unknown.
+raw({unix, linux}) ->
     case {stty("-g", 0), stty("size", 1)} of
         {{ok, Saved}, {ok, _}} -> {ok, _} = stty("-icanon -echo -isig min 0 time 10", 0), {ok, Saved};
         _ -> none
-    end.
+    end;
+raw(_) ->
+    unknown.
 
 -spec restore(saved()) -> ok.
 restore(Saved) -> _ = stty(Saved, 0), ok.

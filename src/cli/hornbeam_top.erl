@@ -2,7 +2,7 @@
 %%%
 %%% Called by: hornbeam_cli. Calls: hornbeam_control_client (which asks the server), hornbeam_top_screen, hornbeam_terminal.
 %%%
-%%% On a terminal it is drawn again and again until `q'; keys order the workers. Elsewhere, and with --once, two takes that are a second apart are printed
+%%% On a terminal it is drawn again and again until `q'; keys order the workers. Elsewhere (on other systems than Linux it says so), and with --once, two takes that are a second apart are printed
 %%% as one page. It asks once a second; a server that ends ends it.
 -module(hornbeam_top).
 
@@ -11,6 +11,7 @@
 -define(SECOND, 1000).
 -define(HIDE, "\e[?25l").
 -define(SHOW, "\e[?25h").
+-define(ONCE, "drawn once: to draw it each second, and for keys, top needs Linux (/proc)").
 -define(HELP, "q quit   order: n name, r requests/s, i in flight, m memory, l lag").
 
 -spec run(Arguments :: [string()]) -> {ok, unicode:chardata()} | {error, unicode:chardata()} | {usage, unicode:chardata()}.
@@ -18,7 +19,7 @@ run(Arguments) ->
     case hornbeam_control_client:locate(Arguments -- ["--once"]) of
         {ok, Path} ->
             case hornbeam_control_client:data("figures", Path) of
-                {ok, First} -> shown(lists:member("--once", Arguments) orelse hornbeam_terminal:raw(), First, Path);
+                {ok, First} -> shown(lists:member("--once", Arguments) orelse hornbeam_terminal:raw(os:type()), First, Path);
                 Error -> Error
             end;
         NotFound ->
@@ -31,6 +32,11 @@ shown({ok, Saved}, First, Path) ->
     io:put_chars([?SHOW, "\n"]),
     ok = hornbeam_terminal:restore(Saved),
     Ended;
+shown(unknown, First, Path) ->
+    case shown(none, First, Path) of
+        {ok, Page} -> {ok, [Page, "\n", ?ONCE, "\n"]};
+        Error -> Error
+    end;
 shown(_TrueOrNone, First, Path) ->
     receive after ?SECOND -> ok end,
     case hornbeam_control_client:data("figures", Path) of

@@ -1,7 +1,7 @@
-%%% Who may look at the dashboard, and whether a request is what its own pages send. Pure, but for reading the files of the options.
+%%% Who may look at the dashboard, and whether a request is what its own pages send. Pure, but for read/1.
 %%%
 %%% Called by: hornbeam_dashboard_sup (read/1), hornbeam_dashboard_sessions (proves/2), hornbeam_dashboard_request. Calls: hornbeam_password,
-%%% hornbeam_private_folder (whose files are ours).
+%%% hornbeam_dashboard_secret.
 %%%
 %%% The rules, and against what:
 %%%   is_host/2     the host that a browser was told is an address, localhost or one of dashboard_hosts: another site's name that leads
@@ -13,13 +13,9 @@
 -export([read/1, is_open/1, proves/2, is_host/2, is_own/1, headers/0]).
 -export_type([guard/0, proof/0]).
 
--include_lib("kernel/include/file.hrl").
-
 %% The token itself is not kept: its hash is.
 -type guard() :: open | #{password => binary(), token => binary()}.
 -type proof() :: {password | token, binary()}.
-
--define(SHORTEST_TOKEN, 20).
 
 %% @doc What the options ask for.
 -spec read(Config :: map()) -> {ok, guard()} | {error, {bad_option, atom(), binary()}}.
@@ -34,30 +30,11 @@ read([{Kind, Option} | Rest], Config, Guard) ->
     case Config of
         #{Option := <<>>} -> read(Rest, Config, Guard);
         #{Option := File} ->
-            case secret(Kind, File) of
+            case hornbeam_dashboard_secret:read(Kind, File) of
                 {ok, Secret} -> read(Rest, Config, Guard#{Kind => Secret});
-                {error, Text} -> {error, {bad_option, Option, unicode:characters_to_binary([File, ": ", Text])}}
+                {error, Problem} -> {error, {bad_option, Option, unicode:characters_to_binary([File, ": ", hornbeam_dashboard_secret:text(Problem)])}}
             end
     end.
-
-%% The owner's alone, or of a group that may read it: so does Kubernetes mount secrets.
-secret(Kind, File) ->
-    Own = hornbeam_private_folder:own_uid(),
-    case {file:read_file_info(File), file:read_file(File)} of
-        {{ok, #file_info{mode = Mode}}, {ok, _}} when Mode band 8#027 =/= 0 -> {error, "others may read or write it; chmod 600"};
-        {{ok, #file_info{uid = Uid}}, {ok, _}} when Uid =/= Own, Uid =/= 0 -> {error, "it is neither yours nor root's"};
-        {{ok, _}, {ok, Text}} -> checked(Kind, string:trim(Text));
-        {_, {error, Reason}} -> {error, file:format_error(Reason)};
-        {{error, Reason}, _} -> {error, file:format_error(Reason)}
-    end.
-
-checked(password, Text) ->
-    case hornbeam_password:is_hash(Text) of
-        true -> {ok, Text};
-        false -> {error, "it does not hold what hornbeam password prints"}
-    end;
-checked(token, Text) when byte_size(Text) >= ?SHORTEST_TOKEN -> {ok, crypto:hash(sha256, Text)};
-checked(token, _Text) -> {error, io_lib:format("a token has ~b characters or more", [?SHORTEST_TOKEN])}.
 
 -spec is_open(guard()) -> boolean().
 is_open(Guard) -> Guard =:= open.

@@ -65,6 +65,7 @@ worker(Action, Pool, Place, Number, Seconds, Name) ->
 of_stream({streams, Texts}, Id) when is_map_key(Id, Texts) -> {ok, maps:get(Id, Texts)};
 of_stream({streams, _}, _Id) -> {error, "It is over, or has no task."};
 of_stream({blocked, Text}, _Id) -> {ok, ["The event loop is blocked. All threads:\n\n", Text]};
+of_stream({error, {stopped, _, _}}, _Id) -> {error, "The worker's process is stopped."};
 of_stream({error, _}, _Id) -> {error, "The worker does not answer, or has ended."}.
 
 pre({ok, Text}) -> ["<pre tabindex=\"0\">", escape(Text), "</pre>"];

@@ -95,8 +95,8 @@ remember(_, Req) -> Req.
 -spec forget(cowboy_req:req()) -> cowboy_req:req().
 forget(Req) -> set_cookie(<<>>, #{max_age => 0}, Req).
 
-set_cookie(Value, Options, #{headers := Headers} = Req) ->
-    Secure = maps:get(<<"x-forwarded-proto">>, Headers, <<>>) =:= <<"https">>,
+set_cookie(Value, Options, #{headers := Headers, scheme := Scheme} = Req) ->
+    Secure = Scheme =:= <<"https">> orelse maps:get(<<"x-forwarded-proto">>, Headers, <<>>) =:= <<"https">>,
     cowboy_req:set_resp_cookie(cookie(Req), Value, Req, Options#{http_only => true, same_site => strict, path => <<"/">>, secure => Secure}).
 
 %% @doc The client's address: for the log, and for how often it may try.

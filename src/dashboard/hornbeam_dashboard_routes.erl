@@ -36,7 +36,16 @@ parts(#{name := Name, query := Query}) ->
     [{fixed, ["<p class=\"switch\">", [["<a href=\"/routes?by=", By, "\"", [" aria-current=\"true\"" || By =:= Order], ">", Text, "</a> "] || {By, Text} <- ?ORDERS], "</p>"]},
      {live, <<"routes">>, table({"Routes since the start", "No request yet."},
         ["Route", "Method" | [{number, Heading} || Heading <- ["Requests", "4xx", "5xx", "Failing", "Mean", "95 %", "99 %", "In Python", "Slowest", "That was (UTC)"]]],
-        [row(Route) || {_, Route} <- lists:sublist(Sorted, ?SHOWN)])}].
+        [row(Route) || {_, Route} <- lists:sublist(Sorted, ?SHOWN)])},
+     {live, <<"websockets">>, websockets(hornbeam_routes:websockets(Name))}].
+
+%% Their handshakes are among the routes.
+websockets([]) ->
+    [];
+websockets(Ended) ->
+    table({"WebSockets that have ended", "None yet."}, ["Route" | [{number, Heading} || Heading <- ["Ended", "Open for, mean"]]],
+          [[Route, Count, duration(Microseconds / max(1, Count) / 1000)]
+           || {Route, Count, Microseconds, _} <- lists:sublist(lists:reverse(lists:keysort(2, Ended)), ?SHOWN)]).
 
 %% One row for all classes of status.
 add(#{route := Template, method := Method, status := Status, count := Count, microseconds := Microseconds, python_us := Python, buckets := Buckets,

@@ -1,7 +1,7 @@
 %%% The dashboard of one server: what it remembers, who is signed in, its sockets.
 %%%
 %%% Called by: hornbeam_server, as a helper (hornbeam_keeper) that starts last and stops first; only where there is a dashboard_bind.
-%%% Calls: hornbeam_log_ring (the log is kept for as long as this process lives), hornbeam_series, hornbeam_dashboard_sessions, hornbeam_side_listener with hornbeam_dashboard_handler.
+%%% Calls: hornbeam_log_ring (the log is kept for as long as this process lives), hornbeam_series, hornbeam_dashboard_sessions, hornbeam_side_listener with hornbeam_dashboard_handler; hornbeam_option_table_dashboard (is_local/1).
 %%%
 %%% What can be wrong is looked for before the processes are started, so that whoever starts the server hears of it and no supervisor reports it.
 -module(hornbeam_dashboard_sup).
@@ -12,11 +12,23 @@
 -spec start_link(Name :: atom(), Config :: map()) -> {ok, pid()} | {error, term()}.
 start_link(Name, #{dashboard_bind := Binds} = Config) ->
     ok = hornbeam_socket:close_left(hornbeam_side_listener:refs(hornbeam_dashboard, Name, Binds)),
-    case {hornbeam_dashboard_access:read(Config), probe(Binds)} of
-        {{ok, Guard}, ok} -> started(supervisor:start_link(?MODULE, {Name, Guard}));
-        {{error, Reason}, _} -> {error, {shutdown, Reason}};
-        {_, {error, Reason}} -> {error, {shutdown, Reason}}
+    case {hornbeam_dashboard_access:read(Config), hornbeam_side_listener:load(hornbeam_dashboard, Name, Config), probe(Binds)} of
+        {{ok, Guard}, ok, ok} ->
+            ok = warn(Config),
+            started(supervisor:start_link(?MODULE, {Name, Guard}));
+        {{error, Reason}, _, _} -> {error, {shutdown, Reason}};
+        {_, {error, Reason}, _} -> {error, {shutdown, Reason}};
+        {_, _, {error, Reason}} -> {error, {shutdown, Reason}}
     end.
+
+%% Passwords and sessions that others on the way can read.
+warn(#{dashboard_bind := Binds, dashboard_certfile := <<>>}) ->
+    lists:foreach(fun(Bind) ->
+        logger:warning("the dashboard on ~ts speaks HTTP: whoever is on the way can read the password and what is shown. dashboard_certfile is for "
+                       "TLS; or bind it to 127.0.0.1 and put a TLS proxy before it", [hornbeam_options:format_bind(Bind)])
+    end, [Bind || Bind <- Binds, not hornbeam_option_table_dashboard:is_local(Bind)]);
+warn(_Tls) ->
+    ok.
 
 started({ok, Pid}) -> {ok, Pid};
 started({error, {shutdown, {failed_to_start_child, _, Reason}}}) -> {error, Reason};

@@ -6,7 +6,7 @@
 %%% A point is what lies between two readings of the counters: rates per second, and percentiles as they are estimated of a histogram, evenly spread within each
 %%% bucket. Requests beyond the last bucket have its bound. What is there now is that of the end of the second, or of the minute.
 %%%
-%%% Limits: 300 and 1440 points, 0.3 MB. Restarted, it begins anew.
+%%% Limits: 300 and 1440 points, 0.3 MB. Restarted, it begins anew; who asks meanwhile hears of nothing, and a page that is open goes on.
 -module(hornbeam_series).
 -behaviour(gen_server).
 
@@ -54,11 +54,17 @@ process(Name) -> binary_to_atom(<<"hornbeam_series@", (atom_to_binary(Name))/bin
 
 %% @doc The oldest first.
 -spec points(Name :: atom(), span()) -> [point()].
-points(Name, Span) -> gen_server:call(process(Name), Span, infinity).
+points(Name, Span) -> ask(Name, Span, []).
 
 %% @doc The newest point, once there is one.
 -spec last(Name :: atom()) -> {ok, point()} | none.
-last(Name) -> gen_server:call(process(Name), last, infinity).
+last(Name) -> ask(Name, last, none).
+
+%% Without a limit of time there is one way to fail: it has just ended, and its supervisor starts the next.
+ask(Name, Question, Nothing) ->
+    try gen_server:call(process(Name), Question, infinity)
+    catch exit:_ -> Nothing
+    end.
 
 -spec init(atom()) -> {ok, #state{}}.
 init(Name) ->

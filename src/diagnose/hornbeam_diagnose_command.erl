@@ -54,5 +54,10 @@ said({error, not_ready}) -> {error, "the worker is starting, or ends"};
 said({error, busy}) -> {error, "too many have asked this worker already"};
 said({error, ended}) -> {error, "the worker has ended meanwhile"};
 said({error, timeout}) -> {error, "the worker does not answer"};
+said({error, blocked}) -> {error, "its event loop is blocked, and no answer comes from it: `hornbeam stack' shows where it stands"};
+said({error, {stopped, State, OsPid}}) -> {error, stopped(State, OsPid)};
 said({error, no_stacks}) -> {error, "the worker does not answer, and this platform has no other way to its stacks"};
 said({error, Posix}) -> {error, ["its stacks cannot be read: ", file:format_error(Posix)]}.
+
+stopped($T, OsPid) -> io_lib:format("the process is stopped (T), as by SIGSTOP, and can tell nothing: `kill -CONT ~b' lets it go on", [OsPid]);
+stopped($t, OsPid) -> io_lib:format("the process ~b is stopped (t) by a debugger, and can tell nothing", [OsPid]).

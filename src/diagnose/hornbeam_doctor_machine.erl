@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_doctor. Calls: hornbeam_descriptors, hornbeam_worker_memory (available/1). Runs timedatectl, where there is one.
 -module(hornbeam_doctor_machine).
 
--export([examine/1, files/2, memory/1, clock/1]).
+-export([examine/1, system/1, files/2, memory/1, clock/1]).
 
 -define(OLDEST_OTP, 25).
 %% A tenth.
@@ -13,7 +13,14 @@
 
 -spec examine(Config :: map()) -> [hornbeam_doctor:finding()].
 examine(Config) ->
-    [versions(), files(hornbeam_descriptors:limit(), Config) | memory(hornbeam_worker_memory:available("/"))] ++ [clock(synchronized())].
+    system(os:type()) ++ [versions(), files(hornbeam_descriptors:limit(), Config) | memory(hornbeam_worker_memory:available("/"))] ++ [clock(synchronized())].
+
+%% @doc Elsewhere much of this has no way to be known.
+-spec system({unix | win32, atom()}) -> [hornbeam_doctor:finding()].
+system({unix, linux}) -> [];
+system({_, Name}) ->
+    [{warning, ["system: ", atom_to_list(Name), ", where Hornbeam is not tested"],
+      "There is no /proc as Linux has it: who uses an address, how much memory there is and what a worker takes cannot be told here, and the stack of a crash is not kept."}].
 
 versions() ->
     Release = erlang:system_info(otp_release),

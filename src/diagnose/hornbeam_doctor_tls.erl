@@ -8,6 +8,7 @@
 
 -include_lib("kernel/include/file.hrl").
 
+-define(RENEW, "Renew it, then restart the server; hornbeam:reload_certs() from Erlang takes a renewed certfile without that.").
 -define(SOON, 14).
 -define(DAY, 86400).
 
@@ -44,8 +45,8 @@ judged(File, From, Until, Now) ->
     Left = (Until - Now) div ?DAY,
     if
         Now < From -> {wrong, ["TLS: ", File, " is valid from ", Day(From)], "Look at the clock, or take another certificate."};
-        Now > Until -> {wrong, ["TLS: ", File, " was valid until ", Day(Until)], "Renew it, then hornbeam reload."};
-        Left < ?SOON -> {warning, io_lib:format("TLS: ~ts is valid for ~b days, until ~ts", [File, Left, Day(Until)]), "Renew it, then hornbeam reload."};
+        Now > Until -> {wrong, ["TLS: ", File, " was valid until ", Day(Until)], ?RENEW};
+        Left < ?SOON -> {warning, io_lib:format("TLS: ~ts is valid for ~b days, until ~ts", [File, Left, Day(Until)]), ?RENEW};
         true -> {ok, io_lib:format("TLS: ~ts is valid for ~b days, until ~ts", [File, Left, Day(Until)]), ""}
     end.
 

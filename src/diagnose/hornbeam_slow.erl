@@ -87,6 +87,8 @@ tell(#{pid := Pid} = Worker, Rows, State) ->
             [First | Others] = Rows,
             log(Worker, First, ["; the event loop is blocked. The stack of every thread, the innermost line first:\n", string:trim(Text)], State),
             lists:foreach(fun(Row) -> log(Worker, Row, "; the event loop is blocked, as was said before", State) end, Others);
+        {error, {stopped, _, _}} ->
+            lists:foreach(fun(Row) -> log(Worker, Row, "; its process is stopped", State) end, Rows);
         {error, _} ->
             lists:foreach(fun(Row) -> log(Worker, Row, "; where it is cannot be told", State) end, Rows)
     end.

@@ -12,7 +12,7 @@
 -spec take(Worker :: pid(), Seconds :: pos_integer()) -> {ok, binary()} | {error, hornbeam_worker_questions:reason()}.
 take(Worker, Seconds) ->
     true = hornbeam_worker_profile:seconds(Seconds),
-    case hornbeam_worker_questions:ask(Worker, #{what => <<"memory">>, seconds => Seconds}, Seconds * 1000 + ?MORE) of
+    case hornbeam_worker_questions:ask_long(Worker, #{what => <<"memory">>, seconds => Seconds}, Seconds * 1000 + ?MORE) of
         {ok, #{<<"text">> := Text}} -> {ok, Text};
         {error, Reason} -> {error, Reason}
     end.

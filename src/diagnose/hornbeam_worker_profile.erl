@@ -14,7 +14,7 @@
 -spec take(Worker :: pid(), Seconds :: pos_integer(), collapsed) ->
     {ok, #{stacks := binary(), samples := non_neg_integer(), busy := non_neg_integer()}} | {error, hornbeam_worker_questions:reason()}.
 take(Worker, Seconds, collapsed) when Seconds >= 1, Seconds =< ?MOST ->
-    case hornbeam_worker_questions:ask(Worker, #{what => <<"profile">>, seconds => Seconds}, Seconds * 1000 + ?MORE) of
+    case hornbeam_worker_questions:ask_long(Worker, #{what => <<"profile">>, seconds => Seconds}, Seconds * 1000 + ?MORE) of
         {ok, #{<<"stacks">> := Stacks, <<"samples">> := Samples, <<"busy">> := Busy}} -> {ok, #{stacks => Stacks, samples => Samples, busy => Busy}};
         {error, Reason} -> {error, Reason}
     end.

@@ -241,7 +241,7 @@ received(_Event, #exchange{observed = none} = Exchange) ->
     Exchange;
 received({body, _IsFin, Data}, #exchange{observed = {Module, Observed}} = Exchange) ->
     Exchange#exchange{observed = {Module, Module:received(iolist_size(Data), Observed)}};
-received({worker, Type, Payload}, Exchange) when Type =:= response; Type =:= pathsend; Type =:= abort ->
+received({worker, Type, Payload}, Exchange) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
     happened({answers, hornbeam_frame:measured(Type, Payload)}, Exchange);
 received(_Event, Exchange) ->
     Exchange.

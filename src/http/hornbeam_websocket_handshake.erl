@@ -1,6 +1,6 @@
 %%% The WebSocket handshake: what the server itself refuses, and what is answered when the application has accepted.
 %%%
-%%% Called by: hornbeam_exchange (check, accept, failed), the protocols (handover/2, when they answer), in the connection's process. Calls:
+%%% Called by: hornbeam_exchange (check, accept, failed), hornbeam_observe (watched/2), the protocols (handover/2, when they answer), in the connection's process. Calls:
 %%% hornbeam_headers, hornbeam_websocket_extensions, hornbeam_websockets (the limit).
 %%%
 %%% Between check/4 and accept/5 the request goes the way of every request (hornbeam_request, as a kind of its own): a
@@ -10,7 +10,7 @@
 %%% HTTP/1.1: RFC 6455, 4.2. HTTP/2: RFC 8441, with an extended CONNECT.
 -module(hornbeam_websocket_handshake).
 
--export([is_upgrade/2, check/4, accept/5, fields/1, with_fields/2, failed/1, handover/2, key/1]).
+-export([is_upgrade/2, check/4, accept/5, fields/1, with_fields/2, watched/2, failed/1, handover/2, key/1]).
 -export_type([handshake/0, accepted/0, refusal/0]).
 
 -include("hornbeam.hrl").
@@ -28,7 +28,8 @@
     handshake :: handshake(),
     slot :: #slot{},
     id :: hornbeam_frame:stream_id(),
-    headers :: hornbeam_headers:headers()
+    headers :: hornbeam_headers:headers(),
+    watch = none :: hornbeam_websockets:watch()
 }).
 -opaque accepted() :: #accepted{}.
 -type refusal() :: {Status :: 400..599, hornbeam_headers:headers(), Body :: binary()}.
@@ -138,11 +139,15 @@ fields(#accepted{headers = Headers}) -> Headers.
 -spec with_fields(hornbeam_headers:headers(), accepted()) -> accepted().
 with_fields(Headers, Accepted) -> Accepted#accepted{headers = Headers}.
 
+%% @doc Somebody is told when the connection has ended.
+-spec watched(hornbeam_websockets:watch(), accepted()) -> accepted().
+watched(Watch, Accepted) -> Accepted#accepted{watch = Watch}.
+
 %% @doc Hands the connection to a process: the fields of the answer, and what the process needs (hornbeam_websocket).
 -spec handover(accepted(), pid()) -> {hornbeam_headers:headers(), hornbeam_websocket:handover()}.
-handover(#accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers}, Pid) ->
+handover(#accepted{handshake = Handshake, slot = Slot, id = Id, headers = Headers, watch = Watch}, Pid) ->
     #handshake{server = Server, settings = Settings, guest = Guest, extensions = Offer} = Handshake,
-    ok = hornbeam_websockets:register(Server, Pid),
+    ok = hornbeam_websockets:register(Server, Pid, Watch),
     {Extra, Deflate} = case hornbeam_websocket_extensions:negotiate(Offer, Pid, Settings) of
         none -> {[], none};
         {Answer, Contexts} -> {[{<<"sec-websocket-extensions">>, Answer}], Contexts}

@@ -1,6 +1,6 @@
 %%% The certificates of a server and what TLS is told: options of the listening socket, certificates for each handshake.
 %%%
-%%% Called by: hornbeam_listener (load/2, listen_options/2, forget/1), hornbeam_connection (handshake_options/1, describe/2), hornbeam
+%%% Called by: hornbeam_side_listener (load/2, listen_options/2), hornbeam_listener (load/2, listen_options/2, forget/1), hornbeam_connection (handshake_options/1, describe/2), hornbeam
 %%% (load/2, to read the files again). Calls: hornbeam_tls_info, public_key, ssl.
 %%%
 %%% The files are read when a server starts and by hornbeam:reload_certs/0, parsed, checked (does the key belong to the certificate?) and
@@ -12,7 +12,11 @@
 %%% three and a half times as much (92 a second instead of 328), which is a cheap way to exhaust the CPU.
 -module(hornbeam_tls).
 
+-export_type([owner/0]).
 -export([load/2, forget/1, listen_options/2, handshake_options/1, describe/2]).
+
+%% Whose they are: a server's, or those of what is served beside it (hornbeam_side_listener).
+-type owner() :: atom() | {Kind :: atom(), Name :: atom()}.
 
 -record(identity, {
     cert :: [public_key:der_encoded()],     % the leaf, then the intermediate ones
@@ -27,7 +31,7 @@
 -define(LEVEL_OF_LOG, error).
 
 %% @doc Reads the certificates of a server's options. On an error what was there before stays.
--spec load(Name :: atom(), Config :: map()) -> ok | {error, {bad_certificate, file:filename_all(), term()}}.
+-spec load(owner(), Config :: map()) -> ok | {error, {bad_certificate, file:filename_all(), term()}}.
 load(_Name, #{ssl := false}) ->
     ok;
 load(Name, #{certfile := Cert, keyfile := Key, keyfile_password := Password, sni := Sni, cacertfile := Authorities}) ->
@@ -40,7 +44,7 @@ load(Name, #{certfile := Cert, keyfile := Key, keyfile_password := Password, sni
         throw:{bad_certificate, _, _} = Reason -> {error, Reason}
     end.
 
--spec forget(Name :: atom()) -> ok.
+-spec forget(owner()) -> ok.
 forget(Name) ->
     _ = persistent_term:erase({?MODULE, Name}),
     ok.
@@ -112,7 +116,7 @@ digest_of_curve(Key) ->
     end.
 
 %% @doc Options of the listening socket. ranch_ssl wants a certificate to be among them; every handshake brings the current one.
--spec listen_options(Name :: atom(), Config :: map()) -> [ssl:tls_server_option()].
+-spec listen_options(owner(), Config :: map()) -> [ssl:tls_server_option()].
 listen_options(Name, #{versions := Versions, http_version := Protocols} = Config) ->
     handshake_options(Name) ++ [
         {versions, Versions},
@@ -139,7 +143,7 @@ verify(#{verify := optional}) -> [{verify, verify_peer}, {fail_if_no_peer_cert, 
 verify(#{verify := require}) -> [{verify, verify_peer}, {fail_if_no_peer_cert, true}].
 
 %% @doc What a handshake that begins now uses.
--spec handshake_options(Name :: atom()) -> [ssl:tls_server_option()].
+-spec handshake_options(owner()) -> [ssl:tls_server_option()].
 handshake_options(Name) ->
     #store{default = Default, authorities = Authorities} = store(Name),
     identity_options(Default) ++ [{cacerts, Authorities} || Authorities =/= []].

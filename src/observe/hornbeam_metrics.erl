@@ -71,6 +71,7 @@ table() ->
      {<<"hornbeam_cluster_link_bytes_total">>, counter, <<"Bytes that the present link to a node has carried.">>},
      {<<"hornbeam_websockets">>, gauge, <<"Open WebSocket connections.">>},
      {<<"hornbeam_websocket_events_total">>, counter, <<"WebSockets opened, refused, and messages dropped or connections closed for slow readers.">>},
+     {<<"hornbeam_websocket_open_seconds">>, histogram, <<"Of WebSockets that have ended, by route: how long they were open.">>},
      {<<"hornbeam_connections">>, gauge, <<"Open connections of clients, without WebSockets over HTTP/1.1.">>},
      {<<"hornbeam_connections_refused_total">>, counter, <<"Connections beyond max_connections or the limit of open files.">>},
      {<<"hornbeam_tls_handshakes_total">>, counter, <<"TLS handshakes that were done, and that failed.">>},

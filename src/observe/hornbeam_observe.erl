@@ -1,16 +1,17 @@
 %%% Looks at requests on their way: counts them, logs them, numbers them, traces them, tells them to those who follow.
 %%%
 %%% Called by: hornbeam_exchange, as its observer, in the connection's process; hornbeam_listener (observer/2), which names it only when one
-%%% of metrics_bind, dashboard_bind, access_log, request_id or trace asks for it; hornbeam_follow_command (observer/3), while somebody follows. Without them a request does not meet this module. Calls: hornbeam_metrics,
-%%% hornbeam_routes, hornbeam_access_log, hornbeam_request_id, hornbeam_error_page, hornbeam_follow, hornbeam_trace (where there are traces).
+%%% of metrics_bind, dashboard_bind, access_log, request_id or trace asks for it; hornbeam_follow_command (observer/3), while somebody follows; hornbeam_websockets (websocket_ended/1), in its process. Without them a request does not meet this module. Calls: hornbeam_metrics,
+%%% hornbeam_routes, hornbeam_websocket_handshake (watched/2), hornbeam_access_log, hornbeam_request_id, hornbeam_error_page, hornbeam_follow, hornbeam_trace (where there are traces).
 %%%
 %%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
 %%% the application took and which route it was.
 -module(hornbeam_observe).
 -behaviour(hornbeam_exchange).
+-behaviour(hornbeam_websockets).
 
 -export([observer/2, observer/3]).
--export([opened/2, received/2, happened/2, sends/2, over/1]).
+-export([opened/2, received/2, happened/2, sends/2, over/1, websocket_ended/1]).
 -export_type([settings/0]).
 
 -include("hornbeam.hrl").
@@ -87,10 +88,19 @@ sends({start, Status, Headers, Length}, Observed) ->
     {{start, Status, named(Headers, Observed), Length}, Observed#observed{status = Status}};
 sends({data, _, Data} = Command, #observed{sent = Sent} = Observed) ->
     {Command, Observed#observed{sent = Sent + size_of(Data)}};
-sends({upgrade, _} = Command, #observed{head = #head{version = Version}} = Observed) ->
-    {Command, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}};
+sends({upgrade, Accepted}, #observed{head = #head{version = Version}} = Observed) ->
+    {{upgrade, hornbeam_websocket_handshake:watched(watch(Observed), Accepted)}, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}};
 sends(Command, Observed) ->
     {Command, Observed}.
+
+%% How long it is open counts for its route.
+watch(#observed{settings = #{metrics := none}}) -> none;
+watch(#observed{settings = #{metrics := {_, Where}}, route = Route}) ->
+    {?MODULE, {Where, binary:copy(Route), erlang:monotonic_time()}}.
+
+-spec websocket_ended({hornbeam_routes:where(), Route :: binary(), Since :: integer()}) -> ok.
+websocket_ended({Where, Route, Since}) ->
+    hornbeam_routes:websocket(Where, Route, microseconds(erlang:monotonic_time() - Since)).
 
 page(Status, Length, Body, #observed{settings = #{error_page := id}, id = Id}) when Status >= 400 ->
     hornbeam_error_page:with_id(Status, Length, Body, Id);

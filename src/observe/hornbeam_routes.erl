@@ -1,6 +1,6 @@
 %%% The figures of a server's routes: how often, how long, with what status; by the templates that frameworks give them.
 %%%
-%%% Called by: hornbeam_observe (observe/6, in the connection's process), hornbeam_metrics_text and whoever shows them (read/1, exemplars/1),
+%%% Called by: hornbeam_observe (observe/6, in the connection's process; websocket/3), hornbeam_metrics_text and whoever shows them (read/1, exemplars/1, websockets/1),
 %%% hornbeam_server_remains (forget/1). Calls: hornbeam_metrics (bounds of the buckets).
 %%%
 %%% Rows of one ETS table (hornbeam_tables owns it), one for each template, method and class of status that there was:
@@ -10,13 +10,15 @@
 %%%     {{route, Server, Route}}                 one for each template; their number is {{routes, Server}, Count}
 %%%     {{exemplar, Server, Method, Route, Class, Bucket}, TraceId, Microseconds, Time (ms)}    the last one that was traced
 %%%
+%%%     {{websocket, Server, Route}, Counters}   of WebSockets that have ended: how many, us that they were open, bucket 1 | ... (?OPEN)
+%%%
 %%% The process of a connection remembers its last row, in its dictionary: requests of one connection are often alike, and a look into the table is most of
 %%% what counting costs.
 %%%
 %%% Bounds: metrics_max_routes templates; those beyond are one, "other". A method that HTTP does not name is "OTHER".
 -module(hornbeam_routes).
 
--export([observe/6, read/1, exemplars/1, forget/1]).
+-export([observe/6, websocket/3, read/1, websockets/1, open_bounds/0, exemplars/1, forget/1]).
 -export_type([row/0, where/0]).
 
 -type where() :: {Server :: atom(), MaxRoutes :: pos_integer()}.
@@ -27,6 +29,8 @@
 -define(TABLE, ?MODULE).
 -define(OTHER, <<"other">>).
 -define(BUCKETS, 13).
+%% Upper bounds of how long WebSockets are open, in seconds: they stay longer than requests take.
+-define(OPEN, [1, 10, 60, 600, 3600, 21600, 86400]).
 
 %% @doc A request is over. Exemplar: the id of its trace, if it is kept.
 -spec observe(where(), {Method :: binary(), Route :: binary()}, Status :: pos_integer(), Microseconds :: non_neg_integer(),
@@ -42,6 +46,19 @@ observe({Server, _} = Where, {Method0, Route}, Status, Microseconds, Python, Exe
     _ = Exemplar =:= none orelse
         ets:insert(?TABLE, {{exemplar, Server, Method, Known, Class, Bucket}, Exemplar, Microseconds, erlang:system_time(millisecond)}),
     ok.
+
+%% @doc A WebSocket has ended that was open for so long.
+-spec websocket(where(), Route :: binary(), Microseconds :: non_neg_integer()) -> ok.
+websocket({Server, _} = Where, Route, Microseconds) ->
+    Key = {websocket, Server, admitted(Where, Route)},
+    _ = ets:member(?TABLE, Key) orelse ets:insert_new(?TABLE, {Key, counters:new(2 + length(?OPEN), [])}),
+    Counters = ets:lookup_element(?TABLE, Key, 2),
+    counters:add(Counters, 1, 1),
+    counters:add(Counters, 2, Microseconds),
+    case [Number || {Number, Bound} <- lists:enumerate(?OPEN), Microseconds =< Bound * 1000000] of
+        [Number | _] -> counters:add(Counters, 2 + Number, 1);
+        [] -> ok
+    end.
 
 slowest(Microseconds, Before, Slowest) when Microseconds > Before ->
     case atomics:compare_exchange(Slowest, 1, Before, Microseconds) of
@@ -117,6 +134,17 @@ exemplars(Server) ->
     maps:from_list([{{Method, Route, class(Class), Bucket}, {Trace, Microseconds, Time}}
                     || {{_, _, Method, Route, Class, Bucket}, Trace, Microseconds, Time} <- Rows]).
 
+%% @doc Of WebSockets that have ended, by route: how many, for how long they were open, cumulative buckets.
+-spec websockets(Server :: atom()) -> [{Route :: binary(), Count :: non_neg_integer(), Microseconds :: non_neg_integer(), [non_neg_integer()]}].
+websockets(Server) ->
+    [{Route, counters:get(Counters, 1), counters:get(Counters, 2),
+      hornbeam_metrics:cumulative([counters:get(Counters, 2 + Number) || Number <- lists:seq(1, length(?OPEN))])}
+     || {{websocket, _, Route}, Counters} <- lists:sort(ets:match_object(?TABLE, {{websocket, Server, '_'}, '_'}))].
+
+%% @doc Of these buckets, in microseconds.
+-spec open_bounds() -> [pos_integer()].
+open_bounds() -> [Seconds * 1000000 || Seconds <- ?OPEN].
+
 class(Number) -> <<($0 + Number), "xx">>.
 
 -spec forget(Server :: atom()) -> ok.
@@ -124,5 +152,6 @@ forget(Server) ->
     true = ets:match_delete(?TABLE, {{Server, '_', '_', '_'}, '_', '_'}),
     true = ets:match_delete(?TABLE, {{exemplar, Server, '_', '_', '_', '_'}, '_', '_', '_'}),
     true = ets:match_delete(?TABLE, {{route, Server, '_'}}),
+    true = ets:match_delete(?TABLE, {{websocket, Server, '_'}, '_'}),
     true = ets:delete(?TABLE, {routes, Server}),
     ok.

@@ -11,7 +11,7 @@
 %%% States
 %%%
 %%%     none ──asks──▶ importing ──ready──▶ ready ──exit──▶ none
-%%%      ▲                 │                  └──leave──▶ leaving ──the last fork has ended, exit──▶ (gone)
+%%%      ▲                 │                  └──leave──▶ (leaves) ──the last fork has ended, exit──▶ (gone)
 %%%      ├──exit, failed───┘  (leave here, or in none: killed, gone)
 %%%      └── at each exit who waits hears why
 %%%
@@ -50,7 +50,7 @@
     failure :: term(),
     waiting = #{} :: #{pid() => true},                          % workers
     ends = [] :: [{OsPid :: non_neg_integer(), Status :: non_neg_integer()}],
-    asking = [] :: [{OsPid :: non_neg_integer(), gen_server:from()}]
+    asking = [] :: [{OsPid :: non_neg_integer(), {pid(), reference()}}]
 }).
 
 %% @doc For a generation of workers with a mount's settings; linked to the calling pool.
@@ -86,10 +86,14 @@ forked(none) -> ok;
 forked({Preload, _}) -> gen_server:cast(Preload, {forked, self()}).
 
 %% @doc How a worker's process has ended, by what its port says and, where it was forked, what is known here.
--spec ended(preload(), OsPid :: pos_integer() | undefined, ended() | {pipe_closed, term()}) -> ended() | {pipe_closed, term()}.
+-spec ended(preload(), OsPid :: pos_integer() | undefined, Status) -> Status | ended().
 ended({Preload, _}, OsPid, {exit_status, 0}) when OsPid =/= undefined ->
-    try gen_server:call(Preload, {ended, OsPid}, 2 * ?ON_ITS_WAY)
-    catch exit:{_, {gen_server, call, _}} -> {pipe_closed, unknown}
+    %% No call of gen_server: it is answered while that terminates, too.
+    Ref = monitor(process, Preload),
+    Preload ! {ended, OsPid, {self(), Ref}},
+    receive
+        {Ref, Status} -> true = demonitor(Ref, [flush]), Status;
+        {'DOWN', Ref, process, _, _} -> {pipe_closed, unknown}
     end;
 ended(_Preload, _OsPid, Status) ->
     Status.
@@ -108,15 +112,9 @@ init({Name, Mount}) ->
     process_flag(trap_exit, true),
     {ok, #state{name = Name, mount = Mount}}.
 
--spec handle_call({ended, pos_integer()}, gen_server:from(), #state{}) -> {reply, ended(), #state{}} | {noreply, #state{}}.
-handle_call({ended, OsPid}, From, #state{ends = Ends, asking = Asking, port = Port} = State) ->
-    case lists:keytake(OsPid, 1, Ends) of
-        {value, {OsPid, Status}, Rest} -> {reply, {exit_status, Status}, State#state{ends = Rest}};
-        false when Port =:= undefined -> {reply, {pipe_closed, unknown}, State};
-        false ->
-            _ = erlang:send_after(?ON_ITS_WAY, self(), {unknown, From}),
-            {noreply, State#state{asking = [{OsPid, From} | Asking]}}
-    end.
+-spec handle_call(term(), gen_server:from(), #state{}) -> {noreply, #state{}}.
+handle_call(_Request, _From, State) ->
+    {noreply, State}.
 
 -spec handle_cast({asks | forked, pid()} | leave, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_cast({asks, Worker}, #state{phase = Phase, waiting = Waiting} = State) ->
@@ -139,11 +137,13 @@ handle_info({'EXIT', Port, _Reason}, #state{port = Port} = State) ->
     gone({python_exited, {pipe_closed, epipe}}, State);
 handle_info({timeout, Timer, startup}, #state{timer = Timer, phase = importing, mount = #mount{settings = #{startup_timeout := Timeout}}} = State) ->
     {noreply, fails({startup_timeout, Timeout}, State)};
-handle_info({unknown, From}, #state{asking = Asking} = State) ->
-    case lists:keytake(From, 2, Asking) of
-        {value, _, Rest} -> gen_server:reply(From, {pipe_closed, unknown}), {noreply, State#state{asking = Rest}};
-        false -> {noreply, State}
-    end;
+handle_info({ended, OsPid, From}, State) ->
+    next(asked(OsPid, From, State));
+handle_info({unknown, OsPid, From}, #state{asking = Asking} = State) ->
+    _ = lists:member({OsPid, From}, Asking) andalso answer(From, {pipe_closed, unknown}),
+    {noreply, State#state{asking = lists:delete({OsPid, From}, Asking)}};
+handle_info({forget, Old}, #state{ends = Ends} = State) ->
+    next(State#state{ends = Ends -- Old});
 handle_info(_Late, State) ->
     {noreply, State}.
 
@@ -154,18 +154,27 @@ format_status(#{state := #state{mount = Mount} = State} = Status) ->
 format_status(Status) ->
     Status.
 
-%% The supervisor ends the workers at the same time.
+%% The supervisor ends the workers at the same time, which are answered until the last has asked.
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{port = undefined}) ->
     ok;
 terminate(_Reason, #state{mount = #mount{settings = #{shutdown_timeout := Timeout}}} = State) ->
-    #state{port = Port, os_pid = OsPid} = left(State),
+    last(left(State), erlang:monotonic_time(millisecond) + Timeout + ?LAST_MS).
+
+last(#state{os_pid = OsPid} = State, Until) ->
     receive
-        {Port, {exit_status, _}} -> ok;
-        {'EXIT', Port, _} -> ok
-    after Timeout + ?LAST_MS ->
+        Message ->
+            case handle_info(Message, State) of
+                {noreply, Next} -> last(Next, Until);
+                {stop, normal, _} -> ok
+            end
+    after max(0, Until - erlang:monotonic_time(millisecond)) ->
         hornbeam_python:kill(OsPid)
     end.
+
+%% One that leaves stays until it has said all that it knows.
+next(#state{leaves = true, port = undefined, ends = []} = State) -> {stop, normal, State};
+next(State) -> {noreply, State}.
 
 %%% The process
 
@@ -194,20 +203,34 @@ fails(Reason, #state{os_pid = OsPid, failure = Before} = State) ->
     hornbeam_python:kill(OsPid),
     State#state{failure = case Before of undefined -> Reason; _ -> Before end}.
 
-gone(Exited, #state{phase = Phase, leaves = Leaves, failure = Failure, asking = Asking} = State) ->
-    lists:foreach(fun({_, From}) -> gen_server:reply(From, {pipe_closed, unknown}) end, Asking),
+gone(Exited, #state{phase = Phase, leaves = Leaves, failure = Failure, asking = Asking, ends = Ends} = State) ->
+    lists:foreach(fun({_, From}) -> answer(From, {pipe_closed, unknown}) end, Asking),
     Reason = case Failure of undefined -> Exited; _ -> Failure end,
     _ = Phase =:= ready andalso not Leaves andalso
         logger:warning("preload: the process that forks workers has ended: ~ts", [hornbeam_reason:format(Reason)]),
-    Gone = State#state{phase = none, port = undefined, os_pid = undefined, asking = [], ends = []},
-    case Leaves of
-        true -> {stop, normal, Gone};
-        false -> {noreply, told(Reason, Gone)}
-    end.
+    _ = erlang:send_after(?ON_ITS_WAY, self(), {forget, Ends}),
+    next(told(Reason, State#state{phase = none, port = undefined, os_pid = undefined, asking = []})).
 
 told(Reason, #state{waiting = Waiting} = State) ->
     maps:foreach(fun(Worker, true) -> Worker ! {preload_failed, Reason} end, Waiting),
     State#state{waiting = #{}}.
+
+asked(OsPid, From, #state{ends = Ends, asking = Asking, port = Port} = State) ->
+    case lists:keytake(OsPid, 1, Ends) of
+        {value, {OsPid, Status}, Rest} ->
+            ok = answer(From, {exit_status, Status}),
+            State#state{ends = Rest};
+        false when Port =:= undefined ->
+            ok = answer(From, {pipe_closed, unknown}),
+            State;
+        false ->
+            _ = erlang:send_after(?ON_ITS_WAY, self(), {unknown, OsPid, From}),
+            State#state{asking = [{OsPid, From} | Asking]}
+    end.
+
+answer({Pid, Ref}, Status) ->
+    Pid ! {Ref, Status},
+    ok.
 
 exited(137) -> {python_killed, hornbeam_cgroup:oom_kills()};
 exited(Status) -> {python_exited, {exit_status, Status}}.
@@ -248,7 +271,7 @@ said(log, Record, State) ->
 said(exited, {OsPid, Status}, #state{ends = Ends, asking = Asking} = State) ->
     case lists:keytake(OsPid, 1, Asking) of
         {value, {OsPid, From}, Rest} ->
-            gen_server:reply(From, {exit_status, Status}),
+            ok = answer(From, {exit_status, Status}),
             State#state{asking = Rest};
         false ->
             State#state{ends = lists:sublist([{OsPid, Status} | Ends], ?KEPT)}

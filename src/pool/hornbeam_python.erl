@@ -4,7 +4,7 @@
 %%% Calls: hornbeam_signaller, hornbeam_option_env_file, hornbeam_account (where it runs as somebody else).
 -module(hornbeam_python).
 
--export([check/1, interpreter/1, packages/0, open/2, write/2, kill/1, signal/2]).
+-export([check/1, interpreter/1, packages/0, open/2, write/2, kill/1, signal/2, stopped/1]).
 -export_type([role/0]).
 
 %% A worker; what forks workers and is found by this name; what asks that for a fork (hornbeam_preload).
@@ -143,3 +143,26 @@ signal(OsPid, Signal) ->
             logger:error("the process ~b cannot be sent signal ~b: there is no shell to send it, and none can be started",
                          [OsPid, Signal])
     end.
+
+%% @doc Whether a process stands still, as /proc says it: `T', by SIGSTOP or its like, or `t', by a debugger. `no' where that is not known.
+-spec stopped(OsPid :: pos_integer() | undefined) -> no | $T | $t.
+stopped(undefined) ->
+    no;
+stopped(OsPid) ->
+    case file:open(["/proc/", integer_to_list(OsPid), "/stat"], [raw, read, binary]) of
+        {ok, File} ->
+            Read = file:read(File, 1024),
+            ok = file:close(File),
+            state(Read);
+        {error, _} ->
+            no
+    end.
+
+%% Behind the name, which may hold anything.
+state({ok, Text}) ->
+    case string:split(Text, <<") ">>, trailing) of
+        [_, <<State, _/binary>>] when State =:= $T; State =:= $t -> State;
+        _ -> no
+    end;
+state(_) ->
+    no.

@@ -209,9 +209,9 @@ handle_event({timeout, drained}, drained, draining, Data) ->
     drained(Data);
 handle_event({timeout, drained}, drained, _State, _Data) ->
     keep_state_and_data;
-handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPid}) ->
+handle_event(state_timeout, kill, stopping, #data{number = Number, os_pid = OsPid} = Data) ->
     hornbeam_worker_exit:kill(Number, OsPid),
-    keep_state_and_data;
+    {keep_state, Data#data{failure = shutdown_timeout}};
 handle_event(state_timeout, start, backoff, Data) ->
     start_python(Data);
 handle_event(state_timeout, not_ready, starting, #data{os_pid = OsPid, failure = Failure}) when Failure =/= undefined ->
@@ -228,7 +228,7 @@ handle_event({timeout, sweep}, sweep, _State, #data{session = Session}) ->
     _ = Session =:= undefined orelse hornbeam_worker_session:sweep(Session),
     {keep_state_and_data, [{{timeout, sweep}, ?SWEEP, sweep}]};
 handle_event(info, {Port, {exit_status, Status}}, State, #data{port = Port} = Data) ->
-    python_ended({exit_status, Status}, State, Data);
+    python_ended(how({exit_status, Status}, Data), State, Data);
 handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
     %% A write has found the pipe closed before the exit status came, which now never comes.
     python_ended({pipe_closed, Reason}, State, Data);
@@ -266,7 +266,8 @@ terminate(_Reason, State, #data{places = Places} = Data) ->
 
 %% While the lifespan's shutdown runs, its log records and its calls to Erlang are served as ever.
 await_exit(#data{number = Number, port = Port, os_pid = OsPid, stop_at = StopAt} = Data) ->
-    Left = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
+    {Status, Left} = hornbeam_worker_exit:await(Number, Port, OsPid, StopAt, fun last_words/2, Data),
+    ok = has_left(how(Status, Left), stopping, Left),
     hornbeam_worker_session:ended(drained, Left#data.session).
 
 last_words({open, _Id, Owner, _Frame}, #data{places = Places} = Data) ->
@@ -380,17 +381,14 @@ weighed(Figures, #data{retirement = Retirement0, os_pid = OsPid} = Data) ->
 retire(Reason, #data{pool = Pool, mount = #mount{pool = Id}}) ->
     hornbeam_worker_report:retire(Pool, Id, Reason).
 
-python_ended(_Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
+python_ended(Status, State, #data{session = Session} = Data) when State =:= draining; State =:= stopping ->
+    ok = has_left(Status, State, Data),
     ok = hornbeam_worker_session:ended(case State of draining -> died; stopping -> drained end, Session),
     {stop, normal, Data#data{port = undefined}};
-python_ended(PortStatus, State, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health, mount = Mount} = Data) ->
+python_ended(Status, State, #data{places = Places, mount = Mount} = Data) ->
     hornbeam_worker_places:close(Places),
     hornbeam_worker_places:runs(undefined, Places),
-    Status = hornbeam_preload:ended(Data#data.preload, Data#data.os_pid, PortStatus),
-    Reason = hornbeam_worker_life:reason(Status, Failure),
-    Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
-    Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),
-    ok = hornbeam_worker_crash:close(Crash),
+    {Reason, Report} = crashed(Status, Data),
     {Wait, Life} = hornbeam_worker_life:ended(State, Reason, Report, Data#data.life),
     hornbeam_worker_report:lost(Data#data.pool, Mount#mount.pool, Reason),
     ok = hornbeam_worker_session:ended(died, Data#data.session),
@@ -398,14 +396,42 @@ python_ended(PortStatus, State, #data{places = Places, failure = Failure, crash 
      Data#data{port = undefined, os_pid = undefined, session = undefined, health = undefined, retirement = undefined, crash = undefined, life = Life},
      [{state_timeout, Wait, start}]}.
 
+%% Of one that was forked the port knows no more than that its pipe is closed.
+how(Status, #data{preload = Preload, os_pid = OsPid}) ->
+    hornbeam_preload:ended(Preload, OsPid, Status).
+
+%% One that was to leave: as it should, or by a crash.
+has_left(Status, State, #data{failure = Failure, life = Life} = Data) ->
+    case hornbeam_worker_life:is_crash(State, Status, Failure) of
+        true ->
+            {Reason, Report} = crashed(Status, Data),
+            hornbeam_worker_life:left(State, Reason, Report, Life);
+        false ->
+            ok
+    end.
+
+crashed(Status, #data{places = Places, failure = Failure, crash = Crash, session = Session, health = Health}) ->
+    Reason = hornbeam_worker_life:reason(Status, Failure),
+    Rows = hornbeam_worker_rows:describe(hornbeam_worker_streams:rows(hornbeam_worker_session:streams(Session), erlang:monotonic_time())),
+    Report = hornbeam_worker_crash:report({Reason, Status}, {Health, Rows}, hornbeam_worker_places:last_id(Places), Crash),
+    ok = hornbeam_worker_crash:close(Crash),
+    {Reason, Report}.
+
 %%% What it is asked (hornbeam_worker_questions)
 
-asked({ask, Question}, From, #data{session = Session} = Data) when Session =/= undefined ->
+asked(Question, From, #data{os_pid = OsPid} = Data) ->
+    case Question =/= streams andalso hornbeam_python:stopped(OsPid) of
+        State when State =:= $T; State =:= $t -> gen_statem:reply(From, {error, {stopped, State, OsPid}}), Data;
+        _ -> answered(Question, From, Data)
+    end.
+
+answered({ask, Question}, From, #data{session = Session} = Data) when Session =/= undefined ->
     Data#data{session = hornbeam_worker_session:ask(From, Question, Session)};
-asked(Question, From, #data{session = Session, health = Health} = Data) ->
+answered(Question, From, #data{session = Session, health = Health} = Data) ->
     gen_statem:reply(From, case Question of
         streams when Session =/= undefined -> {ok, hornbeam_worker_session:streams(Session)};
         signal -> hornbeam_worker_health:signal(Health);
+        stopped when Session =/= undefined -> {ok, no};
         _ -> {error, not_ready}
     end),
     Data.

@@ -1,6 +1,6 @@
 %%% What is known of a Python process that has died: one record that a person can read.
 %%%
-%%% Called by: hornbeam_worker, in its process, from the start of a Python process to its end. Calls: hornbeam_worker_rows, hornbeam_worker_health (what the
+%%% Called by: hornbeam_worker, in its process, from the start of a Python process to its end; hornbeam_worker_life (text/1, fields/1). Calls: hornbeam_worker_rows, hornbeam_worker_health (what the
 %%% process last said of itself), hornbeam_crashes (which keeps the record), hornbeam_reason.
 %%%
 %%% What faulthandler writes when the process crashes must outlive it: the process names a file without a name that it holds open (health.py), in its first
@@ -9,7 +9,7 @@
 %%% is what it said with its last answer to a ping.
 -module(hornbeam_worker_crash).
 
--export([new/4, told/3, report/4, text/1, close/1]).
+-export([new/4, told/3, report/4, text/1, fields/1, close/1]).
 -export_type([crash/0]).
 
 -include("hornbeam.hrl").
@@ -136,6 +136,20 @@ text(#{uptime := Uptime, requests := Requests, in_progress := Rows} = Report) ->
      [io_lib:format("\n  in progress: ~ts", [lists:join(", ", lists:map(fun row/1, Rows))]) || Rows =/= []],
      [["\n  core file: ", Core] || #{core := Core} <- [Report], Core =/= none],
      [["\n  ", string:replace(Fatal, "\n", "\n  ", all)] || #{fatal := Fatal} <- [Report], Fatal =/= none]].
+
+%% @doc The same as values of JSON, for the log's field `crash': what is not known is not there.
+-spec fields(hornbeam_crashes:report()) -> #{atom() => hornbeam_json:value()}.
+fields(#{worker := Worker, app := App, pid := Pid, reason := Reason, status := Status, uptime := Uptime, requests := Requests, in_progress := Rows,
+         max_memory := Memory, cpu := Cpu, figures_age := Age, fatal := Fatal, core := Core}) ->
+    known(#{worker => Worker, app => App, pid => Pid, reason => Reason, status => Status, signal => hornbeam_reason:signal(Status), uptime_ms => Uptime,
+            requests => Requests, in_progress => [in_progress(Row) || Row <- Rows],
+            rusage => case known(#{max_memory_bytes => Memory, cpu_ms => Cpu, age_ms => Age}) of Usage when Usage =:= #{} -> none; Usage -> Usage end,
+            stack => case Fatal of none -> none; _ -> binary:split(Fatal, <<"\n">>, [global]) end, core => Core}).
+
+in_progress(#{method := Method, path := Path, age_us := Age} = Row) ->
+    known(#{method => Method, path => Path, age_ms => Age div 1000, request_id => maps:get(request_id, Row, none)}).
+
+known(Map) -> maps:filter(fun(_, Value) -> Value =/= none andalso Value =/= undefined end, Map).
 
 usage(#{max_memory := Memory, cpu := Cpu, figures_age := Age}) when is_integer(Memory), is_integer(Cpu) ->
     io_lib:format("\n  it had used ~.1f MB of memory at most and ~.1f s of CPU, ~.1f s before its end", [Memory / 1.0e6, Cpu / 1000, Age / 1000]);

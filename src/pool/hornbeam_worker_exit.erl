@@ -7,21 +7,21 @@
 
 -export([await/6, kill/2]).
 
-%% @doc Returns when the process has ended: by itself, or killed at StopAt (monotonic ms). Handle takes every message
+%% @doc Returns when the process has ended: by itself, how, or killed at StopAt (monotonic ms). Handle takes every message
 %% meanwhile.
 -spec await(Number :: pos_integer(), port(), OsPid :: pos_integer(), StopAt :: integer(),
-            Handle :: fun((Message :: term(), State) -> State), State) -> State.
+            Handle :: fun((Message :: term(), State) -> State), State) -> {{exit_status, integer()} | {pipe_closed, term()} | killed, State}.
 await(Number, Port, OsPid, StopAt, Handle, State) ->
     receive
-        {Port, {exit_status, _}} ->
-            State;
-        {'EXIT', Port, _} ->
-            State;
+        {Port, {exit_status, Status}} ->
+            {{exit_status, Status}, State};
+        {'EXIT', Port, Reason} ->
+            {{pipe_closed, Reason}, State};
         Message ->
             await(Number, Port, OsPid, StopAt, Handle, Handle(Message, State))
     after max(0, StopAt - erlang:monotonic_time(millisecond)) ->
         kill(Number, OsPid),
-        State
+        {killed, State}
     end.
 
 %% @doc For a worker that has not ended in its shutdown_timeout.

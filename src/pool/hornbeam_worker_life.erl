@@ -1,7 +1,7 @@
 %%% The Python processes of one worker, one after the other: what one is told at its start, why it has ended, when the next one
 %%% starts; and the log lines of that.
 %%%
-%%% Called by: hornbeam_worker, which starts and ends them and keeps the timer. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, hornbeam_worker_crash (text/1), logger.
+%%% Called by: hornbeam_worker, which starts and ends them and keeps the timer. Calls: hornbeam_frame, hornbeam_reason, hornbeam_cgroup, hornbeam_worker_crash (text/1, fields/1), logger.
 %%%
 %%% The first restart after a worker was ready is immediate; each start that fails doubles the wait, up to ?MAX_BACKOFF. So a broken import
 %%% never exhausts a supervisor and never spins. A process that cannot even be made is tried for every ?NOT_STARTED.
@@ -9,7 +9,7 @@
 %%% needs no line in the log as well.
 -module(hornbeam_worker_life).
 
--export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, reason/2, ended/4, restarts/1, last_end/1]).
+-export([new/2, boot/2, started/1, not_started/2, ready/1, killed/3, reason/2, ended/4, is_crash/3, left/4, restarts/1, last_end/1]).
 -export_type([life/0]).
 
 -include("hornbeam.hrl").
@@ -93,8 +93,25 @@ ended(State, Reason, #{pid := OsPid, fatal := Fatal} = Report, #life{number = Nu
     %% Where somebody is told why a first start has failed, that does not have the stack of a crash.
     _ = State =:= starting andalso Started =:= 1 andalso Answered andalso Fatal =:= none orelse
         logger:error("worker ~b (pid ~p) ended: ~ts; it is started again in ~b ms~ts",
-                     [Number, OsPid, hornbeam_reason:format(Reason), Wait, told(State, Report)], #{hornbeam_worker => Number}),
+                     [Number, OsPid, hornbeam_reason:format(Reason), Wait, told(State, Report)], meta(State, Report, Life0)),
     {Wait, Life#life{last_end = {erlang:system_time(second), Reason}}}.
+
+%% @doc Whether one that was to leave has ended otherwise. What was told to stop exits with status 0; what it says no more may have come too late.
+-spec is_crash(draining | stopping, Status :: term(), Failure :: term()) -> boolean().
+is_crash(draining, _Status, _Failure) -> true;
+is_crash(stopping, {exit_status, Status}, Failure) -> Status =/= 0 andalso Failure =/= shutdown_timeout;
+is_crash(stopping, _Status, _Failure) -> false.
+
+%% @doc It was to leave and has ended by a crash. No other one follows.
+-spec left(draining | stopping, Reason :: term(), hornbeam_crashes:report(), life()) -> ok.
+left(State, Reason, #{pid := OsPid} = Report, #life{number = Number} = Life) ->
+    logger:error("worker ~b (pid ~p) ended ~s: ~ts~ts",
+                 [Number, OsPid, case State of draining -> "before it had finished what it had"; stopping -> "in its shutdown" end,
+                  hornbeam_reason:format(Reason), told(State, Report)], meta(State, Report, Life)).
+
+%% A start that has failed by itself is none.
+meta(starting, #{fatal := none}, #life{number = Number}) -> #{hornbeam_worker => Number};
+meta(_State, Report, #life{number = Number}) -> #{hornbeam_worker => Number, hornbeam_crash => hornbeam_worker_crash:fields(Report)}.
 
 told(starting, #{fatal := none}) -> "";
 told(_State, Report) -> hornbeam_worker_crash:text(Report).

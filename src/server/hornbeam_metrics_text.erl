@@ -47,12 +47,18 @@ routes(Name) ->
           lists:append([histogram([{"method", Method}, {"route", Route}, {"status", Class}], Count, Us, Buckets,
                                   fun(Bucket) -> maps:get({Method, Route, Class, Bucket}, Exemplars, none) end)
                         || #{route := Route, method := Method, status := Class, count := Count, microseconds := Us, buckets := Buckets}
-                               <- hornbeam_routes:read(Name)])}.
+                               <- hornbeam_routes:read(Name)]),
+      <<"hornbeam_websocket_open_seconds">> =>
+          lists:append([histogram([{"route", Route}], hornbeam_routes:open_bounds(), Count, Us, Buckets, fun no_exemplar/1)
+                        || {Route, Count, Us, Buckets} <- hornbeam_routes:websockets(Name)])}.
 
 no_exemplar(_Bucket) -> none.
 
 histogram(Labels, Count, Microseconds, Buckets, Exemplar) ->
-    Bounds = [seconds(Bound) || Bound <- hornbeam_metrics:bounds()],
+    histogram(Labels, hornbeam_metrics:bounds(), Count, Microseconds, Buckets, Exemplar).
+
+histogram(Labels, Bounds0, Count, Microseconds, Buckets, Exemplar) ->
+    Bounds = [seconds(Bound) || Bound <- Bounds0],
     [with_exemplar({"_bucket", Labels ++ [{"le", Bound}], N}, Exemplar(Number))
      || {Number, {Bound, N}} <- lists:enumerate(lists:zip(Bounds, Buckets))]
     ++ [with_exemplar({"_bucket", Labels ++ [{"le", "+Inf"}], Count}, Exemplar(none)), {"_sum", Labels, Microseconds / 1.0e6}, {"_count", Labels, Count}].

@@ -80,9 +80,9 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, dashboard_bind := Dashboard, static := Static, channels := Channels, channel_modules := Modules,
+parts({ok, #{ssl := Tls, metrics_bind := Metrics, dashboard_bind := Dashboard, dashboard_certfile := Cert, static := Static, channels := Channels, channel_modules := Modules,
              cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
-    [Part || {Part, true} <- [{tls, Tls}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
+    [Part || {Part, true} <- [{tls, Tls orelse (Dashboard =/= [] andalso Cert =/= <<>>)}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
                               {channels, Channels =/= <<>> orelse Modules =/= []}, {cluster, Cluster =/= <<>>}, {slow_request, Slow > 0}]].
 
 run([]) ->
@@ -207,7 +207,7 @@ about(Name, Server) ->
 %% Where what is served beside the application is reached.
 urls(Kind, Option, Name) ->
     case hornbeam_servers:config(Name) of
-        {ok, #{Option := [_ | _] = Binds}} -> hornbeam_side_listener:urls(Kind, Name, Binds);
+        {ok, #{Option := [_ | _]} = Config} -> hornbeam_side_listener:urls(Kind, Name, Config);
         _ -> []
     end.
 

@@ -12,6 +12,7 @@ remove(Name) ->
     ok = hornbeam_connection:forget(Name),
     ok = hornbeam_clients:forget(Name),
     _ = hornbeam_tls:forget(Name),
+    _ = hornbeam_tls:forget({hornbeam_dashboard, Name}),
     ok = hornbeam_servers:forget(Name),
     hornbeam_metrics:forget(Name),
     ok = hornbeam_routes:forget(Name),

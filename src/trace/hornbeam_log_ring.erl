@@ -107,7 +107,8 @@ log(Event, #{config := Waiting}) ->
     end.
 
 line(Event) ->
-    maps:map(fun short/2, maps:from_list(hornbeam_log_format:fields(Event))).
+    %% What `crash' says is in the message as well.
+    maps:map(fun short/2, maps:remove(crash, maps:from_list(hornbeam_log_format:fields(Event)))).
 
 short(Key, Text) when Key =:= message; Key =:= exception ->
     case byte_size(Text) of

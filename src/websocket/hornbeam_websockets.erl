@@ -1,9 +1,10 @@
 %%% The open WebSocket connections of all servers: their number, their limit, and a way to reach them all.
 %%%
 %%% Called by: hornbeam_exchange and hornbeam_websocket_handshake (enter, register, leave), hornbeam_websocket (add),
-%%% hornbeam_listener (drain), hornbeam (stats). Calls: hornbeam_cores (told of the number).
+%%% hornbeam_listener (drain), hornbeam (stats). Calls: hornbeam_cores (told of the number), who watches
+%%% connections (a module with this behaviour).
 %%%
-%%% Table hornbeam_websockets: {Pid, Server} for each connection, {{Server, Counter}, Number}. A place is taken when a handshake
+%%% Table hornbeam_websockets: {Pid, Server, Watch} for each connection, {{Server, Counter}, Number}. A place is taken when a handshake
 %%% begins and given back when the handshake fails (leave/1) or when the connection's process ends, however it ends: this
 %%% process monitors each. Should it be restarted, it finds the connections in the table.
 %%%
@@ -12,11 +13,15 @@
 -module(hornbeam_websockets).
 -behaviour(gen_server).
 
--export([enter/2, leave/1, register/2, is_open/1, add/2, stats/1, drain/1]).
+-export([enter/2, leave/1, register/2, register/3, is_open/1, add/2, stats/1, drain/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
--export_type([counter/0]).
+-export_type([counter/0, watch/0]).
 
 -type counter() :: open | opened | refused | slow_dropped | slow_closed.
+%% Who is told that a connection has ended, and with what; none: nobody.
+-type watch() :: none | {module(), term()}.
+-callback websocket_ended(term()) -> ok.
+
 -define(TABLE, ?MODULE).
 -define(COUNTERS, [open, opened, refused, slow_dropped, slow_closed]).
 
@@ -40,9 +45,13 @@ leave(Server) ->
 
 %% @doc A handshake has succeeded: the place is given back when the process ends.
 -spec register(Server :: atom(), pid()) -> ok.
-register(Server, Pid) ->
+register(Server, Pid) -> register(Server, Pid, none).
+
+%% @doc The same, of one that somebody watches.
+-spec register(Server :: atom(), pid(), watch()) -> ok.
+register(Server, Pid, Watch) ->
     _ = count(Server, opened, 1),
-    true = ets:insert(?TABLE, {Pid, Server}),
+    true = ets:insert(?TABLE, {Pid, Server, Watch}),
     gen_server:cast(?MODULE, {watch, Pid}).
 
 %% @doc Whether a process is a WebSocket's.
@@ -66,7 +75,7 @@ value([]) -> 0.
 %% @doc Asks every connection of a server (hornbeam_websocket) to close with 1012.
 -spec drain(Server :: atom()) -> ok.
 drain(Server) ->
-    Pids = ets:select(?TABLE, [{{'$1', Server}, [{is_pid, '$1'}], ['$1']}]),
+    Pids = ets:select(?TABLE, [{{'$1', Server, '_'}, [{is_pid, '$1'}], ['$1']}]),
     lists:foreach(fun(Pid) -> Pid ! {{Pid, websocket}, drain} end, Pids).
 
 count(Server, Counter, Number) ->
@@ -80,7 +89,7 @@ start_link() ->
 %% The state is the number of connections that are watched.
 -spec init([]) -> {ok, non_neg_integer()}.
 init([]) ->
-    Pids = ets:select(?TABLE, [{{'$1', '_'}, [{is_pid, '$1'}], ['$1']}]),
+    Pids = ets:select(?TABLE, [{{'$1', '_', '_'}, [{is_pid, '$1'}], ['$1']}]),
     lists:foreach(fun(Pid) -> monitor(process, Pid) end, Pids),
     {ok, hornbeam_cores:websockets(length(Pids))}.
 
@@ -97,7 +106,8 @@ handle_cast({watch, Pid}, Watched) ->
 -spec handle_info(term(), non_neg_integer()) -> {noreply, non_neg_integer()}.
 handle_info({'DOWN', _, process, Pid, _}, Watched) ->
     case ets:take(?TABLE, Pid) of
-        [{_, Server}] -> leave(Server);
+        [{_, Server, none}] -> leave(Server);
+        [{_, Server, {Module, Term}}] -> ok = leave(Server), Module:websocket_ended(Term);
         [] -> ok
     end,
     {noreply, hornbeam_cores:websockets(Watched - 1)};

@@ -21,8 +21,8 @@
 %%% numbering of their own, made by Python; 0 asks for no reply.
 %%%
 %%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
-%%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result', and of `response', `pathsend' and
-%%% `abort' of a worker that was asked to measure: then `measured' stands where the table says, time:u32 (us that the application has
+%%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result', and of `response', `pathsend',
+%%% `abort', `ws_accept' and `ws_end' (of a refusal) of a worker that was asked to measure: then `measured' stands where the table says, time:u32 (us that the application has
 %%% taken until then), size:u8, template of the request's route (UTF-8, empty: none)).
 %%%
 %%% Checks. feed/2 takes only what a worker may send, parse/2 only what a worker that keeps to this protocol does send:
@@ -74,10 +74,10 @@
 %%%     inform        54    flags:u8, status:u16, headers
 %%%     trailers      55    flags:u8, headers
 %%%     pathsend      56    flags:u8, status:u16, size:u32, [measured], headers, path (UTF-8): a whole response
-%%%     ws_accept     60    flags:u8, msgpack [subprotocol | nil, headers (packed, as bytes)]
+%%%     ws_accept     60    flags:u8, [measured], msgpack [subprotocol | nil, headers (packed, as bytes)]
 %%%     ws_send_text  61    flags:u8, UTF-8 bytes
 %%%     ws_send_bytes 62    flags:u8, bytes
-%%%     ws_end        63    flags:u8, code:u16, reason (UTF-8)
+%%%     ws_end        63    flags:u8, [measured], code:u16, reason (UTF-8)
 %%%     ws_subscribe  64    flags:u8, topic (UTF-8)
 %%%     ws_unsubscribe 65   flags:u8, topic (UTF-8)
 -module(hornbeam_frame).
@@ -229,10 +229,14 @@ is_last(<<>>) -> true.
 
 %% @doc What a worker has measured of a request, from a frame that parse/2 takes: us that the application took until then, the
 %% template of its route; whether that was all.
--spec measured(response | pathsend | abort, Payload :: binary()) -> {non_neg_integer(), Route :: binary(), Last :: boolean()} | none.
+-spec measured(response | pathsend | abort | ws_accept | ws_end, Payload :: binary()) -> {non_neg_integer(), Route :: binary(), Last :: boolean()} | none.
 measured(abort, <<3, _Reason, Time:32, N, Route:N/binary>>) ->
     {Time, Route, true};
-measured(Type, <<0:6, 1:1, Last:1, _Status:16, _Size:32, Time:32, N, Route:N/binary, _/binary>>) when Type =/= abort ->
+measured(ws_accept, <<2, Time:32, N, Route:N/binary, _/binary>>) ->
+    {Time, Route, true};
+measured(ws_end, <<3, Time:32, N, Route:N/binary, _/binary>>) ->
+    {Time, Route, true};
+measured(Type, <<0:6, 1:1, Last:1, _Status:16, _Size:32, Time:32, N, Route:N/binary, _/binary>>) when Type =:= response; Type =:= pathsend ->
     {Time, Route, Last =:= 1};
 measured(_Type, _Payload) ->
     none.
@@ -265,23 +269,19 @@ parse(pathsend, <<1, Status:16, Size:32, Headers:Size/binary, Path/binary>>) ->
 parse(pathsend, <<3, Status:16, Size:32, _Time:32, N, _Route:N/binary, Headers:Size/binary, Path/binary>>) ->
     file(Status, Headers, Path);
 parse(ws_accept, <<0, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
-    case hornbeam_msgpack:decode_raw(Accept) of
-        {ok, [Subprotocol, Headers]} when Subprotocol =:= none orelse is_binary(Subprotocol), is_binary(Headers) ->
-            {ok, {Subprotocol, Headers}};
-        _ ->
-            error
-    end;
+    accepted(Accept);
+parse(ws_accept, <<2, _Time:32, N, _Route:N/binary, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
+    accepted(Accept);
 parse(Type, <<0, Data/binary>>) when Type =:= ws_send_text; Type =:= ws_send_bytes ->
     {ok, Data};
 parse(Type, <<0, Topic/binary>>)
         when Type =:= ws_subscribe, Topic =/= <<>>, byte_size(Topic) =< ?MAX_TOPIC;
              Type =:= ws_unsubscribe, Topic =/= <<>>, byte_size(Topic) =< ?MAX_TOPIC ->
     {ok, Topic};
-%% The codes that a close may have (RFC 6455, 7.4); 1005 stands for none.
-parse(ws_end, <<1, Code:16, Reason/binary>>)
-        when Code >= 1000, Code =< 1014, Code =/= 1004, Code =/= 1006, byte_size(Reason) =< ?MAX_HEAD;
-             Code >= 3000, Code =< 4999, byte_size(Reason) =< ?MAX_HEAD ->
-    {ok, {Code, Reason}};
+parse(ws_end, <<1, Code:16, Reason/binary>>) ->
+    closes(Code, Reason);
+parse(ws_end, <<3, _Time:32, N, _Route:N/binary, Code:16, Reason/binary>>) ->
+    closes(Code, Reason);
 parse(result, <<0:6, 0:1, 0:1, Value/binary>>) ->
     {ok, {yielded, Value}};
 parse(result, <<0:6, 0:1, 1:1, Value/binary>>) ->
@@ -319,6 +319,21 @@ parse(exited, <<OsPid:32, Status:32>>) ->
 parse(call, <<Operation, Arguments/binary>>) ->
     {ok, {Operation, Arguments}};
 parse(_, _) ->
+    error.
+
+accepted(Accept) ->
+    case hornbeam_msgpack:decode_raw(Accept) of
+        {ok, [Subprotocol, Headers]} when Subprotocol =:= none orelse is_binary(Subprotocol), is_binary(Headers) ->
+            {ok, {Subprotocol, Headers}};
+        _ ->
+            error
+    end.
+
+%% The codes that a close may have (RFC 6455, 7.4); 1005 stands for none.
+closes(Code, Reason) when Code >= 1000, Code =< 1014, Code =/= 1004, Code =/= 1006, byte_size(Reason) =< ?MAX_HEAD;
+                          Code >= 3000, Code =< 4999, byte_size(Reason) =< ?MAX_HEAD ->
+    {ok, {Code, Reason}};
+closes(_Code, _Reason) ->
     error.
 
 file(Status, Headers, Path)

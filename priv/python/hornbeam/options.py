@@ -415,6 +415,14 @@ class Options(TypedDict, total=False):
     # to sign in with, or as Authorization: Bearer TOKEN. "" for none.
     dashboard_token_file: str | PathLike[str] | None
 
+    # Certificate in PEM, with the intermediate ones after it: the dashboard
+    # then speaks TLS. "" for HTTP.
+    dashboard_certfile: str | PathLike[str] | None
+
+    # Its private key in PEM (keyfile_password, where it is encrypted); "" when
+    # dashboard_certfile holds it as well.
+    dashboard_keyfile: str | PathLike[str] | None
+
     # Names by which the dashboard may be called besides IP addresses and
     # localhost; others are refused (DNS rebinding).
     dashboard_hosts: str | Sequence[str] | None
@@ -811,6 +819,8 @@ FLAGS = {
     "dashboard_bind": "dashboard-bind",
     "dashboard_password_file": "dashboard-password-file",
     "dashboard_token_file": "dashboard-token-file",
+    "dashboard_certfile": "dashboard-certfile",
+    "dashboard_keyfile": "dashboard-keyfile",
     "dashboard_hosts": "dashboard-host",
     "timeout": "timeout",
     "queue_timeout": "queue-timeout",

@@ -142,6 +142,13 @@ def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
     return _DATA.pack(6 + len(payload), kind, stream, last) + payload
 
 
+def measured(kind: int, stream: int, last: bool, payload: bytes, block: bytes) -> bytes:
+    """The same of a WebSocket's handshake, with what `routes` says of it, if it does."""
+    if not block:
+        return flagged(kind, stream, last, payload)
+    return _DATA.pack(6 + len(block) + len(payload), kind, stream, last | 2) + block + payload
+
+
 def flagged_head(kind: int, stream: int, flags: int, size: int) -> bytes:
     """What stands before the `size` bytes of such a frame, which need not be copied for it."""
     return _DATA.pack(6 + size, kind, stream, flags)

@@ -7,12 +7,17 @@ route (`Host.measure`). Imported only there.
 A template is bounded where a path is not. Where it is found:
 
 - ASGI: `scope["path_template"]` (Litestar), `scope["http.route"]`, `scope["route"]` (Starlette,
-  FastAPI: below its mounts and included routers), or what is noted here: Django, Quart.
-- WSGI: `environ["bottle.route"]`, `environ["http.route"]`, or what is noted here: Django, Flask.
+  FastAPI: below its mounts and included routers), or what is noted here: Django, Quart, Sanic,
+  Falcon. The same of a WebSocket as it is accepted or refused.
+- WSGI: `environ["bottle.route"]`, `environ["http.route"]`, or what is noted here: Django, Flask,
+  Falcon, Pyramid.
 
-Django, Flask and Quart do not say it there, so as an application of theirs is loaded, `watch` has
-them note it: a wrapper around the resolver of Django's handlers, a receiver of the signal
-request_started of the others. A failure in here costs the template, never the request.
+These do not say it there, so as an application of theirs is loaded, `watch` has them note it: a
+wrapper around the resolver of Django's handlers; receivers of the signals request_started and
+websocket_started of Flask and Quart, of http.routing.after of Sanic; a component of Falcon's
+middleware, with the application's own; a subscriber to ContextFound of Pyramid. Of the latter
+three only the application itself is found, not what it is wrapped in. A failure in here costs the
+template, never the request.
 """
 
 from __future__ import annotations
@@ -188,14 +193,27 @@ def _wsgi_route(environ: Scope) -> Any:
     return getattr(environ.get("bottle.route"), "rule", None)
 
 
-def watch() -> None:
-    """Has Django, Flask and Quart note the routes, if the application has brought them."""
+def watch(app: object) -> None:
+    """Has frameworks note the routes, if the application has brought them."""
     if "django.core.handlers.base" in sys.modules:
         _watch_django()
     if "flask.signals" in sys.modules:
         _watch_flask()
     if "quart.signals" in sys.modules:
         _watch_quart()
+    for module, name, watcher in (
+        ("sanic.app", "Sanic", _watch_sanic),
+        ("falcon.app", "App", _watch_falcon),
+        ("pyramid.router", "Router", _watch_pyramid),
+    ):
+        kind = getattr(sys.modules.get(module), name, None)
+        if isinstance(kind, type) and isinstance(app, kind):
+            try:
+                watcher(app)
+            except Exception:  # of a framework that has changed
+                logger.warning(
+                    "the templates of %s's routes will not be found", name, exc_info=True
+                )
 
 
 def _watch_django() -> None:
@@ -229,11 +247,57 @@ def _watch_flask() -> None:
 
 
 def _watch_quart() -> None:
-    from quart import request
-    from quart.signals import request_started
+    from quart import request, websocket
+    from quart.signals import request_started, websocket_started
+
+    async def noting_websocket(_sender: Any, **_more: Any) -> None:
+        if websocket.url_rule is not None:
+            websocket.scope[NOTED] = websocket.url_rule.rule  # type: ignore[typeddict-unknown-key]
+
+    websocket_started.connect(noting_websocket, weak=False)
 
     async def noting(_sender: Any, **_more: Any) -> None:
         if request.url_rule is not None:
             request.scope[NOTED] = request.url_rule.rule  # type: ignore[typeddict-unknown-key]
 
     request_started.connect(noting, weak=False)
+
+
+def _watch_sanic(app: Any) -> None:
+    async def noting(request: Any, **_more: Any) -> None:
+        request.scope[NOTED] = request.uri_template
+
+    app.add_signal(noting, "http.routing.after")
+
+
+def _watch_falcon(app: Any) -> None:
+    asgi = getattr(sys.modules.get("falcon.asgi"), "App", ())
+    app.add_middleware(_FalconASGI() if isinstance(app, asgi) else _FalconWSGI())
+
+
+class _FalconWSGI:
+    """A component of Falcon's middleware: called when a route is found."""
+
+    def process_resource(self, req: Any, _resp: Any, _resource: Any, _params: Any) -> None:
+        req.env[NOTED] = req.uri_template
+
+
+class _FalconASGI:
+    """The same for Falcon's ASGI applications."""
+
+    async def process_resource(self, req: Any, _resp: Any, _resource: Any, _params: Any) -> None:
+        req.scope[NOTED] = req.uri_template
+
+    async def process_resource_ws(self, req: Any, _ws: Any, _resource: Any, _params: Any) -> None:
+        req.scope[NOTED] = req.uri_template
+
+
+def _watch_pyramid(app: Any) -> None:
+    from pyramid.config import Configurator
+    from pyramid.events import ContextFound
+
+    def noting(event: Any) -> None:
+        if event.request.matched_route is not None:
+            event.request.environ[NOTED] = event.request.matched_route.pattern
+
+    Configurator(registry=app.registry, autocommit=True).add_subscriber(noting, ContextFound)

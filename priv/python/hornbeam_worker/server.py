@@ -116,7 +116,7 @@ class Server:
         if boot["measure"]:
             from hornbeam_worker import routes
 
-            routes.watch()
+            routes.watch(self.app)
             found = routes.Routes(boot["root_path"])
             self.measure = found.wsgi if self._is_wsgi else found.asgi
 

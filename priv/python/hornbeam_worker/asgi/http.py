@@ -61,9 +61,9 @@ class HTTPCycle:
     """Runs the application for one request."""
 
     __slots__ = (
-        "_began", "_buffered", "_complete", "_disconnect_told", "_expects", "_frame", "_gone",
+        "_buffered", "_complete", "_disconnect_told", "_expects", "_frame", "_gone",
         "_headers", "_informed", "_phase", "_scope", "_sender", "_server", "_status", "_stream",
-        "_taken", "_trailers", "_waiters", "task",
+        "_taken", "_trailers", "_waiters", "began", "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, scope: Scope, flags: int, body: bytes) -> None:
@@ -71,7 +71,7 @@ class HTTPCycle:
         self._server = server
         self._stream = stream
         self._scope = scope
-        self._began = 0 if server.measure is None else perf_counter_ns()
+        self.began = 0 if server.measure is None else perf_counter_ns()
         # The request's body
         self._buffered: bytes | None = body  # None: all of it has been given
         self._complete = bool(flags & 1)  # all of it has arrived
@@ -274,7 +274,7 @@ class HTTPCycle:
             last, body = False, body[: self._server.piece]
         if not last:
             self._sender = Sender(self._server, len(body))
-        measured = self._measured() if self._began else b""
+        measured = self._measured() if self.began else b""
         self._server.transport.send(
             *frames.response(self._stream, last, self._status, self._headers, body, measured)
         )
@@ -327,7 +327,7 @@ class HTTPCycle:
     def _measured(self) -> bytes:
         """For who wants figures of each request (`routes`)."""
         measure = self._server.measure
-        return b"" if measure is None else measure(self._scope, self._began)
+        return b"" if measure is None else measure(self._scope, self.began)
 
     def _log(self, text: str, error: BaseException | None) -> None:
         scope = self._scope

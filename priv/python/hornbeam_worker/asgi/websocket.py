@@ -21,6 +21,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -66,8 +67,9 @@ class WebSocketCycle:
     """Runs the application for one connection."""
 
     __slots__ = (
-        "_app", "_asking", "_close", "_connect_told", "_denial", "_disconnect_told", "_inbox",
-        "_receiver", "_scope", "_sender", "_server", "_state", "_stream", "_taken", "task",
+        "_app", "_asking", "_began", "_close", "_connect_told", "_denial", "_disconnect_told",
+        "_inbox", "_receiver", "_scope", "_sender", "_server", "_state", "_stream", "_taken",
+        "task",
     )  # fmt: skip
 
     def __init__(self, server: Host, stream: int, scope: Scope, app: Application) -> None:
@@ -77,6 +79,7 @@ class WebSocketCycle:
         self._stream = stream
         self._scope = scope
         self._state = CONNECTING
+        self._began = 0 if server.measure is None else perf_counter_ns()
         self._denial: HTTPCycle | None = None
         # From the client
         self._connect_told = False
@@ -223,17 +226,17 @@ class WebSocketCycle:
         if len(packed) > MAX_HEAD:
             raise ValueError(f"headers of {len(packed)} bytes; {MAX_HEAD} is the most")
         self._state = ACCEPTING
-        await self._ask(frames.WS_ACCEPT, packed)
+        await self._ask(frames.WS_ACCEPT, packed, self._measured())
         if self._state == ACCEPTING:
             self._state = OPEN
 
-    async def _ask(self, kind: int, payload: bytes) -> None:
+    async def _ask(self, kind: int, payload: bytes, measured: bytes = b"") -> None:
         """Sends what is answered, and waits for the answer."""
         answer: asyncio.Future[bool] = self._server.loop.create_future()
         if self._asking is None:
             self._asking = deque()
         self._asking.append(answer)
-        self._transmit(kind, payload)
+        self._transmit(kind, payload, measured)
         if not await answer:
             raise ClientDisconnected("the WebSocket is closed")
 
@@ -266,16 +269,20 @@ class WebSocketCycle:
         self._finish(code, message.get("reason") or "")
 
     def _finish(self, code: int, reason: str) -> None:
+        measured = self._measured() if self._state == CONNECTING else b""
         self._state = CLOSED
         # What receive() says from now on.
         self._close = (code, reason)
         payload = code.to_bytes(2, "big") + reason[:LONGEST_REASON].encode()
-        self._server.transport.send(frames.flagged(frames.WS_END, self._stream, True, payload))
+        self._server.transport.send(
+            frames.measured(frames.WS_END, self._stream, True, payload, measured)
+        )
         self._wake_all()
 
     async def _deny(self, kind: str, message: dict[str, Any]) -> None:
         if self._denial is None:
             self._denial = HTTPCycle(self._server, self._stream, self._scope, 1, b"")
+            self._denial.began = self._began
             self._state = DENYING
         await self._denial.send({**message, "type": kind.removeprefix("websocket.")})
         if kind == "websocket.http.response.body" and not message.get("more_body", False):
@@ -296,8 +303,13 @@ class WebSocketCycle:
             self._transmit(frames.DEMAND, self._taken.to_bytes(4, "big"))
             self._taken = 0
 
-    def _transmit(self, kind: int, payload: bytes) -> None:
-        self._server.transport.send(frames.flagged(kind, self._stream, False, payload))
+    def _transmit(self, kind: int, payload: bytes, measured: bytes = b"") -> None:
+        self._server.transport.send(frames.measured(kind, self._stream, False, payload, measured))
+
+    def _measured(self) -> bytes:
+        """Of a handshake that is answered, for who wants figures (`routes`)."""
+        measure = self._server.measure
+        return b"" if measure is None else measure(self._scope, self._began)
 
     def _end(self, code: int, reason: str) -> None:
         if self._denial is not None:
@@ -332,7 +344,8 @@ class WebSocketCycle:
 
     def _abort(self, reason: int) -> None:
         if self._close is None and self._state != CLOSED:
-            self._server.transport.send(frames.abort(self._stream, reason))
+            measured = self._measured() if self._state == CONNECTING else b""
+            self._server.transport.send(frames.abort(self._stream, reason, measured))
             self._close = VANISHED
 
     def _log(self, text: str, error: BaseException | None) -> None:
