@@ -75,7 +75,7 @@ clock(At) ->
     iolist_to_binary(io_lib:format("~2..0b:~2..0b:~2..0b", [Hour, Minute, Second])).
 
 total(Name) ->
-    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Rows = hornbeam_routes:classes(Name),
     Of = fun(#{requests := Requests, microseconds := Microseconds, buckets := Buckets, received := Received, sent := Sent}) ->
         Mean = case Requests of 0 -> none; _ -> duration(Microseconds / Requests / 1000) end,
         [Requests, Mean, ms(hornbeam_series:percentile(0.99, {Requests, Buckets})), bytes(Received), bytes(Sent)]

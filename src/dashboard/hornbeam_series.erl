@@ -104,7 +104,7 @@ kept(Point, Queue, Max) ->
     end.
 
 sample(Name) ->
-    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Rows = hornbeam_routes:classes(Name),
     Sum = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,
     [First | Rest] = [Buckets || {_, #{buckets := Buckets}} <- Rows],
     #sample{at = erlang:system_time(millisecond), time = erlang:monotonic_time(millisecond), requests = Sum(requests),

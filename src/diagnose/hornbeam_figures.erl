@@ -26,7 +26,7 @@ take(Name) ->
     end.
 
 answered(Name) ->
-    [[Class, Requests, Buckets] || {Class, #{requests := Requests, buckets := Buckets}} <- hornbeam_metrics:read(hornbeam_metrics:ref(Name))].
+    [[Class, Requests, Buckets] || {Class, #{requests := Requests, buckets := Buckets}} <- hornbeam_routes:classes(Name)].
 
 worker(Place, App, #{number := Number, state := State} = Worker) ->
     Name = case Place of
