@@ -23,7 +23,6 @@ current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "hornbeam_traceparent", default=None
 )
 _LENGTH: Final = 55
-_ODD: Final = "13579bdf"
 
 
 def traceparent() -> str | None:
@@ -46,7 +45,7 @@ def ids() -> list[str] | None:
 def scope(parent: str) -> dict[str, Any]:
     """What an application finds of it in its scope."""
     # The last digit of the flags is odd.
-    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in _ODD}
+    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in "13579bdf"}
 
 
 class joined:

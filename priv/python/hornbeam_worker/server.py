@@ -27,7 +27,7 @@ from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
 from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
-from hornbeam_worker.frames import Frame
+from hornbeam_worker.frames import Frame, Measured
 from hornbeam_worker.host import Stream
 from hornbeam_worker.invocation import Invocation
 from hornbeam_worker.threads import Threads
@@ -50,7 +50,9 @@ _CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
 _PATIENCE: Final = 1.0
 
 
-_Beginning = tuple[HTTPCycle | WebSocketCycle, contextvars.Context | None]
+# Of a request: traceparent, and its id; None where it has none, or nobody has asked for it.
+_Names = tuple[str | None, str | None]
+_Beginning = tuple[HTTPCycle | WebSocketCycle, _Names | None]
 
 
 class Server:
@@ -71,7 +73,7 @@ class Server:
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
         self.prefetch: int = boot["body_prefetch"]
-        self.measure: Callable[[Any, int], bytes] | None = None
+        self.measure: Callable[[Any, int], Measured] | None = None
         self._boot = boot
         self._lifespan: Lifespan | None = None
         self._state: dict[str, Any] = {}
@@ -88,6 +90,9 @@ class Server:
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
         self._traces: bool = boot["trace"]
+        self._named = self._request_ids or self._traces
+        # Where tasks of requests with names are made: they get copies of it
+        self._context = contextvars.copy_context()
         self._draining = False
         self._bridges: Bridges | None = None
         self._openers: dict[int, Callable[[int, bytes], None]] = {
@@ -237,7 +242,7 @@ class Server:
         scope = http_scope(payload[5:start], self._state)
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
-        self._begin(cycle, scope)
+        self._begin(cycle, self._names(scope) if self._named else None)
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
         scope = websocket_scope(payload, self._state)
@@ -249,7 +254,7 @@ class Server:
             return
         cycle = WebSocketCycle(self, stream, scope, app)
         self._cycles[stream] = cycle
-        self._begin(cycle, scope)
+        self._begin(cycle, self._names(scope) if self._named else None)
 
     def _is_of_channels(self, scope: Scope) -> bool:
         path: str = self._boot["channels_path"]
@@ -275,40 +280,51 @@ class Server:
             raise AttributeError(f'no service runs here, and so no method "{name}"')
         return self._service.find(name)
 
-    def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
+    def _begin(self, cycle: HTTPCycle | WebSocketCycle, names: _Names | None) -> None:
         """Has the application's task begin in the loop's next turn, behind all frames of this read:
         it may read others itself. The task factory of an application makes tasks as ever."""
-        named = self._request_ids or self._traces
-        context = self._context(scope) if named else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:
                 self.loop.call_soon(self._begin_eagerly)
-            self._beginning.append((cycle, context))
-        elif context is None:
+            self._beginning.append((cycle, names))
+        elif names is None:
             cycle.task = self.loop.create_task(cycle.run())
         else:
-            cycle.task = context.run(self.loop.create_task, cycle.run())
+            self._context.run(self._begin_named, cycle, names)
+
+    def _begin_named(self, cycle: HTTPCycle | WebSocketCycle, names: _Names) -> None:
+        self._set(names)
+        cycle.task = self.loop.create_task(cycle.run())
 
     def _begin_eagerly(self) -> None:
         beginning, self._beginning = self._beginning, []
         if sys.version_info >= (3, 12):
-            for cycle, context in beginning:
-                cycle.task = asyncio.Task(
-                    cycle.run(), loop=self.loop, context=context, eager_start=True
-                )
+            for cycle, names in beginning:
+                if names is not None:
+                    self._set(names)  # in the context of this callback alone
+                cycle.task = asyncio.Task(cycle.run(), loop=self.loop, eager_start=True)
 
-    def _context(self, scope: Scope) -> contextvars.Context:
-        """One that knows the request's id, and its trace, for log lines and calls."""
-        context = contextvars.copy_context()
-        extensions = scope["extensions"] = {**scope["extensions"]}
+    def _names(self, scope: Scope) -> _Names:
+        """The request's trace and id, which its scope has from now on."""
+        parent = number = None
+        if self._traces:
+            name, value = scope["headers"][0]  # where hornbeam_trace puts it
+            if name != b"traceparent":  # somebody's hook has changed the fields
+                value = _field(scope, b"traceparent")
+            if value:
+                parent = value.decode("latin-1")
+                scope["extensions"]["hornbeam.trace"] = _trace.scope(parent)
         if self._request_ids:
-            number = _field(scope, b"x-request-id")
-            extensions["hornbeam.request_id"] = {"id": number}
-            context.run(logs.request_id.set, number)
-        if self._traces and (parent := _field(scope, b"traceparent")):
-            extensions["hornbeam.trace"] = _trace.scope(parent)
-            context.run(_trace.current.set, parent)
-        return context
+            number = _field(scope, b"x-request-id").decode("latin-1")
+            scope["extensions"]["hornbeam.request_id"] = {"id": number}
+        return parent, number
+
+    def _set(self, names: _Names) -> None:
+        """For log lines and calls."""
+        if self._traces:
+            _trace.current.set(names[0])
+        if self._request_ids:
+            logs.request_id.set(names[1])
 
     def _on_stop(self, payload: bytes) -> None:
         self._patience = int.from_bytes(payload, "big") / 1000
@@ -359,12 +375,9 @@ class Server:
             await asyncio.wait(pending, timeout=_PATIENCE)
 
 
-def _field(scope: Scope, name: bytes) -> str:
-    # What the server has added stands at the end, once.
-    for key, value in reversed(scope["headers"]):
-        if key == name:
-            return str(value, "latin-1")
-    return ""
+def _field(scope: Scope, name: bytes) -> bytes:
+    # What the server has added stands once.
+    return next((value for key, value in reversed(scope["headers"]) if key == name), b"")
 
 
 def run(transport: Transport) -> int:
