@@ -224,24 +224,23 @@ is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Requ
 is_gathering(over) -> false.
 
 -spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
-event(Event, #exchange{request = Request0} = Exchange) ->
+event(Event, #exchange{request = Request0, observed = Observed} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects, [], received(Event, Exchange#exchange{request = Request}));
+    run(Effects, [], Exchange#exchange{request = Request, observed = received(Event, Observed)});
 event(_Late, over) ->
     {[], over}.
 
-received(_Event, #exchange{observed = none} = Exchange) ->
-    Exchange;
-received({body, _IsFin, Data}, #exchange{observed = {#observer{received = Received} = Observer, Observed}} = Exchange) ->
-    Exchange#exchange{observed = {Observer, Received(iolist_size(Data), Observed)}};
-received({worker, Type, Payload}, Exchange) when Type =:= response; Type =:= pathsend; Type =:= abort ->
-    happened({answers, hornbeam_frame:measured(Type, Payload)}, Exchange);
-received(_Event, Exchange) ->
-    Exchange.
+received(_Event, none) ->
+    none;
+received({body, _IsFin, Data}, {#observer{received = Received} = Observer, Observed}) ->
+    {Observer, Received(iolist_size(Data), Observed)};
+received({worker, Type, Payload}, Observed) when Type =:= response; Type =:= pathsend; Type =:= abort ->
+    happened({answers, hornbeam_frame:measured(Type, Payload)}, Observed);
+received(_Event, Observed) ->
+    Observed.
 
-happened(_What, #exchange{observed = none} = Exchange) -> Exchange;
-happened(What, #exchange{observed = {#observer{happened = Happened} = Observer, Observed}} = Exchange) ->
-    Exchange#exchange{observed = {Observer, Happened(What, Observed)}}.
+happened(_What, none) -> none;
+happened(What, {#observer{happened = Happened} = Observer, Observed}) -> {Observer, Happened(What, Observed)}.
 
 %% @doc The client has gone, or the connection ends.
 -spec gone(exchange()) -> ok.
@@ -253,7 +252,10 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, compress = Compress}) ->
+ended(#exchange{compress = Compress, observed = Observed} = Exchange) ->
+    ended(Compress, Observed, Exchange).
+
+ended(Compress, Observed, #exchange{owner = Owner, leaves = Leaves, handshake = Handshake}) ->
     ok = leave(Leaves, Owner),
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
     ok = hornbeam_compress:stop(Compress),
@@ -278,7 +280,7 @@ run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = 
     again(placed(Taken), Rest, Commands, Exchange#exchange{affinity = Affinity});
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
     ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
-    run(Rest, Commands, happened(placed, Exchange));
+    run(Rest, Commands, seen(placed, Exchange));
 run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
     ok = hornbeam_worker:send(Slot, Frame),
     run(Rest, Commands, Exchange);
@@ -287,7 +289,7 @@ run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
     run(Rest, Commands, Exchange);
 run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
     case hornbeam_pool:wait(Pool, Owner, Where) of
-        ok -> run(Rest, Commands, happened(waits, Exchange));
+        ok -> run(Rest, Commands, seen(waits, Exchange));
         {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
@@ -310,6 +312,9 @@ run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Re
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).
 
+seen(_What, #exchange{observed = none} = Exchange) -> Exchange;
+seen(What, #exchange{observed = Observed} = Exchange) -> Exchange#exchange{observed = happened(What, Observed)}.
+
 accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
 accept({error, Reason}, _Hooked) -> {error, Reason}.
 
@@ -324,7 +329,10 @@ again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
 %% On the way to the client: with the cookie that says where it belongs, changed by hooks, compressed, seen by the observer. When a hook fails
 %% the application is told that its client has gone, which gets the server's answer.
 respond(Commands, #exchange{compress = off, observed = none, hooked = none, affinity = none} = Exchange) ->
-    {Commands, left(Commands, Exchange)};
+    case is_over(Commands) of
+        true -> ended(Exchange), {Commands, over};
+        false -> {Commands, Exchange}
+    end;
 respond(Commands, #exchange{affinity = none} = Exchange) ->
     changed(Commands, Exchange);
 respond(Commands0, #exchange{affinity = Affinity0} = Exchange) ->
@@ -344,7 +352,10 @@ changed(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
 responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
     {Commands1, Compress} = hornbeam_compress:commands(Commands0, Compress0),
     {Commands, Observed} = sends(Commands1, Observed0),
-    {Commands, left(Commands, Exchange#exchange{compress = Compress, observed = Observed})}.
+    case is_over(Commands) of
+        true -> ended(Compress, Observed, Exchange), {Commands, over};
+        false -> {Commands, Exchange#exchange{compress = Compress, observed = Observed}}
+    end.
 
 sends(Commands, none) ->
     {Commands, none};
@@ -373,11 +384,7 @@ observed(Commands0, Observed0) ->
     ok = observed_end(Observed),
     Commands.
 
-left(Commands, Exchange) ->
-    case Commands =/= [] andalso is_last(lists:last(Commands)) of
-        true -> ended(Exchange), over;
-        false -> Exchange
-    end.
+is_over(Commands) -> Commands =/= [] andalso is_last(lists:last(Commands)).
 
 is_last(done) -> true;
 is_last(cut) -> true;

@@ -81,12 +81,11 @@ with_sentry(#trace{flags = Flags} = Trace, Fields) ->
 
 %% @doc For what is logged meanwhile.
 -spec metadata(trace()) -> map().
-metadata(#trace{text = Text} = Trace) ->
-    {Id, Span} = ids(Trace),
-    #{trace_id => Id, span_id => Span, traceparent => Text}.
+metadata(#trace{text = Text}) ->
+    #{trace_id => binary_part(Text, 3, 32), span_id => binary_part(Text, 36, 16), traceparent => Text}.
 
 -spec ids(trace()) -> {hornbeam_trace_context:id(), hornbeam_trace_context:id()}.
-ids(#trace{text = <<_:3/binary, Id:32/binary, $-, Span:16/binary, _/binary>>}) -> {Id, Span}.
+ids(#trace{text = Text}) -> {binary_part(Text, 3, 32), binary_part(Text, 36, 16)}.
 
 %% @doc Whether its spans can be looked at.
 -spec is_sampled(trace()) -> boolean().
