@@ -239,7 +239,6 @@ received({worker, Type, Payload}, Observed) when Type =:= response; Type =:= pat
 received(_Event, Observed) ->
     Observed.
 
-happened(_What, none) -> none;
 happened(What, {#observer{happened = Happened} = Observer, Observed}) -> {Observer, Happened(What, Observed)}.
 
 %% @doc The client has gone, or the connection ends.
@@ -252,10 +251,7 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{compress = Compress, observed = Observed} = Exchange) ->
-    ended(Compress, Observed, Exchange).
-
-ended(Compress, Observed, #exchange{owner = Owner, leaves = Leaves, handshake = Handshake}) ->
+ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, compress = Compress}) ->
     ok = leave(Leaves, Owner),
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
     ok = hornbeam_compress:stop(Compress),
@@ -329,10 +325,7 @@ again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
 %% On the way to the client: with the cookie that says where it belongs, changed by hooks, compressed, seen by the observer. When a hook fails
 %% the application is told that its client has gone, which gets the server's answer.
 respond(Commands, #exchange{compress = off, observed = none, hooked = none, affinity = none} = Exchange) ->
-    case is_over(Commands) of
-        true -> ended(Exchange), {Commands, over};
-        false -> {Commands, Exchange}
-    end;
+    {Commands, left(Commands, Exchange)};
 respond(Commands, #exchange{affinity = none} = Exchange) ->
     changed(Commands, Exchange);
 respond(Commands0, #exchange{affinity = Affinity0} = Exchange) ->
@@ -352,13 +345,14 @@ changed(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
 responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
     {Commands1, Compress} = hornbeam_compress:commands(Commands0, Compress0),
     {Commands, Observed} = sends(Commands1, Observed0),
-    case is_over(Commands) of
-        true -> ended(Compress, Observed, Exchange), {Commands, over};
-        false -> {Commands, Exchange#exchange{compress = Compress, observed = Observed}}
-    end.
+    {Commands, left(Commands, Exchange#exchange{compress = Compress, observed = Observed})}.
 
 sends(Commands, none) ->
     {Commands, none};
+%% Nearly all responses.
+sends([cancel_timer, {reply, _, _, _, _} = Reply0, done], {#observer{sends = Sends} = Observer, Observed0}) ->
+    {Reply, Observed} = Sends(Reply0, Observed0),
+    {[cancel_timer, Reply, done], {Observer, Observed}};
 sends(Commands0, {#observer{sends = Sends} = Observer, Observed0}) ->
     {Commands, Observed} = sends(Commands0, Sends, Observed0),
     {Commands, {Observer, Observed}}.
@@ -384,7 +378,11 @@ observed(Commands0, Observed0) ->
     ok = observed_end(Observed),
     Commands.
 
-is_over(Commands) -> Commands =/= [] andalso is_last(lists:last(Commands)).
+left(Commands, Exchange) ->
+    case Commands =/= [] andalso is_last(lists:last(Commands)) of
+        true -> ended(Exchange), over;
+        false -> Exchange
+    end.
 
 is_last(done) -> true;
 is_last(cut) -> true;

@@ -16,13 +16,13 @@ import sys
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
-__all__ = ["current", "ids", "joined", "scope", "traceparent"]
+__all__ = ["LENGTH", "current", "ids", "joined", "scope", "traceparent"]
 
 # As the field traceparent has it, of the server's form: well-formed.
 current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "hornbeam_traceparent", default=None
 )
-_LENGTH: Final = 55
+LENGTH: Final = 55
 
 
 def traceparent() -> str | None:
@@ -54,7 +54,7 @@ class joined:
     __slots__ = ("_attached", "_parent", "_token")
 
     def __init__(self, parent: object) -> None:
-        fits = isinstance(parent, str) and len(parent) == _LENGTH
+        fits = isinstance(parent, str) and len(parent) == LENGTH
         self._parent = parent if fits and isinstance(parent, str) else None
         self._token: contextvars.Token[str | None] | None = None
         self._attached: Any = None

@@ -50,9 +50,8 @@ _CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
 _PATIENCE: Final = 1.0
 
 
-# Of a request: traceparent, and its id; None where it has none, or nobody has asked for it.
-_Names = tuple[str | None, str | None]
-_Beginning = tuple[HTTPCycle | WebSocketCycle, _Names | None]
+# With traceparent and the id of its request; None where it has none, or nobody has asked for it.
+_Beginning = tuple[HTTPCycle | WebSocketCycle, str | None, str | None]
 
 
 class Server:
@@ -90,7 +89,6 @@ class Server:
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
         self._traces: bool = boot["trace"]
-        self._named = self._request_ids or self._traces
         # Where tasks of requests with names are made: they get copies of it
         self._context = contextvars.copy_context()
         self._draining = False
@@ -242,7 +240,7 @@ class Server:
         scope = http_scope(payload[5:start], self._state)
         cycle = HTTPCycle(self, stream, scope, payload[0], payload[start:])
         self._cycles[stream] = cycle
-        self._begin(cycle, self._names(scope) if self._named else None)
+        self._begin(cycle, scope)
 
     def _open_websocket(self, stream: int, payload: bytes) -> None:
         scope = websocket_scope(payload, self._state)
@@ -254,7 +252,7 @@ class Server:
             return
         cycle = WebSocketCycle(self, stream, scope, app)
         self._cycles[stream] = cycle
-        self._begin(cycle, self._names(scope) if self._named else None)
+        self._begin(cycle, scope)
 
     def _is_of_channels(self, scope: Scope) -> bool:
         path: str = self._boot["channels_path"]
@@ -280,51 +278,38 @@ class Server:
             raise AttributeError(f'no service runs here, and so no method "{name}"')
         return self._service.find(name)
 
-    def _begin(self, cycle: HTTPCycle | WebSocketCycle, names: _Names | None) -> None:
+    def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
         """Has the application's task begin in the loop's next turn, behind all frames of this read:
         it may read others itself. The task factory of an application makes tasks as ever."""
+        parent = _parent(scope) if self._traces else None
+        number = _number(scope) if self._request_ids else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:
                 self.loop.call_soon(self._begin_eagerly)
-            self._beginning.append((cycle, names))
-        elif names is None:
+            self._beginning.append((cycle, parent, number))
+        elif parent is None and number is None:
             cycle.task = self.loop.create_task(cycle.run())
         else:
-            self._context.run(self._begin_named, cycle, names)
+            self._context.run(self._begin_named, cycle, parent, number)
 
-    def _begin_named(self, cycle: HTTPCycle | WebSocketCycle, names: _Names) -> None:
-        self._set(names)
+    def _begin_named(
+        self, cycle: HTTPCycle | WebSocketCycle, parent: str | None, number: str | None
+    ) -> None:
+        """Log lines and calls of the task know them."""
+        _trace.current.set(parent)
+        if self._request_ids:
+            logs.request_id.set(number)
         cycle.task = self.loop.create_task(cycle.run())
 
     def _begin_eagerly(self) -> None:
         beginning, self._beginning = self._beginning, []
         if sys.version_info >= (3, 12):
-            for cycle, names in beginning:
-                if names is not None:
-                    self._set(names)  # in the context of this callback alone
+            for cycle, parent, number in beginning:
+                if self._traces:  # in the context of this callback alone
+                    _trace.current.set(parent)
+                if self._request_ids:
+                    logs.request_id.set(number)
                 cycle.task = asyncio.Task(cycle.run(), loop=self.loop, eager_start=True)
-
-    def _names(self, scope: Scope) -> _Names:
-        """The request's trace and id, which its scope has from now on."""
-        parent = number = None
-        if self._traces:
-            name, value = scope["headers"][0]  # where hornbeam_trace puts it
-            if name != b"traceparent":  # somebody's hook has changed the fields
-                value = _field(scope, b"traceparent")
-            if value:
-                parent = value.decode("latin-1")
-                scope["extensions"]["hornbeam.trace"] = _trace.scope(parent)
-        if self._request_ids:
-            number = _field(scope, b"x-request-id").decode("latin-1")
-            scope["extensions"]["hornbeam.request_id"] = {"id": number}
-        return parent, number
-
-    def _set(self, names: _Names) -> None:
-        """For log lines and calls."""
-        if self._traces:
-            _trace.current.set(names[0])
-        if self._request_ids:
-            logs.request_id.set(names[1])
 
     def _on_stop(self, payload: bytes) -> None:
         self._patience = int.from_bytes(payload, "big") / 1000
@@ -373,6 +358,26 @@ class Server:
             task.cancel()
         if pending:
             await asyncio.wait(pending, timeout=_PATIENCE)
+
+
+def _parent(scope: Scope) -> str | None:
+    """The trace of a request, which its scope has from now on."""
+    headers = scope["headers"]
+    if headers and headers[0][0] == b"traceparent":  # where hornbeam_trace puts it
+        parent: str = headers[0][1].decode("latin-1")
+    else:  # somebody's hook has changed the fields
+        parent = _field(scope, b"traceparent").decode("latin-1")
+    if len(parent) != _trace.LENGTH:
+        return None
+    scope["extensions"]["hornbeam.trace"] = _trace.scope(parent)
+    return parent
+
+
+def _number(scope: Scope) -> str:
+    """The id of a request; so does that."""
+    number = _field(scope, b"x-request-id").decode("latin-1")
+    scope["extensions"]["hornbeam.request_id"] = {"id": number}
+    return number
 
 
 def _field(scope: Scope, name: bytes) -> bytes:
