@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from hornbeam_worker.frames import Measured
 from hornbeam_worker.threads import Threads
 
 __all__ = ["WorkerHost"]
@@ -21,7 +22,7 @@ class WorkerHost:
         self.transport: Any = self
         self.threads = Threads(2)
         self.window = self.piece = self.prefetch = window
-        self.measure: Callable[[Any, int], bytes] | None = None
+        self.measure: Callable[[Any, int], Measured] | None = None
         self.sent: list[tuple[int, bytes]] = []
         self.ended: list[int] = []
         self._changed = asyncio.Event()

@@ -7,7 +7,6 @@
     %% Its worker:
     waits :: integer() | undefined,         % since when it waits for one
     queued = 0 :: non_neg_integer(),        % for how long it has done so
-    worker :: #slot{} | undefined,          % the last one that was given it
     placed :: integer() | undefined,        % since when: `started' where it has not waited
     %% What that has said of it, if it was asked to measure:
     route = <<>> :: binary(),               % the template

@@ -13,21 +13,28 @@ table() ->
 
 rows() ->
     Where = {one, 10},
-    ok = hornbeam_routes:observe(Where, {<<"GET">>, <<"/a">>}, 200, 900, 500, none),
-    ok = hornbeam_routes:observe(Where, {<<"GET">>, <<"/a">>}, 204, 3000, 1000, none),
-    ok = hornbeam_routes:observe(Where, {<<"BREW">>, <<"/a">>}, 599, 20000000, 0, none),
-    ok = hornbeam_routes:observe({two, 10}, {<<"GET">>, <<"/a">>}, 200, 1, 1, none),
+    ok = hornbeam_routes:observe(Where, {<<"GET">>, <<"/a">>}, 200, {0, 500, 400, 0, 10}, none),
+    ok = hornbeam_routes:observe(Where, {<<"GET">>, <<"/a">>}, 204, {500, 1000, 1500, 7, 20}, none),
+    ok = hornbeam_routes:observe(Where, {<<"BREW">>, <<"/a">>}, 599, {0, 0, 20000000, 0, 0}, none),
+    ok = hornbeam_routes:observe({two, 10}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 0, 0, 0}, none),
     [Got, Brewed] = hornbeam_routes:read(one),
     ?assertMatch(#{method := <<"GET">>, route := <<"/a">>, status := <<"2xx">>, count := 2, microseconds := 3900, python_us := 1500,
                    buckets := [1, 1, 2, 2 | _], slowest_us := 3000}, Got),
     ?assertMatch(#{method := <<"OTHER">>, status := <<"5xx">>, count := 1, slowest_us := 20000000}, Brewed),
     ?assertEqual(0, lists:last(maps:get(buckets, Brewed))),
-    ?assert(maps:get(last_slow_at, Got) > 1600000000000).
+    ?assert(maps:get(last_slow_at, Got) > 1600000000000),
+    Classes = hornbeam_routes:classes(one),
+    ?assertEqual([<<"1xx">>, <<"2xx">>, <<"3xx">>, <<"4xx">>, <<"5xx">>], [Class || {Class, _} <- Classes]),
+    #{<<"2xx">> := Good, <<"4xx">> := None, <<"5xx">> := Bad} = maps:from_list(Classes),
+    ?assertMatch(#{requests := 2, microseconds := 3900, queue_us := 500, python_us := 1500, server_us := 1900, received := 7, sent := 30,
+                   buckets := [1, 1, 2, 2 | _]}, Good),
+    ?assertMatch(#{requests := 0, microseconds := 0}, None),
+    ?assertMatch(#{requests := 1, buckets := [0, 0 | _]}, Bad).
 
 bound() ->
-    [ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<$/, (integer_to_binary(N))/binary>>}, 200, 1, 1, none) || N <- lists:seq(1, 10)],
-    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<>>}, 404, 1, 1, none),
-    ok = hornbeam_routes:observe({one, 3}, {<<"POST">>, <<"/2">>}, 404, 1, 1, none),
+    [ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<$/, (integer_to_binary(N))/binary>>}, 200, {0, 1, 0, 0, 0}, none) || N <- lists:seq(1, 10)],
+    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<>>}, 404, {0, 1, 0, 0, 0}, none),
+    ok = hornbeam_routes:observe({one, 3}, {<<"POST">>, <<"/2">>}, 404, {0, 1, 0, 0, 0}, none),
     ?assertEqual([{<<>>, 1}, {<<"/1">>, 1}, {<<"/2">>, 1}, {<<"/2">>, 1}, {<<"/3">>, 1}, {<<"other">>, 7}],
                  lists:sort([{Route, Count} || #{route := Route, count := Count} <- hornbeam_routes:read(one)])).
 
@@ -45,7 +52,7 @@ websockets() ->
 
 %% Many processes make the same row and the last place.
 at_once() ->
-    Observe = fun(N) -> hornbeam_routes:observe({one, 2}, {<<"GET">>, <<"/", ($a + N rem 4)>>}, 200, N, 0, none) end,
+    Observe = fun(N) -> hornbeam_routes:observe({one, 2}, {<<"GET">>, <<"/", ($a + N rem 4)>>}, 200, {0, 0, N, 0, 0}, none) end,
     Pids = [spawn_monitor(fun() -> [Observe(N) || N <- lists:seq(1, 200)] end) || _ <- lists:seq(1, 20)],
     [receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual(normal, Reason) end || {Pid, Ref} <- Pids],
     Rows = hornbeam_routes:read(one),
@@ -54,15 +61,15 @@ at_once() ->
     ?assertEqual(200, lists:max([Us || #{slowest_us := Us} <- Rows])).
 
 exemplars() ->
-    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, 900, 1, <<"t1">>),
-    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, 800, 1, <<"t2">>),
-    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, 90000000, 1, <<"t3">>),
+    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 899, 0, 0}, <<"t1">>),
+    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 799, 0, 0}, <<"t2">>),
+    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 89999999, 0, 0}, <<"t3">>),
     ?assertMatch(#{{<<"GET">>, <<"/a">>, <<"2xx">>, 1} := {<<"t2">>, 800, _}, {<<"GET">>, <<"/a">>, <<"2xx">>, none} := {<<"t3">>, 90000000, _}},
                  hornbeam_routes:exemplars(one)).
 
 forgotten() ->
-    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, 900, 1, <<"t1">>),
-    ok = hornbeam_routes:observe({two, 3}, {<<"GET">>, <<"/a">>}, 200, 900, 1, none),
+    ok = hornbeam_routes:observe({one, 3}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 899, 0, 0}, <<"t1">>),
+    ok = hornbeam_routes:observe({two, 3}, {<<"GET">>, <<"/a">>}, 200, {0, 1, 899, 0, 0}, none),
     ok = hornbeam_routes:forget(one),
     ?assertEqual({[], #{}}, {hornbeam_routes:read(one), hornbeam_routes:exemplars(one)}),
     ?assertMatch([_], hornbeam_routes:read(two)),

@@ -180,10 +180,26 @@ fields_test_() ->
             {"only tracestate", [State(<<"a=1">>)], {none, none}},
             {"two of traceparent", [Parent, Parent, State(<<"a=1">>)], {none, none}}]].
 
-hex_test() ->
-    All = << <<N>> || N <- lists:seq(0, 255) >>,
-    ?assertEqual(string:lowercase(binary:encode_hex(All)), hornbeam_trace_context:hex(All)),
-    [?assertEqual(string:lowercase(binary:encode_hex(<<N:56>>)), hornbeam_trace_context:digits(N)) || N <- [0, 1, 16#0123456789abcd, 16#ffffffffffffff]].
+digits_test() ->
+    All = [0, 1, 16#0123456789abcd, 16#fedcba98765432, 16#ffffffffffffff | [Digit bsl Bit || Digit <- lists:seq(0, 15), Bit <- lists:seq(0, 52, 4)]],
+    [?assertEqual(string:lowercase(binary:encode_hex(<<N:56>>)), hornbeam_trace_context:digits(N)) || N <- All].
+
+%% What a process draws begins alike, and is never twice the same; a value of 56 bits has all of its digits.
+drawn_test() ->
+    Drawn = [hornbeam_trace_context:drawn() || _ <- lists:seq(1, 1000)],
+    ?assertEqual(1000, length(lists:usort([Trace || {_, Trace, _} <- Drawn]))),
+    ?assertEqual(1000, length(lists:usort([Span || {_, _, Span} <- Drawn]))),
+    ?assertMatch([_], lists:usort([Start || {Start, _, _} <- Drawn])),
+    Half = length([Trace || {_, Trace, _} <- Drawn, Trace < 1 bsl 55]),
+    ?assert(Half > 300 andalso Half < 700),
+    [{Begin, Low, Span} | _] = Drawn,
+    Text = hornbeam_trace_context:traceparent(Begin, Low, Span, 1),
+    {ok, {Trace, Id, 1}} = hornbeam_trace_context:parse(Text),
+    ?assertEqual({Low, Span}, {binary_to_integer(binary:part(Trace, 18, 14), 16), binary_to_integer(binary:part(Id, 2, 14), 16)}),
+    ?assertMatch({ok, {Trace, _, 0}}, hornbeam_trace_context:parse(hornbeam_trace_context:traceparent(Trace, hornbeam_trace_context:drawn_span(), 0))),
+    Self = self(),
+    _ = spawn_link(fun() -> Self ! {other, hornbeam_trace_context:drawn()} end),
+    receive {other, {Other, _, _}} -> ?assertNotEqual(Begin, Other) after 60000 -> error(nothing) end.
 
 of_a_process_test() ->
     Before = logger:get_process_metadata(),

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
+from hornbeam_erlang import _trace
 from hornbeam_worker import frames, logs
 from hornbeam_worker.events import Events
 from hornbeam_worker.frames import Frame
@@ -40,9 +41,12 @@ class LogWindow:
 
 
 def request(stream: int, path: bytes) -> Frame:
-    header = (b"x-request-id", b"id of " + path)
+    return framed(stream, path, [(b"x-request-id", b"id of " + path)])
+
+
+def framed(stream: int, path: bytes, headers: list[tuple[bytes, bytes]]) -> Frame:
     scope = msgpack.packb(
-        ["GET", None, path, b"", "1.1", "http", "", None, None, [header], None], use_bin_type=True
+        ["GET", None, path, b"", "1.1", "http", "", None, None, headers, None], use_bin_type=True
     )
     return Frame(frames.REQUEST, stream, b"\x01" + len(scope).to_bytes(4, "big") + scope)
 
@@ -118,5 +122,47 @@ def test_by_the_task_factory_of_the_application() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         assert (made, seen) == (["HTTPCycle.run"], ["/a", "/a ends"])
+
+    asyncio.run(main())
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+FIELD = (b"traceparent", PARENT.encode())
+TOLD = {"trace_id": TRACE, "span_id": SPAN, "sampled": True}
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ([FIELD, (b"host", b"a")], TOLD),
+        ([(b"host", b"a"), FIELD], TOLD),  # a hook has put another one before it
+        ([(b"host", b"a")], None),
+        ([], None),
+        ([(b"traceparent", b"\xff")], None),
+    ],
+)
+def test_each_task_knows_its_own_trace(
+    headers: list[tuple[bytes, bytes]], told: dict[str, Any] | None
+) -> None:
+    """And nothing else does: not the loop's reader, not a request without one."""
+
+    async def main() -> None:
+        seen: list[Any] = []
+
+        async def app(scope: Any, _receive: Any, _send: Any) -> None:
+            seen.append((_trace.traceparent(), scope["extensions"].get("hornbeam.trace")))
+
+        worker = server([], trace=True)
+        worker.app = app
+        other = f"00-{TRACE}-{'1' * 16}-00"
+        worker.deliver(framed(1, b"/a", [(b"traceparent", other.encode())]))
+        worker.deliver(framed(2, b"/b", headers))
+        assert _trace.traceparent() is None
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first = (other, {"trace_id": TRACE, "span_id": "1" * 16, "sampled": False})
+        assert seen == [first, (PARENT if told else None, told)]
+        assert _trace.traceparent() is None
 
     asyncio.run(main())

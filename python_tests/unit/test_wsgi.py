@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hornbeam_worker import frames
 from hornbeam_worker.asgi.errors import ClientDisconnected
+from hornbeam_worker.frames import Measured
 from hornbeam_worker.host import Host
 from hornbeam_worker.wsgi import files
 from hornbeam_worker.wsgi.crew import Crew
@@ -251,7 +252,7 @@ class FakeServer:
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
         self.window, self.piece, self.prefetch = WINDOW, PIECE, 400
-        self.measure: Callable[[Any, int], bytes] | None = None
+        self.measure: Callable[[Any, int], Measured] | None = None
         self.transport = self
         self.sent: list[tuple[int, bytes]] = []
         self.news = threading.Condition()

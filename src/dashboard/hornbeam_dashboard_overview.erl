@@ -1,6 +1,6 @@
 %%% The overview of the dashboard: what the server does now, has done since its start, and did of late, as charts and as a table.
 %%%
-%%% Called by: hornbeam_dashboard_page; hornbeam_dashboard_handler (span/1). Calls: hornbeam_series, hornbeam_metrics, hornbeam_connections, hornbeam_websockets,
+%%% Called by: hornbeam_dashboard_page; hornbeam_dashboard_handler (span/1). Calls: hornbeam_series, hornbeam_routes, hornbeam_connections, hornbeam_websockets,
 %%% hornbeam_server (info/1, for the addresses and the cluster), hornbeam_dashboard_html. The numbers are those of /metrics.
 -module(hornbeam_dashboard_overview).
 -behaviour(hornbeam_dashboard_page).
@@ -75,7 +75,7 @@ clock(At) ->
     iolist_to_binary(io_lib:format("~2..0b:~2..0b:~2..0b", [Hour, Minute, Second])).
 
 total(Name) ->
-    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Rows = hornbeam_routes:classes(Name),
     Of = fun(#{requests := Requests, microseconds := Microseconds, buckets := Buckets, received := Received, sent := Sent}) ->
         Mean = case Requests of 0 -> none; _ -> duration(Microseconds / Requests / 1000) end,
         [Requests, Mean, ms(hornbeam_series:percentile(0.99, {Requests, Buckets})), bytes(Received), bytes(Sent)]

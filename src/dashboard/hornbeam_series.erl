@@ -1,6 +1,6 @@
 %%% What a server did of late: a point for each second of five minutes and for each minute of a day.
 %%%
-%%% Called by: hornbeam_dashboard_sup; hornbeam_dashboard_overview, hornbeam_dashboard_handler and _events (points/2, last/1). Calls: hornbeam_metrics (what is counted
+%%% Called by: hornbeam_dashboard_sup; hornbeam_dashboard_overview, hornbeam_dashboard_handler and _events (points/2, last/1). Calls: hornbeam_routes and hornbeam_metrics (what is counted
 %%% as requests pass), hornbeam_connections, hornbeam_websockets, hornbeam_mounts, hornbeam_service_pools and hornbeam_pool (what is there now).
 %%%
 %%% A point is what lies between two readings of the counters: rates per second, and percentiles as they are estimated of a histogram, evenly spread within each
@@ -110,7 +110,7 @@ kept(Point, Queue, Max) ->
     end.
 
 sample(Name) ->
-    Rows = hornbeam_metrics:read(hornbeam_metrics:ref(Name)),
+    Rows = hornbeam_routes:classes(Name),
     Sum = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,
     [First | Rest] = [Buckets || {_, #{buckets := Buckets}} <- Rows],
     #sample{at = erlang:system_time(millisecond), time = erlang:monotonic_time(millisecond), requests = Sum(requests),

@@ -1,6 +1,6 @@
 %%% What a server does, as figures of this moment: what `hornbeam top' shows. Two of them, some time apart, make rates.
 %%%
-%%% Called by: hornbeam_control, in a process of the client's own. Calls: hornbeam_server (info/1), hornbeam_metrics, hornbeam_connections, hornbeam_websockets.
+%%% Called by: hornbeam_control, in a process of the client's own. Calls: hornbeam_server (info/1), hornbeam_routes, hornbeam_connections, hornbeam_websockets.
 %%% All of it is asked for as `hornbeam status' and /metrics ask; nothing runs for it meanwhile.
 -module(hornbeam_figures).
 
@@ -26,7 +26,7 @@ take(Name) ->
     end.
 
 answered(Name) ->
-    [[Class, Requests, Buckets] || {Class, #{requests := Requests, buckets := Buckets}} <- hornbeam_metrics:read(hornbeam_metrics:ref(Name))].
+    [[Class, Requests, Buckets] || {Class, #{requests := Requests, buckets := Buckets}} <- hornbeam_routes:classes(Name)].
 
 worker(Place, App, #{number := Number, state := State} = Worker) ->
     Name = case Place of

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
 %%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_frame, hornbeam_worker, hornbeam_websocket_handshake,
-%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (a module with this behaviour) where one is asked for,
+%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (hornbeam_observer.hrl) where one is asked for,
 %%% and the module that answers for folders of files where there are such (hornbeam_static). Channels, where there are some, are a module that
 %%% hornbeam_websocket is given (hornbeam_channel_connection).
 %%%
@@ -26,16 +26,18 @@
 -module(hornbeam_exchange).
 
 -export([open/3, refuse/3, over/0, event/2, gone/1, is_gathering/1]).
--export_type([exchange/0, context/0, channels/0, command/0, body/0, piece/0, head/0]).
+-export_type([exchange/0, context/0, observer/0, channels/0, command/0, body/0, piece/0, head/0]).
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
+-include("hornbeam_observer.hrl").
 
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
--type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := none | {module(), term()},
+-type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := observer(),
                      static := none | {module(), term()}, channels := none | channels(),
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
+-type observer() :: none | {#observer{}, Settings :: term()}.
 %% guest: whose a WebSocket of these paths becomes. streams: whose checkout(Rest, Head, Server) is a worker for a request below these paths (Rest of its
 %% path), as a slot with a place that is taken; messages to and from it are those of hornbeam_worker.
 -type channels() :: #{pool := hornbeam_pool:id(), guest := module(), paths := [binary()], streams := module(), stream_paths := [binary()]}.
@@ -56,7 +58,7 @@
     request :: hornbeam_request:request(),
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
     compress = off :: off | hornbeam_compress:state(),
-    observed = none :: none | {module(), term()},
+    observed = none :: none | {#observer{}, term()},
     hooked = none :: none | hornbeam_hooked:hooked(),
     affinity = none :: none | hornbeam_affinity:affinity(),
     %% Whether its client has one less in progress when this is over: a WebSocket is no request any more. On HTTP/2 a response may still
@@ -64,15 +66,6 @@
     leaves :: boolean()
 }).
 -opaque exchange() :: #exchange{} | over.
-
-%% An observer: sees each request, and may change what it says.
--callback opened(head(), Settings :: term()) -> {head(), Observed :: term()}.
--callback received(non_neg_integer(), Observed) -> Observed when Observed :: term().
-%% waits: for a worker; placed: on this one; {answers, _}: what it has measured (hornbeam_frame:measured/2).
--callback happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), Route :: binary(), Last :: boolean()} | none}, Observed) -> Observed
-    when Observed :: term().
--callback sends(command(), Observed) -> {command(), Observed} when Observed :: term().
--callback over(Observed :: term()) -> ok.
 
 %% @doc A request whose head has been read. One with a body waits for event(submit), so that what of it came together
 %% with the head goes with it.
@@ -152,9 +145,9 @@ enter(_Head, _Before, _Owner, _Context) ->
 
 observe(Head, none) ->
     {Head, none};
-observe(Head0, {Module, Settings}) ->
-    {Head, Observed} = Module:opened(Head0, Settings),
-    {Head, {Module, Observed}}.
+observe(Head0, {#observer{opened = Opened} = Observer, Settings}) ->
+    {Head, Observed} = Opened(Head0, Settings),
+    {Head, {Observer, Observed}}.
 
 admitted(Head, #mount{settings = Settings} = Mount, Owner, Hooked, Observed, #{place := Place, compress := Compress} = Context) ->
     Leaves = Head#head.version =/= 'HTTP/2',
@@ -231,23 +224,22 @@ is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Requ
 is_gathering(over) -> false.
 
 -spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
-event(Event, #exchange{request = Request0} = Exchange) ->
+event(Event, #exchange{request = Request0, observed = Observed} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects, [], received(Event, Exchange#exchange{request = Request}));
+    run(Effects, [], Exchange#exchange{request = Request, observed = received(Event, Observed)});
 event(_Late, over) ->
     {[], over}.
 
-received(_Event, #exchange{observed = none} = Exchange) ->
-    Exchange;
-received({body, _IsFin, Data}, #exchange{observed = {Module, Observed}} = Exchange) ->
-    Exchange#exchange{observed = {Module, Module:received(iolist_size(Data), Observed)}};
-received({worker, Type, Payload}, Exchange) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
-    happened({answers, hornbeam_frame:measured(Type, Payload)}, Exchange);
-received(_Event, Exchange) ->
-    Exchange.
+received(_Event, none) ->
+    none;
+received({body, _IsFin, Data}, {#observer{received = Received} = Observer, Observed}) ->
+    {Observer, Received(iolist_size(Data), Observed)};
+received({worker, Type, Payload}, Observed) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
+    happened({answers, hornbeam_frame:measured(Type, Payload)}, Observed);
+received(_Event, Observed) ->
+    Observed.
 
-happened(_What, #exchange{observed = none} = Exchange) -> Exchange;
-happened(What, #exchange{observed = {Module, Observed}} = Exchange) -> Exchange#exchange{observed = {Module, Module:happened(What, Observed)}}.
+happened(What, {#observer{happened = Happened} = Observer, Observed}) -> {Observer, Happened(What, Observed)}.
 
 %% @doc The client has gone, or the connection ends.
 -spec gone(exchange()) -> ok.
@@ -269,7 +261,7 @@ leave(true, {_, Number}) -> hornbeam_clients:leave(Number);
 leave(false, _Owner) -> ok.
 
 observed_end(none) -> ok;
-observed_end({Module, Observed}) -> Module:over(Observed).
+observed_end({#observer{over = Over}, Observed}) -> Over(Observed).
 
 %%% Effects. Commands: for the protocol, newest first.
 
@@ -284,7 +276,7 @@ run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = 
     again(placed(Taken), Rest, Commands, Exchange#exchange{affinity = Affinity});
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
     ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
-    run(Rest, Commands, happened({placed, Slot}, Exchange));
+    run(Rest, Commands, seen(placed, Exchange));
 run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
     ok = hornbeam_worker:send(Slot, Frame),
     run(Rest, Commands, Exchange);
@@ -293,7 +285,7 @@ run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
     run(Rest, Commands, Exchange);
 run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
     case hornbeam_pool:wait(Pool, Owner, Where) of
-        ok -> run(Rest, Commands, happened(waits, Exchange));
+        ok -> run(Rest, Commands, seen(waits, Exchange));
         {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
@@ -315,6 +307,9 @@ run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Re
     run(Rest, Commands, Exchange);
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).
+
+seen(_What, #exchange{observed = none} = Exchange) -> Exchange;
+seen(What, #exchange{observed = Observed} = Exchange) -> Exchange#exchange{observed = happened(What, Observed)}.
 
 accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
 accept({error, Reason}, _Hooked) -> {error, Reason}.
@@ -354,9 +349,29 @@ responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exc
 
 sends(Commands, none) ->
     {Commands, none};
-sends(Commands0, {Module, Observed0}) ->
-    {Commands, Observed} = lists:mapfoldl(fun Module:sends/2, Observed0, Commands0),
-    {Commands, {Module, Observed}}.
+%% Nearly all responses.
+sends([cancel_timer, {reply, _, _, _, _} = Reply0, done], {#observer{sends = Sends} = Observer, Observed0}) ->
+    {Reply, Observed} = Sends(Reply0, Observed0),
+    {[cancel_timer, Reply, done], {Observer, Observed}};
+sends(Commands0, {#observer{sends = Sends} = Observer, Observed0}) ->
+    {Commands, Observed} = sends(Commands0, Sends, Observed0),
+    {Commands, {Observer, Observed}}.
+
+sends([Command0 | Rest0], Sends, Observed0) ->
+    {Command, Observed1} = case is_seen(Command0) of
+        true -> Sends(Command0, Observed0);
+        false -> {Command0, Observed0}
+    end,
+    {Rest, Observed} = sends(Rest0, Sends, Observed1),
+    {[Command | Rest], Observed};
+sends([], _Sends, Observed) ->
+    {[], Observed}.
+
+is_seen({reply, _, _, _, _}) -> true;
+is_seen({start, _, _, _}) -> true;
+is_seen({data, _, _}) -> true;
+is_seen({upgrade, _}) -> true;
+is_seen(_) -> false.
 
 observed(Commands0, Observed0) ->
     {Commands, Observed} = sends(Commands0, Observed0),

@@ -1,33 +1,24 @@
-%%% The figures of a server that are counted as requests pass, and the table of all that is published.
+%%% The waits of a server's requests for a worker, what all of its figures have in common, and the table of all that is published.
 %%%
-%%% Called by: hornbeam_observe (observe/5, parts/5), hornbeam_metrics_text (the table, read/1, read_parts/1), hornbeam_routes (buckets), hornbeam_series and hornbeam_top_screen (ranked/3). Calls: hornbeam_lasting.
+%%% Called by: hornbeam_observe (waited/2), hornbeam_metrics_text (the table, read_waits/1), hornbeam_routes (buckets), hornbeam_series and hornbeam_top_screen (ranked/3). Calls: hornbeam_lasting.
 %%%
-%%% One array of counters for each server, with a row for each class of status, and one of where the time has gone:
+%%% One array of counters for each server:
 %%%
-%%%     requests | duration sum (us) | bytes received | bytes sent | bucket 1 | ... | bucket ?BUCKETS
-%%%     waits    | wait sum (us)     | Python (us)    | rest (us)  | bucket 1 | ... | bucket ?BUCKETS     of the waits for a worker
+%%%     waits | wait sum (us) | bucket 1 | ... | bucket ?BUCKETS
 %%%
-%%% The array outlives the processes that write it (persistent_term) and goes with its server. Writing is five additions
-%%% without a lock; `write_concurrency' gives each scheduler a copy, which reading adds up.
+%%% It outlives the processes that write it (persistent_term) and goes with its server. What is counted of each request is hornbeam_routes'.
 -module(hornbeam_metrics).
 
--export([ref/1, forget/1, observe/5, parts/5, read/1, read_parts/1, table/0, bounds/0, bucket/1, cumulative/1, ranked/3]).
--export_type([ref/0, class/0, row/0, parts/0]).
+-export([ref/1, forget/1, waited/2, read_waits/1, table/0, bounds/0, bucket/1, cumulative/1, ranked/3]).
+-export_type([ref/0, class/0, waits/0]).
 
 -opaque ref() :: counters:counters_ref().
 -type class() :: binary().
--type row() :: #{requests := non_neg_integer(), microseconds := non_neg_integer(), received := non_neg_integer(),
-                 sent := non_neg_integer(), buckets := [non_neg_integer()]}.
-%% us: waiting for a worker (so many requests, buckets as of a row), in Python, and the rest: in the BEAM and on the way.
--type parts() :: #{waits := non_neg_integer(), queue := non_neg_integer(), python := non_neg_integer(), server := non_neg_integer(),
-                   buckets := [non_neg_integer()]}.
+-type waits() :: #{waits := non_neg_integer(), microseconds := non_neg_integer(), buckets := [non_neg_integer()]}.
 
 %% Upper bounds of the buckets of durations, in microseconds.
 -define(BOUNDS, [1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000]).
 -define(BUCKETS, 13).
--define(ROW, (4 + ?BUCKETS)).
--define(CLASSES, [<<"1xx">>, <<"2xx">>, <<"3xx">>, <<"4xx">>, <<"5xx">>]).
--define(PARTS, (5 * ?ROW)).
 
 %% @doc What /metrics shows: name, type, help. docs/operations.md holds the same table.
 -spec table() -> [{Name :: binary(), counter | gauge | histogram, Help :: binary()}].
@@ -92,39 +83,22 @@ bounds() ->
 %% @doc A server's counters, made at the first call.
 -spec ref(Name :: atom()) -> ref().
 ref(Name) ->
-    hornbeam_lasting:get({?MODULE, Name}, fun() -> counters:new(?PARTS + ?ROW, [write_concurrency]) end).
+    hornbeam_lasting:get({?MODULE, Name}, fun() -> counters:new(2 + ?BUCKETS, [write_concurrency]) end).
 
 -spec forget(Name :: atom()) -> ok.
 forget(Name) ->
     hornbeam_lasting:forget({?MODULE, Name}).
 
-%% @doc A request is over.
--spec observe(ref(), Status :: pos_integer(), Microseconds :: non_neg_integer(), Received :: non_neg_integer(), Sent :: non_neg_integer()) -> ok.
-observe(Ref, Status, Microseconds, Received, Sent) ->
-    Row = (min(5, max(1, Status div 100)) - 1) * ?ROW,
-    counters:add(Ref, Row + 1, 1),
-    counters:add(Ref, Row + 2, Microseconds),
-    _ = Received =:= 0 orelse counters:add(Ref, Row + 3, Received),
-    counters:add(Ref, Row + 4, Sent),
-    counted(Ref, Row, Microseconds).
-
-counted(Ref, Row, Microseconds) ->
+%% @doc A request has waited so long for a worker (us), which is returned.
+-spec waited(ref(), Microseconds) -> Microseconds when Microseconds :: non_neg_integer().
+waited(Ref, Microseconds) ->
+    counters:add(Ref, 1, 1),
+    counters:add(Ref, 2, Microseconds),
     case bucket(Microseconds) of
         none -> ok;
-        Bucket -> counters:add(Ref, Row + 4 + Bucket, 1)
-    end.
-
-%% @doc Where the time of a request has gone, in microseconds. Waited: whether there was a wait for a worker.
--spec parts(ref(), Waited :: boolean(), Queue :: non_neg_integer(), Python :: non_neg_integer(), Server :: non_neg_integer()) -> ok.
-parts(Ref, Waited, Queue, Python, Server) ->
-    counters:add(Ref, ?PARTS + 3, Python),
-    counters:add(Ref, ?PARTS + 4, Server),
-    _ = Waited andalso begin
-        counters:add(Ref, ?PARTS + 1, 1),
-        counters:add(Ref, ?PARTS + 2, Queue),
-        counted(Ref, ?PARTS, Queue)
+        Bucket -> counters:add(Ref, 2 + Bucket, 1)
     end,
-    ok.
+    Microseconds.
 
 %% @doc The number of the bucket of a duration; `none': longer than the last one has.
 -spec bucket(Microseconds :: non_neg_integer()) -> pos_integer() | none.
@@ -148,19 +122,11 @@ within(Rank, [{Count, Bound} | Rest], Below, _From) ->
 within(_Rank, [], _Below, _From) ->
     more.
 
-%% @doc All rows; `buckets' are cumulative, as Prometheus has them, without the one for infinity.
--spec read(ref()) -> [{class(), row()}].
-read(Ref) ->
-    [{Class, row(Ref, (Number - 1) * ?ROW)} || {Number, Class} <- lists:enumerate(?CLASSES)].
-
-row(Ref, Row) ->
-    [Requests, Microseconds, Received, Sent | Own] = [counters:get(Ref, Row + N) || N <- lists:seq(1, ?ROW)],
-    #{requests => Requests, microseconds => Microseconds, received => Received, sent => Sent, buckets => cumulative(Own)}.
-
--spec read_parts(ref()) -> parts().
-read_parts(Ref) ->
-    #{requests := Waits, microseconds := Queue, received := Python, sent := Server, buckets := Buckets} = row(Ref, ?PARTS),
-    #{waits => Waits, queue => Queue, python => Python, server => Server, buckets => Buckets}.
+%% @doc `buckets' are cumulative, as Prometheus has them, without the one for infinity.
+-spec read_waits(ref()) -> waits().
+read_waits(Ref) ->
+    [Waits, Microseconds | Own] = [counters:get(Ref, N) || N <- lists:seq(1, 2 + ?BUCKETS)],
+    #{waits => Waits, microseconds => Microseconds, buckets => cumulative(Own)}.
 
 %% @doc As Prometheus has buckets: each with those below.
 -spec cumulative([non_neg_integer()]) -> [non_neg_integer()].

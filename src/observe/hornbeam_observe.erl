@@ -7,7 +7,6 @@
 %%% What is kept of a request is a record (hornbeam_observed.hrl). A worker that was told to measure (hornbeam_options:measures/1) says with its answer how long
 %%% the application took and which route it was.
 -module(hornbeam_observe).
--behaviour(hornbeam_exchange).
 -behaviour(hornbeam_websockets).
 
 -export([observer/2, observer/3]).
@@ -16,6 +15,7 @@
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
+-include("hornbeam_observer.hrl").
 -include("hornbeam_observed.hrl").
 
 %% The client left before there was an answer (a widespread convention, not a registered status).
@@ -25,15 +25,17 @@
                       ids := boolean(), trace := none | hornbeam_trace:settings(), follow := hornbeam_follow:watch(), error_page := plain | id}.
 
 %% @doc For a listener's connections.
--spec observer(Name :: atom(), Config :: map()) -> none | {module(), settings()}.
+-spec observer(Name :: atom(), Config :: map()) -> hornbeam_exchange:observer().
 observer(Name, Config) -> observer(Name, Config, false).
 
 %% @doc Followed: there is one in any case.
--spec observer(Name :: atom(), Config :: map(), Followed :: boolean()) -> none | {module(), settings()}.
+-spec observer(Name :: atom(), Config :: map(), Followed :: boolean()) -> hornbeam_exchange:observer().
 observer(_Name, #{metrics_bind := [], dashboard_bind := [], access_log := off, request_id := false, trace := false}, false) ->
     none;
 observer(Name, #{metrics_bind := MetricsBind, dashboard_bind := Dashboard, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
-    {?MODULE, #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
+    {#observer{opened = fun ?MODULE:opened/2, received = fun ?MODULE:received/2, happened = fun ?MODULE:happened/2,
+               sends = fun ?MODULE:sends/2, over = fun ?MODULE:over/1},
+     #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
                 log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                 ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.
 
@@ -59,19 +61,19 @@ opened(Head0, #{ids := Ids, trace := Traces} = Settings) ->
 received(Size, #observed{received = Received} = Observed) ->
     Observed#observed{received = Received + Size}.
 
--spec happened(waits | {placed, #slot{}} | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
+-spec happened(waits | placed | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
 happened(waits, Observed) ->
     Observed#observed{waits = erlang:monotonic_time()};
-happened({placed, Slot}, #observed{waits = undefined, queued = Queued, started = Started, trace = Trace} = Observed) ->
+happened(placed, #observed{waits = undefined, queued = Queued, started = Started, trace = Trace} = Observed) ->
     %% Who has not waited was placed as it came, unless somebody will see how soon: to read the clock costs as much as all of the counting.
-    Placed = case Queued =:= 0 andalso (Trace =:= none orelse hornbeam_trace:sampled_id(Trace) =:= none) of
+    Placed = case Queued =:= 0 andalso (Trace =:= none orelse not hornbeam_trace:is_sampled(Trace)) of
         true -> Started;
         false -> erlang:monotonic_time()
     end,
-    Observed#observed{worker = Slot, placed = Placed};
-happened({placed, Slot}, #observed{waits = Since, queued = Before} = Observed) ->
+    Observed#observed{placed = Placed};
+happened(placed, #observed{waits = Since, queued = Before} = Observed) ->
     Now = erlang:monotonic_time(),
-    Observed#observed{worker = Slot, placed = Now, waits = undefined, queued = Before + Now - Since};
+    Observed#observed{placed = Now, waits = undefined, queued = Before + Now - Since};
 happened({answers, {Python, Route, true}}, Observed) ->
     Observed#observed{python = Python, route = Route, answers = over};
 happened({answers, {Python, Route, false}}, Observed) ->
@@ -89,9 +91,7 @@ sends({start, Status, Headers, Length}, Observed) ->
 sends({data, _, Data} = Command, #observed{sent = Sent} = Observed) ->
     {Command, Observed#observed{sent = Sent + size_of(Data)}};
 sends({upgrade, Accepted}, #observed{head = #head{version = Version}} = Observed) ->
-    {{upgrade, hornbeam_websocket_handshake:watched(watch(Observed), Accepted)}, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}};
-sends(Command, Observed) ->
-    {Command, Observed}.
+    {{upgrade, hornbeam_websocket_handshake:watched(watch(Observed), Accepted)}, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}}.
 
 %% How long it is open counts for its route.
 watch(#observed{settings = #{metrics := none}}) -> none;
@@ -113,42 +113,39 @@ name(Id, none) -> logger:set_process_metadata(#{request_id => binary_to_list(Id)
 name(undefined, Trace) -> logger:set_process_metadata(hornbeam_trace:metadata(Trace));
 name(Id, Trace) -> logger:set_process_metadata((hornbeam_trace:metadata(Trace))#{request_id => binary_to_list(Id)}).
 
-named(Headers, #observed{id = Id, trace = Trace}) -> with_trace(with_id(Headers, Id), Trace).
-
-with_id(Headers, undefined) -> Headers;
-with_id(Headers, Id) -> hornbeam_request_id:add(Id, Headers).
-
-with_trace(Headers, none) -> Headers;
-with_trace(Headers, Trace) -> hornbeam_trace:respond(Headers, Trace).
+named(Headers, #observed{id = undefined, trace = none}) -> Headers;
+named(Headers, #observed{id = Id, trace = none}) -> hornbeam_request_id:add(Id, Headers);
+named(Headers, #observed{id = undefined, trace = Trace}) -> hornbeam_trace:respond(Headers, Trace);
+named(Headers, #observed{id = Id, trace = Trace}) -> hornbeam_trace:respond(hornbeam_request_id:add(Id, Headers), Trace).
 
 size_of({sendfile, Size, _}) -> Size;
 size_of(Data) -> iolist_size(Data).
 
 -spec over(#observed{}) -> ok.
-over(#observed{settings = #{metrics := Metrics, log := Log, follow := Watch}, started = Started} = Observed) ->
+over(#observed{settings = #{metrics := Metrics, log := Log, follow := Watch}, started = Started, trace = Trace} = Observed) ->
     Now = erlang:monotonic_time(),
-    #observed{status = Status, sent = Sent, head = Head, id = Id, trace = Trace} = Observed,
     _ = Metrics =:= none orelse measured(Metrics, Now, Observed),
-    _ = Log =:= none orelse hornbeam_access_log:write(Log, Head, Status, Sent, Now - Started, {Id, ids(Trace)}),
-    _ = Trace =:= none orelse hornbeam_trace:ended(fun() -> hornbeam_observed:facts(Now, Observed) end, Trace),
+    _ = Log =:= none orelse logged(Log, Now - Started, Observed),
+    _ = Trace =:= none orelse hornbeam_trace:is_sampled(Trace) andalso hornbeam_trace:ended(hornbeam_observed:facts(Now, Observed), Trace),
     _ = hornbeam_follow:is_followed(Watch) andalso hornbeam_follow:ended(Watch, hornbeam_observed:ended(Now, ids(Trace), Observed)),
     ok.
+
+logged(Log, Duration, #observed{status = Status, sent = Sent, head = Head, id = Id, trace = Trace}) ->
+    hornbeam_access_log:write(Log, Head, Status, Sent, Duration, {Id, ids(Trace)}).
 
 ids(none) -> none;
 ids(Trace) -> hornbeam_trace:ids(Trace).
 
 measured({Ref, Where}, Now, #observed{started = Started, status = Status, received = Received, sent = Sent, head = Head, route = Route} = Observed) ->
     Duration = microseconds(Now - Started),
-    ok = hornbeam_metrics:observe(Ref, Status, Duration, Received, Sent),
-    {Waited, Queue} = queue(Now, Observed),
+    Queue = queue(Ref, Now, Observed),
     Python = min(python(Now, Observed), Duration - Queue),
-    ok = hornbeam_metrics:parts(Ref, Waited, Queue, Python, Duration - Queue - Python),
-    hornbeam_routes:observe(Where, {Head#head.method, Route}, Status, Duration, Python, exemplar(Observed)).
+    hornbeam_routes:observe(Where, {Head#head.method, Route}, Status, {Queue, Python, Duration - Queue - Python, Received, Sent}, exemplar(Observed)).
 
 %% It may have waited in vain.
-queue(_Now, #observed{waits = undefined, queued = 0}) -> {false, 0};
-queue(_Now, #observed{waits = undefined, queued = Queued}) -> {true, microseconds(Queued)};
-queue(Now, #observed{waits = Since, queued = Queued}) -> {true, microseconds(Queued + Now - Since)}.
+queue(_Ref, _Now, #observed{waits = undefined, queued = 0}) -> 0;
+queue(Ref, _Now, #observed{waits = undefined, queued = Queued}) -> hornbeam_metrics:waited(Ref, microseconds(Queued));
+queue(Ref, Now, #observed{waits = Since, queued = Queued}) -> hornbeam_metrics:waited(Ref, microseconds(Queued + Now - Since)).
 
 %% Of a response that goes on, all that follows its beginning is Python's. So is what was given to a worker that has said nothing.
 python(_Now, #observed{placed = undefined}) -> 0;

@@ -16,10 +16,9 @@ render(Name, Format) ->
 
 -spec samples(atom()) -> #{binary() => [hornbeam_metrics_format:sample()]}.
 samples(Name) ->
-    Ref = hornbeam_metrics:ref(Name),
-    Rows = hornbeam_metrics:read(Ref),
+    Rows = hornbeam_routes:classes(Name),
     Apps = [{label(Mount), hornbeam_pool:describe(Mount)} || Mount <- hornbeam_mounts:all(Name) ++ hornbeam_service_pools:all(Name)],
-    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), parts(hornbeam_metrics:read_parts(Ref)), routes(Name), hornbeam_counts:read(Name), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
+    lists:foldl(fun maps:merge/2, rest(Name), [requests(Rows), parts(Rows, hornbeam_metrics:read_waits(hornbeam_metrics:ref(Name))), routes(Name), hornbeam_counts:read(Name), pools(Apps), workers(Apps), hooks(hornbeam_mounts:hooks(Name)),
                                                cluster(hornbeam_servers:config(Name))]).
 
 label(#mount{pool = {_, {service, Service}}}) ->
@@ -28,17 +27,18 @@ label(Mount) ->
     {<<"mount">>, hornbeam_mounts:place(Mount)}.
 
 requests(Rows) ->
-    Total = fun(Key) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]) end,
     #{<<"hornbeam_requests_total">> => [{"", [{"status", Class}], N} || {Class, #{requests := N}} <- Rows],
       <<"hornbeam_request_duration_seconds">> => lists:append([histogram([{"status", Class}], N, Us, Buckets, fun no_exemplar/1)
                                                                || {Class, #{requests := N, microseconds := Us, buckets := Buckets}} <- Rows]),
-      <<"hornbeam_request_bytes_total">> => [{"", [], Total(received)}],
-      <<"hornbeam_response_bytes_total">> => [{"", [], Total(sent)}]}.
+      <<"hornbeam_request_bytes_total">> => [{"", [], total(received, Rows)}],
+      <<"hornbeam_response_bytes_total">> => [{"", [], total(sent, Rows)}]}.
 
-parts(#{waits := Waits, queue := Queue, python := Python, server := Server, buckets := Buckets}) ->
+total(Key, Rows) -> lists:sum([maps:get(Key, Row) || {_, Row} <- Rows]).
+
+parts(Rows, #{waits := Waits, microseconds := Waited, buckets := Buckets}) ->
     #{<<"hornbeam_request_part_seconds_total">> =>
-          [{"", [{"part", Part}], Us / 1.0e6} || {Part, Us} <- [{"queue", Queue}, {"python", Python}, {"server", Server}]],
-      <<"hornbeam_queue_wait_seconds">> => histogram([], Waits, Queue, Buckets, fun no_exemplar/1)}.
+          [{"", [{"part", Part}], total(Key, Rows) / 1.0e6} || {Part, Key} <- [{"queue", queue_us}, {"python", python_us}, {"server", server_us}]],
+      <<"hornbeam_queue_wait_seconds">> => histogram([], Waits, Waited, Buckets, fun no_exemplar/1)}.
 
 %% A label that is empty is none: requests without a template.
 routes(Name) ->

@@ -6,26 +6,28 @@
 %%% Where spans go somewhere, the server's span is a child of the one that traceparent names, and what the application finds in its place
 %%% names the server's. Where they do not, a traceparent of the client's stays as it is: a span that nobody gets must not be anybody's parent.
 %%% Sampled is what the parent says; without one the share `trace_sample' of all, by the trace's id, so that all servers of one share agree.
+%%%
+%%% All requests have a trace, and of most nobody asks for more than its field: so that is what is kept, and ids are parts of it.
 -module(hornbeam_trace).
 
--export([settings/2, open/2, metadata/1, respond/2, ids/1, sampled_id/1, ended/2]).
+-export([settings/2, open/2, metadata/1, respond/2, ids/1, is_sampled/1, sampled_id/1, ended/2]).
 -export_type([settings/0, trace/0]).
 
 -include("hornbeam_head.hrl").
 
 -define(BITS_56, 16#100000000000000).
+-define(PARENT, <<"traceparent">>).
+-define(STATE, <<"tracestate">>).
 
 %% below: ids whose last 56 bits are less than this are sampled.
 -type settings() :: #{below := non_neg_integer(), export := none | hornbeam_trace_exporter:ref(), response := boolean(), sentry := boolean()}.
 
 -record(trace, {
-    trace_id :: hornbeam_trace_context:id(),
-    span_id :: hornbeam_trace_context:id(),
-    parent :: hornbeam_trace_context:id() | none,
+    text :: binary(),                       % as traceparent has it
     flags :: hornbeam_trace_context:flags(),
-    state :: binary() | none,
-    settings :: settings(),
-    text :: binary()                        % as traceparent has it
+    parent = none :: hornbeam_trace_context:id() | none,
+    state = none :: binary() | none,
+    settings :: settings()
 }).
 -opaque trace() :: #trace{}.
 
@@ -39,80 +41,78 @@ settings(Name, #{trace := true, trace_sample := Share, trace_response := Respons
     end,
     #{below => round(Share * ?BITS_56), export => Export, response => Response, sentry => Sentry}.
 
-%% @doc The request as the application gets it, and its trace.
+%% @doc The request as the application gets it, and its trace. traceparent stands before all other fields: who looks for it finds it at once.
 -spec open(#head{}, settings()) -> {#head{}, trace()}.
-open(#head{fields = Fields} = Head, Settings) ->
-    {Parent, State} = hornbeam_trace_context:read(Fields),
-    Trace = begun(Parent, State, Settings),
-    {Head#head{fields = fields(Trace, State, Fields)}, Trace}.
-
-begun(none, _State, #{below := Below} = Settings) ->
-    {Connection, Low, Span} = random(),
-    Flags = case Low < Below of true -> 1; false -> 0 end,
-    Id = <<Connection/binary, (hornbeam_trace_context:digits(Low))/binary>>,
-    begun({Id, Span, Flags}, none, none, Settings);
-begun({_, _, _} = Parent, State, #{export := none} = Settings) ->
-    begun(Parent, none, State, Settings);
-begun({Id, Parent, Flags}, State, Settings) ->
-    {_, _, Span} = random(),
-    begun({Id, Span, Flags}, Parent, State, Settings).
-
-begun({Id, Span, Flags}, Parent, State, Settings) ->
-    #trace{trace_id = Id, span_id = Span, parent = Parent, flags = Flags, state = State, settings = Settings,
-           text = hornbeam_trace_context:traceparent(Id, Span, Flags)}.
-
-%% Of an id of a trace the last 56 bits are anew for each request, and all others for each connection; so it is with those of spans, of which the
-%% first byte is not zero. Not a secret, so the quick generator will do.
-random() ->
-    Connection = case get(?MODULE) of
-        undefined ->
-            Made = {hornbeam_trace_context:hex(rand:bytes(9)), hornbeam_trace_context:hex(<<(rand:uniform(255))>>)},
-            put(?MODULE, Made),
-            Made;
-        Known ->
-            Known
+open(#head{fields = Fields0} = Head, Settings) ->
+    {Trace, Fields} = case is_told(Fields0) of
+        false -> {first(Settings), Fields0};
+        true -> child(hornbeam_trace_context:read(Fields0), [Field || {Name, _} = Field <- Fields0, Name =/= ?PARENT, Name =/= ?STATE], Settings)
     end,
-    {OfTraces, OfSpans} = Connection,
-    {OfTraces, draw(), <<OfSpans/binary, (hornbeam_trace_context:digits(draw()))/binary>>}.
+    {Head#head{fields = [{?PARENT, Trace#trace.text} | with_sentry(Trace, Fields)]}, Trace}.
 
-%% An id of a trace is not all zero either.
-draw() -> rand:uniform(?BITS_56 - 1).
+%% Most clients send neither field. Names are compared where their sizes are equal.
+is_told([{Name, _} | Rest]) when byte_size(Name) =:= byte_size(?PARENT); byte_size(Name) =:= byte_size(?STATE) ->
+    Name =:= ?PARENT orelse Name =:= ?STATE orelse is_told(Rest);
+is_told([_ | Rest]) -> is_told(Rest);
+is_told([]) -> false.
 
-fields(#trace{settings = #{sentry := Sentry}} = Trace, State, Fields0) ->
-    Given = [{<<"traceparent">>, traceparent(Trace)} | [{<<"tracestate">>, State} || State =/= none]],
-    Fields = [Field || {Name, _} = Field <- Fields0, Name =/= <<"traceparent">>, Name =/= <<"tracestate">>],
-    Fields ++ Given ++ [{<<"sentry-trace">>, sentry(Trace)} || Sentry, not lists:keymember(<<"sentry-trace">>, 1, Fields)].
+first(#{below := Below} = Settings) ->
+    {Begin, Low, Span} = hornbeam_trace_context:drawn(),
+    Flags = case Low < Below of true -> 1; false -> 0 end,
+    #trace{text = hornbeam_trace_context:traceparent(Begin, Low, Span, Flags), flags = Flags, settings = Settings}.
 
-traceparent(#trace{text = Text}) -> Text.
+child({none, _}, Fields, Settings) ->
+    {first(Settings), Fields};
+child({{Id, Parent, Flags}, State}, Fields, #{export := Export} = Settings) ->
+    Trace = case Export of
+        none -> #trace{text = hornbeam_trace_context:traceparent(Id, Parent, Flags), flags = Flags, settings = Settings};
+        _ -> #trace{text = hornbeam_trace_context:traceparent(Id, hornbeam_trace_context:drawn_span(), Flags), flags = Flags, parent = Parent, settings = Settings}
+    end,
+    {Trace#trace{state = State}, [{?STATE, State} || State =/= none] ++ Fields}.
 
-sentry(#trace{trace_id = Id, span_id = Span, flags = Flags}) -> <<Id/binary, $-, Span/binary, $-, ($0 + Flags band 1)>>.
+with_sentry(#trace{settings = #{sentry := false}}, Fields) -> Fields;
+with_sentry(#trace{flags = Flags} = Trace, Fields) ->
+    case lists:keymember(<<"sentry-trace">>, 1, Fields) of
+        true -> Fields;
+        false ->
+            {Id, Span} = ids(Trace),
+            [{<<"sentry-trace">>, <<Id/binary, $-, Span/binary, $-, ($0 + Flags band 1)>>} | Fields]
+    end.
 
 %% @doc For what is logged meanwhile.
 -spec metadata(trace()) -> map().
-metadata(#trace{trace_id = Id, span_id = Span, text = Text}) -> #{trace_id => Id, span_id => Span, traceparent => Text}.
+metadata(#trace{text = Text}) ->
+    #{trace_id => binary_part(Text, 3, 32), span_id => binary_part(Text, 36, 16), traceparent => Text}.
 
 -spec ids(trace()) -> {hornbeam_trace_context:id(), hornbeam_trace_context:id()}.
-ids(#trace{trace_id = Id, span_id = Span}) -> {Id, Span}.
+ids(#trace{text = Text}) -> {binary_part(Text, 3, 32), binary_part(Text, 36, 16)}.
 
-%% @doc The id of one whose spans can be looked at.
+%% @doc Whether its spans can be looked at.
+-spec is_sampled(trace()) -> boolean().
+is_sampled(#trace{flags = Flags}) -> Flags band 1 =:= 1.
+
+%% @doc The id of one whose spans can be.
 -spec sampled_id(trace()) -> hornbeam_trace_context:id() | none.
-sampled_id(#trace{trace_id = Id, flags = Flags}) when Flags band 1 =:= 1 -> Id;
-sampled_id(_Trace) -> none.
+sampled_id(Trace) ->
+    case is_sampled(Trace) of
+        true -> binary:copy(element(1, ids(Trace)));
+        false -> none
+    end.
 
 %% @doc The response's fields, with traceresponse where it is wanted and the application has not said it.
 -spec respond([{binary(), iodata()}], trace()) -> [{binary(), iodata()}].
-respond(Headers, #trace{settings = #{response := true}} = Trace) ->
+respond(Headers, #trace{settings = #{response := false}}) ->
+    Headers;
+respond(Headers, #trace{text = Text}) ->
     case lists:keymember(<<"traceresponse">>, 1, Headers) of
         true -> Headers;
-        false -> Headers ++ [{<<"traceresponse">>, traceparent(Trace)}]
-    end;
-respond(Headers, _Trace) ->
-    Headers.
+        false -> Headers ++ [{<<"traceresponse">>, Text}]
+    end.
 
-%% @doc The request is over; what it was is asked for where its spans are sent.
--spec ended(fun(() -> hornbeam_trace_spans:facts()), trace()) -> ok.
-ended(Facts, #trace{settings = #{export := Ref}, flags = Flags, trace_id = Id, span_id = Span, parent = Parent, state = State})
-        when Ref =/= none, Flags band 1 =:= 1 ->
-    hornbeam_trace_exporter:put(Ref, {{Id, Span, Parent, Flags, State}, Facts()});
-ended(_Facts, _Trace) ->
-    ok.
+%% @doc The request is over, and this is what it was. Of one that is sampled.
+-spec ended(hornbeam_trace_spans:facts(), trace()) -> ok.
+ended(_Facts, #trace{settings = #{export := none}}) ->
+    ok;
+ended(Facts, #trace{settings = #{export := Ref}, flags = Flags, parent = Parent, state = State} = Trace) ->
+    {Id, Span} = ids(Trace),
+    hornbeam_trace_exporter:put(Ref, {{Id, Span, Parent, Flags, State}, Facts}).

@@ -37,13 +37,13 @@ content_type(json) -> <<"application/json">>.
 -spec encode(format(), Resource :: [attribute()], Version :: binary(), [span()]) -> iodata().
 encode(protobuf, Resource, Version, Spans) ->
     Scope = [field(1, <<"hornbeam">>), field(2, Version)],
-    field(1, [field(1, attributes(1, Resource)), field(2, [field(1, Scope) | [field(2, span(Span)) || Span <- Spans]])]);
+    field(1, [field(1, attributes(1, Resource)), field(2, [field(1, Scope) | [field(2, iolist_to_binary(span(Span))) || Span <- Spans]])]);
 encode(json, Resource, Version, Spans) ->
     Scope = #{name => <<"hornbeam">>, version => Version},
     hornbeam_json:encode(#{'resourceSpans' => [#{resource => #{attributes => json_attributes(Resource)},
                                                  'scopeSpans' => [#{scope => Scope, spans => [json_span(Span) || Span <- Spans]}]}]}).
 
-%%% Protobuf: fields with their default value are left out
+%%% Protobuf: fields with their default value are left out. What a field is in says how long it is: so a span is made one binary, which nobody counts again
 
 span(#{trace_id := Trace, span_id := Id, parent := Parent, state := State, name := Name, kind := Kind, start := Start, 'end' := End,
        attributes := Attributes, failed := Failed} = Span) ->

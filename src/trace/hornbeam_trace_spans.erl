@@ -32,7 +32,7 @@ spans({{Trace, Id, Parent, Flags, State}, #{offset := Offset, started := Started
     Common = #{trace_id => Trace, state => State, flags => Flags, remote => false},
     Whole = Common#{span_id => Id, parent => Parent, remote => Parent =/= none, name => name(Facts), kind => server, start => ns(Started, Offset),
                     'end' => ns(Over, Offset), attributes => attributes(Facts, Server), failed => Status >= 500},
-    [Whole | [Common#{span_id => hornbeam_trace_context:hex(rand:bytes(8)), parent => Id, name => Name, kind => internal, start => ns(From, Offset),
+    [Whole | [Common#{span_id => hornbeam_trace_context:drawn_span(), parent => Id, name => Name, kind => internal, start => ns(From, Offset),
                       'end' => ns(max(From, To), Offset), attributes => [], failed => false}
               || {Name, From, To} <- phases(Facts)]].
 

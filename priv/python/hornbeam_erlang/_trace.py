@@ -16,14 +16,13 @@ import sys
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
-__all__ = ["current", "ids", "joined", "scope", "traceparent"]
+__all__ = ["LENGTH", "current", "ids", "joined", "scope", "traceparent"]
 
 # As the field traceparent has it, of the server's form: well-formed.
 current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "hornbeam_traceparent", default=None
 )
-_LENGTH: Final = 55
-_ODD: Final = "13579bdf"
+LENGTH: Final = 55
 
 
 def traceparent() -> str | None:
@@ -46,7 +45,7 @@ def ids() -> list[str] | None:
 def scope(parent: str) -> dict[str, Any]:
     """What an application finds of it in its scope."""
     # The last digit of the flags is odd.
-    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in _ODD}
+    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in "13579bdf"}
 
 
 class joined:
@@ -55,7 +54,7 @@ class joined:
     __slots__ = ("_attached", "_parent", "_token")
 
     def __init__(self, parent: object) -> None:
-        fits = isinstance(parent, str) and len(parent) == _LENGTH
+        fits = isinstance(parent, str) and len(parent) == LENGTH
         self._parent = parent if fits and isinstance(parent, str) else None
         self._token: contextvars.Token[str | None] | None = None
         self._attached: Any = None

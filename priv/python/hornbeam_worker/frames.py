@@ -18,6 +18,7 @@ __all__ = [
     "Decoder",
     "Frame",
     "FrameError",
+    "Measured",
     "encode",
 ]
 
@@ -87,6 +88,8 @@ _PERFORM = struct.Struct(">BIH")
 # Where an envelope begins in a payload, modulo 16 (hornbeam_frame).
 ENVELOPE_AT: Final = 6
 _RESPONSE = struct.Struct(">IBIBHI")
+_RESPONSE_MEASURED = struct.Struct(">IBIBHIIB")
+_MEASURED = struct.Struct(">IB")
 _DATA = struct.Struct(">IBIB")
 _DATA_SIZE = struct.Struct(">I")
 
@@ -108,33 +111,55 @@ def encode(kind: int, stream: int, payload: bytes = b"") -> bytes:
     return _HEADER.pack(5 + len(payload), kind, stream) + payload
 
 
+# Of a request, where the server wants figures of it: us in the application, the route's template.
+Measured = tuple[int, bytes]
+
+
 def response(
-    stream: int, last: bool, status: int, headers: bytes, body: bytes, measured: bytes = b""
+    stream: int,
+    last: bool,
+    status: int,
+    headers: bytes,
+    body: bytes,
+    measured: Measured | None = None,
 ) -> tuple[bytes] | tuple[bytes, bytes]:
     """A RESPONSE frame, a large body as a part of its own, which need not be copied; `headers` is a
     msgpack array of pairs of bytes, `measured` from `routes`."""
-    size = 12 + len(measured) + len(headers) + len(body)
-    if measured:
-        head = _RESPONSE.pack(size, RESPONSE, stream, last | 2, status, len(headers)) + measured
+    length, size = len(headers), 12 + len(headers) + len(body)
+    if measured is None:
+        head, route = _RESPONSE.pack(size, RESPONSE, stream, last, status, length), b""
     else:
-        head = _RESPONSE.pack(size, RESPONSE, stream, last, status, len(headers))
+        spent, route = measured
+        size += 5 + (most := len(route))
+        head = _RESPONSE_MEASURED.pack(
+            size, RESPONSE, stream, last | 2, status, length, spent, most
+        )
     if size < LARGE:
-        return (b"".join((head, headers, body)),)
-    return (head + headers, body)
+        return (b"".join((head, route, headers, body)),)
+    return (b"".join((head, route, headers)), body)
 
 
-def pathsend(stream: int, status: int, headers: bytes, path: bytes, measured: bytes = b"") -> bytes:
+def pathsend(
+    stream: int, status: int, headers: bytes, path: bytes, measured: Measured | None = None
+) -> bytes:
     """A PATHSEND frame; as `response`."""
-    size = 12 + len(measured) + len(headers) + len(path)
-    flags = 3 if measured else 1
+    flags, block = _block(measured)
+    size = 12 + len(block) + len(headers) + len(path)
     head = _RESPONSE.pack(size, PATHSEND, stream, flags, status, len(headers))
-    return b"".join((head, measured, headers, path))
+    return b"".join((head, block, headers, path))
 
 
-def abort(stream: int, reason: int, measured: bytes = b"") -> bytes:
+def abort(stream: int, reason: int, measured: Measured | None = None) -> bytes:
     """An ABORT frame; as `response`."""
-    head = flagged_head(ABORT, stream, 3 if measured else 1, 1 + len(measured))
-    return head + bytes([reason]) + measured
+    flags, block = _block(measured)
+    return flagged_head(ABORT, stream, flags, 1 + len(block)) + bytes([reason]) + block
+
+
+def _block(measured: Measured | None, last: bool = True) -> tuple[int, bytes]:
+    """The flags of a frame, and what it says of that."""
+    if measured is None:
+        return last, b""
+    return last | 2, _MEASURED.pack(measured[0], len(measured[1])) + measured[1]
 
 
 def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
@@ -142,11 +167,14 @@ def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:
     return _DATA.pack(6 + len(payload), kind, stream, last) + payload
 
 
-def measured(kind: int, stream: int, last: bool, payload: bytes, block: bytes) -> bytes:
+def measured(
+    kind: int, stream: int, last: bool, payload: bytes, measured: Measured | None
+) -> bytes:
     """The same of a WebSocket's handshake, with what `routes` says of it, if it does."""
-    if not block:
+    if measured is None:
         return flagged(kind, stream, last, payload)
-    return _DATA.pack(6 + len(block) + len(payload), kind, stream, last | 2) + block + payload
+    flags, block = _block(measured, last)
+    return flagged_head(kind, stream, flags, len(block) + len(payload)) + block + payload
 
 
 def flagged_head(kind: int, stream: int, flags: int, size: int) -> bytes:

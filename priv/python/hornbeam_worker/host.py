@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hornbeam_worker.frames import Measured
 from hornbeam_worker.threads import Threads
 from hornbeam_worker.transport import Transport
 
@@ -26,7 +27,7 @@ class Host(Protocol):
     piece: int
     prefetch: int
     # What is said of each request as its response begins (`routes`), if anybody wants it.
-    measure: Callable[[Any, int], bytes] | None
+    measure: Callable[[Any, int], Measured] | None
 
     def finished(self, stream: int) -> None:
         """The application has returned: nothing more comes of this stream."""

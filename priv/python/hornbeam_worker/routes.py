@@ -23,12 +23,13 @@ template, never the request.
 from __future__ import annotations
 
 import logging
-import struct
 import sys
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import wraps
 from time import perf_counter_ns
 from typing import Any, Final
+
+from hornbeam_worker.frames import Measured
 
 __all__ = ["Routes", "watch"]
 
@@ -40,10 +41,13 @@ NOTED: Final = "hornbeam.route"
 _CONTEXT: Final = "effective_route_context"
 _LONGEST: Final = 255
 _KNOWN_MOST: Final = 10_000
-_HEAD: Final = struct.Struct(">IB")
 _TIME_MOST: Final = 0xFFFFFFFF
 
 Scope = MutableMapping[str, Any]
+
+
+# A route, the root_path and FastAPI's context that it was found with; what is said of it.
+_Place = tuple[Any, Any, Any, bytes]
 
 
 class Routes:
@@ -54,35 +58,47 @@ class Routes:
         self._mounts = _Mounts(len(root))
         # What is said of each template, but for the time.
         self._known: dict[str, bytes] = {}
-        # The same by identity (routes have no hash), with what is identified.
-        self._by_route: dict[tuple[int, str, int], tuple[bytes, Any, Any]] = {}
+        # The same by identity (routes have no hash), with what is identified: of each place of
+        # a route, and of each route the place where it was found last.
+        self._places: dict[tuple[int, Any, int], _Place] = {}
+        self._last: dict[int, _Place] = {}
         self._failed = False
 
-    def asgi(self, scope: Scope, began: int) -> bytes:
-        """The block of bytes that a frame has (hornbeam_frame); `began` by perf_counter_ns."""
-        if (route := scope.get("route")) is None:
-            return self._block(self._asgi_route, scope, began)
+    def asgi(self, scope: Scope, began: int) -> Measured:
+        """How long the application has taken since `began` (by perf_counter_ns), and the
+        template."""
+        # Most requests take a route that is known where it was found last.
         try:
-            context = found.get(_CONTEXT) if (found := scope.get("fastapi")) else None
-            key = (id(route), scope["root_path"], id(context))
-            known = self._by_route.get(key)
+            route = scope.get("route")
+            place = self._last.get(id(route))
+            root = scope["root_path"]
+            fastapi = scope.get("fastapi")
+            context = fastapi.get(_CONTEXT) if fastapi else None
+            if place is None or place[2] is not context or place[1] != root:
+                place = self._place(scope, route, root, context)
         except Exception:  # what an application has put there is something else
-            return self._block(self._asgi_route, scope, began)
-        if known is not None:
-            spent = (perf_counter_ns() - began) // 1000
-            if spent < _TIME_MOST:
-                return _HEAD.pack(spent, len(known[0])) + known[0]
-        block = self._block(self._asgi_route, scope, began)
-        if len(self._by_route) >= _KNOWN_MOST:  # mounts with parameters
-            self._by_route.clear()
-        self._by_route[key] = (block[_HEAD.size :], route, context)
-        return block
+            return _since(began), self._found(self._asgi_route, scope)
+        spent = (perf_counter_ns() - began) // 1000
+        return (spent if spent < _TIME_MOST else _TIME_MOST), place[3]
 
-    def wsgi(self, environ: Scope, began: int) -> bytes:
+    def _place(self, scope: Scope, route: Any, root: Any, context: Any) -> _Place:
+        if route is None:
+            return None, None, None, self._found(self._asgi_route, scope)
+        key = (id(route), root, id(context))
+        if (place := self._places.get(key)) is None:
+            if len(self._places) >= _KNOWN_MOST:  # mounts with parameters
+                self._places.clear()
+                self._last.clear()
+            place = (route, root, context, self._found(self._asgi_route, scope))
+            self._places[key] = place
+        self._last[id(route)] = place
+        return place
+
+    def wsgi(self, environ: Scope, began: int) -> Measured:
         """The same of a WSGI request."""
-        return self._block(_wsgi_route, environ, began)
+        return _since(began), self._found(_wsgi_route, environ)
 
-    def _block(self, find: Callable[[Scope], Any], scope: Scope, began: int) -> bytes:
+    def _found(self, find: Callable[[Scope], Any], scope: Scope) -> bytes:
         try:
             route = find(scope)
         except Exception:  # of a framework that has changed
@@ -90,9 +106,7 @@ class Routes:
             if not self._failed:
                 self._failed = True
                 logger.warning("the template of a route was not found", exc_info=True)
-        text = self._text(route) if isinstance(route, str) and route else b""
-        spent = min((perf_counter_ns() - began) // 1000, _TIME_MOST)
-        return _HEAD.pack(spent, len(text)) + text
+        return self._text(route) if isinstance(route, str) and route else b""
 
     def _text(self, route: str) -> bytes:
         text = self._known.get(route)
@@ -111,6 +125,11 @@ class Routes:
         if route is None:
             return self._mounts.by_endpoint(scope) if "endpoint" in scope else None
         return route if isinstance(route, str) else self._mounts.template(scope, route)
+
+
+def _since(began: int) -> int:
+    """us, as a frame has them."""
+    return min((perf_counter_ns() - began) // 1000, _TIME_MOST)
 
 
 class _Mounts:

@@ -27,7 +27,7 @@ from hornbeam_worker.asgi.websocket import WebSocketCycle
 from hornbeam_worker.calls import Calls
 from hornbeam_worker.events import Events
 from hornbeam_worker.failure import FAILED, FailureKind, StartFailure
-from hornbeam_worker.frames import Frame
+from hornbeam_worker.frames import Frame, Measured
 from hornbeam_worker.host import Stream
 from hornbeam_worker.invocation import Invocation
 from hornbeam_worker.loader import Loaded, Preloaded
@@ -51,7 +51,8 @@ _CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
 _PATIENCE: Final = 1.0
 
 
-_Beginning = tuple[HTTPCycle | WebSocketCycle, contextvars.Context | None]
+# With traceparent and the id of its request; None where it has none, or nobody has asked for it.
+_Beginning = tuple[HTTPCycle | WebSocketCycle, str | None, str | None]
 
 
 class Server:
@@ -73,7 +74,7 @@ class Server:
         self.window: int = boot["window"]
         self.piece: int = min(PIECE, self.window // 4)
         self.prefetch: int = boot["body_prefetch"]
-        self.measure: Callable[[Any, int], bytes] | None = None
+        self.measure: Callable[[Any, int], Measured] | None = None
         self._boot = boot
         self._load = load
         self._lifespan: Lifespan | None = None
@@ -91,6 +92,8 @@ class Server:
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
         self._traces: bool = boot["trace"]
+        # Where tasks of requests with names are made: they get copies of it
+        self._context = contextvars.copy_context()
         self._draining = False
         self._bridges: Bridges | None = None
         self._openers: dict[int, Callable[[int, bytes], None]] = {
@@ -280,37 +283,35 @@ class Server:
     def _begin(self, cycle: HTTPCycle | WebSocketCycle, scope: Scope) -> None:
         """Has the application's task begin in the loop's next turn, behind all frames of this read:
         it may read others itself. The task factory of an application makes tasks as ever."""
-        named = self._request_ids or self._traces
-        context = self._context(scope) if named else None
+        parent = _parent(scope) if self._traces else None
+        number = _number(scope) if self._request_ids else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:
                 self.loop.call_soon(self._begin_eagerly)
-            self._beginning.append((cycle, context))
-        elif context is None:
+            self._beginning.append((cycle, parent, number))
+        elif parent is None and number is None:
             cycle.task = self.loop.create_task(cycle.run())
         else:
-            cycle.task = context.run(self.loop.create_task, cycle.run())
+            self._context.run(self._begin_named, cycle, parent, number)
+
+    def _begin_named(
+        self, cycle: HTTPCycle | WebSocketCycle, parent: str | None, number: str | None
+    ) -> None:
+        """Log lines and calls of the task know them."""
+        _trace.current.set(parent)
+        if self._request_ids:
+            logs.request_id.set(number)
+        cycle.task = self.loop.create_task(cycle.run())
 
     def _begin_eagerly(self) -> None:
         beginning, self._beginning = self._beginning, []
         if sys.version_info >= (3, 12):
-            for cycle, context in beginning:
-                cycle.task = asyncio.Task(
-                    cycle.run(), loop=self.loop, context=context, eager_start=True
-                )
-
-    def _context(self, scope: Scope) -> contextvars.Context:
-        """One that knows the request's id, and its trace, for log lines and calls."""
-        context = contextvars.copy_context()
-        extensions = scope["extensions"] = {**scope["extensions"]}
-        if self._request_ids:
-            number = _field(scope, b"x-request-id")
-            extensions["hornbeam.request_id"] = {"id": number}
-            context.run(logs.request_id.set, number)
-        if self._traces and (parent := _field(scope, b"traceparent")):
-            extensions["hornbeam.trace"] = _trace.scope(parent)
-            context.run(_trace.current.set, parent)
-        return context
+            for cycle, parent, number in beginning:
+                if self._traces:  # in the context of this callback alone
+                    _trace.current.set(parent)
+                if self._request_ids:
+                    logs.request_id.set(number)
+                cycle.task = asyncio.Task(cycle.run(), loop=self.loop, eager_start=True)
 
     def _on_stop(self, payload: bytes) -> None:
         self._patience = int.from_bytes(payload, "big") / 1000
@@ -361,12 +362,29 @@ class Server:
             await asyncio.wait(pending, timeout=_PATIENCE)
 
 
-def _field(scope: Scope, name: bytes) -> str:
-    # What the server has added stands at the end, once.
-    for key, value in reversed(scope["headers"]):
-        if key == name:
-            return str(value, "latin-1")
-    return ""
+def _parent(scope: Scope) -> str | None:
+    """The trace of a request, which its scope has from now on."""
+    headers = scope["headers"]
+    if headers and headers[0][0] == b"traceparent":  # where hornbeam_trace puts it
+        parent: str = headers[0][1].decode("latin-1")
+    else:  # somebody's hook has changed the fields
+        parent = _field(scope, b"traceparent").decode("latin-1")
+    if len(parent) != _trace.LENGTH:
+        return None
+    scope["extensions"]["hornbeam.trace"] = _trace.scope(parent)
+    return parent
+
+
+def _number(scope: Scope) -> str:
+    """The id of a request; so does that."""
+    number = _field(scope, b"x-request-id").decode("latin-1")
+    scope["extensions"]["hornbeam.request_id"] = {"id": number}
+    return number
+
+
+def _field(scope: Scope, name: bytes) -> bytes:
+    # What the server has added stands once.
+    return next((value for key, value in reversed(scope["headers"]) if key == name), b"")
 
 
 def run(transport: Transport, preloaded: Preloaded | None = None) -> int:

@@ -274,7 +274,8 @@ class HTTPCycle:
             last, body = False, body[: self._server.piece]
         if not last:
             self._sender = Sender(self._server, len(body))
-        measured = self._measured() if self.began else b""
+        measure, began = self._server.measure, self.began
+        measured = measure(self._scope, began) if measure is not None and began else None
         self._server.transport.send(
             *frames.response(self._stream, last, self._status, self._headers, body, measured)
         )
@@ -324,10 +325,10 @@ class HTTPCycle:
                 self._sender.close()
             self._server.transport.send(frames.abort(self._stream, reason, self._measured()))
 
-    def _measured(self) -> bytes:
+    def _measured(self) -> frames.Measured | None:
         """For who wants figures of each request (`routes`)."""
         measure = self._server.measure
-        return b"" if measure is None else measure(self._scope, self.began)
+        return None if measure is None else measure(self._scope, self.began)
 
     def _log(self, text: str, error: BaseException | None) -> None:
         scope = self._scope

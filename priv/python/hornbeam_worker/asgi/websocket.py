@@ -230,7 +230,9 @@ class WebSocketCycle:
         if self._state == ACCEPTING:
             self._state = OPEN
 
-    async def _ask(self, kind: int, payload: bytes, measured: bytes = b"") -> None:
+    async def _ask(
+        self, kind: int, payload: bytes, measured: frames.Measured | None = None
+    ) -> None:
         """Sends what is answered, and waits for the answer."""
         answer: asyncio.Future[bool] = self._server.loop.create_future()
         if self._asking is None:
@@ -269,7 +271,7 @@ class WebSocketCycle:
         self._finish(code, message.get("reason") or "")
 
     def _finish(self, code: int, reason: str) -> None:
-        measured = self._measured() if self._state == CONNECTING else b""
+        measured = self._measured() if self._state == CONNECTING else None
         self._state = CLOSED
         # What receive() says from now on.
         self._close = (code, reason)
@@ -303,13 +305,13 @@ class WebSocketCycle:
             self._transmit(frames.DEMAND, self._taken.to_bytes(4, "big"))
             self._taken = 0
 
-    def _transmit(self, kind: int, payload: bytes, measured: bytes = b"") -> None:
+    def _transmit(self, kind: int, payload: bytes, measured: frames.Measured | None = None) -> None:
         self._server.transport.send(frames.measured(kind, self._stream, False, payload, measured))
 
-    def _measured(self) -> bytes:
+    def _measured(self) -> frames.Measured | None:
         """Of a handshake that is answered, for who wants figures (`routes`)."""
         measure = self._server.measure
-        return b"" if measure is None else measure(self._scope, self._began)
+        return None if measure is None else measure(self._scope, self._began)
 
     def _end(self, code: int, reason: str) -> None:
         if self._denial is not None:
@@ -344,7 +346,7 @@ class WebSocketCycle:
 
     def _abort(self, reason: int) -> None:
         if self._close is None and self._state != CLOSED:
-            measured = self._measured() if self._state == CONNECTING else b""
+            measured = self._measured() if self._state == CONNECTING else None
             self._server.transport.send(frames.abort(self._stream, reason, measured))
             self._close = VANISHED
 

@@ -337,10 +337,10 @@ class Cycle:
         self._phase = COMPLETE
         self._write(frames.abort(self._stream, reason, self._measured()))
 
-    def _measured(self) -> bytes:
+    def _measured(self) -> frames.Measured | None:
         """For who wants figures of each request (`routes`)."""
         measure = self._server.measure
-        return b"" if measure is None else measure(self._environ, self._began)
+        return None if measure is None else measure(self._environ, self._began)
 
     def _write(self, *parts: bytes | memoryview) -> None:
         self._server.transport.send_threadsafe(*parts)
