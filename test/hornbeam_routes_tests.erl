@@ -40,7 +40,7 @@ bound() ->
 
 %% They share the templates of requests, and their number.
 websockets() ->
-    ok = hornbeam_routes:observe({one, 2}, {<<"GET">>, <<"/a">>}, 101, 1, 1, none),
+    ok = hornbeam_routes:observe({one, 2}, {<<"GET">>, <<"/a">>}, 101, {0, 1, 0, 0, 0}, none),
     [ok = hornbeam_routes:websocket({one, 2}, Route, Seconds * 1000000)
      || {Route, Seconds} <- [{<<"/a">>, 1}, {<<"/a">>, 9}, {<<"/b">>, 100000}, {<<"/c">>, 2}, {<<"/d">>, 3}, {<<>>, 4}]],
     ok = hornbeam_routes:websocket({two, 2}, <<"/a">>, 1),
