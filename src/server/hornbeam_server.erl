@@ -80,9 +80,9 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, dashboard_bind := Dashboard, static := Static, channels := Channels, channel_modules := Modules,
+parts({ok, #{ssl := Tls, http_version := Versions, metrics_bind := Metrics, dashboard_bind := Dashboard, static := Static, channels := Channels, channel_modules := Modules,
              cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
-    [Part || {Part, true} <- [{tls, Tls}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
+    [Part || {Part, true} <- [{tls, Tls}, {http2, Tls andalso lists:member('HTTP/2', Versions)}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
                               {channels, Channels =/= <<>> orelse Modules =/= []}, {cluster, Cluster =/= <<>>}, {slow_request, Slow > 0}]].
 
 run([]) ->
