@@ -17,7 +17,7 @@
 %%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
 %%% from the beginning. It begins at once, though a moment later would leave the processors to the first requests: whoever
 %%% measures what connections cost would find the code among it. Cost (OTP 25, two cores, medians) beyond what the first requests would
-%%% load: 0.1 s of CPU, 5 MB (42 instead of 37; VmRSS says 53 instead of 44, because it counts compiled code twice). One by one they take a
+%%% load: 0.1 s of CPU, 5 MB (VmRSS says 9, because it counts compiled code twice). One by one they take a
 %%% quarter more CPU, since the VM's table of functions is copied each time; all at once 113 MB.
 %%%
 %%% What a start needs before its first worker is loaded beforehand, in two batches on the cores that have nothing to do yet: 60 ms sooner than
