@@ -42,6 +42,19 @@ raise_descriptor_limit() {
     fi
 }
 
+# As hornbeam/vm.py has them, which says why: the tables of processes and ports, the C library's allocator (hornbeam_vm takes that out again).
+size_memory() {
+    files=$(ulimit -S -n)
+    [ "$files" != unlimited ] || files=1048576
+    processes=$((2 * files))
+    [ "$processes" -ge 65536 ] || processes=65536
+    [ "$processes" -le 262144 ] || processes=262144
+    [ "$files" -le 262144 ] || ports="+Q 262144"
+    if ! env | grep -Eq '^(MALLOC_|GLIBC_TUNABLES=)'; then
+        export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=16384 HORNBEAM_MALLOC="MALLOC_ARENA_MAX MALLOC_MMAP_THRESHOLD_"
+    fi
+}
+
 usage() {
     cat <<'TEXT'
 Usage:
@@ -124,9 +137,11 @@ start_vm() {
     ERL_ZFLAGS="${ERL_ZFLAGS:-} ${HORNBEAM_ERL_FLAGS:-}"
     export ERL_ZFLAGS
     raise_descriptor_limit
+    ports=
+    size_memory
     # Interactive, because the boot file knows neither Hornbeam nor what it needs; all code is loaded at the start (hornbeam_code).
-    # shellcheck disable=SC2086  # nothing, or one word
-    exec ${DETACH:-} "$BINDIR/erlexec" -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
+    # shellcheck disable=SC2086  # nothing, or few words
+    exec ${DETACH:-} "$BINDIR/erlexec" +P "$processes" $ports -boot "$RELEASE/start_clean" -noinput -mode interactive $HALF \
         -config "$HORNBEAM_BOOT_DIR/sys" -args_file "$HORNBEAM_BOOT_DIR/vm.args" \
         -s hornbeam_cli main
 }

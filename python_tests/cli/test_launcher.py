@@ -135,6 +135,36 @@ def test_a_repeated_signal_does_not_end_a_launcher_that_is_ending(tmp_path: Path
         assert launcher.wait(60) == 7
 
 
+@pytest.mark.parametrize(
+    ("files", "flags"),
+    [
+        (1024, ["+P", "65536"]),
+        (40000, ["+P", "80000"]),
+        (262144, ["+P", "262144"]),
+        (1048576, ["+P", "262144", "+Q", "262144"]),
+    ],
+)
+def test_the_tables_of_the_vm_follow_the_limit_of_open_files(files: int, flags: list[str]) -> None:
+    assert vm.tables(files) == flags
+
+
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES"])
+def test_an_allocator_that_somebody_has_set_up_is_left_as_it_is(name: str) -> None:
+    assert vm.allocator({name: "2"}) == {}
+    assert vm.allocator({"HOME": "/"})["HORNBEAM_MALLOC"] == " ".join(vm.ALLOCATOR)
+
+
+def test_the_vm_gets_them(tmp_path: Path) -> None:
+    """And HORNBEAM_ERL_FLAGS, which win, stand behind them (ERL_ZFLAGS)."""
+    erl = tmp_path / "erl"
+    erl.write_text('#!/bin/sh\necho "$MALLOC_ARENA_MAX $HORNBEAM_MALLOC:" "$@"\n')
+    erl.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    allocator, _, flags = hornbeam("version", env=env).stdout.partition(":")
+    assert allocator == "1 MALLOC_ARENA_MAX MALLOC_MMAP_THRESHOLD_"
+    assert " +P " in flags
+
+
 def test_the_engine_of_a_cluster_is_behind_all_that_a_start_loads() -> None:
     """On the path of a checkout, and loaded by nobody."""
     erl, *flags = vm.of_checkout(str(ROOT))[0]

@@ -14,6 +14,7 @@ import pytest
 from certificates import Authority
 from harness import Hornbeam
 from http_client import H2, Raw, frame, tls_context
+from ops.faults import Faults, with_faults
 
 pytestmark = pytest.mark.alone
 
@@ -124,3 +125,19 @@ def test_what_is_in_progress_is_finished() -> None:
             rest += data
         assert frame(0, 1, stream, b"later") in rest
         assert server.wait() == 0
+
+
+def test_a_collection_of_a_calm_connection_is_a_whole_one(tmp_path: Path) -> None:
+    """What its requests have left behind is not kept with what has lived longer. One that HTTP/2
+    has taken over has OTP's ways again."""
+    own = "proc_lib:translate_initial_call(P) =:= {hornbeam_connection, init, 4}"
+    of = "element(2, lists:keyfind(fullsweep_after, 1, element(2, process_info(P, A))))"
+    partly = f"[{of} || A <- [garbage_collection], P <- processes(), {own}]"
+    with with_faults(APP, tmp_path) as server, Faults(server) as faults, ExitStack() as stack:
+        calm = stack.enter_context(Raw(server))
+        calm.send(GET)
+        assert calm.answer().status == 200
+        assert faults.run(partly) == "[0]"
+        two = stack.enter_context(H2(server))
+        assert two.answer(two.request("/facts")).status == 200
+        assert faults.run(f"lists:sort({partly})") == "[0,65535]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import importlib
@@ -49,16 +50,27 @@ def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_is_what_can_be_imported() -> None:
-    public = {
-        name
-        for name, value in vars(erlang).items()
-        if not name.startswith("_") and (name == "aio" or not inspect.ismodule(value))
-    }
+    """And what a type checker is told: it reads imports that are not carried out."""
+    tree = ast.parse(Path(erlang.__file__).read_text())
+    (told,) = [node.body for node in tree.body if isinstance(node, ast.If)]
+    imports = [node.names for node in told if isinstance(node, ast.ImportFrom)]
+    short = [node.targets for node in told if isinstance(node, ast.Assign)]
+    public = {alias.name for names in imports for alias in names}
+    public |= {ast.unparse(name) for names in short for name in names}
     assert set(erlang.__all__) == public
+    assert public <= set(dir(erlang))
     assert erlang.__all__ == sorted(erlang.__all__, key=lambda name: (not name[0].isupper(), name))
     for name in [*erlang.__all__, *aio.__all__]:
         assert getattr(erlang if name in erlang.__all__ else aio, name).__doc__
     assert Path(erlang.__file__).with_name("py.typed").exists()
+
+
+def test_only_what_is_asked_for_is_imported() -> None:
+    code = "import sys, hornbeam_erlang as e; e.{}; print(sum('_erlang' in m for m in sys.modules))"
+    assert run(code.format("__all__")).stdout == "1\n"
+    assert int(run(code.format("aio")).stdout) > 10
+    done = run(code.format("nope"))
+    assert "AttributeError: module 'hornbeam_erlang' has no attribute 'nope'" in done.stderr
 
 
 def test_every_function_has_an_awaitable_twin_with_the_same_arguments() -> None:

@@ -8,12 +8,16 @@
 %%% a boot file of its own) nothing is left to do.
 %%%
 %%% What no request of this server can reach is left: TLS, HTTP hooks, folders of files, a cluster and Ra where there are none, Cowboy where it serves no metrics and no dashboard, of Cowlib
-%%% all but the frames of HTTP/2 (two thirds of it are parsers of fields).
+%%% all but the frames of HTTP/2 (two thirds of it are parsers of fields), what only commands call. HTTP/2 itself comes with TLS; without, it is loaded by the first client that
+%%% speaks it.
+%%%
+%%% A module takes about three times the memory of its file, compiled to machine code. So what OTP has loaded to read files of terms, which is no more needed, is given back before the rest is loaded
+%%% into its place, where the VM is ours; if somebody calls it, it is loaded again. And in the end the heaps that have grown while all this was read.
 %%%
 %%% A process of its own loads ?BATCH modules after the other; nobody waits for it, since what hornbeam_descriptors keeps back is there
 %%% from the beginning. It begins at once, though a moment later would leave the processors to the first requests: whoever
 %%% measures what connections cost would find the code among it. Cost (OTP 25, two cores, medians) beyond what the first requests would
-%%% load: 0.1 s of CPU, 5 MB (42 instead of 37; VmRSS says 53 instead of 44, because it counts compiled code twice). One by one they take a
+%%% load: 0.1 s of CPU, 5 MB (VmRSS says 9, because it counts compiled code twice). One by one they take a
 %%% quarter more CPU, since the VM's table of functions is copied each time; all at once 113 MB.
 %%%
 %%% What a start needs before its first worker is loaded beforehand, in two batches on the cores that have nothing to do yet: 60 ms sooner than
@@ -22,22 +26,24 @@
 
 -export([prefetch/0, start_modules/0, load/1, modules/1]).
 
--type part() :: tls | metrics | dashboard | static | channels | trace | cluster | slow_request.
+-type part() :: tls | http2 | metrics | dashboard | static | channels | trace | cluster | slow_request.
 
 -define(BATCH, 16).
 %% The applications that only a part calls, and what is called of them without it.
 -define(PARTS, [{tls, [ssl, public_key, asn1]}, {metrics, [cowboy, cowlib]}]).
--define(ALWAYS, [cow_hpack, cow_http2]).
 %% The applications that hornbeam.app does not name (it says why), and what of OTP's tools they call.
--define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9]}]).
+-define(BESIDE, [{cluster, [ra], [dets, dets_server, dets_sup, dets_utils, dets_v9, dict, sets, array, pg, net, auth, dist_util, inet_tcp_dist, erl_epmd, erts_debug, seq_trace,
+                                  uri_string, erl_parse, erl_scan]}]).
 %% Of our own: hornbeam_http_hooks loads them where there are HTTP hooks; the log's ring is whoever's that keeps it; the next one is OTP's to load, the others are loaded as somebody asks something.
 -define(ASKED_FOR, [hornbeam_http_hooks, hornbeam_http_hook_values, hornbeam_http_hook_modules, hornbeam_http_hook_metrics, hornbeam_http_hook,
                     hornbeam_log_ring, hornbeam_node_epmd, hornbeam_worker_profile, hornbeam_worker_memory_top, hornbeam_in_progress, hornbeam_diagnose_command, hornbeam_flame,
                     hornbeam_diagnose_client, hornbeam_figures, hornbeam_top, hornbeam_top_screen, hornbeam_terminal,
                     hornbeam_doctor, hornbeam_doctor_machine, hornbeam_doctor_python, hornbeam_doctor_ports, hornbeam_doctor_tls, hornbeam_doctor_cluster, hornbeam_doctor_dashboard,
-                    hornbeam_doctor_options]).
-%% Our own that only a part calls.
--define(ROOMS, [{metrics, [hornbeam_side_listener]}, {dashboard, [hornbeam_metrics_ssl]},
+                    hornbeam_doctor_options, hornbeam_control_client, hornbeam_password_command, hornbeam_option_docs, hornbeam_option_coming_from]).
+%% What only a part calls.
+-define(ROOMS, [{http2, [cow_hpack, cow_http2, hornbeam_http2, hornbeam_http2_body, hornbeam_http2_ended, hornbeam_http2_fields, hornbeam_http2_head, hornbeam_http2_input,
+                         hornbeam_http2_output, hornbeam_http2_rate, hornbeam_http2_reply, hornbeam_http2_socket, hornbeam_http2_stream, hornbeam_http2_streams]},
+                {metrics, [hornbeam_side_listener]}, {dashboard, [hornbeam_metrics_ssl]},
                 {slow_request, [hornbeam_slow, hornbeam_diagnose_workers, hornbeam_worker_stack]},
                 {cluster, [hornbeam_task_part, hornbeam_task_member, hornbeam_task_listener]},
                 {trace, [hornbeam_trace, hornbeam_trace_settings, hornbeam_trace_spans, hornbeam_trace_exporter, hornbeam_trace_otlp,
@@ -54,7 +60,13 @@
                 digraph, digraph_utils, erl_compile, erl_compile_server, erl_expand_records, erl_boot_server, slave, pool,
                 gen_tcp_socket, gen_udp_socket, gen_sctp, inet_sctp, inet6_sctp, win32reg, pubkey_ssh,
                 dist_ac, global_search, net_adm, gen_fsm, log_mf_h, error_logger_tty_h, error_logger_file_h, pg2, random,
-                raw_file_io_deflate, raw_file_io_inflate, raw_file_io_compressed, eval_bits, erl_abstract_code]).
+                raw_file_io_deflate, raw_file_io_inflate, raw_file_io_compressed, eval_bits, erl_abstract_code,
+                raw_file_io_delayed, raw_file_io_list, erl_lint, erl_eval, erl_parse, erl_scan, erl_bits, epp, otp_internal, beam_lib, erl_ddll, erl_reply, application_starter, io_lib_fread,
+                dict, sets, array, pg, net, auth, dist_util, inet_tcp_dist, inet6_tcp_dist, erl_epmd, erts_debug, seq_trace, inet_res, inet_dns, inet6_udp, uri_string]).
+%% Of these, what the boot file and the reading of app files have loaded.
+-define(READ, [erl_eval, erl_lint, erl_parse, erl_scan, epp, beam_lib]).
+%% Have read all of that.
+-define(READERS, [code_server, application_controller, erl_prim_loader]).
 
 %% What is called from the first line of the command to the start of a worker (OTP 25). A module too few or too many costs half a millisecond.
 -define(START, [
@@ -87,8 +99,19 @@ start_modules() -> ?START.
 %% @doc Begins to load what is missing. A module that cannot be loaded is a warning: it will not be found when it is called, either.
 -spec load([part()]) -> ok.
 load(Parts) ->
-    _ = proc_lib:spawn(fun() -> load_all([Module || Module <- modules(Parts), not erlang:module_loaded(Module)], []) end),
+    _ = proc_lib:spawn(fun() ->
+        Modules = modules(Parts),
+        ok = unload(is_ours() andalso code:get_mode() =:= interactive, ?READ -- Modules),
+        load_all([Module || Module <- Modules, not erlang:module_loaded(Module)], []),
+        lists:foreach(fun erlang:garbage_collect/1, [Pid || Name <- ?READERS, Pid <- [whereis(Name)], is_pid(Pid)])
+    end),
     ok.
+
+is_ours() -> init:get_argument(s) =:= {ok, [["hornbeam_cli", "main"]]}.
+
+%% A process that is just in one of them keeps its code for as long, as soft_purge has it.
+unload(false, _) -> ok;
+unload(true, Read) -> lists:foreach(fun(Module) -> code:delete(Module) andalso code:soft_purge(Module) end, Read).
 
 load_all([], []) ->
     ok;
@@ -114,7 +137,8 @@ modules(Parts) ->
                        lists:prefix("hornbeam_cluster", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_lock, hornbeam_leader])],
     Unseen = [Module || Module <- Whole, not lists:member(dashboard, Parts),
                         lists:prefix("hornbeam_dashboard", atom_to_list(Module)) orelse lists:member(Module, [hornbeam_series, hornbeam_password])],
-    ((Whole ++ (?ALWAYS -- Whole)) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone ++ Unseen).
+    Frames = [Module || {http2, Own} <- ?ROOMS, lists:member(http2, Parts), Module <- Own -- Whole],
+    ((Frames ++ Whole) -- (?TOOLS -- Tools)) -- (?ASKED_FOR ++ Empty ++ Alone ++ Unseen).
 
 application_modules(Application) ->
     {ok, Modules} = application:get_key(Application, modules),

@@ -28,6 +28,7 @@ main() ->
     ok = io:setopts(standard_io, [{encoding, unicode}]),
     ok = io:setopts(standard_error, [{encoding, unicode}]),
     ok = remove_boot_files(os:getenv("HORNBEAM_BOOT_DIR")),
+    ok = hornbeam_vm:forget_allocator(),
     Settings = settings(),
     ok = load(),
     case command(arguments(), Settings) of

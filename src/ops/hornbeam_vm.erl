@@ -1,10 +1,10 @@
 %%% Whether the VM is here for Hornbeam alone (`hornbeam run', a release), and what a stop then means.
 %%%
-%%% Called by: hornbeam_cli (own/0), hornbeam_control (stop/1), hornbeam_app (stopped/0). Calls: hornbeam_server, hornbeam_systemd,
+%%% Called by: hornbeam_cli (own/0, forget_allocator/0), hornbeam_control (stop/1), hornbeam_app (stopped/0). Calls: hornbeam_server, hornbeam_systemd,
 %%% hornbeam_log (what is said last).
 -module(hornbeam_vm).
 
--export([own/0, stop/1, stopped/0]).
+-export([own/0, stop/1, stopped/0, forget_allocator/0]).
 
 %% The exit status of a server that served and has ended by itself: EX_SOFTWARE of sysexits.h.
 -define(ENDED, 70).
@@ -39,3 +39,9 @@ stopped() ->
             logger:critical("Hornbeam has ended by itself: exit status ~b", [?ENDED]),
             hornbeam_log:halt(?ENDED)
     end.
+
+%% @doc What the launcher has set for the allocator of this process alone (hornbeam/vm.py) is taken out of the environment of all that it starts.
+-spec forget_allocator() -> ok.
+forget_allocator() ->
+    Names = string:lexemes(os:getenv("HORNBEAM_MALLOC", ""), " "),
+    lists:foreach(fun os:unsetenv/1, ["HORNBEAM_MALLOC" | Names]).

@@ -80,9 +80,10 @@ open(Name, Server, Reloaders) ->
          fun() -> start_listener(Name, Server) end
          | [fun() -> start_kept(Module, Name, Server) end || Module <- Reloaders]]).
 
-parts({ok, #{ssl := Tls, metrics_bind := Metrics, dashboard_bind := Dashboard, dashboard_certfile := Cert, static := Static, channels := Channels, channel_modules := Modules,
-             cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
-    [Part || {Part, true} <- [{tls, Tls orelse (Dashboard =/= [] andalso Cert =/= <<>>)}, {trace, Trace}, {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
+parts({ok, #{ssl := Tls, http_version := Versions, metrics_bind := Metrics, dashboard_bind := Dashboard, dashboard_certfile := Cert, static := Static,
+             channels := Channels, channel_modules := Modules, cluster := Cluster, slow_request := Slow, trace := Trace}}) ->
+    [Part || {Part, true} <- [{tls, Tls orelse (Dashboard =/= [] andalso Cert =/= <<>>)}, {http2, Tls andalso lists:member('HTTP/2', Versions)}, {trace, Trace},
+                              {metrics, Metrics =/= [] orelse Dashboard =/= []}, {dashboard, Dashboard =/= []}, {static, Static =/= []},
                               {channels, Channels =/= <<>> orelse Modules =/= []}, {cluster, Cluster =/= <<>>}, {slow_request, Slow > 0}]].
 
 run([]) ->

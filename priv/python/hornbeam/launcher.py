@@ -89,8 +89,9 @@ def become_vm(parent: int, command: list[str], arguments: list[str], added: dict
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         env = environment(arguments) | added
-        raise_descriptor_limit(env)
-        os.execve(command[0], command + vm.links(env), env)
+        env |= vm.allocator(env)
+        files = raise_descriptor_limit(env)
+        os.execve(command[0], command + vm.tables(files) + vm.links(env), env)
     except SystemExit as reason:  # the configuration file's; it has said why
         os._exit(reason.code if isinstance(reason.code, int) else 1)
     except OSError as error:
@@ -119,17 +120,19 @@ def no_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
-def raise_descriptor_limit(env: dict[str, str]) -> None:
-    """The soft limit becomes the hard one; `env` tells the workers what it was (main.py)."""
+def raise_descriptor_limit(env: dict[str, str]) -> int:
+    """The soft limit becomes the hard one, which is returned; `env` tells the workers what it was
+    (main.py)."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
+        return wanted
     with suppress(ValueError, OSError):  # what macOS calls no limit is one
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         env["HORNBEAM_SOFT_NOFILE"] = str(soft)
+    return wanted
 
 
 def terminal_modes() -> list[Any] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging.config
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,8 @@ def configure(path: str) -> None:
     """StartFailure where the file cannot be read, or logging does not take it."""
     if not path:
         return
+    import logging.config
+
     try:
         kind = Path(path).suffix.lower()
         if kind in (".json", ".yaml", ".yml", ".toml"):
