@@ -48,6 +48,7 @@ Scope = MutableMapping[str, Any]
 
 # A route, the root_path and FastAPI's context that it was found with; what is said of it.
 _Place = tuple[Any, Any, Any, bytes]
+_NOWHERE: Final[_Place] = (object(), None, None, b"")
 
 
 class Routes:
@@ -58,41 +59,40 @@ class Routes:
         self._mounts = _Mounts(len(root))
         # What is said of each template, but for the time.
         self._known: dict[str, bytes] = {}
-        # The same by identity (routes have no hash), with what is identified: of each place of
-        # a route, and of each route the place where it was found last.
+        # The same by identity (routes have no hash), with what is identified, of each place of
+        # a route; and the last one.
         self._places: dict[tuple[int, Any, int], _Place] = {}
-        self._last: dict[int, _Place] = {}
+        self._route, self._below, self._context, self._said = _NOWHERE
         self._failed = False
 
     def asgi(self, scope: Scope, began: int) -> Measured:
         """How long the application has taken since `began` (by perf_counter_ns), and the
         template."""
-        # Most requests take a route that is known where it was found last.
+        # Many requests take the route of the one before, in the same place.
         try:
-            route = scope.get("route")
-            place = self._last.get(id(route))
-            root = scope["root_path"]
-            fastapi = scope.get("fastapi")
-            context = fastapi.get(_CONTEXT) if fastapi else None
-            if place is None or place[2] is not context or place[1] != root:
-                place = self._place(scope, route, root, context)
+            if not (
+                scope["route"] is self._route
+                and scope["root_path"] == self._below
+                and ("fastapi" not in scope or scope["fastapi"].get(_CONTEXT) is self._context)
+            ):
+                self._look(scope)
+            text = self._said
         except Exception:  # what an application has put there is something else
-            return _since(began), self._found(self._asgi_route, scope)
+            text = self._found(self._asgi_route, scope)
         spent = (perf_counter_ns() - began) // 1000
-        return (spent if spent < _TIME_MOST else _TIME_MOST), place[3]
+        return (spent if spent < _TIME_MOST else _TIME_MOST), text
 
-    def _place(self, scope: Scope, route: Any, root: Any, context: Any) -> _Place:
-        if route is None:
-            return None, None, None, self._found(self._asgi_route, scope)
+    def _look(self, scope: Scope) -> None:
+        """Has what is said of a scope with a route stand where the next one looks first."""
+        route, root, fastapi = scope["route"], scope["root_path"], scope.get("fastapi")
+        context = fastapi.get(_CONTEXT) if fastapi else None
         key = (id(route), root, id(context))
         if (place := self._places.get(key)) is None:
             if len(self._places) >= _KNOWN_MOST:  # mounts with parameters
                 self._places.clear()
-                self._last.clear()
             place = (route, root, context, self._found(self._asgi_route, scope))
             self._places[key] = place
-        self._last[id(route)] = place
-        return place
+        self._route, self._below, self._context, self._said = place
 
     def wsgi(self, environ: Scope, began: int) -> Measured:
         """The same of a WSGI request."""

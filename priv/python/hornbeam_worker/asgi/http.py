@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import msgpack
 
-from hornbeam_worker import frames, logged
+from hornbeam_erlang import _trace
+from hornbeam_worker import frames, logged, logs
 from hornbeam_worker.asgi import extensions
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.scope import Scope
@@ -171,8 +172,13 @@ class HTTPCycle:
         else:
             raise RuntimeError(f"unexpected ASGI message {kind!r} {_WHEN[self._phase]}")
 
-    async def run(self) -> None:
-        """Calls the application and ends the stream whatever it does."""
+    async def run(self, parent: str | None = None, number: str | None = None) -> None:
+        """Calls the application and ends the stream whatever it does. Log lines and calls of this
+        task know the request's trace and its id, where it has them."""
+        if parent is not None:
+            _trace.current.set(parent)
+        if number is not None:
+            logs.request_id.set(number)
         try:
             await self._server.app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:

@@ -26,7 +26,8 @@ from typing import Any, Final, TypeAlias
 
 import msgpack
 
-from hornbeam_worker import credit, frames, logged
+from hornbeam_erlang import _trace
+from hornbeam_worker import credit, frames, logged, logs
 from hornbeam_worker.asgi.errors import ClientDisconnected, caused_by_disconnect
 from hornbeam_worker.asgi.http import MAX_HEAD, HTTPCycle
 from hornbeam_worker.asgi.scope import Scope
@@ -184,8 +185,13 @@ class WebSocketCycle:
         else:
             raise _unexpected(kind, self._state)
 
-    async def run(self) -> None:
-        """Calls the application and ends the stream whatever it does."""
+    async def run(self, parent: str | None = None, number: str | None = None) -> None:
+        """Calls the application and ends the stream whatever it does. Log lines and calls of this
+        task know the request's trace and its id, where it has them."""
+        if parent is not None:
+            _trace.current.set(parent)
+        if number is not None:
+            logs.request_id.set(number)
         try:
             await self._app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
