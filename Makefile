@@ -127,7 +127,7 @@ bench-cluster: compile ## Measure the replicated state against etcd and Redis: 1
 
 bench-observed: compile ## Measure what metrics, traces and an open dashboard cost a request, into bench/results/observed.md
 	@$(SETUP) bench test
-	@$(PYTHON) bench/observed.py --rounds 12 --write $(BENCH)
+	@$(PYTHON) bench/observed.py --write $(BENCH)
 
 bench-preload: compile ## Measure what preload saves of a Django application's memory, into bench/results/preload.md
 	@$(SETUP) bench test

@@ -1,15 +1,18 @@
 """What it costs to look at requests: CPU time of a FastAPI request without anybody who looks, with
 metrics_bind, with traces of which 1 % go to a receiver, and with both and an open dashboard.
 
-    make bench-observed    # .venv/bin/python bench/observed.py [--rounds 8] [--seconds 4] [--write]
+    make bench-observed    # bench/observed.py [--starts 8] [--rounds 3] [--seconds 2] [--write]
 
 Servers of one worker take turns on the same machine, each asked for the same time by
 wrk; what counts is the CPU time of the VM and its worker (/proc/PID/stat), not the wall clock, so
 what else the machine does matters less. A second server without anybody who looks shows how much
-that is, and counts with the first as what the others are compared with: two processes that do the
-same differ by a hundredth or two, from one start to the next. Strings hash alike in all of them:
-from one seed to another a request may differ by several hundredths.
-Prints each round, and the medians; bench/results/observed.md with --write.
+that is, and counts with the first as what the others are compared with.
+
+Two processes that do the same differ by some hundredths, from one start to the next, more than what
+is measured here. So all of them are started anew several times, and what counts is the mean of the
+starts, of each the median of its rounds. Strings hash alike in all of them: from one seed to
+another a request may differ by several hundredths.
+Prints each start, and the means; bench/results/observed.md with --write.
 """
 
 from __future__ import annotations
@@ -116,8 +119,20 @@ NAMES = {
 Costs = dict[str, list[tuple[float, float]]]
 
 
-def measure(rounds: int, seconds: int) -> Costs:
-    """Of each kind and round: µs of a request in the VM, and in its worker."""
+def measure(starts: int, rounds: int, seconds: int) -> Costs:
+    """Of each kind and start: µs of a request in the VM, and in its worker."""
+    costs: Costs = {kind: [] for kind in NAMES}
+    for _ in range(starts):
+        for kind, rows in once(rounds, seconds).items():
+            vm, worker = (statistics.median(values) for values in zip(*rows, strict=True))
+            costs[kind].append((vm, worker))
+        lines = (f"{kind} {sum(values[-1]):.1f}" for kind, values in costs.items())
+        print("  ".join(lines), "us", flush=True)
+    return costs
+
+
+def once(rounds: int, seconds: int) -> Costs:
+    """The same of each round, with servers that are started for it."""
     with ExitStack() as stack:
         servers = {
             kind: stack.enter_context(Hornbeam("metrics_fastapi:app", env=ALIKE, **more))
@@ -126,7 +141,7 @@ def measure(rounds: int, seconds: int) -> Costs:
         costs: Costs = {kind: [] for kind in servers}
         look(servers["all"])
         for server in servers.values():
-            load(server, 2)
+            load(server, 1)
         for number in range(rounds):
             order = list(servers.items())
             for kind, server in order if number % 2 else reversed(order):
@@ -134,40 +149,41 @@ def measure(rounds: int, seconds: int) -> Costs:
                 count = load(server, seconds)
                 vm, workers = (now - was for now, was in zip(cpu(server), before, strict=True))
                 costs[kind].append((vm / count, workers / count))
-            rows = (f"{kind} {sum(values[-1]):.1f}" for kind, values in costs.items())
-            print("  ".join(rows), "us", flush=True)
     return costs
 
 
 def report(costs: Costs) -> str:
     """bench/results/observed.md."""
+    starts = len(costs["nothing"])
     lines = [
         "# What it costs to look at requests", "",
         "<!-- Written by `make bench-observed`. -->", "",
         f"{shape()}; Hornbeam at {commit()}; load average before: {os.getloadavg()[0]:.1f}.", "",
         "CPU time of a request of FastAPI (`python_tests/apps/metrics_fastapi.py`: a path with a",
-        "number, JSON), one worker, 8 connections. Medians of rounds in which the servers take",
-        "turns; `bench/observed.py` says how. More: than the median of the first two.", "",
+        f"number, JSON), one worker, 8 connections. Means of {starts} starts (least to largest);",
+        "`bench/observed.py` says how. More: than the mean of the first two.", "",
         "| | the VM, µs | the worker, µs | both | more |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
-    least = statistics.median(map(sum, costs["nothing"] + costs["again"]))
+    least = statistics.mean(map(sum, costs["nothing"] + costs["again"]))
     for kind, rows in costs.items():
-        vm, worker = (statistics.median(values) for values in zip(*rows, strict=True))
-        both = statistics.median(map(sum, rows))
-        more = f"{both / least * 100 - 100:+.1f} %"
-        lines.append(f"| {NAMES[kind]} | {vm:.1f} | {worker:.1f} | {both:.1f} | {more} |")
+        vm, worker = (statistics.mean(values) for values in zip(*rows, strict=True))
+        sums = [sum(row) for row in rows]
+        both = f"{statistics.mean(sums):.1f} ({min(sums):.1f} to {max(sums):.1f})"
+        more = f"{statistics.mean(sums) / least * 100 - 100:+.1f} %"
+        lines.append(f"| {NAMES[kind]} | {vm:.1f} | {worker:.1f} | {both} | {more} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--starts", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    text = report(measure(options.rounds, options.seconds))
+    text = report(measure(options.starts, options.rounds, options.seconds))
     print(text)
     if options.write:
         (RESULTS / "observed.md").write_text(text)
