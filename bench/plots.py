@@ -53,7 +53,12 @@ def draw(outcomes: Sequence[Outcome], origin: Origin, folder: Path) -> list[str]
 
 
 def _with(outcome: Outcome, figure: str) -> list[Entry]:
-    return [entry for entry in outcome.entries if not entry.failed and figure in entry.figures]
+    """Those that are drawn: WSGI and static files, with other servers, have pages of their own."""
+    return [
+        entry
+        for entry in outcome.entries
+        if entry.name in COLOURS and not entry.failed and figure in entry.figures
+    ]
 
 
 def _places(axes: Axes, outcomes: Sequence[Outcome], names: Sequence[str]) -> tuple[float, ...]:
