@@ -91,7 +91,6 @@ class Server:
         self._patience = _PATIENCE
         self._request_ids: bool = boot["request_id"]
         self._traces: bool = boot["trace"]
-        # Where tasks of requests with names are made: they get copies of it
         self._draining = False
         self._bridges: Bridges | None = None
         self._openers: dict[int, Callable[[int, bytes], None]] = {
@@ -362,7 +361,7 @@ class Server:
 
 
 def _number(scope: Scope) -> str:
-    """The id of a request; so does that."""
+    """The id of a request, which its scope has from now on."""
     number = _field(scope, b"x-request-id").decode("latin-1")
     scope["extensions"]["hornbeam.request_id"] = {"id": number}
     return number
