@@ -1,4 +1,4 @@
-%% One request as hornbeam_observe sees it. Times are monotonic, in native units.
+%% One request as hornbeam_observe sees it. Times are os:perf_counter/0's, which takes a third of what erlang:monotonic_time/0 does.
 -record(observed, {
     settings :: hornbeam_observe:settings(),
     head :: hornbeam_exchange:head(),

@@ -10,7 +10,7 @@
 -behaviour(hornbeam_websockets).
 
 -export([observer/2, observer/3]).
--export([opened/2, received/2, happened/2, sends/2, over/1, websocket_ended/1]).
+-export([opened/2, received/2, happened/2, sends/2, whole/3, over/1, websocket_ended/1]).
 -export_type([settings/0]).
 
 -include("hornbeam.hrl").
@@ -34,7 +34,7 @@ observer(_Name, #{metrics_bind := [], dashboard_bind := [], access_log := off, r
     none;
 observer(Name, #{metrics_bind := MetricsBind, dashboard_bind := Dashboard, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
     {#observer{opened = fun ?MODULE:opened/2, received = fun ?MODULE:received/2, happened = fun ?MODULE:happened/2,
-               sends = fun ?MODULE:sends/2, over = fun ?MODULE:over/1},
+               sends = fun ?MODULE:sends/2, whole = fun ?MODULE:whole/3, over = fun ?MODULE:over/1},
      #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
                 log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
                 ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.
@@ -45,7 +45,7 @@ trace(Name, Config) -> hornbeam_trace:settings(Name, Config).
 
 -spec opened(#head{}, settings()) -> {#head{}, #observed{}}.
 opened(Head0, #{ids := Ids, trace := Traces} = Settings) ->
-    Started = erlang:monotonic_time(),
+    Started = os:perf_counter(),
     {Id, Head1} = case Ids of
         true -> hornbeam_request_id:take(Head0);
         false -> {undefined, Head0}
@@ -63,22 +63,22 @@ received(Size, #observed{received = Received} = Observed) ->
 
 -spec happened(waits | placed | {answers, {non_neg_integer(), binary(), boolean()} | none}, #observed{}) -> #observed{}.
 happened(waits, Observed) ->
-    Observed#observed{waits = erlang:monotonic_time()};
+    Observed#observed{waits = os:perf_counter()};
 happened(placed, #observed{waits = undefined, queued = Queued, started = Started, trace = Trace} = Observed) ->
     %% Who has not waited was placed as it came, unless somebody will see how soon: to read the clock costs as much as all of the counting.
     Placed = case Queued =:= 0 andalso (Trace =:= none orelse not hornbeam_trace:is_sampled(Trace)) of
         true -> Started;
-        false -> erlang:monotonic_time()
+        false -> os:perf_counter()
     end,
     Observed#observed{placed = Placed};
 happened(placed, #observed{waits = Since, queued = Before} = Observed) ->
-    Now = erlang:monotonic_time(),
+    Now = os:perf_counter(),
     Observed#observed{placed = Now, waits = undefined, queued = Before + Now - Since};
 happened({answers, {Python, Route, true}}, Observed) ->
     Observed#observed{python = Python, route = Route, answers = over};
 happened({answers, {Python, Route, false}}, Observed) ->
     %% The response may go on for long, and what was read with it should not.
-    Observed#observed{python = Python, route = binary:copy(Route), answers = erlang:monotonic_time()};
+    Observed#observed{python = Python, route = binary:copy(Route), answers = os:perf_counter()};
 happened({answers, none}, Observed) ->
     Observed.
 
@@ -100,7 +100,7 @@ watch(#observed{settings = #{metrics := {_, Where}}, route = Route}) ->
 
 -spec websocket_ended({hornbeam_routes:where(), Route :: binary(), Since :: integer()}) -> ok.
 websocket_ended({Where, Route, Since}) ->
-    hornbeam_routes:websocket(Where, Route, microseconds(erlang:monotonic_time() - Since)).
+    hornbeam_routes:websocket(Where, Route, erlang:convert_time_unit(erlang:monotonic_time() - Since, native, microsecond)).
 
 page(Status, Length, Body, #observed{settings = #{error_page := id}, id = Id}) when Status >= 400 ->
     hornbeam_error_page:with_id(Status, Length, Body, Id);
@@ -121,11 +121,22 @@ named(Headers, #observed{id = Id, trace = Trace}) -> hornbeam_trace:respond(horn
 size_of({sendfile, Size, _}) -> Size;
 size_of(Data) -> iolist_size(Data).
 
+%% @doc A response in one piece, and with it the request is over: what `answers', sends/2 and over/1 would do one after the other, with one copy less.
+-spec whole({non_neg_integer(), Route :: binary(), boolean()} | none, Reply, #observed{}) -> Reply when Reply :: hornbeam_exchange:command().
+whole({Python, Route, true}, {reply, Status, Headers, Length0, Body0}, Observed) ->
+    {Length, Body} = page(Status, Length0, Body0, Observed),
+    ok = over(Observed#observed{python = Python, route = Route, answers = over, status = Status, sent = size_of(Body)}),
+    {reply, Status, named(Headers, Observed), Length, Body};
+whole(none, {reply, Status, Headers, Length0, Body0}, Observed) ->
+    {Length, Body} = page(Status, Length0, Body0, Observed),
+    ok = over(Observed#observed{status = Status, sent = size_of(Body)}),
+    {reply, Status, named(Headers, Observed), Length, Body}.
+
 -spec over(#observed{}) -> ok.
 over(#observed{settings = #{metrics := Metrics, log := Log, follow := Watch}, started = Started, trace = Trace} = Observed) ->
-    Now = erlang:monotonic_time(),
+    Now = os:perf_counter(),
     _ = Metrics =:= none orelse measured(Metrics, Now, Observed),
-    _ = Log =:= none orelse logged(Log, Now - Started, Observed),
+    _ = Log =:= none orelse logged(Log, erlang:convert_time_unit(Now - Started, perf_counter, native), Observed),
     _ = Trace =:= none orelse hornbeam_trace:is_sampled(Trace) andalso hornbeam_trace:ended(hornbeam_observed:facts(Now, Observed), Trace),
     _ = hornbeam_follow:is_followed(Watch) andalso hornbeam_follow:ended(Watch, hornbeam_observed:ended(Now, ids(Trace), Observed)),
     ok.
@@ -157,5 +168,5 @@ python(Now, #observed{answers = Since, python = Python}) -> Python + microsecond
 exemplar(#observed{trace = none}) -> none;
 exemplar(#observed{trace = Trace}) -> hornbeam_trace:sampled_id(Trace).
 
-microseconds(Native) ->
-    erlang:convert_time_unit(Native, native, microsecond).
+microseconds(Time) ->
+    erlang:convert_time_unit(Time, perf_counter, microsecond).

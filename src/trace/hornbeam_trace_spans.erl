@@ -14,7 +14,7 @@
 
 -type server() :: #{port := inet:port_number() | none}.
 -type request() :: {{TraceId :: binary(), SpanId :: binary(), Parent :: binary() | none, 0..3, State :: binary() | none}, facts()}.
-%% Times: erlang:monotonic_time/0, or none where it did not come to that. offset: from there to os:system_time/0.
+%% Times: in native units, or none where it did not come to that. offset: from there to os:system_time/0.
 -type facts() :: #{method := binary(), path := binary(), query := binary(), scheme := binary(), version := atom(), host := binary() | undefined,
                    client := term(), user_agent := binary() | undefined, route := binary() | none, status := pos_integer(),
                    received := non_neg_integer(), sent := non_neg_integer(), offset := integer(),
