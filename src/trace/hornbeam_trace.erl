@@ -51,15 +51,18 @@ open(#head{fields = Fields0} = Head, Settings) ->
     {Head#head{fields = [{?PARENT, Trace#trace.text} | with_sentry(Trace, Fields)]}, Trace}.
 
 %% Most clients send neither field. Names are compared where their sizes are equal.
-is_told([{Name, _} | Rest]) when byte_size(Name) =:= byte_size(?PARENT); byte_size(Name) =:= byte_size(?STATE) ->
-    Name =:= ?PARENT orelse Name =:= ?STATE orelse is_told(Rest);
-is_told([_ | Rest]) -> is_told(Rest);
+is_told([{Name, _} | Rest]) ->
+    case byte_size(Name) of
+        11 -> Name =:= ?PARENT orelse is_told(Rest);
+        10 -> Name =:= ?STATE orelse is_told(Rest);
+        _ -> is_told(Rest)
+    end;
 is_told([]) -> false.
 
 first(#{below := Below} = Settings) ->
-    {Begin, Low, Span} = hornbeam_trace_context:drawn(),
+    {Start, Low} = hornbeam_trace_context:drawn(),
     Flags = case Low < Below of true -> 1; false -> 0 end,
-    #trace{text = hornbeam_trace_context:traceparent(Begin, Low, Span, Flags), flags = Flags, settings = Settings}.
+    #trace{text = hornbeam_trace_context:first(Start, Low, Flags), flags = Flags, settings = Settings}.
 
 child({none, _}, Fields, Settings) ->
     {first(Settings), Fields};
@@ -79,10 +82,10 @@ with_sentry(#trace{flags = Flags} = Trace, Fields) ->
             [{<<"sentry-trace">>, <<Id/binary, $-, Span/binary, $-, ($0 + Flags band 1)>>} | Fields]
     end.
 
-%% @doc For what is logged meanwhile.
--spec metadata(trace()) -> map().
+%% @doc For what is logged meanwhile. Ids are made of it where something is (hornbeam_log_format:traced/1): most requests log nothing.
+-spec metadata(trace()) -> #{traceparent := binary()}.
 metadata(#trace{text = Text}) ->
-    #{trace_id => binary_part(Text, 3, 32), span_id => binary_part(Text, 36, 16), traceparent => Text}.
+    #{traceparent => Text}.
 
 -spec ids(trace()) -> {hornbeam_trace_context:id(), hornbeam_trace_context:id()}.
 ids(#trace{text = Text}) -> {binary_part(Text, 3, 32), binary_part(Text, 36, 16)}.
