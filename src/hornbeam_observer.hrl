@@ -10,5 +10,6 @@
     %% A response in one piece, with what was measured: `answers', sends and over in one.
     whole :: fun(({non_neg_integer(), Route :: binary(), Last :: boolean()} | none, Reply :: hornbeam_exchange:command(), Observed :: term()) ->
                  Reply :: hornbeam_exchange:command()),
-    over :: fun((Observed :: term()) -> ok)
+    %% Placed: whether it was on a worker.
+    over :: fun((Placed :: boolean(), Observed :: term()) -> ok)
 }).

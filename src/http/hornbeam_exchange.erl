@@ -265,10 +265,10 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, compress = Compress}) ->
+ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, request = Request, compress = Compress}) ->
     ok = given_back(Owner, Leaves, Handshake),
     ok = hornbeam_compress:stop(Compress),
-    observed_end(Observed).
+    observed_end(hornbeam_request:was_placed(Request), Observed).
 
 given_back(Owner, Leaves, Handshake) ->
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
@@ -277,8 +277,8 @@ given_back(Owner, Leaves, Handshake) ->
 leave(true, {_, Number}) -> hornbeam_clients:leave(Number);
 leave(false, _Owner) -> ok.
 
-observed_end(none) -> ok;
-observed_end({#observer{over = Over}, Observed}) -> Over(Observed).
+observed_end(_Placed, none) -> ok;
+observed_end(Placed, {#observer{over = Over}, Observed}) -> Over(Placed, Observed).
 
 %%% Effects. Commands: for the protocol, newest first.
 
@@ -391,7 +391,7 @@ is_seen(_) -> false.
 
 observed(Commands0, Observed0) ->
     {Commands, Observed} = sends(Commands0, Observed0),
-    ok = observed_end(Observed),
+    ok = observed_end(false, Observed),
     Commands.
 
 left(Commands, Exchange) ->

@@ -11,7 +11,7 @@
 
 %% @doc For its spans. Over: when it was, as os:perf_counter/0 has it.
 -spec facts(Over :: integer(), #observed{}) -> hornbeam_trace_spans:facts().
-facts(Over, #observed{head = Head, started = Started, placed = Placed, answers = Answers, route = Route} = Observed) ->
+facts(Over, #observed{begun = #begun{head = Head, started = Started}, placed = Placed, answers = Answers, route = Route} = Observed) ->
     #head{method = Method, path = Path, query = Query, scheme = Scheme, version = Version, host = Host, fields = Fields, peer = Peer} = Head,
     #observed{status = Status, received = Received, sent = Sent} = Observed,
     #{method => Method, path => Path, query => Query, scheme => Scheme, version => Version, host => Host, client => Peer,
@@ -31,8 +31,9 @@ waits(#observed{waits = Since, queued = Queued}) -> Since - Queued.
 
 %% @doc For those who follow.
 -spec ended(Over :: integer(), {TraceId :: binary(), SpanId :: binary()} | none, #observed{}) -> hornbeam_follow:ended().
-ended(Over, Ids, #observed{head = #head{method = Method, path = Path, query = Query, version = Version, peer = Peer}, route = Route} = Observed) ->
-    #observed{started = Started, status = Status, received = Received, sent = Sent, id = Id, python = Python} = Observed,
+ended(Over, Ids, #observed{begun = #begun{head = Head, started = Started, id = Id}, route = Route} = Observed) ->
+    #head{method = Method, path = Path, query = Query, version = Version, peer = Peer} = Head,
+    #observed{status = Status, received = Received, sent = Sent, python = Python} = Observed,
     Known = [{request_id, Id} || Id =/= undefined] ++ [{trace_id, element(1, Ids)} || Ids =/= none] ++ [{route, Route} || Route =/= <<>>]
         ++ [{python_us, Python} || Python > 0],
     maps:from_list(Known ++ [{time_us, os:system_time(microsecond)}, {method, Method}, {path, Path}, {query, Query}, {version, Version}, {client, Peer},
