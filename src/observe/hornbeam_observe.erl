@@ -23,8 +23,18 @@
 
 %% Of most requests there is nothing to keep between their beginning and their end.
 -type seen() :: #begun{} | #observed{}.
--type settings() :: #{metrics := {hornbeam_metrics:ref(), hornbeam_routes:where()} | none, log := hornbeam_access_log:ref() | none,
-                      ids := boolean(), trace := none | hornbeam_trace:settings(), follow := hornbeam_follow:watch(), error_page := plain | id}.
+-record(settings, {
+    metrics :: {hornbeam_metrics:ref(), hornbeam_routes:where()} | none,
+    log :: hornbeam_access_log:ref() | none,
+    ids :: boolean(),
+    trace :: none | hornbeam_trace:settings(),
+    follow :: hornbeam_follow:watch(),
+    error_page :: plain | id
+}).
+-opaque settings() :: #settings{}.
+
+%% Of a request's path through here little is in the caches: few places count more than few instructions.
+-compile({inline, [observed/1, is_sampled/1, is_told/1, counted/5, named/2, size_of/1, microseconds/1]}).
 
 %% @doc For a listener's connections.
 -spec observer(Name :: atom(), Config :: map()) -> hornbeam_exchange:observer().
@@ -37,16 +47,16 @@ observer(_Name, #{metrics_bind := [], dashboard_bind := [], access_log := off, r
 observer(Name, #{metrics_bind := MetricsBind, dashboard_bind := Dashboard, metrics_max_routes := MaxRoutes, access_log := Log, request_id := Ids, error_page := Page} = Config, _Followed) ->
     {#observer{opened = fun ?MODULE:opened/2, received = fun ?MODULE:received/2, happened = fun ?MODULE:happened/2,
                sends = fun ?MODULE:sends/2, whole = fun ?MODULE:whole/3, over = fun ?MODULE:over/2},
-     #{metrics => case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
-                log => case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
-                ids => Ids, trace => trace(Name, Config), follow => hornbeam_follow:watch(Name), error_page => Page}}.
+     #settings{metrics = case MetricsBind ++ Dashboard of [] -> none; _ -> {hornbeam_metrics:ref(Name), {Name, MaxRoutes}} end,
+               log = case Log of off -> none; _ -> hornbeam_access_log:ref(Name, Config) end,
+               ids = Ids, trace = trace(Name, Config), follow = hornbeam_follow:watch(Name), error_page = Page}}.
 
 %% Not loaded where there are none.
 trace(_Name, #{trace := false}) -> none;
 trace(Name, Config) -> hornbeam_trace:settings(Name, Config).
 
 -spec opened(#head{}, settings()) -> {#head{}, #begun{}}.
-opened(Head0, #{ids := Ids, trace := Traces} = Settings) ->
+opened(Head0, #settings{ids = Ids, trace = Traces} = Settings) ->
     Started = os:perf_counter(),
     {Id, Head1} = case Ids of
         true -> hornbeam_request_id:take(Head0);
@@ -103,15 +113,15 @@ sends({upgrade, Accepted}, #observed{begun = #begun{head = #head{version = Versi
     {{upgrade, hornbeam_websocket_handshake:watched(watch(Observed), Accepted)}, Observed#observed{status = case Version of 'HTTP/2' -> 200; _ -> 101 end}}.
 
 %% How long it is open counts for its route.
-watch(#observed{begun = #begun{settings = #{metrics := none}}}) -> none;
-watch(#observed{begun = #begun{settings = #{metrics := {_, Where}}}, route = Route}) ->
+watch(#observed{begun = #begun{settings = #settings{metrics = none}}}) -> none;
+watch(#observed{begun = #begun{settings = #settings{metrics = {_, Where}}}, route = Route}) ->
     {?MODULE, {Where, binary:copy(Route), erlang:monotonic_time()}}.
 
 -spec websocket_ended({hornbeam_routes:where(), Route :: binary(), Since :: integer()}) -> ok.
 websocket_ended({Where, Route, Since}) ->
     hornbeam_routes:websocket(Where, Route, erlang:convert_time_unit(erlang:monotonic_time() - Since, native, microsecond)).
 
-page(Status, Length, Body, #begun{settings = #{error_page := id}, id = Id}) when Status >= 400 ->
+page(Status, Length, Body, #begun{settings = #settings{error_page = id}, id = Id}) when Status >= 400 ->
     hornbeam_error_page:with_id(Status, Length, Body, Id);
 page(_Status, Length, Body, _Begun) ->
     {Length, Body}.
@@ -124,15 +134,15 @@ name(Id, Trace) -> logger:set_process_metadata((hornbeam_trace:metadata(Trace))#
 
 named(Headers, #begun{id = undefined, trace = none}) -> Headers;
 named(Headers, #begun{id = Id, trace = none}) -> hornbeam_request_id:add(Id, Headers);
-named(Headers, #begun{id = undefined, trace = Trace, settings = #{trace := Traces}}) -> hornbeam_trace:respond(Headers, Trace, Traces);
-named(Headers, #begun{id = Id, trace = Trace, settings = #{trace := Traces}}) -> hornbeam_trace:respond(hornbeam_request_id:add(Id, Headers), Trace, Traces).
+named(Headers, #begun{id = undefined, trace = Trace, settings = #settings{trace = Traces}}) -> hornbeam_trace:respond(Headers, Trace, Traces);
+named(Headers, #begun{id = Id, trace = Trace, settings = #settings{trace = Traces}}) -> hornbeam_trace:respond(hornbeam_request_id:add(Id, Headers), Trace, Traces).
 
 size_of({sendfile, Size, _}) -> Size;
 size_of(Data) -> iolist_size(Data).
 
 %% @doc A response in one piece, and with it the request is over: what `answers', sends/2 and over/2 would do one after the other.
 -spec whole({non_neg_integer(), Route :: binary(), boolean()} | none, Reply, seen()) -> Reply when Reply :: hornbeam_exchange:command().
-whole({Python, Route, true}, {reply, Status, Headers, Length, Body} = Reply, #begun{settings = #{log := none}} = Begun) when Status < 400 ->
+whole({Python, Route, true}, {reply, Status, Headers, Length, Body} = Reply, #begun{settings = #settings{log = none}} = Begun) when Status < 400 ->
     case is_told(Begun) of
         true ->
             in_steps({Python, Route, true}, Reply, Begun);
@@ -148,15 +158,15 @@ in_steps(Measured, Reply0, Seen) ->
     ok = over(true, Observed),
     Reply.
 
-is_told(#begun{trace = Trace, settings = #{follow := Watch}}) -> is_sampled(Trace) orelse hornbeam_follow:is_followed(Watch).
+is_told(#begun{trace = Trace, settings = #settings{follow = Watch}}) -> is_sampled(Trace) orelse hornbeam_follow:is_followed(Watch).
 
 is_sampled(none) -> false;
 is_sampled(Trace) -> hornbeam_trace:is_sampled(Trace).
 
 %% Nearly all: without a wait and a body, and nobody wants more than its figures.
-counted(_Python, _Route, _Status, _Body, #begun{settings = #{metrics := none}}) ->
+counted(_Python, _Route, _Status, _Body, #begun{settings = #settings{metrics = none}}) ->
     ok;
-counted(Python0, Route, Status, Body, #begun{settings = #{metrics := {_, Where}}, started = Started, head = #head{method = Method}}) ->
+counted(Python0, Route, Status, Body, #begun{settings = #settings{metrics = {_, Where}}, started = Started, head = #head{method = Method}}) ->
     Duration = microseconds(os:perf_counter() - Started),
     Python = min(Python0, Duration),
     hornbeam_routes:observe(Where, {Method, Route}, Status, {0, Python, Duration - Python, 0, size_of(Body)}, none).
@@ -167,7 +177,7 @@ over(Placed, #begun{started = Started} = Begun) ->
     over(Placed, (observed(Begun))#observed{placed = case Placed of true -> Started; false -> undefined end});
 over(true, #observed{placed = undefined, waits = undefined, begun = #begun{started = Started}} = Observed) ->
     over(true, Observed#observed{placed = Started});
-over(_Placed, #observed{begun = #begun{settings = #{metrics := Metrics, log := Log, follow := Watch, trace := Traces}, started = Started, trace = Trace}} = Observed) ->
+over(_Placed, #observed{begun = #begun{settings = #settings{metrics = Metrics, log = Log, follow = Watch, trace = Traces}, started = Started, trace = Trace}} = Observed) ->
     Now = os:perf_counter(),
     _ = Metrics =:= none orelse measured(Metrics, Now, Observed),
     _ = Log =:= none orelse logged(Log, erlang:convert_time_unit(Now - Started, perf_counter, native), Observed),

@@ -20,7 +20,10 @@
 -define(STATE, <<"tracestate">>).
 
 %% below: ids whose last 56 bits are less than this are sampled.
--type settings() :: #{below := non_neg_integer(), export := none | hornbeam_trace_exporter:ref(), response := boolean(), sentry := boolean()}.
+-record(settings, {below :: non_neg_integer(), export :: none | hornbeam_trace_exporter:ref(), response :: boolean(), sentry :: boolean()}).
+-opaque settings() :: #settings{}.
+
+-compile({inline, [first/1, text/1, with_sentry/3]}).
 
 -record(trace, {
     text :: binary(),                       % as traceparent has it
@@ -39,7 +42,7 @@ settings(Name, #{trace := true, trace_sample := Share, trace_response := Respons
         true -> hornbeam_trace_exporter:ref(Name);
         false -> none
     end,
-    #{below => round(Share * ?BITS_56), export => Export, response => Response, sentry => Sentry}.
+    #settings{below = round(Share * ?BITS_56), export = Export, response = Response, sentry = Sentry}.
 
 %% @doc The request as the application gets it, and its trace. traceparent stands before all other fields: who looks for it finds it at once.
 -spec open(#head{}, settings()) -> {#head{}, trace()}.
@@ -65,7 +68,7 @@ is_told([{Name, _} | Rest]) ->
     end;
 is_told([]) -> false.
 
-first(#{below := Below}) ->
+first(#settings{below = Below}) ->
     case hornbeam_trace_context:drawn() of
         {Start, Number} when Number < Below -> #trace{text = hornbeam_trace_context:first(Start, Number, 1), flags = 1};
         {Start, Number} -> hornbeam_trace_context:first(Start, Number, 0)
@@ -73,14 +76,14 @@ first(#{below := Below}) ->
 
 child({none, _}, Fields, Settings) ->
     {first(Settings), Fields};
-child({{Id, Parent, Flags}, State}, Fields, #{export := Export}) ->
+child({{Id, Parent, Flags}, State}, Fields, #settings{export = Export}) ->
     Trace = case Export of
         none -> #trace{text = hornbeam_trace_context:traceparent(Id, Parent, Flags), flags = Flags};
         _ -> #trace{text = hornbeam_trace_context:traceparent(Id, hornbeam_trace_context:drawn_span(), Flags), flags = Flags, parent = Parent}
     end,
     {Trace#trace{state = State}, [{?STATE, State} || State =/= none] ++ Fields}.
 
-with_sentry(_Trace, Fields, #{sentry := false}) -> Fields;
+with_sentry(_Trace, Fields, #settings{sentry = false}) -> Fields;
 with_sentry(Trace, Fields, _Settings) ->
     case lists:keymember(<<"sentry-trace">>, 1, Fields) of
         true -> Fields;
@@ -114,7 +117,7 @@ sampled_id(Trace) ->
 
 %% @doc The response's fields, with traceresponse where it is wanted and the application has not said it.
 -spec respond([{binary(), iodata()}], trace(), settings()) -> [{binary(), iodata()}].
-respond(Headers, _Trace, #{response := false}) ->
+respond(Headers, _Trace, #settings{response = false}) ->
     Headers;
 respond(Headers, Trace, _Settings) ->
     case lists:keymember(<<"traceresponse">>, 1, Headers) of
@@ -124,8 +127,8 @@ respond(Headers, Trace, _Settings) ->
 
 %% @doc The request is over, and this is what it was. Of one that is sampled.
 -spec ended(hornbeam_trace_spans:facts(), trace(), settings()) -> ok.
-ended(_Facts, _Trace, #{export := none}) ->
+ended(_Facts, _Trace, #settings{export = none}) ->
     ok;
-ended(Facts, #trace{flags = Flags, parent = Parent, state = State} = Trace, #{export := Ref}) ->
+ended(Facts, #trace{flags = Flags, parent = Parent, state = State} = Trace, #settings{export = Ref}) ->
     {Id, Span} = ids(Trace),
     hornbeam_trace_exporter:put(Ref, {{Id, Span, Parent, Flags, State}, Facts}).
