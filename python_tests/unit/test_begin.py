@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
+import hornbeam_erlang
 from hornbeam_erlang import _trace
 from hornbeam_worker import frames, logs
 from hornbeam_worker.events import Events
@@ -167,3 +168,12 @@ def test_each_task_knows_its_own_trace(
         assert _trace.traceparent() is None
 
     asyncio.run(main())
+
+
+def test_the_ids_of_a_trace() -> None:
+    """Of what runs now; None where nothing is traced."""
+    assert hornbeam_erlang.trace_ids() is None
+    for flags, sampled in (("00", False), ("01", True), ("02", False), ("03", True)):
+        with _trace.joined(f"00-{TRACE}-{SPAN}-{flags}"):
+            assert hornbeam_erlang.trace_ids() == (TRACE, SPAN, sampled)
+    assert hornbeam_erlang.trace_ids() is None
