@@ -1,9 +1,15 @@
-%% One request as hornbeam_observe sees it. Times are monotonic, in native units.
--record(observed, {
+%% One request as hornbeam_observe sees it. Times are os:perf_counter/0's, which takes a third of what erlang:monotonic_time/0 does.
+%% What is known as it comes, and stays:
+-record(begun, {
     settings :: hornbeam_observe:settings(),
     head :: hornbeam_exchange:head(),
     id :: binary() | undefined,
-    started :: integer(),
+    trace = none :: none | term(),
+    started :: integer()
+}).
+%% What happens to it.
+-record(observed, {
+    begun :: #begun{},
     %% Its worker:
     waits :: integer() | undefined,         % since when it waits for one
     queued = 0 :: non_neg_integer(),        % for how long it has done so
@@ -15,6 +21,5 @@
     %% The response:
     status :: pos_integer(),
     received = 0 :: non_neg_integer(),
-    sent = 0 :: non_neg_integer(),
-    trace = none :: term()
+    sent = 0 :: non_neg_integer()
 }).

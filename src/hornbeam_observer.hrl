@@ -7,5 +7,9 @@
     happened :: fun((waits | placed | {answers, {non_neg_integer(), Route :: binary(), Last :: boolean()} | none}, Observed :: term()) -> Observed :: term()),
     %% Those that begin a response, its data, and `upgrade'.
     sends :: fun((hornbeam_exchange:command(), Observed :: term()) -> {hornbeam_exchange:command(), Observed :: term()}),
-    over :: fun((Observed :: term()) -> ok)
+    %% A response in one piece, with what was measured: `answers', sends and over in one.
+    whole :: fun(({non_neg_integer(), Route :: binary(), Last :: boolean()} | none, Reply :: hornbeam_exchange:command(), Observed :: term()) ->
+                 Reply :: hornbeam_exchange:command()),
+    %% Placed: whether it was on a worker.
+    over :: fun((Placed :: boolean(), Observed :: term()) -> ok)
 }).

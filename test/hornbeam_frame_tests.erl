@@ -74,27 +74,27 @@ last_test_() ->
 
 %% What a worker has measured stands where each type has it, and parse/2 gives what it gives without.
 measured_test() ->
-    Response = <<3, 200:16, 1:32, 1000:32, 2, "/a", 16#90, "body">>,
+    Response = <<3, 200:16, 1:32, 1000999:64, 2, "/a", 16#90, "body">>,
     ?assertEqual({1000, <<"/a">>, true}, hornbeam_frame:measured(response, Response)),
     ?assertEqual({ok, {true, 200, <<16#90>>, <<"body">>}}, hornbeam_frame:parse(response, Response)),
-    Begins = <<2, 200:16, 1:32, 7:32, 0, 16#90, "body">>,
+    Begins = <<2, 200:16, 1:32, 7000:64, 0, 16#90, "body">>,
     ?assertEqual({7, <<>>, false}, hornbeam_frame:measured(response, Begins)),
     ?assertEqual({ok, {false, 200, <<16#90>>, <<"body">>}}, hornbeam_frame:parse(response, Begins)),
-    File = <<3, 200:16, 1:32, 7:32, 2, "/f", 16#90, "/data">>,
+    File = <<3, 200:16, 1:32, 7000:64, 2, "/f", 16#90, "/data">>,
     ?assertEqual({7, <<"/f">>, true}, hornbeam_frame:measured(pathsend, File)),
     ?assertEqual({ok, {200, <<16#90>>, <<"/data">>}}, hornbeam_frame:parse(pathsend, File)),
-    Abort = <<3, 1, 7:32, 2, "/x">>,
+    Abort = <<3, 1, 7000:64, 2, "/x">>,
     ?assertEqual({7, <<"/x">>, true}, hornbeam_frame:measured(abort, Abort)),
     ?assertEqual({ok, app_error}, hornbeam_frame:parse(abort, Abort)),
-    Accept = <<2, 7:32, 2, "/w", 16#92, 16#c0, 16#c4, 1, 16#90>>,
+    Accept = <<2, 7000:64, 2, "/w", 16#92, 16#c0, 16#c4, 1, 16#90>>,
     ?assertEqual({7, <<"/w">>, true}, hornbeam_frame:measured(ws_accept, Accept)),
     ?assertEqual(hornbeam_frame:parse(ws_accept, <<0, 16#92, 16#c0, 16#c4, 1, 16#90>>), hornbeam_frame:parse(ws_accept, Accept)),
-    Refusal = <<3, 7:32, 2, "/w", 1000:16, "no">>,
+    Refusal = <<3, 7000:64, 2, "/w", 1000:16, "no">>,
     ?assertEqual({7, <<"/w">>, true}, hornbeam_frame:measured(ws_end, Refusal)),
     ?assertEqual({ok, {1000, <<"no">>}}, hornbeam_frame:parse(ws_end, Refusal)),
     [?assertEqual(none, hornbeam_frame:measured(Type, Payload))
-     || {Type, Payload} <- [{ws_accept, <<0, 16#92, 16#c0, 16#c4, 1, 16#90>>}, {ws_end, <<1, 1000:16>>}, {response, <<1, 200:16, 1:32, 16#90>>}, {abort, <<1, 1>>}, {abort, <<3, 1, 7:32, 9, "/x">>}]],
+     || {Type, Payload} <- [{ws_accept, <<0, 16#92, 16#c0, 16#c4, 1, 16#90>>}, {ws_end, <<1, 1000:16>>}, {response, <<1, 200:16, 1:32, 16#90>>}, {abort, <<1, 1>>}, {abort, <<3, 1, 7000:64, 9, "/x">>}]],
     %% A template that is not all there.
     [?assertEqual(error, hornbeam_frame:parse(Type, Payload))
-     || {Type, Payload} <- [{ws_accept, <<2, 7:32, 9, "/x">>}, {ws_end, <<3, 7:32, 9, "/x">>}, {ws_end, <<3, 7:32, 0, 1006:16>>},
-                            {response, <<3, 200:16, 0:32, 7:32, 9, "/x">>}, {abort, <<3, 1, 7:32, 9, "/x">>}, {pathsend, <<2, 200:16, 0:32, 7:32, 0, "/x">>}]].
+     || {Type, Payload} <- [{ws_accept, <<2, 7000:64, 9, "/x">>}, {ws_end, <<3, 7000:64, 9, "/x">>}, {ws_end, <<3, 7000:64, 0, 1006:16>>},
+                            {response, <<3, 200:16, 0:32, 7000:64, 9, "/x">>}, {abort, <<3, 1, 7000:64, 9, "/x">>}, {pathsend, <<2, 200:16, 0:32, 7000:64, 0, "/x">>}]].

@@ -73,3 +73,16 @@ names() -> ["NO_COLOR", "FORCE_COLOR", "TERM"].
 
 set(Name, false) -> os:unsetenv(Name);
 set(Name, Value) -> os:putenv(Name, Value).
+
+%% A process that is a part of a trace says so in full where something is logged; what has its ids already keeps them.
+traced_test_() ->
+    Trace = <<"4bf92f3577b34da6a3ce929d0e0e4736">>,
+    Span = <<"00f067aa0ba902b7">>,
+    Parent = <<"00-", Trace/binary, $-, Span/binary, "-01">>,
+    Of = fun(Meta) -> maps:without([traceparent], hornbeam_log_format:traced(Meta)) end,
+    [?_assertEqual(#{trace_id => Trace, span_id => Span}, Of(#{traceparent => Parent})),
+     ?_assertEqual(#{trace_id => <<"a">>}, Of(#{trace_id => <<"a">>, traceparent => Parent})),
+     ?_assertEqual(#{}, Of(#{traceparent => <<"rubbish">>})),
+     ?_assertEqual(#{}, Of(#{})),
+     ?_assertMatch([_, _, _, _, {trace_id, Trace}, {span_id, Span}],
+                   hornbeam_log_format:fields(#{level => error, msg => {string, "a"}, meta => #{time => 0, traceparent => Parent}}))].

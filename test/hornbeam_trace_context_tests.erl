@@ -187,19 +187,19 @@ digits_test() ->
 %% What a process draws begins alike, and is never twice the same; a value of 56 bits has all of its digits.
 drawn_test() ->
     Drawn = [hornbeam_trace_context:drawn() || _ <- lists:seq(1, 1000)],
-    ?assertEqual(1000, length(lists:usort([Trace || {_, Trace, _} <- Drawn]))),
-    ?assertEqual(1000, length(lists:usort([Span || {_, _, Span} <- Drawn]))),
-    ?assertMatch([_], lists:usort([Start || {Start, _, _} <- Drawn])),
-    Half = length([Trace || {_, Trace, _} <- Drawn, Trace < 1 bsl 55]),
+    ?assertEqual(1000, length(lists:usort([Number || {_, Number} <- Drawn]))),
+    ?assertEqual(1000, length(lists:usort([hornbeam_trace_context:drawn_span() || _ <- Drawn]))),
+    ?assertMatch([_], lists:usort([Start || {Start, _} <- Drawn])),
+    Half = length([Number || {_, Number} <- Drawn, Number < 1 bsl 55]),
     ?assert(Half > 300 andalso Half < 700),
-    [{Begin, Low, Span} | _] = Drawn,
-    Text = hornbeam_trace_context:traceparent(Begin, Low, Span, 1),
+    [{Begin, Low} | _] = Drawn,
+    Text = hornbeam_trace_context:first(Begin, Low, 1),
     {ok, {Trace, Id, 1}} = hornbeam_trace_context:parse(Text),
-    ?assertEqual({Low, Span}, {binary_to_integer(binary:part(Trace, 18, 14), 16), binary_to_integer(binary:part(Id, 2, 14), 16)}),
+    ?assertEqual({Low, Low}, {binary_to_integer(binary:part(Trace, 18, 14), 16), binary_to_integer(binary:part(Id, 2, 14), 16)}),
     ?assertMatch({ok, {Trace, _, 0}}, hornbeam_trace_context:parse(hornbeam_trace_context:traceparent(Trace, hornbeam_trace_context:drawn_span(), 0))),
     Self = self(),
     _ = spawn_link(fun() -> Self ! {other, hornbeam_trace_context:drawn()} end),
-    receive {other, {Other, _, _}} -> ?assertNotEqual(Begin, Other) after 60000 -> error(nothing) end.
+    receive {other, {Other, _}} -> ?assertNotEqual(Begin, Other) after 60000 -> error(nothing) end.
 
 of_a_process_test() ->
     Before = logger:get_process_metadata(),

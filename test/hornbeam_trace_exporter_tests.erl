@@ -53,3 +53,14 @@ shares_test_() ->
                               {"0.5%", {ok, 0.005}}, {"1", {ok, 1.0}}]]
     ++ [?_assertMatch({error, _, Given}, hornbeam_option_share:check(Given)) || Given <- ["101%", "1.5", -1, 2, "x", "", "%", [one], ".5"]]
     ++ [?_assertEqual({ok, Share}, hornbeam_option_share:check(hornbeam_option_share:format(Share))) || Share <- [0.0, 1.0, 0.25, 0.01, 0.000125]].
+
+%% Of Host: a port is one to five digits behind the last colon; without one it is the server's.
+host_test_() ->
+    Of = fun(Host) ->
+        {Ids, Facts} = request(),
+        [#{attributes := Attributes} | _] = hornbeam_trace_spans:spans({Ids, Facts#{host := Host}}, #{port => 1}),
+        {proplists:get_value(<<"server.address">>, Attributes), proplists:get_value(<<"server.port">>, Attributes)}
+    end,
+    [{Host, ?_assertEqual({list_to_binary(Name), Port}, Of(list_to_binary(Host)))}
+     || {Host, Name, Port} <- [{"a:80", "a", 80}, {"a", "a", 1}, {"a:", "a:", 1}, {"[::1]:65535", "[::1]", 65535}, {"[::1]", "[::1]", 1},
+                               {"a:123456", "a:123456", 1}, {"a:x1", "a:x1", 1}, {"80", "80", 1}, {"a:1:2", "a:1", 2}, {"", "", 1}]].

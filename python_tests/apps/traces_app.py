@@ -17,6 +17,7 @@ from hornbeam_erlang import (
     rpc_call,
     rpc_cast,
     service,
+    trace_ids,
     traceparent,
 )
 from hornbeam_worker import logs
@@ -124,6 +125,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             if name in (b"traceparent", b"tracestate", b"sentry-trace")
         ],
         "scope": scope["extensions"].get("hornbeam.trace"),
+        "ids": trace_ids(),
         "current": traceparent(),
         "passed_on": await passed_on() if path == "/passed-on" else None,
         "erlang": await in_erlang() if path == "/erlang" else None,
@@ -136,4 +138,4 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     logger.info("in a thread")
     start_response("200 OK", [("content-type", "application/json")])
-    return [json.dumps([environ["hornbeam.trace"], traceparent()]).encode()]
+    return [json.dumps([environ["hornbeam.trace"], trace_ids(), traceparent()]).encode()]

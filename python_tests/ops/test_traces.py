@@ -90,7 +90,8 @@ def test_a_request_without_a_trace_begins_one(traced: Traced) -> None:
     told, response = traced.told("/?a=b")
     trace_id, span_id, sampled = ours(fields(told)["traceparent"])
     assert sampled == "1"
-    assert told["scope"] == {"trace_id": trace_id, "span_id": span_id, "sampled": True}
+    assert told["scope"] == {"traceparent": told["current"]}
+    assert told["ids"] == [trace_id, span_id, True]
     assert told["current"] == fields(told)["traceparent"] == response.headers["traceresponse"]
     assert fields(told)["sentry-trace"] == f"{trace_id}-{span_id}-1"
     another, _ = traced.told()
@@ -130,7 +131,8 @@ def test_a_malformed_one_is_as_if_it_were_not_there(traced: Traced, field: str) 
 def test_what_the_client_does_not_sample_is_not_sent(traced: Traced) -> None:
     told, _ = traced.told(traceparent=f"00-{'1' * 32}-{PARENT}-00", **{"sentry-trace": "own"})
     assert ours(fields(told)["traceparent"])[2] == "0"
-    assert told["scope"]["sampled"] is False
+    assert told["scope"] == {"traceparent": fields(told)["traceparent"]}
+    assert told["ids"][2] is False
     assert fields(told)["sentry-trace"] == "own"
     sent, _ = traced.told()
     traced.receiver.trace(ours(sent["current"])[0])  # what came before it has been sent as well
@@ -218,9 +220,9 @@ def test_log_lines_have_the_ids(traced: Traced) -> None:
 
 
 def test_threads_of_wsgi(traced: Traced) -> None:
-    scope, current = traced.client.get("/wsgi/").json()
+    scope, ids, current = traced.client.get("/wsgi/").json()
     trace_id, span_id, _ = ours(current)
-    assert scope == {"trace_id": trace_id, "span_id": span_id, "sampled": True}
+    assert (scope, ids) == ({"traceparent": current}, [trace_id, span_id, True])
     line = wait_until(lambda: traced.lines(trace_id), 60, "it is logged")[0]
     assert line["message"] == "in a thread"
 
@@ -268,8 +270,7 @@ def test_json_sampling_and_the_variables_of_opentelemetry() -> None:
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,service.name=no",
         }
         with Hornbeam("traces_app:app", trace=True, trace_sample="0%", env=env) as server:
-            not_sampled = httpx.get(server.url + "/").json()["scope"]
-            assert not_sampled["sampled"] is False
+            assert httpx.get(server.url + "/").json()["ids"][2] is False
             told = httpx.get(server.url + "/é", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
             assert "traceresponse" not in told.headers
             assert "sentry-trace" not in fields(told.json())
@@ -332,6 +333,7 @@ def test_without_the_option_there_is_nothing() -> None:
         assert told == {
             "fields": [["traceparent", field]],
             "scope": None,
+            "ids": None,
             "current": None,
             "passed_on": None,
             "erlang": None,

@@ -38,7 +38,8 @@ AWAITABLE = {
     for name in erlang.__all__
     if inspect.isfunction(getattr(erlang, name))
     and name not in (*SAME, *SHORT)
-    and name not in ("batched", "cached", "current_task", "scheduled", "task_events", "traceparent")
+    and name not in ("batched", "cached", "current_task", "scheduled", "task_events")
+    and name not in ("trace_ids", "traceparent")
 }
 
 

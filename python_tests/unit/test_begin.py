@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
+import hornbeam_erlang
 from hornbeam_erlang import _trace
 from hornbeam_worker import frames, logs
 from hornbeam_worker.events import Events
@@ -129,7 +130,7 @@ def test_by_the_task_factory_of_the_application() -> None:
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 FIELD = (b"traceparent", PARENT.encode())
-TOLD = {"trace_id": TRACE, "span_id": SPAN, "sampled": True}
+TOLD = {"traceparent": PARENT}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,7 @@ TOLD = {"trace_id": TRACE, "span_id": SPAN, "sampled": True}
         ([(b"host", b"a")], None),
         ([], None),
         ([(b"traceparent", b"\xff")], None),
+        ([(b"traceparent", PARENT.encode() + b"0")], None),
     ],
 )
 def test_each_task_knows_its_own_trace(
@@ -161,8 +163,17 @@ def test_each_task_knows_its_own_trace(
         assert _trace.traceparent() is None
         for _ in range(5):
             await asyncio.sleep(0)
-        first = (other, {"trace_id": TRACE, "span_id": "1" * 16, "sampled": False})
+        first = (other, {"traceparent": other})
         assert seen == [first, (PARENT if told else None, told)]
         assert _trace.traceparent() is None
 
     asyncio.run(main())
+
+
+def test_the_ids_of_a_trace() -> None:
+    """Of what runs now; None where nothing is traced."""
+    assert hornbeam_erlang.trace_ids() is None
+    for flags, sampled in (("00", False), ("01", True), ("02", False), ("03", True)):
+        with _trace.joined(f"00-{TRACE}-{SPAN}-{flags}"):
+            assert hornbeam_erlang.trace_ids() == (TRACE, SPAN, sampled)
+    assert hornbeam_erlang.trace_ids() is None

@@ -26,13 +26,13 @@ from hornbeam_worker.routes import Routes
 )
 def test_it_costs_the_template_and_never_the_request(strange: dict[str, Any]) -> None:
     _spent, route = Routes("").asgi({"type": "http", "path": "/x", **strange}, perf_counter_ns())
-    assert route == b""
+    assert route == b"\0"
 
 
 def test_a_template_is_text_of_bounded_length() -> None:
     _spent, route = Routes("/api").asgi({"http.route": "x\udcff" + "é" * 300}, perf_counter_ns())
-    assert len(route) <= 255
-    assert route.decode() == "/api/x?" + "é" * 124
+    assert route[0] == len(route) - 1 <= 255
+    assert route[1:].decode() == "/api/x?" + "é" * 124
 
 
 class Route:
@@ -53,7 +53,7 @@ def test_one_route_in_several_places() -> None:
         context = None if prefix is None else included[prefix]
         scope = {"type": "http", "path": root, "root_path": root, "route": route}
         fastapi = {"effective_route_context": context}
-        return routes.asgi({**scope, "fastapi": fastapi}, perf_counter_ns())[1].decode()
+        return routes.asgi({**scope, "fastapi": fastapi}, perf_counter_ns())[1][1:].decode()
 
     included = {prefix: Route(f"{prefix}/own") for prefix in ("/a", "/b")}
     for context in included.values():
@@ -64,13 +64,14 @@ def test_one_route_in_several_places() -> None:
         assert found("", "/b") == "/b/own"
 
 
-def test_a_time_that_is_too_long_for_its_field() -> None:
+def test_a_time_is_in_nanoseconds() -> None:
     route = Route("/x")
     routes = Routes("")
     for _ in range(2):
         scope = {"type": "http", "path": "/x", "root_path": "", "route": route}
         spent, found = routes.asgi(scope, perf_counter_ns() - (1 << 60))
-        assert (spent, found) == (0xFFFFFFFF, b"/x")
+        assert spent >= 1 << 60
+        assert found == b"\2/x"
 
 
 def called(app: Callable[..., Any], path: str) -> str:
@@ -78,7 +79,7 @@ def called(app: Callable[..., Any], path: str) -> str:
     environ: dict[str, Any] = {"PATH_INFO": path}
     setup_testing_defaults(environ)
     list(app(environ, lambda *_: lambda _: None))
-    return Routes("").wsgi(environ, perf_counter_ns())[1].decode()
+    return Routes("").wsgi(environ, perf_counter_ns())[1][1:].decode()
 
 
 def told(app: Callable[..., Any], path: str, kind: str = "http") -> str:
@@ -122,7 +123,7 @@ def told(app: Callable[..., Any], path: str, kind: str = "http") -> str:
         await asyncio.wait((life,))
 
     asyncio.run(run())
-    return answers[0].decode()
+    return answers[0][1:].decode()
 
 
 def test_pyramid() -> None:

@@ -176,11 +176,12 @@ print(Event, #{formatter := Formatter, config := #{output := Output}}) ->
         false -> hornbeam_output:drop(Output, 1)
     end.
 
-%% logger_formatter takes a string for text, a binary for a term.
-text(#{meta := #{trace_id := Id} = Meta} = Event, Formatter) when is_binary(Id) ->
-    text(Event#{meta := Meta#{trace_id := binary_to_list(Id)}}, Formatter);
-text(Event, {Module, Config}) ->
-    case unicode:characters_to_binary(Module:format(Event, Config)) of
+text(#{meta := Meta} = Event, {Module, Config}) ->
+    case unicode:characters_to_binary(Module:format(Event#{meta := listed(hornbeam_log_format:traced(Meta))}, Config)) of
         Text when is_binary(Text) -> Text;
         {_, Good, _} -> [Good, "\n"]
     end.
+
+%% logger_formatter takes a string for text, a binary for a term.
+listed(#{trace_id := Id} = Meta) when is_binary(Id) -> Meta#{trace_id := binary_to_list(Id)};
+listed(Meta) -> Meta.

@@ -1,7 +1,7 @@
 %%% How an event of OTP's logger looks in the log: a line of text, its level in colour or not, or a JSON object. A formatter of
 %%% OTP's logger.
 %%%
-%%% Called by: hornbeam_log (formatter/3, which it configures), OTP's logger through hornbeam_log; hornbeam_log_ring, hornbeam_log_journal (fields/1). Calls: logger_formatter,
+%%% Called by: hornbeam_log (formatter/3, which it configures; traced/1), OTP's logger through hornbeam_log; hornbeam_log_ring, hornbeam_log_journal (fields/1). Calls: logger_formatter,
 %%% hornbeam_json.
 %%%
 %%% JSON: one object per line (RFC 8259), the same for what Erlang and what Python logs: time (RFC 3339, UTC), level, logger, message, pid, and where
@@ -9,7 +9,7 @@
 %%% (hornbeam_worker_log): python_logger, python_record, python_pid.
 -module(hornbeam_log_format).
 
--export([formatter/3, format/2, check_config/1, fields/1]).
+-export([formatter/3, format/2, check_config/1, fields/1, traced/1]).
 
 %% In a line -> in an event's metadata.
 -define(META, [{crash, hornbeam_crash}, {request_id, request_id}, {trace_id, trace_id}, {span_id, span_id}, {worker, hornbeam_worker}, {pid, python_pid}]).
@@ -42,11 +42,18 @@ named([{time_us, Time} | Fields]) ->
 
 %% @doc What an event says, in the order of a line; pid is there where it is not the VM's.
 -spec fields(logger:log_event()) -> [{atom(), term()}, ...].
-fields(#{level := Level, meta := Meta} = Event) ->
+fields(#{level := Level, meta := Meta0} = Event) ->
+    Meta = traced(Meta0),
     {Message, Exception} = message(Event),
     Known = [{exception, Exception} | [{Name, maps:get(Key, Meta, none)} || {Name, Key} <- ?META]],
     [{time_us, maps:get(time, Meta)}, {level, Level}, {logger, bytes(logger(Meta))}, {message, bytes(Message)}
      | [{Name, given(Value)} || {Name, Value} <- Known, Value =/= none]].
+
+%% @doc An event's metadata, with the ids of the trace that the process which logs it is a part of, where they are not there yet.
+-spec traced(logger:metadata()) -> logger:metadata().
+traced(#{trace_id := _} = Meta) -> Meta;
+traced(#{traceparent := <<"00-", Trace:32/binary, $-, Span:16/binary, _/binary>>} = Meta) -> Meta#{trace_id => Trace, span_id => Span};
+traced(Meta) -> Meta.
 
 given(Value) when is_integer(Value); is_map(Value) -> Value;
 given(Text) -> bytes(Text).

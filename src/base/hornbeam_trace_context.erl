@@ -12,7 +12,7 @@
 %%% way (3.3.1.3): the list of a client that did not look is worth more than none. A key may begin with a digit, as level 2 has it.
 -module(hornbeam_trace_context).
 
--export([read/1, parse/1, state/1, drawn/0, drawn_span/0, traceparent/3, traceparent/4, metadata/3, join/1, current/0, digits/1]).
+-export([read/1, parse/1, state/1, drawn/0, drawn_span/0, traceparent/3, first/3, metadata/3, join/1, current/0, digits/1]).
 -export_type([id/0, flags/0, parent/0, start/0]).
 
 -define(IS_HEX(C), (C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f)).
@@ -26,8 +26,8 @@
 
 %% As hexadecimal digits.
 -type id() :: binary().
-%% What the ids of traces and of spans that one process draws begin with.
--type start() :: {<<_:144>>, <<_:16>>}.
+%% What a field with what one process draws begins with, and what its span's id does with the dash before it.
+-type start() :: {<<_:168>>, <<_:24>>}.
 %% 1: sampled. 2: the trace-id is random.
 -type flags() :: 0..3.
 -type parent() :: {TraceId :: id(), SpanId :: id(), flags()}.
@@ -128,31 +128,28 @@ is_value(Value) -> Value =/= <<>> andalso byte_size(Value) =< 256 andalso is_val
 is_value_chars(<<C, Rest/binary>>) when C >= $\s, C =< $~, C =/= $, , C =/= $= -> is_value_chars(Rest);
 is_value_chars(Rest) -> Rest =:= <<>>.
 
-%% @doc Ids of a trace and of a span: how they begin, and their last 56 bits. Those are anew each time, the rest is the calling process' own; of a
-%% span the first byte is not zero. They are not a secret, so the quickest generator will do.
--spec drawn() -> {start(), Trace :: 0..?MAX_56, Span :: 0..?MAX_56}.
+%% @doc Of a trace that begins, and of its first span: how their ids begin, and the last 56 bits of both: of each trace there is one such span. They are anew
+%% each time, the rest is the calling process' own; of a span the first byte is not zero. They are not a secret, so the quickest generator will do.
+-spec drawn() -> {start(), 1..?MAX_56}.
 drawn() ->
-    {Start, Numbers} = start(),
+    {Start, Numbers} = case get(?MODULE) of
+        undefined -> start();
+        Known -> Known
+    end,
     Next = rand:mwc59(Numbers),
-    After = rand:mwc59(Next),
-    put(?MODULE, {Start, After}),
-    {Start, max(1, rand:mwc59_value(Next) band ?MAX_56), rand:mwc59_value(After) band ?MAX_56}.
+    put(?MODULE, {Start, Next}),
+    {Start, max(1, rand:mwc59_value(Next) band ?MAX_56)}.
 
 start() ->
-    case get(?MODULE) of
-        undefined ->
-            <<Trace:9/binary, Span, Numbers:56>> = rand:bytes(17),
-            {{hex(Trace), hex(<<(max(1, Span))>>)}, Numbers + 1};
-        Known ->
-            Known
-    end.
+    <<Trace:9/binary, Span, Numbers:56>> = rand:bytes(17),
+    {{<<"00-", (hex(Trace))/binary>>, <<$-, (hex(<<(max(1, Span))>>))/binary>>}, Numbers + 1}.
 
 hex(Bytes) -> string:lowercase(binary:encode_hex(Bytes)).
 
 %% @doc The id of another span.
 -spec drawn_span() -> id().
 drawn_span() ->
-    {{_, Start}, _, Span} = drawn(),
+    {{_, <<$-, Start/binary>>}, Span} = drawn(),
     <<Start/binary, (digits(Span))/binary>>.
 
 %% @doc The field for what is a child of this span.
@@ -160,11 +157,12 @@ drawn_span() ->
 traceparent(Trace, Span, Flags) ->
     <<"00-", Trace/binary, $-, Span/binary, "-0", ($0 + Flags)>>.
 
-%% @doc The same of what was drawn. All sizes are known, so that it is built at once.
--spec traceparent(start(), Trace :: 0..?MAX_56, Span :: 0..?MAX_56, flags()) -> binary().
-traceparent({OfTraces, OfSpans}, Trace, Span, Flags) ->
-    <<"00-", OfTraces:18/binary, (seven(Trace bsr 28)):56, (seven(Trace band 16#fffffff)):56, $-,
-      OfSpans:2/binary, (seven(Span bsr 28)):56, (seven(Span band 16#fffffff)):56, "-0", ($0 + Flags)>>.
+%% @doc The same of what was drawn. All sizes are known, so that it is built at once, of few parts.
+-spec first(start(), 1..?MAX_56, flags()) -> binary().
+first({OfTraces, OfSpans}, Number, Flags) ->
+    High = seven(Number bsr 28),
+    Low = seven(Number band 16#fffffff),
+    <<OfTraces:21/binary, High:56, Low:56, OfSpans:3/binary, High:56, Low:56, "-0", ($0 + Flags)>>.
 
 %% @doc The calling process is a part of that trace from now on: what it logs says so, and what it calls. As current/0 has it.
 -spec join([term()]) -> ok.

@@ -224,14 +224,28 @@ is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Requ
 is_gathering(over) -> false.
 
 -spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
-event(Event, #exchange{request = Request0, observed = Observed} = Exchange) ->
+event(Event, #exchange{request = Request0, observed = none} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects, [], Exchange#exchange{request = Request, observed = received(Event, Observed)});
+    run(Effects, [], Exchange#exchange{request = Request});
+event({worker, response, Payload} = Event, #exchange{request = Request0, compress = off, hooked = none, affinity = none} = Exchange) ->
+    case hornbeam_request:event(Event, Request0) of
+        {[cancel_timer, {reply, _, _, _, _} = Reply, done], _Over} -> whole(Reply, Payload, Exchange);
+        {Effects, Request} -> observed(Event, Effects, Request, Exchange)
+    end;
+event(Event, #exchange{request = Request0} = Exchange) ->
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    observed(Event, Effects, Request, Exchange);
 event(_Late, over) ->
     {[], over}.
 
-received(_Event, none) ->
-    none;
+observed(Event, Effects, Request, #exchange{observed = Observed} = Exchange) ->
+    run(Effects, [], Exchange#exchange{request = Request, observed = received(Event, Observed)}).
+
+%% Nearly all responses. The observer is told all of it at once.
+whole(Reply, Payload, #exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = {#observer{whole = Whole}, Observed}}) ->
+    ok = given_back(Owner, Leaves, Handshake),
+    {[cancel_timer, Whole(hornbeam_frame:measured(response, Payload), Reply, Observed), done], over}.
+
 received({body, _IsFin, Data}, {#observer{received = Received} = Observer, Observed}) ->
     {Observer, Received(iolist_size(Data), Observed)};
 received({worker, Type, Payload}, Observed) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
@@ -251,17 +265,20 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, compress = Compress}) ->
-    ok = leave(Leaves, Owner),
-    _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
+ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, request = Request, compress = Compress}) ->
+    ok = given_back(Owner, Leaves, Handshake),
     ok = hornbeam_compress:stop(Compress),
-    observed_end(Observed).
+    observed_end(hornbeam_request:was_placed(Request), Observed).
+
+given_back(Owner, Leaves, Handshake) ->
+    _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
+    leave(Leaves, Owner).
 
 leave(true, {_, Number}) -> hornbeam_clients:leave(Number);
 leave(false, _Owner) -> ok.
 
-observed_end(none) -> ok;
-observed_end({#observer{over = Over}, Observed}) -> Over(Observed).
+observed_end(_Placed, none) -> ok;
+observed_end(Placed, {#observer{over = Over}, Observed}) -> Over(Placed, Observed).
 
 %%% Effects. Commands: for the protocol, newest first.
 
@@ -276,7 +293,7 @@ run([checkout | Rest], Commands, #exchange{pool = Pool, affinity = Affinity0} = 
     again(placed(Taken), Rest, Commands, Exchange#exchange{affinity = Affinity});
 run([{open, Slot, Id, Frame} | Rest], Commands, #exchange{owner = Owner} = Exchange) ->
     ok = hornbeam_worker:open(Slot, Id, Owner, Frame),
-    run(Rest, Commands, seen(placed, Exchange));
+    run(Rest, Commands, Exchange);
 run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
     ok = hornbeam_worker:send(Slot, Frame),
     run(Rest, Commands, Exchange);
@@ -285,7 +302,7 @@ run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
     run(Rest, Commands, Exchange);
 run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
     case hornbeam_pool:wait(Pool, Owner, Where) of
-        ok -> run(Rest, Commands, seen(waits, Exchange));
+        ok -> run(Rest, Commands, waits(Exchange));
         {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
@@ -308,8 +325,8 @@ run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Re
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).
 
-seen(_What, #exchange{observed = none} = Exchange) -> Exchange;
-seen(What, #exchange{observed = Observed} = Exchange) -> Exchange#exchange{observed = happened(What, Observed)}.
+waits(#exchange{observed = none} = Exchange) -> Exchange;
+waits(#exchange{observed = Observed} = Exchange) -> Exchange#exchange{observed = happened(waits, Observed)}.
 
 accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
 accept({error, Reason}, _Hooked) -> {error, Reason}.
@@ -318,6 +335,9 @@ placed({ok, Slot, Id, Load}) -> {placed, Slot, Id, Load};
 placed(none) -> no_place.
 
 %% What was done is news for the request; what it answers comes before the rest.
+again({placed, _, _, _} = Event, Rest, Commands, #exchange{request = Request0, observed = {_, _} = Observed} = Exchange) ->
+    {Effects, Request} = hornbeam_request:event(Event, Request0),
+    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request, observed = happened(placed, Observed)});
 again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
@@ -349,10 +369,6 @@ responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exc
 
 sends(Commands, none) ->
     {Commands, none};
-%% Nearly all responses.
-sends([cancel_timer, {reply, _, _, _, _} = Reply0, done], {#observer{sends = Sends} = Observer, Observed0}) ->
-    {Reply, Observed} = Sends(Reply0, Observed0),
-    {[cancel_timer, Reply, done], {Observer, Observed}};
 sends(Commands0, {#observer{sends = Sends} = Observer, Observed0}) ->
     {Commands, Observed} = sends(Commands0, Sends, Observed0),
     {Commands, {Observer, Observed}}.
@@ -375,7 +391,7 @@ is_seen(_) -> false.
 
 observed(Commands0, Observed0) ->
     {Commands, Observed} = sends(Commands0, Observed0),
-    ok = observed_end(Observed),
+    ok = observed_end(false, Observed),
     Commands.
 
 left(Commands, Exchange) ->

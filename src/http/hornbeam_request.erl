@@ -34,7 +34,7 @@
 %%% passing it on to Python goes to another whatever the method.
 -module(hornbeam_request).
 
--export([new/3, websocket/3, event/2, gone/1, summary/1, is_gathering/1]).
+-export([new/3, websocket/3, event/2, gone/1, summary/1, was_placed/1, is_gathering/1]).
 -export_type([request/0, event/0, effect/0]).
 
 -include("hornbeam.hrl").
@@ -109,6 +109,10 @@ websocket(#head{version = Version}, Scope, Settings) ->
 -spec summary(request()) -> #{method := binary(), phase := atom(), complete := boolean()}.
 summary(#request{method = Method, phase = Phase, complete = Complete}) ->
     #{method => Method, phase => Phase, complete => Complete}.
+
+%% @doc Whether it has been on a worker.
+-spec was_placed(request()) -> boolean().
+was_placed(#request{id = Id}) -> Id =/= undefined.
 
 %% @doc Whether it waits for `submit'.
 -spec is_gathering(request()) -> boolean().

@@ -38,6 +38,8 @@
 -define(BUCKETS, 13).
 %% Upper bounds of how long WebSockets are open, in seconds: they stay longer than requests take.
 -define(OPEN, [1, 10, 60, 600, 3600, 21600, 86400]).
+-compile({inline, [add/3, number/1, remembered/4]}).
+
 %% Of the counters: before the buckets; all.
 -define(SUMS, 5).
 -define(ALL, (?SUMS + ?BUCKETS + 1)).

@@ -3,8 +3,8 @@
 %%% Called by: hornbeam_observe in the connection's process (watch/1, ended/2), hornbeam_trace_command and the dashboard (subscribe/2, taken/1,
 %%% unsubscribe/1), hornbeam_server_remains (forget/1). Calls: hornbeam_lasting, hornbeam_prefix.
 %%%
-%%% The subscriptions of a server are one persistent term, which changes with each of them, and a counter of them: while nobody follows, a
-%%% request reads that counter and no more. Each match is a message {hornbeam_follow, Ref, Ended, Missed} to the subscriber, who says
+%%% The subscriptions of a server are one persistent term, which changes with each of them: while nobody follows, a request finds none there
+%%% and does no more (an atomics counter of them would be a barrier for each request). Each match is a message {hornbeam_follow, Ref, Ended, Missed} to the subscriber, who says
 %%% taken/1 for it; one that is ?WINDOW behind misses what comes meanwhile, and is told how many with the next. So nobody's mailbox
 %%% grows. A subscriber that has ended is removed by the next request that would have been told to it.
 -module(hornbeam_follow).
@@ -25,13 +25,13 @@
 -type filter() :: #{path => binary(), method => binary(), slow_us => non_neg_integer(), status => [{pos_integer(), pos_integer()}]}.
 -record(subscription, {ref :: reference(), server :: atom(), pid :: pid(), filter :: filter(), counts :: atomics:atomics_ref()}).
 -opaque subscription() :: #subscription{}.
--record(watch, {server :: atom(), number :: atomics:atomics_ref()}).
--opaque watch() :: #watch{}.
+-opaque watch() :: {?MODULE, Server :: atom()}.
 
 %% @doc What the observer of a server keeps.
 -spec watch(Server :: atom()) -> watch().
 watch(Server) ->
-    {Watch, _} = hornbeam_lasting:get({?MODULE, Server}, fun() -> {#watch{server = Server, number = atomics:new(1, [])}, []} end),
+    Watch = {?MODULE, Server},
+    _ = hornbeam_lasting:get(Watch, fun() -> [] end),
     Watch.
 
 -spec forget(Server :: atom()) -> ok.
@@ -39,13 +39,12 @@ forget(Server) ->
     hornbeam_lasting:forget({?MODULE, Server}).
 
 -spec is_followed(watch()) -> boolean().
-is_followed(#watch{number = Number}) -> atomics:get(Number, 1) > 0.
+is_followed(Watch) -> persistent_term:get(Watch, []) =/= [].
 
 %% @doc A request is over; only where it is_followed.
 -spec ended(watch(), ended()) -> ok.
-ended(#watch{server = Server}, Ended) ->
-    {_, Subscriptions} = persistent_term:get({?MODULE, Server}, {none, []}),
-    lists:foreach(fun(Subscription) -> tell(Subscription, Ended) end, Subscriptions).
+ended(Watch, Ended) ->
+    lists:foreach(fun(Subscription) -> tell(Subscription, Ended) end, persistent_term:get(Watch, [])).
 
 tell(#subscription{filter = Filter} = Subscription, Ended) ->
     case fits(maps:to_list(Filter), Ended) of
@@ -95,11 +94,9 @@ unsubscribe(#subscription{server = Server, ref = Ref}) ->
 %% One after the other, on this node.
 change(Server, Fun) ->
     global:trans({{?MODULE, Server}, self()}, fun() ->
-        #watch{number = Number} = Watch = watch(Server),
-        {_, Before} = persistent_term:get({?MODULE, Server}),
+        Before = persistent_term:get({?MODULE, Server}, []),
         {After, Answer} = Fun(Before),
-        _ = After =:= Before orelse persistent_term:put({?MODULE, Server}, {Watch, After}),
-        ok = atomics:put(Number, 1, length(After)),
+        _ = After =:= Before orelse persistent_term:put({?MODULE, Server}, After),
         Answer
     end, [node()]).
 

@@ -10,7 +10,7 @@
 %%% All requests have a trace, and of most nobody asks for more than its field: so that is what is kept, and ids are parts of it.
 -module(hornbeam_trace).
 
--export([settings/2, open/2, metadata/1, respond/2, ids/1, is_sampled/1, sampled_id/1, ended/2]).
+-export([settings/2, open/2, metadata/1, respond/3, ids/1, is_sampled/1, sampled_id/1, ended/3]).
 -export_type([settings/0, trace/0]).
 
 -include("hornbeam_head.hrl").
@@ -20,16 +20,19 @@
 -define(STATE, <<"tracestate">>).
 
 %% below: ids whose last 56 bits are less than this are sampled.
--type settings() :: #{below := non_neg_integer(), export := none | hornbeam_trace_exporter:ref(), response := boolean(), sentry := boolean()}.
+-record(settings, {below :: non_neg_integer(), export :: none | hornbeam_trace_exporter:ref(), response :: boolean(), sentry :: boolean()}).
+-opaque settings() :: #settings{}.
+
+-compile({inline, [first/1, text/1, with_sentry/3]}).
 
 -record(trace, {
     text :: binary(),                       % as traceparent has it
     flags :: hornbeam_trace_context:flags(),
     parent = none :: hornbeam_trace_context:id() | none,
-    state = none :: binary() | none,
-    settings :: settings()
+    state = none :: binary() | none
 }).
--opaque trace() :: #trace{}.
+%% Of one that began here and is not sampled, as nearly all are, there is no more to keep than its field.
+-opaque trace() :: binary() | #trace{}.
 
 -spec settings(Name :: atom(), Config :: map()) -> none | settings().
 settings(_Name, #{trace := false}) ->
@@ -39,7 +42,7 @@ settings(Name, #{trace := true, trace_sample := Share, trace_response := Respons
         true -> hornbeam_trace_exporter:ref(Name);
         false -> none
     end,
-    #{below => round(Share * ?BITS_56), export => Export, response => Response, sentry => Sentry}.
+    #settings{below = round(Share * ?BITS_56), export = Export, response = Response, sentry = Sentry}.
 
 %% @doc The request as the application gets it, and its trace. traceparent stands before all other fields: who looks for it finds it at once.
 -spec open(#head{}, settings()) -> {#head{}, trace()}.
@@ -48,48 +51,61 @@ open(#head{fields = Fields0} = Head, Settings) ->
         false -> {first(Settings), Fields0};
         true -> child(hornbeam_trace_context:read(Fields0), [Field || {Name, _} = Field <- Fields0, Name =/= ?PARENT, Name =/= ?STATE], Settings)
     end,
-    {Head#head{fields = [{?PARENT, Trace#trace.text} | with_sentry(Trace, Fields)]}, Trace}.
+    {Head#head{fields = [{?PARENT, text(Trace)} | with_sentry(Trace, Fields, Settings)]}, Trace}.
+
+text(#trace{text = Text}) -> Text;
+text(Text) -> Text.
+
+flags(#trace{flags = Flags}) -> Flags;
+flags(_Text) -> 0.
 
 %% Most clients send neither field. Names are compared where their sizes are equal.
-is_told([{Name, _} | Rest]) when byte_size(Name) =:= byte_size(?PARENT); byte_size(Name) =:= byte_size(?STATE) ->
-    Name =:= ?PARENT orelse Name =:= ?STATE orelse is_told(Rest);
-is_told([_ | Rest]) -> is_told(Rest);
+is_told([{Name, _} | Rest]) ->
+    case byte_size(Name) of
+        11 -> Name =:= ?PARENT orelse is_told(Rest);
+        10 -> Name =:= ?STATE orelse is_told(Rest);
+        _ -> is_told(Rest)
+    end;
 is_told([]) -> false.
 
-first(#{below := Below} = Settings) ->
-    {Begin, Low, Span} = hornbeam_trace_context:drawn(),
-    Flags = case Low < Below of true -> 1; false -> 0 end,
-    #trace{text = hornbeam_trace_context:traceparent(Begin, Low, Span, Flags), flags = Flags, settings = Settings}.
+first(#settings{below = Below}) ->
+    case hornbeam_trace_context:drawn() of
+        {Start, Number} when Number < Below -> #trace{text = hornbeam_trace_context:first(Start, Number, 1), flags = 1};
+        {Start, Number} -> hornbeam_trace_context:first(Start, Number, 0)
+    end.
 
 child({none, _}, Fields, Settings) ->
     {first(Settings), Fields};
-child({{Id, Parent, Flags}, State}, Fields, #{export := Export} = Settings) ->
+child({{Id, Parent, Flags}, State}, Fields, #settings{export = Export}) ->
     Trace = case Export of
-        none -> #trace{text = hornbeam_trace_context:traceparent(Id, Parent, Flags), flags = Flags, settings = Settings};
-        _ -> #trace{text = hornbeam_trace_context:traceparent(Id, hornbeam_trace_context:drawn_span(), Flags), flags = Flags, parent = Parent, settings = Settings}
+        none -> #trace{text = hornbeam_trace_context:traceparent(Id, Parent, Flags), flags = Flags};
+        _ -> #trace{text = hornbeam_trace_context:traceparent(Id, hornbeam_trace_context:drawn_span(), Flags), flags = Flags, parent = Parent}
     end,
     {Trace#trace{state = State}, [{?STATE, State} || State =/= none] ++ Fields}.
 
-with_sentry(#trace{settings = #{sentry := false}}, Fields) -> Fields;
-with_sentry(#trace{flags = Flags} = Trace, Fields) ->
+with_sentry(_Trace, Fields, #settings{sentry = false}) -> Fields;
+with_sentry(Trace, Fields, _Settings) ->
     case lists:keymember(<<"sentry-trace">>, 1, Fields) of
         true -> Fields;
         false ->
             {Id, Span} = ids(Trace),
-            [{<<"sentry-trace">>, <<Id/binary, $-, Span/binary, $-, ($0 + Flags band 1)>>} | Fields]
+            [{<<"sentry-trace">>, <<Id/binary, $-, Span/binary, $-, ($0 + flags(Trace) band 1)>>} | Fields]
     end.
 
-%% @doc For what is logged meanwhile.
--spec metadata(trace()) -> map().
-metadata(#trace{text = Text}) ->
-    #{trace_id => binary_part(Text, 3, 32), span_id => binary_part(Text, 36, 16), traceparent => Text}.
+%% @doc For what is logged meanwhile. Ids are made of it where something is (hornbeam_log_format:traced/1): most requests log nothing.
+-spec metadata(trace()) -> #{traceparent := binary()}.
+metadata(Trace) ->
+    #{traceparent => text(Trace)}.
 
 -spec ids(trace()) -> {hornbeam_trace_context:id(), hornbeam_trace_context:id()}.
-ids(#trace{text = Text}) -> {binary_part(Text, 3, 32), binary_part(Text, 36, 16)}.
+ids(Trace) ->
+    Text = text(Trace),
+    {binary_part(Text, 3, 32), binary_part(Text, 36, 16)}.
 
 %% @doc Whether its spans can be looked at.
 -spec is_sampled(trace()) -> boolean().
-is_sampled(#trace{flags = Flags}) -> Flags band 1 =:= 1.
+is_sampled(#trace{flags = Flags}) -> Flags band 1 =:= 1;
+is_sampled(_Text) -> false.
 
 %% @doc The id of one whose spans can be.
 -spec sampled_id(trace()) -> hornbeam_trace_context:id() | none.
@@ -100,19 +116,19 @@ sampled_id(Trace) ->
     end.
 
 %% @doc The response's fields, with traceresponse where it is wanted and the application has not said it.
--spec respond([{binary(), iodata()}], trace()) -> [{binary(), iodata()}].
-respond(Headers, #trace{settings = #{response := false}}) ->
+-spec respond([{binary(), iodata()}], trace(), settings()) -> [{binary(), iodata()}].
+respond(Headers, _Trace, #settings{response = false}) ->
     Headers;
-respond(Headers, #trace{text = Text}) ->
+respond(Headers, Trace, _Settings) ->
     case lists:keymember(<<"traceresponse">>, 1, Headers) of
         true -> Headers;
-        false -> Headers ++ [{<<"traceresponse">>, Text}]
+        false -> Headers ++ [{<<"traceresponse">>, text(Trace)}]
     end.
 
 %% @doc The request is over, and this is what it was. Of one that is sampled.
--spec ended(hornbeam_trace_spans:facts(), trace()) -> ok.
-ended(_Facts, #trace{settings = #{export := none}}) ->
+-spec ended(hornbeam_trace_spans:facts(), trace(), settings()) -> ok.
+ended(_Facts, _Trace, #settings{export = none}) ->
     ok;
-ended(Facts, #trace{settings = #{export := Ref}, flags = Flags, parent = Parent, state = State} = Trace) ->
+ended(Facts, #trace{flags = Flags, parent = Parent, state = State} = Trace, #settings{export = Ref}) ->
     {Id, Span} = ids(Trace),
     hornbeam_trace_exporter:put(Ref, {{Id, Span, Parent, Flags, State}, Facts}).

@@ -14,7 +14,7 @@
 
 -type server() :: #{port := inet:port_number() | none}.
 -type request() :: {{TraceId :: binary(), SpanId :: binary(), Parent :: binary() | none, 0..3, State :: binary() | none}, facts()}.
-%% Times: erlang:monotonic_time/0, or none where it did not come to that. offset: from there to os:system_time/0.
+%% Times: in native units, or none where it did not come to that. offset: from there to os:system_time/0.
 -type facts() :: #{method := binary(), path := binary(), query := binary(), scheme := binary(), version := atom(), host := binary() | undefined,
                    client := term(), user_agent := binary() | undefined, route := binary() | none, status := pos_integer(),
                    received := non_neg_integer(), sent := non_neg_integer(), offset := integer(),
@@ -82,9 +82,19 @@ version(_) -> <<"1.1">>.
 
 host(undefined, _Server) -> [];
 host(Host, #{port := Own}) ->
-    case re:run(Host, "^(.*?)(?::([0-9]{1,5}))?$", [dotall, dollar_endonly, {capture, all_but_first, binary}]) of
-        {match, [Name, Port]} -> [{<<"server.address">>, text(Name)}, {<<"server.port">>, binary_to_integer(Port)}];
-        {match, [Name]} -> [{<<"server.address">>, text(Name)} | [{<<"server.port">>, Own} || is_integer(Own), Own > 0]]
+    case port(Host, byte_size(Host), 0, 1) of
+        none -> [{<<"server.address">>, text(Host)} | [{<<"server.port">>, Own} || is_integer(Own), Own > 0]];
+        {Size, Port} -> [{<<"server.address">>, text(binary:part(Host, 0, Size))}, {<<"server.port">>, Port}]
+    end.
+
+%% What stands behind the last colon, of one to five digits, read from the end; and how much stands before it.
+port(_Host, 0, _Port, _Weight) -> none;
+port(_Host, _At, _Port, 1000000) -> none;
+port(Host, At, Port, Weight) ->
+    case binary:at(Host, At - 1) of
+        C when C >= $0, C =< $9 -> port(Host, At - 1, Port + (C - $0) * Weight, Weight * 10);
+        $: when Weight > 1 -> {At - 1, Port};
+        _ -> none
     end.
 
 client({Ip, _Port}) when is_tuple(Ip), tuple_size(Ip) > 2 -> [{<<"client.address">>, list_to_binary(inet:ntoa(Ip))}];

@@ -22,7 +22,7 @@
 %%%
 %%% Each payload of a frame *from* a worker *about* a stream starts with a byte of flags whose bit 0
 %%% says: this is the last frame of the stream. The other bits are 0 (but for bit 1 of `result', and of `response', `pathsend',
-%%% `abort', `ws_accept' and `ws_end' (of a refusal) of a worker that was asked to measure: then `measured' stands where the table says, time:u32 (us that the application has
+%%% `abort', `ws_accept' and `ws_end' (of a refusal) of a worker that was asked to measure: then `measured' stands where the table says, time:u64 (ns that the application has
 %%% taken until then), size:u8, template of the request's route (UTF-8, empty: none)).
 %%%
 %%% Checks. feed/2 takes only what a worker may send, parse/2 only what a worker that keeps to this protocol does send:
@@ -230,33 +230,43 @@ is_last(<<>>) -> true.
 %% @doc What a worker has measured of a request, from a frame that parse/2 takes: us that the application took until then, the
 %% template of its route; whether that was all.
 -spec measured(response | pathsend | abort | ws_accept | ws_end, Payload :: binary()) -> {non_neg_integer(), Route :: binary(), Last :: boolean()} | none.
-measured(abort, <<3, _Reason, Time:32, N, Route:N/binary>>) ->
-    {Time, Route, true};
-measured(ws_accept, <<2, Time:32, N, Route:N/binary, _/binary>>) ->
-    {Time, Route, true};
-measured(ws_end, <<3, Time:32, N, Route:N/binary, _/binary>>) ->
-    {Time, Route, true};
-measured(Type, <<0:6, 1:1, Last:1, _Status:16, _Size:32, Time:32, N, Route:N/binary, _/binary>>) when Type =:= response; Type =:= pathsend ->
-    {Time, Route, Last =:= 1};
+measured(response, Payload) ->
+    of_response(Payload);
+measured(pathsend, Payload) ->
+    of_response(Payload);
+measured(abort, <<3, _Reason, Time:64, N, Route:N/binary>>) ->
+    {us(Time), Route, true};
+measured(ws_accept, <<2, Time:64, N, Route:N/binary, _/binary>>) ->
+    {us(Time), Route, true};
+measured(ws_end, <<3, Time:64, N, Route:N/binary, _/binary>>) ->
+    {us(Time), Route, true};
 measured(_Type, _Payload) ->
     none.
+
+%% Whole bytes: what is not matched bit by bit takes a third of the time.
+of_response(<<Flags, _Status:16, _Size:32, Time:64, N, Route:N/binary, _/binary>>) when Flags =:= 3; Flags =:= 2 ->
+    {us(Time), Route, Flags =:= 3};
+of_response(_) ->
+    none.
+
+us(Time) -> Time div 1000.
 
 %% @doc The payload of a frame of a stream, or of the worker, as a term; `error' for what no worker sends that keeps to the
 %% protocol. Headers stay encoded (hornbeam_headers decodes them where they are used), and so does the value of a result.
 -spec parse(type(), Payload :: binary()) -> {ok, term()} | error.
-parse(response, <<0:7, Last:1, Status:16, Size:32, Headers:Size/binary, Body/binary>>)
-        when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
-    {ok, {Last =:= 1, Status, Headers, Body}};
-parse(response, <<0:6, 1:1, Last:1, Status:16, Size:32, _Time:32, N, _Route:N/binary, Headers:Size/binary, Body/binary>>)
-        when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
-    {ok, {Last =:= 1, Status, Headers, Body}};
+parse(response, <<Flags, Status:16, Size:32, Headers:Size/binary, Body/binary>>)
+        when Flags =< 1, Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Flags =:= 1, Status, Headers, Body}};
+parse(response, <<Flags, Status:16, Size:32, _Time:64, N, _Route:N/binary, Headers:Size/binary, Body/binary>>)
+        when Flags >= 2, Flags =< 3, Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Flags =:= 3, Status, Headers, Body}};
 parse(data, <<0:7, Last:1, Data/binary>>) ->
     {ok, {Last =:= 1, Data}};
 parse(demand, <<0, Count:32>>) ->
     {ok, Count};
 parse(abort, <<1, Reason>>) ->
     abort_reason(Reason);
-parse(abort, <<3, Reason, _Time:32, N, _Route:N/binary>>) ->
+parse(abort, <<3, Reason, _Time:64, N, _Route:N/binary>>) ->
     abort_reason(Reason);
 %% Every 1xx but 100, which the server sends by itself, and 101.
 parse(inform, <<0, Status:16, Headers/binary>>)
@@ -266,11 +276,11 @@ parse(trailers, <<1, Headers/binary>>) when byte_size(Headers) =< ?MAX_HEAD ->
     {ok, Headers};
 parse(pathsend, <<1, Status:16, Size:32, Headers:Size/binary, Path/binary>>) ->
     file(Status, Headers, Path);
-parse(pathsend, <<3, Status:16, Size:32, _Time:32, N, _Route:N/binary, Headers:Size/binary, Path/binary>>) ->
+parse(pathsend, <<3, Status:16, Size:32, _Time:64, N, _Route:N/binary, Headers:Size/binary, Path/binary>>) ->
     file(Status, Headers, Path);
 parse(ws_accept, <<0, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
     accepted(Accept);
-parse(ws_accept, <<2, _Time:32, N, _Route:N/binary, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
+parse(ws_accept, <<2, _Time:64, N, _Route:N/binary, Accept/binary>>) when byte_size(Accept) =< ?MAX_HEAD ->
     accepted(Accept);
 parse(Type, <<0, Data/binary>>) when Type =:= ws_send_text; Type =:= ws_send_bytes ->
     {ok, Data};
@@ -280,7 +290,7 @@ parse(Type, <<0, Topic/binary>>)
     {ok, Topic};
 parse(ws_end, <<1, Code:16, Reason/binary>>) ->
     closes(Code, Reason);
-parse(ws_end, <<3, _Time:32, N, _Route:N/binary, Code:16, Reason/binary>>) ->
+parse(ws_end, <<3, _Time:64, N, _Route:N/binary, Code:16, Reason/binary>>) ->
     closes(Code, Reason);
 parse(result, <<0:6, 0:1, 0:1, Value/binary>>) ->
     {ok, {yielded, Value}};

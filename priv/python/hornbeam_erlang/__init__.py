@@ -17,7 +17,7 @@ Hooks           register_hook unregister_hook execute execute_async await_result
                 stream_async hooks: handlers in either language, by name and action
 Tasks           spawn task_status task_info task_result await_task cancel_task retry_task
                 list_tasks task_events; in a task current_task task_progress; at times: scheduled
-Traces          traceparent: what a request to another server says of its parent
+Traces          traceparent: what a request to another server says of its parent; trace_ids
 Errors          ErlangError NotRegisteredError, ServiceError ServiceUnavailableError
                 ServiceOverloadedError NoSuchServiceError, ComputationError, HookError
                 HookNotFoundError, TaskError and its kinds; else Python's own
@@ -120,7 +120,7 @@ if TYPE_CHECKING:
         task_result,
         task_status,
     )
-    from hornbeam_erlang._trace import traceparent
+    from hornbeam_erlang._trace import TraceIds, trace_ids, traceparent
 
     # The short names of the state's five basic functions.
     get = state_get
@@ -166,7 +166,7 @@ else:
             "await_task cancel_task list_tasks retry_task spawn task_arguments task_events "
             "task_info task_progress task_result task_status"
         ),
-        "_trace": "traceparent",
+        "_trace": "TraceIds trace_ids traceparent",
     }
     _SHORT = {
         "get": "state_get",
@@ -225,6 +225,7 @@ __all__ = [
     "TaskNotFoundError",
     "TaskRefusedError",
     "Token",
+    "TraceIds",
     "Versioned",
     "aio",
     "await_result",
@@ -287,6 +288,7 @@ __all__ = [
     "task_progress",
     "task_result",
     "task_status",
+    "trace_ids",
     "traceparent",
     "unhook",
     "unregister_hook",

@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextvars
 import sys
 from types import ModuleType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["LENGTH", "current", "ids", "joined", "scope", "traceparent"]
+__all__ = ["LENGTH", "TraceIds", "current", "joined", "trace_ids", "traceparent"]
 
 # As the field traceparent has it, of the server's form: well-formed.
 current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
@@ -36,16 +36,22 @@ def traceparent() -> str | None:
     return current.get()
 
 
-def ids() -> list[str] | None:
-    """The ids of the trace and of the span, for log lines."""
+class TraceIds(NamedTuple):
+    """What a traceparent says: hexadecimal digits, and whether spans are sent."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+
+def trace_ids() -> TraceIds | None:
+    """The ids of the trace and of the span that `traceparent()` names; None where nothing is
+    traced."""
     parent = traceparent()
-    return [parent[3:35], parent[36:52]] if parent is not None else None
-
-
-def scope(parent: str) -> dict[str, Any]:
-    """What an application finds of it in its scope."""
+    if parent is None:
+        return None
     # The last digit of the flags is odd.
-    return {"trace_id": parent[3:35], "span_id": parent[36:52], "sampled": parent[54] in "13579bdf"}
+    return TraceIds(parent[3:35], parent[36:52], parent[54] in "13579bdf")
 
 
 class joined:

@@ -88,8 +88,8 @@ _PERFORM = struct.Struct(">BIH")
 # Where an envelope begins in a payload, modulo 16 (hornbeam_frame).
 ENVELOPE_AT: Final = 6
 _RESPONSE = struct.Struct(">IBIBHI")
-_RESPONSE_MEASURED = struct.Struct(">IBIBHIIB")
-_MEASURED = struct.Struct(">IB")
+_RESPONSE_MEASURED = struct.Struct(">IBIBHIQ")
+_MEASURED = struct.Struct(">Q")
 _DATA = struct.Struct(">IBIB")
 _DATA_SIZE = struct.Struct(">I")
 
@@ -111,7 +111,8 @@ def encode(kind: int, stream: int, payload: bytes = b"") -> bytes:
     return _HEADER.pack(5 + len(payload), kind, stream) + payload
 
 
-# Of a request, where the server wants figures of it: us in the application, the route's template.
+# Of a request, where the server wants figures of it: ns in the application; the route's template
+# behind a byte of its length.
 Measured = tuple[int, bytes]
 
 
@@ -130,10 +131,8 @@ def response(
         head, route = _RESPONSE.pack(size, RESPONSE, stream, last, status, length), b""
     else:
         spent, route = measured
-        size += 5 + (most := len(route))
-        head = _RESPONSE_MEASURED.pack(
-            size, RESPONSE, stream, last | 2, status, length, spent, most
-        )
+        size += 8 + len(route)
+        head = _RESPONSE_MEASURED.pack(size, RESPONSE, stream, last | 2, status, length, spent)
     if size < LARGE:
         return (b"".join((head, route, headers, body)),)
     return (b"".join((head, route, headers)), body)
@@ -159,7 +158,7 @@ def _block(measured: Measured | None, last: bool = True) -> tuple[int, bytes]:
     """The flags of a frame, and what it says of that."""
     if measured is None:
         return last, b""
-    return last | 2, _MEASURED.pack(measured[0], len(measured[1])) + measured[1]
+    return last | 2, _MEASURED.pack(measured[0]) + measured[1]
 
 
 def flagged(kind: int, stream: int, last: bool, payload: bytes = b"") -> bytes:

@@ -168,8 +168,8 @@ class ErlangHandler(logging.Handler):
             }
             if (request := request_id.get()) is not None:
                 fields["request_id"] = request
-            if (trace := _trace.ids()) is not None:
-                fields["trace"] = trace
+            if (trace := _trace.trace_ids()) is not None:
+                fields["trace"] = trace[:2]
             if text := _traceback(record):
                 fields["traceback"] = _text(text)
             self._send_fields(fields)

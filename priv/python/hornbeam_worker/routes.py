@@ -41,14 +41,15 @@ NOTED: Final = "hornbeam.route"
 _CONTEXT: Final = "effective_route_context"
 _LONGEST: Final = 255
 _KNOWN_MOST: Final = 10_000
-_TIME_MOST: Final = 0xFFFFFFFF
+# What is said where there is no template.
+_NONE: Final = b"\0"
 
 Scope = MutableMapping[str, Any]
 
 
 # A route, the root_path and FastAPI's context that it was found with; what is said of it.
 _Place = tuple[Any, Any, Any, bytes]
-_NOWHERE: Final[_Place] = (object(), None, None, b"")
+_NOWHERE: Final[_Place] = (object(), None, None, _NONE)
 
 
 class Routes:
@@ -67,7 +68,7 @@ class Routes:
 
     def asgi(self, scope: Scope, began: int) -> Measured:
         """How long the application has taken since `began` (by perf_counter_ns), and the
-        template."""
+        template, as a frame has them."""
         # Many requests take the route of the one before, in the same place.
         try:
             if not (
@@ -79,8 +80,7 @@ class Routes:
             text = self._said
         except Exception:  # what an application has put there is something else
             text = self._found(self._asgi_route, scope)
-        spent = (perf_counter_ns() - began) // 1000
-        return (spent if spent < _TIME_MOST else _TIME_MOST), text
+        return perf_counter_ns() - began, text
 
     def _look(self, scope: Scope) -> None:
         """Has what is said of a scope with a route stand where the next one looks first."""
@@ -96,7 +96,7 @@ class Routes:
 
     def wsgi(self, environ: Scope, began: int) -> Measured:
         """The same of a WSGI request."""
-        return _since(began), self._found(_wsgi_route, environ)
+        return perf_counter_ns() - began, self._found(_wsgi_route, environ)
 
     def _found(self, find: Callable[[Scope], Any], scope: Scope) -> bytes:
         try:
@@ -106,13 +106,14 @@ class Routes:
             if not self._failed:
                 self._failed = True
                 logger.warning("the template of a route was not found", exc_info=True)
-        return self._text(route) if isinstance(route, str) and route else b""
+        return self._text(route) if isinstance(route, str) and route else _NONE
 
     def _text(self, route: str) -> bytes:
         text = self._known.get(route)
         if text is None:
             whole = self._root + (route if route.startswith("/") else f"/{route}")
-            text = whole.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").encode()
+            cut = whole.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").encode()
+            text = bytes([len(cut)]) + cut
             if len(self._known) < _KNOWN_MOST:
                 self._known[route] = text
         return text
@@ -125,11 +126,6 @@ class Routes:
         if route is None:
             return self._mounts.by_endpoint(scope) if "endpoint" in scope else None
         return route if isinstance(route, str) else self._mounts.template(scope, route)
-
-
-def _since(began: int) -> int:
-    """us, as a frame has them."""
-    return min((perf_counter_ns() - began) // 1000, _TIME_MOST)
 
 
 class _Mounts:

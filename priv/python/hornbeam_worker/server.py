@@ -284,18 +284,12 @@ class Server:
         if self._traces:
             headers = scope["headers"]
             if headers and headers[0][0] == b"traceparent":  # where hornbeam_trace puts it
-                parent = headers[0][1].decode("latin-1")
+                field = headers[0][1]
             else:  # somebody's hook has changed the fields
-                parent = _field(scope, b"traceparent").decode("latin-1")
-            if len(parent) == _trace.LENGTH:
-                # As `_trace.scope`: a call less for each request.
-                scope["extensions"]["hornbeam.trace"] = {
-                    "trace_id": parent[3:35],
-                    "span_id": parent[36:52],
-                    "sampled": parent[54] in "13579bdf",
-                }
-            else:
-                parent = None
+                field = _field(scope, b"traceparent")
+            if len(field) == _trace.LENGTH:
+                parent = field.decode("latin-1")
+                scope["extensions"]["hornbeam.trace"] = {"traceparent": parent}
         number = _number(scope) if self._request_ids else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:

@@ -280,8 +280,8 @@ class HTTPCycle:
             last, body = False, body[: self._server.piece]
         if not last:
             self._sender = Sender(self._server, len(body))
-        measure, began = self._server.measure, self.began
-        measured = measure(self._scope, began) if measure is not None and began else None
+        measure = self._server.measure
+        measured = None if measure is None else measure(self._scope, self.began)
         self._server.transport.send(
             *frames.response(self._stream, last, self._status, self._headers, body, measured)
         )

@@ -147,7 +147,7 @@ class _Member:
             environ["hornbeam.request_id"] = number
             logs.request_id.set(number)
         if self._traces and (parent := environ.get("HTTP_TRACEPARENT")):
-            environ["hornbeam.trace"] = _trace.scope(parent)
+            environ["hornbeam.trace"] = {"traceparent": parent}
             _trace.current.set(parent)
 
     def ended(self) -> None:
