@@ -4,7 +4,8 @@ metrics_bind, with traces of which 1 % go to a receiver, and with both and an op
     make bench-observed    # bench/observed.py [--starts 8] [--rounds 3] [--seconds 2] [--write]
 
 Servers of one worker take turns on the same machine, each asked for the same time by
-wrk; what counts is the CPU time of the VM and its worker (/proc/PID/stat), not the wall clock, so
+wrk; what counts is the CPU time of the VM and its worker (schedstat of their threads: that of the
+process itself has hundredths of a second), not the wall clock, so
 what else the machine does matters less. A second server without anybody who looks shows how much
 that is, and counts with the first as what the others are compared with.
 
@@ -40,15 +41,14 @@ from harness import Hornbeam
 
 METRICS = {"metrics_bind": "127.0.0.1:0"}
 ALIKE = {"PYTHONHASHSEED": "1"}
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu(server: Hornbeam) -> tuple[float, float]:
     """µs of CPU time so far: of the VM, of its workers."""
 
     def of(pid: int) -> float:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK * 1e6
+        times = Path(f"/proc/{pid}/task").glob("*/schedstat")
+        return sum(int(time.read_text().split()[0]) for time in times) / 1000
 
     return of(server.beam()), sum(map(of, server.workers()))
 
@@ -126,7 +126,7 @@ def measure(starts: int, rounds: int, seconds: int) -> Costs:
         for kind, rows in once(rounds, seconds).items():
             vm, worker = (statistics.median(values) for values in zip(*rows, strict=True))
             costs[kind].append((vm, worker))
-        lines = (f"{kind} {sum(values[-1]):.1f}" for kind, values in costs.items())
+        lines = (f"{kind} {vm:.1f} + {own:.1f}" for kind, [*_, (vm, own)] in costs.items())
         print("  ".join(lines), "us", flush=True)
     return costs
 
