@@ -124,7 +124,6 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             for name, value in scope["headers"]
             if name in (b"traceparent", b"tracestate", b"sentry-trace")
         ],
-        "scope": scope["extensions"].get("hornbeam.trace"),
         "ids": trace_ids(),
         "current": traceparent(),
         "passed_on": await passed_on() if path == "/passed-on" else None,
@@ -138,4 +137,4 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     logger.info("in a thread")
     start_response("200 OK", [("content-type", "application/json")])
-    return [json.dumps([environ["hornbeam.trace"], trace_ids(), traceparent()]).encode()]
+    return [json.dumps([environ["HTTP_TRACEPARENT"], trace_ids(), traceparent()]).encode()]

@@ -90,7 +90,6 @@ def test_a_request_without_a_trace_begins_one(traced: Traced) -> None:
     told, response = traced.told("/?a=b")
     trace_id, span_id, sampled = ours(fields(told)["traceparent"])
     assert sampled == "1"
-    assert told["scope"] == {"traceparent": told["current"]}
     assert told["ids"] == [trace_id, span_id, True]
     assert told["current"] == fields(told)["traceparent"] == response.headers["traceresponse"]
     assert fields(told)["sentry-trace"] == f"{trace_id}-{span_id}-1"
@@ -131,7 +130,7 @@ def test_a_malformed_one_is_as_if_it_were_not_there(traced: Traced, field: str) 
 def test_what_the_client_does_not_sample_is_not_sent(traced: Traced) -> None:
     told, _ = traced.told(traceparent=f"00-{'1' * 32}-{PARENT}-00", **{"sentry-trace": "own"})
     assert ours(fields(told)["traceparent"])[2] == "0"
-    assert told["scope"] == {"traceparent": fields(told)["traceparent"]}
+    assert told["current"] == fields(told)["traceparent"]
     assert told["ids"][2] is False
     assert fields(told)["sentry-trace"] == "own"
     sent, _ = traced.told()
@@ -220,9 +219,9 @@ def test_log_lines_have_the_ids(traced: Traced) -> None:
 
 
 def test_threads_of_wsgi(traced: Traced) -> None:
-    scope, ids, current = traced.client.get("/wsgi/").json()
+    field, ids, current = traced.client.get("/wsgi/").json()
     trace_id, span_id, _ = ours(current)
-    assert (scope, ids) == ({"traceparent": current}, [trace_id, span_id, True])
+    assert (field, ids) == (current, [trace_id, span_id, True])
     line = wait_until(lambda: traced.lines(trace_id), 60, "it is logged")[0]
     assert line["message"] == "in a thread"
 
@@ -332,7 +331,6 @@ def test_without_the_option_there_is_nothing() -> None:
         told = httpx.get(server.url, headers={"traceparent": field}).json()
         assert told == {
             "fields": [["traceparent", field]],
-            "scope": None,
             "ids": None,
             "current": None,
             "passed_on": None,

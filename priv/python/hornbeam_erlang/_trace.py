@@ -18,8 +18,9 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["LENGTH", "TraceIds", "current", "joined", "trace_ids", "traceparent"]
 
-# As the field traceparent has it, of the server's form: well-formed.
-current: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+# As the field traceparent has it, of the server's form: well-formed. Most requests never ask, so
+# they have the very object that their headers have.
+current: contextvars.ContextVar[bytes | None] = contextvars.ContextVar(
     "hornbeam_traceparent", default=None
 )
 LENGTH: Final = 55
@@ -33,7 +34,8 @@ def traceparent() -> str | None:
         span = api.get_current_span().get_span_context()
         if span.is_valid:
             return f"00-{span.trace_id:032x}-{span.span_id:016x}-{int(span.trace_flags) & 3:02x}"
-    return current.get()
+    parent = current.get()
+    return None if parent is None else parent.decode("latin-1")
 
 
 class TraceIds(NamedTuple):
@@ -62,12 +64,12 @@ class joined:
     def __init__(self, parent: object) -> None:
         fits = isinstance(parent, str) and len(parent) == LENGTH
         self._parent = parent if fits and isinstance(parent, str) else None
-        self._token: contextvars.Token[str | None] | None = None
+        self._token: contextvars.Token[bytes | None] | None = None
         self._attached: Any = None
 
     def __enter__(self) -> None:
         if self._parent is not None:
-            self._token = current.set(self._parent)
+            self._token = current.set(self._parent.encode("latin-1"))
             if (api := sys.modules.get("opentelemetry.trace")) is not None:
                 self._attached = _attach(api, self._parent)
 

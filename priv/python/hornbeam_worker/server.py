@@ -51,7 +51,7 @@ _PATIENCE: Final = 1.0
 
 
 # With traceparent and the id of its request; None where it has none, or nobody has asked for it.
-_Beginning = tuple[HTTPCycle | WebSocketCycle, str | None, str | None]
+_Beginning = tuple[HTTPCycle | WebSocketCycle, bytes | None, str | None]
 
 
 class Server:
@@ -287,9 +287,7 @@ class Server:
                 field = headers[0][1]
             else:  # somebody's hook has changed the fields
                 field = _field(scope, b"traceparent")
-            if len(field) == _trace.LENGTH:
-                parent = field.decode("latin-1")
-                scope["extensions"]["hornbeam.trace"] = {"traceparent": parent}
+            parent = field if len(field) == _trace.LENGTH else None
         number = _number(scope) if self._request_ids else None
         if _CAN_BE_EAGER and self.loop.get_task_factory() is None:
             if not self._beginning:

@@ -185,7 +185,7 @@ class WebSocketCycle:
         else:
             raise _unexpected(kind, self._state)
 
-    async def run(self, parent: str | None = None, number: str | None = None) -> None:
+    async def run(self, parent: bytes | None = None, number: str | None = None) -> None:
         """Calls the application and ends the stream whatever it does. Log lines and calls of this
         task know the request's trace and its id, where it has them."""
         if parent is not None:

@@ -147,8 +147,7 @@ class _Member:
             environ["hornbeam.request_id"] = number
             logs.request_id.set(number)
         if self._traces and (parent := environ.get("HTTP_TRACEPARENT")):
-            environ["hornbeam.trace"] = {"traceparent": parent}
-            _trace.current.set(parent)
+            _trace.current.set(parent.encode("latin-1"))
 
     def ended(self) -> None:
         """As `Place` has it."""
