@@ -136,8 +136,8 @@ def test_the_stack_of_a_loop_that_is_blocked(server: Hornbeam, tmp_path: Path) -
 
 def test_the_stack_of_a_wsgi_thread(wsgi: Hornbeam, tmp_path: Path) -> None:
     with asked(wsgi, "/w/block", tmp_path / "go"):
-        text = told(wsgi, "stack", "/w/1")
         wsgi.wait_for_output(f"slow request: GET /w/block{tmp_path}/go has been in worker /w/1", 60)
+        text = told(wsgi, "stack", "/w/1")
     _, _, thread = text.partition(f": GET /w/block{tmp_path}/go\n")
     assert re.search(r"in wsgi\n.*\n.*in blocked\n", thread.partition("\n\n")[0]), text
     line = next(line for line in wsgi.output.splitlines() if "slow request: GET /w/block" in line)

@@ -1,6 +1,6 @@
 %%% The handler of OTP's logger in a VM that the launcher has started: one line for each event, to standard error.
 %%%
-%%% Called by: hornbeam_cli (install/0, configure/1, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0, suppressed/0). Calls: hornbeam_output, hornbeam_log_format,
+%%% Called by: hornbeam_cli (install/0, configure/1, sync/0, halt/1), OTP's logger in the process that logs, hornbeam_metrics_text (dropped/0, suppressed/0). Calls: hornbeam_output, hornbeam_log_format,
 %%% hornbeam_log_rate, hornbeam_log_journal (where standard error is systemd's journal), and the formatter that is configured.
 %%%
 %%% Why not logger_std_h: when nobody reads standard error, it makes whoever logs wait (its `sync' mode), a worker's Erlang process
@@ -8,7 +8,7 @@
 %%% room for it, and never waited for; how many were dropped is logged when there is room again.
 -module(hornbeam_log).
 
--export([install/0, configure/1, line/2, in_colour/2, halt/1, dropped/0, suppressed/0]).
+-export([install/0, configure/1, line/2, in_colour/2, sync/0, halt/1, dropped/0, suppressed/0]).
 -export([adding_handler/1, removing_handler/1, changing_config/3, log/2, without_gone/2]).
 
 -define(ID, default).
@@ -91,14 +91,19 @@ in_colour(Device, auto) ->
 in_colour(_Device, Colours) ->
     Colours.
 
+%% @doc Returns when what was logged is written, or its reader has had its time for it.
+-spec sync() -> ok.
+sync() ->
+    case config() of
+        {ok, #{output := Output}} -> _ = hornbeam_output:sync(Output, ?LAST_MS), ok;
+        error -> ok
+    end.
+
 %% @doc Ends the VM once what was logged and printed is written, or its readers have had their time for it: erlang:halt/2 would wait
 %% for them without end.
 -spec halt(Status :: non_neg_integer()) -> no_return().
 halt(Status) ->
-    _ = case config() of
-        {ok, #{output := Output}} -> hornbeam_output:sync(Output, ?LAST_MS);
-        error -> ok
-    end,
+    ok = sync(),
     flush(erlang:monotonic_time(millisecond) + ?LAST_MS),
     erlang:halt(Status, [{flush, false}]).
 

@@ -389,7 +389,12 @@ remote({usage, Text}) -> usage_error(Text).
 failed(Text) ->
     case init:get_status() of
         {stopping, _} -> stay;
-        _ -> complain(Text), hornbeam_systemd:failed(Text), {exit, 1}
+        _ ->
+            %% What was logged on the way to it stands before it.
+            ok = hornbeam_log:sync(),
+            complain(Text),
+            hornbeam_systemd:failed(Text),
+            {exit, 1}
     end.
 
 usage_error(Text) ->

@@ -3,7 +3,7 @@
 %%% Called by: hornbeam_http1 and hornbeam_http2_stream, in the connection's process, which must not wait here, but for hooks. Calls: hornbeam_gate
 %%% (may it come in), hornbeam_hooked (what hooks say to it), hornbeam_clients (has its client too many), hornbeam_scope, hornbeam_request (the
 %%% state machine, whose effects on pool and worker are carried out here), hornbeam_pool, hornbeam_frame, hornbeam_worker, hornbeam_websocket_handshake,
-%%% hornbeam_compress, hornbeam_affinity (where a mount has that option); an observer (hornbeam_observer.hrl) where one is asked for,
+%%% hornbeam_compress, hornbeam_affinity (where a mount has that option), hornbeam_watched (what an observer is told),
 %%% and the module that answers for folders of files where there are such (hornbeam_static). Channels, where there are some, are a module that
 %%% hornbeam_websocket is given (hornbeam_channel_connection).
 %%%
@@ -30,14 +30,13 @@
 
 -include("hornbeam.hrl").
 -include("hornbeam_head.hrl").
--include("hornbeam_observer.hrl").
 
 -type head() :: #head{}.
 %% What is the same for all requests of a connection.
 -type context() :: #{server := atom(), gate := hornbeam_gate:settings(), max_client_requests := pos_integer() | infinity, observer := observer(),
                      static := none | {module(), term()}, channels := none | channels(),
                      compress := off | non_neg_integer(), defaults := hornbeam_headers:defaults(), place := hornbeam_scope:place()}.
--type observer() :: none | {#observer{}, Settings :: term()}.
+-type observer() :: hornbeam_watched:observer().
 %% guest: whose a WebSocket of these paths becomes. streams: whose checkout(Rest, Head, Server) is a worker for a request below these paths (Rest of its
 %% path), as a slot with a place that is taken; messages to and from it are those of hornbeam_worker.
 -type channels() :: #{pool := hornbeam_pool:id(), guest := module(), paths := [binary()], streams := module(), stream_paths := [binary()]}.
@@ -58,7 +57,7 @@
     request :: hornbeam_request:request(),
     handshake = none :: none | hornbeam_websocket_handshake:handshake(),
     compress = off :: off | hornbeam_compress:state(),
-    observed = none :: none | {#observer{}, term()},
+    watched = none :: hornbeam_watched:watched(),
     hooked = none :: none | hornbeam_hooked:hooked(),
     affinity = none :: none | hornbeam_affinity:affinity(),
     %% Whether its client has one less in progress when this is over: a WebSocket is no request any more. On HTTP/2 a response may still
@@ -71,46 +70,46 @@
 %% with the head goes with it.
 -spec open(#head{}, hornbeam_pool:owner(), context()) -> {[command()], exchange()}.
 open(Head0, Owner, #{gate := Gate, server := Server, observer := Observer} = Context) ->
-    {Head1, Observed} = observe(Head0, Observer),
+    {Head1, Watched} = hornbeam_watched:opened(Head0, Observer),
     case hornbeam_gate:admit(Head1, Server, Gate) of
         {ok, Head, Mount} ->
-            entered(Head, Mount, Head1, Owner, none, Observed, Context);
+            entered(Head, Mount, Head1, Owner, none, Watched, Context);
         {hooks, Hooks, Head, Prefix} ->
-            hooked(hornbeam_hooked:request(hornbeam_hooked:new(Head, Hooks)), Prefix, Head1, Owner, Observed, Context);
+            hooked(hornbeam_hooked:request(hornbeam_hooked:new(Head, Hooks)), Prefix, Head1, Owner, Watched, Context);
         {refuse, Reason} ->
-            refused(Reason, Head1, hornbeam_hooked:new(Head1, hornbeam_mounts:hooks(Server)), Observed)
+            refused(Reason, Head1, hornbeam_hooked:new(Head1, hornbeam_mounts:hooks(Server)), Watched)
     end.
 
 %% Hooks have seen it.
-hooked({ok, Head, Hooked}, Prefix, Before, Owner, Observed, #{server := Server} = Context) ->
+hooked({ok, Head, Hooked}, Prefix, Before, Owner, Watched, #{server := Server} = Context) ->
     Mount = hornbeam_gate:route(Head, Server, Prefix),
-    entered(Head, Mount, Before, Owner, mounted(Mount, Hooked), Observed, Context);
-hooked({reply, Reply, Hooked}, _Prefix, Before, _Owner, Observed, #{compress := Compress}) ->
+    entered(Head, Mount, Before, Owner, mounted(Mount, Hooked), Watched, Context);
+hooked({reply, Reply, Hooked}, _Prefix, Before, _Owner, Watched, #{compress := Compress}) ->
     {Commands, _Done} = hornbeam_compress:commands(hornbeam_hooked:last([Reply, done], Hooked), hornbeam_compress:new(Before, Compress)),
-    {observed(Commands, Observed), over}.
+    {hornbeam_watched:last(Commands, Watched), over}.
 
 mounted(none, Hooked) -> Hooked;
 mounted(#mount{prefix = Prefix}, Hooked) -> hornbeam_hooked:mounted(Prefix, Hooked).
 
-entered(Head, Mount, Before, Owner, Hooked, Observed, Context) ->
+entered(Head, Mount, Before, Owner, Hooked, Watched, Context) ->
     case enter(Head, Before, Owner, Context) of
-        ok -> placed(Head, Mount, Owner, Hooked, Observed, Context);
-        full -> {observed(answer(too_many_requests, Before, Hooked), Observed), over}
+        ok -> placed(Head, Mount, Owner, Hooked, Watched, Context);
+        full -> {hornbeam_watched:last(answer(too_many_requests, Before, Hooked), Watched), over}
     end.
 
-refused(Reason, Head, Hooked, Observed) ->
-    {observed([close || Reason =/= not_found] ++ answer(Reason, Head, Hooked), Observed), over}.
+refused(Reason, Head, Hooked, Watched) ->
+    {hornbeam_watched:last([close || Reason =/= not_found] ++ answer(Reason, Head, Hooked), Watched), over}.
 
 %% Files come before the application of a prefix that is as long, or shorter (hornbeam_static).
-placed(Head, #mount{} = Mount, Owner, Hooked, Observed, #{static := none} = Context) ->
-    admitted(Head, Mount, Owner, Hooked, Observed, Context);
-placed(Head, Mount, Owner, Hooked, Observed, #{static := Static} = Context) ->
+placed(Head, #mount{} = Mount, Owner, Hooked, Watched, #{static := none} = Context) ->
+    admitted(Head, Mount, Owner, Hooked, Watched, Context);
+placed(Head, Mount, Owner, Hooked, Watched, #{static := Static} = Context) ->
     case static(Head, Mount, Static) of
         pass when Mount =/= none ->
-            admitted(Head, Mount, Owner, Hooked, Observed, Context);
+            admitted(Head, Mount, Owner, Hooked, Watched, Context);
         Answer ->
             ok = leave(Head#head.version =/= 'HTTP/2', Owner),
-            {observed(answered(Answer, Head, Hooked), Observed), over}
+            {hornbeam_watched:last(answered(Answer, Head, Hooked), Watched), over}
     end.
 
 %% A mount of a host has all requests of that host.
@@ -143,39 +142,33 @@ enter(#head{peer = {Ip, _} = Peer}, #head{peer = Before}, {_, Number}, #{server 
 enter(_Head, _Before, _Owner, _Context) ->
     ok.
 
-observe(Head, none) ->
-    {Head, none};
-observe(Head0, {#observer{opened = Opened} = Observer, Settings}) ->
-    {Head, Observed} = Opened(Head0, Settings),
-    {Head, {Observer, Observed}}.
-
-admitted(Head, #mount{settings = Settings} = Mount, Owner, Hooked, Observed, #{place := Place, compress := Compress} = Context) ->
+admitted(Head, #mount{settings = Settings} = Mount, Owner, Hooked, Watched, #{place := Place, compress := Compress} = Context) ->
     Leaves = Head#head.version =/= 'HTTP/2',
     Pool = worker(Head, Mount, Context),
     case hornbeam_websocket_handshake:is_upgrade(Head, Settings) of
         false ->
             {Effects, Request} = hornbeam_request:new(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
-            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
+            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, watched = Watched,
                                        hooked = Hooked, affinity = affinity(Head, Mount), leaves = Leaves,
                                        compress = hornbeam_compress:new(Head, Compress)});
         true ->
-            websocket(Head, Mount, Owner, Hooked, Observed, Leaves, Context)
+            websocket(Head, Mount, Owner, Hooked, Watched, Leaves, Context)
     end.
 
 affinity(_Head, #mount{affinity = none}) -> none;
 affinity(Head, Mount) -> hornbeam_affinity:new(Head, Mount).
 
-websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Observed, Leaves, #{server := Server, place := Place, channels := Channels}) ->
+websocket(Head, #mount{pool = Pool, settings = Settings} = Mount, Owner, Hooked0, Watched, Leaves, #{server := Server, place := Place, channels := Channels}) ->
     case hornbeam_websocket_handshake:check(Head, Server, Settings, guest(Head, Pool, Channels)) of
         {ok, Handshake} ->
             {Effects, Request} = hornbeam_request:websocket(Head, hornbeam_scope:encode(Head, Mount, Place), Settings),
-            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, observed = Observed,
+            run(Effects, [], #exchange{owner = Owner, pool = Pool, path = Head#head.path, request = Request, watched = Watched,
                                        hooked = Hooked0, affinity = affinity(Head, Mount), leaves = Leaves, handshake = Handshake});
         {refuse, {Status, Headers, Text}} ->
             ok = leave(Leaves, Owner),
             Own = {reply, Status, hornbeam_error:headers(Status) ++ Headers, byte_size(Text), Text},
             {Reply, Hooked} = hornbeam_hooked:own_answer(bad_handshake, {Own, Hooked0}),
-            {observed(hornbeam_hooked:last([Reply, done], Hooked), Observed), over}
+            {hornbeam_watched:last(hornbeam_hooked:last([Reply, done], Hooked), Watched), over}
     end.
 
 %% Of the root application some paths are those of channels.
@@ -207,8 +200,8 @@ below([Prefix | Prefixes], Path) ->
 %% @doc The answer to what was never a request: its head could not be read. What is known of it is for the observer; hooks do not see it.
 -spec refuse(hornbeam_error:reason(), #head{}, context()) -> [command()].
 refuse(Reason, Head0, #{observer := Observer}) ->
-    {Head, Observed} = observe(Head0, Observer),
-    observed([close | answer(Reason, Head, none)], Observed).
+    {Head, Watched} = hornbeam_watched:opened(Head0, Observer),
+    hornbeam_watched:last([close | answer(Reason, Head, none)], Watched).
 
 %% @doc An exchange that takes no further part in anything.
 -spec over() -> exchange().
@@ -224,36 +217,27 @@ is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Requ
 is_gathering(over) -> false.
 
 -spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
-event(Event, #exchange{request = Request0, observed = none} = Exchange) ->
+event(Event, #exchange{request = Request0, watched = none} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects, [], Exchange#exchange{request = Request});
 event({worker, response, Payload} = Event, #exchange{request = Request0, compress = off, hooked = none, affinity = none} = Exchange) ->
     case hornbeam_request:event(Event, Request0) of
         {[cancel_timer, {reply, _, _, _, _} = Reply, done], _Over} -> whole(Reply, Payload, Exchange);
-        {Effects, Request} -> observed(Event, Effects, Request, Exchange)
+        {Effects, Request} -> goes_on(Event, Effects, Request, Exchange)
     end;
 event(Event, #exchange{request = Request0} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    observed(Event, Effects, Request, Exchange);
+    goes_on(Event, Effects, Request, Exchange);
 event(_Late, over) ->
     {[], over}.
 
-observed(Event, Effects, Request, #exchange{observed = Observed} = Exchange) ->
-    run(Effects, [], Exchange#exchange{request = Request, observed = received(Event, Observed)}).
+goes_on(Event, Effects, Request, #exchange{watched = Watched} = Exchange) ->
+    run(Effects, [], Exchange#exchange{request = Request, watched = hornbeam_watched:news(Event, Watched)}).
 
 %% Nearly all responses. The observer is told all of it at once.
-whole(Reply, Payload, #exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = {#observer{whole = Whole}, Observed}}) ->
+whole(Reply, Payload, #exchange{owner = Owner, leaves = Leaves, handshake = Handshake, watched = Watched}) ->
     ok = given_back(Owner, Leaves, Handshake),
-    {[cancel_timer, Whole(hornbeam_frame:measured(response, Payload), Reply, Observed), done], over}.
-
-received({body, _IsFin, Data}, {#observer{received = Received} = Observer, Observed}) ->
-    {Observer, Received(iolist_size(Data), Observed)};
-received({worker, Type, Payload}, Observed) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
-    happened({answers, hornbeam_frame:measured(Type, Payload)}, Observed);
-received(_Event, Observed) ->
-    Observed.
-
-happened(What, {#observer{happened = Happened} = Observer, Observed}) -> {Observer, Happened(What, Observed)}.
+    {[cancel_timer, hornbeam_watched:whole(Payload, Reply, Watched), done], over}.
 
 %% @doc The client has gone, or the connection ends.
 -spec gone(exchange()) -> ok.
@@ -265,10 +249,10 @@ gone(over) ->
 
 ended(over) ->
     ok;
-ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, observed = Observed, request = Request, compress = Compress}) ->
+ended(#exchange{owner = Owner, leaves = Leaves, handshake = Handshake, watched = Watched, request = Request, compress = Compress}) ->
     ok = given_back(Owner, Leaves, Handshake),
     ok = hornbeam_compress:stop(Compress),
-    observed_end(hornbeam_request:was_placed(Request), Observed).
+    hornbeam_watched:over(hornbeam_request:was_placed(Request), Watched).
 
 given_back(Owner, Leaves, Handshake) ->
     _ = Handshake =:= none orelse hornbeam_websocket_handshake:failed(Handshake),
@@ -276,9 +260,6 @@ given_back(Owner, Leaves, Handshake) ->
 
 leave(true, {_, Number}) -> hornbeam_clients:leave(Number);
 leave(false, _Owner) -> ok.
-
-observed_end(_Placed, none) -> ok;
-observed_end(Placed, {#observer{over = Over}, Observed}) -> Over(Placed, Observed).
 
 %%% Effects. Commands: for the protocol, newest first.
 
@@ -300,9 +281,9 @@ run([{send, Slot, Frame} | Rest], Commands, Exchange) ->
 run([{close, Slot, Id, Frame} | Rest], Commands, Exchange) ->
     ok = hornbeam_worker:close(Slot, Id, Frame),
     run(Rest, Commands, Exchange);
-run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
+run([{wait, Where} | Rest], Commands, #exchange{pool = Pool, owner = Owner, watched = Watched} = Exchange) ->
     case hornbeam_pool:wait(Pool, Owner, Where) of
-        ok -> run(Rest, Commands, waits(Exchange));
+        ok -> run(Rest, Commands, Exchange#exchange{watched = hornbeam_watched:happened(waits, Watched)});
         {error, Reason} -> again({wait_failed, Reason}, Rest, Commands, Exchange)
     end;
 run([cancel_wait | Rest], Commands, #exchange{pool = Pool, owner = Owner} = Exchange) ->
@@ -325,9 +306,6 @@ run([{log, Level, Reason} | Rest], Commands, #exchange{path = Path, request = Re
 run([Command | Rest], Commands, Exchange) ->
     run(Rest, [Command | Commands], Exchange).
 
-waits(#exchange{observed = none} = Exchange) -> Exchange;
-waits(#exchange{observed = Observed} = Exchange) -> Exchange#exchange{observed = happened(waits, Observed)}.
-
 accept({ok, Accepted}, Hooked) -> hornbeam_hooked:accept(Accepted, Hooked);
 accept({error, Reason}, _Hooked) -> {error, Reason}.
 
@@ -335,16 +313,16 @@ placed({ok, Slot, Id, Load}) -> {placed, Slot, Id, Load};
 placed(none) -> no_place.
 
 %% What was done is news for the request; what it answers comes before the rest.
-again({placed, _, _, _} = Event, Rest, Commands, #exchange{request = Request0, observed = {_, _} = Observed} = Exchange) ->
+again({placed, _, _, _} = Event, Rest, Commands, #exchange{request = Request0, watched = {_, _} = Watched} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request, observed = happened(placed, Observed)});
+    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request, watched = hornbeam_watched:happened(placed, Watched)});
 again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
     run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
 
 %% On the way to the client: with the cookie that says where it belongs, changed by hooks, compressed, seen by the observer. When a hook fails
 %% the application is told that its client has gone, which gets the server's answer.
-respond(Commands, #exchange{compress = off, observed = none, hooked = none, affinity = none} = Exchange) ->
+respond(Commands, #exchange{compress = off, watched = none, hooked = none, affinity = none} = Exchange) ->
     {Commands, left(Commands, Exchange)};
 respond(Commands, #exchange{affinity = none} = Exchange) ->
     changed(Commands, Exchange);
@@ -362,37 +340,10 @@ changed(Commands0, #exchange{hooked = Hooked0, request = Request} = Exchange) ->
             run(hornbeam_request:gone(Request) ++ [{fail, Reason}, done], lists:reverse(Before), Exchange#exchange{hooked = none})
     end.
 
-responded(Commands0, #exchange{compress = Compress0, observed = Observed0} = Exchange) ->
+responded(Commands0, #exchange{compress = Compress0, watched = Watched0} = Exchange) ->
     {Commands1, Compress} = hornbeam_compress:commands(Commands0, Compress0),
-    {Commands, Observed} = sends(Commands1, Observed0),
-    {Commands, left(Commands, Exchange#exchange{compress = Compress, observed = Observed})}.
-
-sends(Commands, none) ->
-    {Commands, none};
-sends(Commands0, {#observer{sends = Sends} = Observer, Observed0}) ->
-    {Commands, Observed} = sends(Commands0, Sends, Observed0),
-    {Commands, {Observer, Observed}}.
-
-sends([Command0 | Rest0], Sends, Observed0) ->
-    {Command, Observed1} = case is_seen(Command0) of
-        true -> Sends(Command0, Observed0);
-        false -> {Command0, Observed0}
-    end,
-    {Rest, Observed} = sends(Rest0, Sends, Observed1),
-    {[Command | Rest], Observed};
-sends([], _Sends, Observed) ->
-    {[], Observed}.
-
-is_seen({reply, _, _, _, _}) -> true;
-is_seen({start, _, _, _}) -> true;
-is_seen({data, _, _}) -> true;
-is_seen({upgrade, _}) -> true;
-is_seen(_) -> false.
-
-observed(Commands0, Observed0) ->
-    {Commands, Observed} = sends(Commands0, Observed0),
-    ok = observed_end(false, Observed),
-    Commands.
+    {Commands, Watched} = hornbeam_watched:sends(Commands1, Watched0),
+    {Commands, left(Commands, Exchange#exchange{compress = Compress, watched = Watched})}.
 
 left(Commands, Exchange) ->
     case Commands =/= [] andalso is_last(lists:last(Commands)) of

@@ -254,12 +254,10 @@ us(Time) -> Time div 1000.
 %% @doc The payload of a frame of a stream, or of the worker, as a term; `error' for what no worker sends that keeps to the
 %% protocol. Headers stay encoded (hornbeam_headers decodes them where they are used), and so does the value of a result.
 -spec parse(type(), Payload :: binary()) -> {ok, term()} | error.
-parse(response, <<Flags, Status:16, Size:32, Headers:Size/binary, Body/binary>>)
-        when Flags =< 1, Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
-    {ok, {Flags =:= 1, Status, Headers, Body}};
-parse(response, <<Flags, Status:16, Size:32, _Time:64, N, _Route:N/binary, Headers:Size/binary, Body/binary>>)
-        when Flags >= 2, Flags =< 3, Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
-    {ok, {Flags =:= 3, Status, Headers, Body}};
+parse(response, <<Flags, Rest/binary>>) when Flags =< 1 ->
+    response(Flags =:= 1, Rest);
+parse(response, <<Flags, Rest/binary>>) when Flags =< 3 ->
+    measured_response(Flags =:= 3, Rest);
 parse(data, <<0:7, Last:1, Data/binary>>) ->
     {ok, {Last =:= 1, Data}};
 parse(demand, <<0, Count:32>>) ->
@@ -344,6 +342,17 @@ closes(Code, Reason) when Code >= 1000, Code =< 1014, Code =/= 1004, Code =/= 10
                           Code >= 3000, Code =< 4999, byte_size(Reason) =< ?MAX_HEAD ->
     {ok, {Code, Reason}};
 closes(_Code, _Reason) ->
+    error.
+
+response(Last, <<Status:16, Size:32, Headers:Size/binary, Body/binary>>) when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Last, Status, Headers, Body}};
+response(_Last, _Rest) ->
+    error.
+
+measured_response(Last, <<Status:16, Size:32, _Time:64, N, _Route:N/binary, Headers:Size/binary, Body/binary>>)
+        when Status >= 200, Status =< 999, Size =< ?MAX_HEAD ->
+    {ok, {Last, Status, Headers, Body}};
+measured_response(_Last, _Rest) ->
     error.
 
 file(Status, Headers, Path)
