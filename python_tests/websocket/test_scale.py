@@ -23,6 +23,8 @@ from servers import await_listener, free_port
 pytestmark = pytest.mark.alone
 
 IDLE = 1500
+# Of the memory, one each 20 ms, between which it has not changed.
+LOOKS = 75
 
 
 def open_idle(address: tuple[str, int], count: int) -> list[socket.socket]:
@@ -47,12 +49,13 @@ def per_connection(address: tuple[str, int], pids: list[int]) -> float:
 
 
 def settled(pids: list[int]) -> int:
-    """What they hold when it changes no more."""
+    """What they hold when it changes no more: the VM gives back what is free over some seconds."""
     history = [0]
 
     def steady() -> bool:
         history.append(sum(map(memory, pids)))
-        return len(history) > 20 and max(history[-10:]) - min(history[-10:]) < 100_000
+        last = history[-LOOKS:]
+        return len(history) > LOOKS and max(last) - min(last) < 100_000
 
     wait_until(steady, 30, "the memory is steady")
     return history[-1]
