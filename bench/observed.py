@@ -3,11 +3,11 @@ metrics_bind, with traces of which 1 % go to a receiver, and with both and an op
 
     make bench-observed    # bench/observed.py [--starts 8] [--rounds 3] [--seconds 2] [--write]
 
-Servers of one worker take turns on the same machine, each asked for the same time by
-wrk; what counts is the CPU time of the VM and its worker (schedstat of their threads: that of the
-process itself has hundredths of a second), not the wall clock, so
-what else the machine does matters less. A second server without anybody who looks shows how much
-that is, and counts with the first as what the others are compared with.
+Servers of one worker take turns on the same machine, each asked for the same time by wrk; what
+counts is the CPU time of the VM and its worker (schedstat of their threads: that of the process
+itself has hundredths of a second), not the wall clock, so what else the machine does matters less.
+A second server without anybody who looks shows how much that is, and counts with the first as what
+the others are compared with.
 
 Two processes that do the same differ by some hundredths, from one start to the next, more than what
 is measured here. So all of them are started anew several times, and what counts is the mean of the

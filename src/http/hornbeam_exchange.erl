@@ -217,10 +217,7 @@ is_gathering(#exchange{request = Request}) -> hornbeam_request:is_gathering(Requ
 is_gathering(over) -> false.
 
 -spec event(hornbeam_request:event(), exchange()) -> {[command()], exchange()}.
-event(Event, #exchange{request = Request0, watched = none} = Exchange) ->
-    {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects, [], Exchange#exchange{request = Request});
-event({worker, response, Payload} = Event, #exchange{request = Request0, compress = off, hooked = none, affinity = none} = Exchange) ->
+event({worker, response, Payload} = Event, #exchange{request = Request0, watched = {_, _}, compress = off, hooked = none, affinity = none} = Exchange) ->
     case hornbeam_request:event(Event, Request0) of
         {[cancel_timer, {reply, _, _, _, _} = Reply, done], _Over} -> whole(Reply, Payload, Exchange);
         {Effects, Request} -> goes_on(Event, Effects, Request, Exchange)
@@ -313,12 +310,9 @@ placed({ok, Slot, Id, Load}) -> {placed, Slot, Id, Load};
 placed(none) -> no_place.
 
 %% What was done is news for the request; what it answers comes before the rest.
-again({placed, _, _, _} = Event, Rest, Commands, #exchange{request = Request0, watched = {_, _} = Watched} = Exchange) ->
+again(Event, Rest, Commands, #exchange{request = Request0, watched = Watched} = Exchange) ->
     {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request, watched = hornbeam_watched:happened(placed, Watched)});
-again(Event, Rest, Commands, #exchange{request = Request0} = Exchange) ->
-    {Effects, Request} = hornbeam_request:event(Event, Request0),
-    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request}).
+    run(Effects ++ Rest, Commands, Exchange#exchange{request = Request, watched = hornbeam_watched:news(Event, Watched)}).
 
 %% On the way to the client: with the cookie that says where it belongs, changed by hooks, compressed, seen by the observer. When a hook fails
 %% the application is told that its client has gone, which gets the server's answer.

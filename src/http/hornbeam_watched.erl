@@ -1,6 +1,6 @@
 %%% What an observer is told of one exchange, and what it changes of that: where one is asked for (hornbeam_observer.hrl).
 %%%
-%%% Called by: hornbeam_exchange. Calls: the functions of the observer, hornbeam_frame (measured/2). Without an observer a request comes here to begin, and no more.
+%%% Called by: hornbeam_exchange. Calls: the functions of the observer, hornbeam_frame (measured/2). Without an observer there is nothing to do here.
 %%%
 %%%     opened ──▶ received, waits, placed, sends, in any order ──▶ over
 %%%                └─ whole: a response in one piece, which is most of them, told at once and over
@@ -30,6 +30,10 @@ happened(What, {#observer{happened = Happened} = Observer, Observed}) -> {Observ
 
 %% @doc What an event of the exchange is to an observer, if anything.
 -spec news(hornbeam_request:event(), watched()) -> watched().
+news(_Event, none) ->
+    none;
+news({placed, _Slot, _Id, _Load}, Watched) ->
+    happened(placed, Watched);
 news({body, _IsFin, Data}, {#observer{received = Received} = Observer, Observed}) ->
     {Observer, Received(iolist_size(Data), Observed)};
 news({worker, Type, Payload}, Watched) when Type =:= response; Type =:= pathsend; Type =:= abort; Type =:= ws_accept; Type =:= ws_end ->
